@@ -1,0 +1,1 @@
+//! Bounded lock-free rings: the raw ring in shared memory, the event ring. What is dropped is counted.

@@ -1,0 +1,1 @@
+//! What a researcher opens: layout, schemas, row builders, Parquet, manifest, publication, retention.

@@ -1,0 +1,1 @@
+//! Wiring: lanes, threads, cores, rings, recovery, rebuild, shutdown. The only room that knows threads.

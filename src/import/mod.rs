@@ -1,0 +1,1 @@
+//! Other tools' recordings, turned into records.

@@ -1,0 +1,1 @@
+//! Registry: venue symbol to dense id, exponents, life-cycle.

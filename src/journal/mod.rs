@@ -1,0 +1,1 @@
+//! Records on disk: format, writer, reader, salvage of the raw ring.

@@ -1,0 +1,28 @@
+//! Lobtape records the limit order book: frames come off exchange WebSockets, become exact local books, and land
+//! in Parquet that pandas, Polars and DuckDB read as it is.
+//!
+//! Rooms in the order in which a frame walks through them; `ARCHITECTURE.md` says what each must *not* know.
+#![deny(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod book;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod dataset;
+pub mod engine;
+pub mod fold;
+pub mod http;
+pub mod import;
+pub mod instrument;
+pub mod journal;
+pub mod metrics;
+pub mod model;
+pub mod parse;
+pub mod replay;
+pub mod simulator;
+pub mod sink;
+pub mod sys;
+pub mod venue;
+pub mod verify;
+pub mod wire;

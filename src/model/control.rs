@@ -1,0 +1,146 @@
+//! Payloads of the records that are not frames: small JSON objects, readable in `raw` as they are.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::link::StreamSpec;
+
+/// The name of a stream on a connection.
+pub type StreamName = String;
+
+/// Payload of a `Connection` record: one step of a connection's life. The URL is the record's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnEvent {
+    /// `open`, `subscribed`, `ping`, `pong`, `close`, `failed`, `refused`, `retire` (a planned rotation begins).
+    pub event: String,
+    /// Venue slug.
+    pub venue: String,
+    /// 0 = first leg, 1 = second leg.
+    pub leg: u8,
+    /// Position of the connection in the venue's plan: the new connection of a slot replaces the old one.
+    pub slot: u32,
+    /// WebSocket close code, 0 if none.
+    #[serde(default)]
+    pub code: i32,
+    /// A gap cause of `DATASET` (`venue_disconnect`, `silent_stream`, …), "" if the step loses nothing.
+    #[serde(default)]
+    pub cause: String,
+    /// For people.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Payload of a `Subscription` record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// Venue slug.
+    pub venue: String,
+    /// Streams that begin on the record's connection.
+    #[serde(default)]
+    pub add: Vec<StreamSpec>,
+    /// Streams that end on it by our own will.
+    #[serde(default)]
+    pub remove: Vec<StreamName>,
+}
+
+/// Payload of a `Timer` record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "timer", rename_all = "snake_case")]
+pub enum TimerEvent {
+    /// The lane crossed an interval boundary (`ts_recv` of the record is the boundary).
+    Boundary(BoundaryTimer),
+    /// A stream brought nothing within its limit.
+    Silent {
+        /// Stream name on the record's connection.
+        stream: StreamName,
+    },
+    /// Events of a second connection waited long enough for the first one: what is buffered is a gap.
+    LegWait {
+        /// `"<venue>:<symbol>"`.
+        instrument: String,
+    },
+    /// A snapshot that was asked for did not come; the cause stands in the gap (`rate_limited`, `resync_wait`).
+    SnapshotLate {
+        /// `"<venue>:<symbol>"`.
+        instrument: String,
+        /// Gap cause.
+        cause: String,
+    },
+    /// A minute passed: latency and bookkeeping rows are due.
+    Minute,
+}
+
+/// An interval boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundaryTimer {
+    /// The boundary: start of the new interval, ns.
+    pub at: i64,
+    /// Length of an interval, ns.
+    pub interval_ns: i64,
+}
+
+/// Payload of a `Gap` record: a loss that the streams' ids do not show (a crash, a shed, damaged storage).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapNote {
+    /// A gap cause of `DATASET`.
+    pub cause: String,
+    /// First ns that may be missing.
+    pub ts_begin: i64,
+    /// First ns that is known again; 0 = open.
+    pub ts_end: i64,
+    /// For people.
+    pub detail: String,
+}
+
+/// Payload of a `Run` record: the first of a lane in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStart {
+    /// Names the run: `<ts_start in ns>-<pid>`, or a hash of the inputs for imports.
+    pub run_id: String,
+    /// `capture`, `import`.
+    pub writer: String,
+    /// Version of the program.
+    pub build: String,
+    /// Host name.
+    pub host: String,
+    /// SHA-256 of the configuration, hex.
+    pub config_sha256: String,
+    /// Version of the fold's rules.
+    pub rules_version: u32,
+    /// ns since the Unix epoch.
+    pub ts_start: i64,
+    /// Length of an interval, ns.
+    pub interval_ns: i64,
+    /// Bucket of `book_top`, ns; 0 = every change.
+    pub book_top_interval_ns: i64,
+    /// Memory for open parts of this lane, bytes (deterministic pressure).
+    pub lane_memory_bytes: u64,
+    /// Streams and instruments that nobody declared are made known on first sight (imports).
+    pub auto_register: bool,
+    /// The fold's opaque state to begin with (exponents, instrument versions, epoch floor): base64 of its bytes, "" = empty.
+    pub carried: String,
+}
+
+/// Payload of a `Stop` record: the lane ends cleanly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStop {
+    /// As in [`RunStart`].
+    pub run_id: String,
+    /// ns since the Unix epoch.
+    pub ts_stop: i64,
+    /// `clean`, `failed: …`.
+    pub exit: String,
+}
+
+/// Encodes a payload of this module.
+pub fn to_payload<T: Serialize>(v: &T) -> Vec<u8> {
+    // Infallible: these types have string keys only and no maps that could fail to serialise.
+    serde_json::to_vec(v).unwrap_or_default()
+}
+
+/// Decodes a payload of this module.
+///
+/// # Errors
+/// The JSON error where the bytes are not this type.
+pub fn from_payload<T: DeserializeOwned>(b: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(b)
+}

@@ -1,0 +1,247 @@
+//! How a venue is reached and how its ids prove a book: plain data, filled in by the venue folders.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of messages a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StreamKind {
+    /// Changes of the book; chained by [`SequenceRule`].
+    DepthDiff,
+    /// The venue's top-N pushes.
+    DepthPartial,
+    /// Single trades; ids rise by one.
+    Trade,
+    /// Aggregated trades; aggregate ids rise by one.
+    AggTrade,
+    /// Best bid and ask.
+    BookTicker,
+    /// Mark price.
+    Mark,
+    /// Candles.
+    Kline,
+    /// Rolling statistics, short form.
+    MiniTicker,
+    /// Rolling statistics.
+    Ticker,
+    /// Liquidations.
+    Liquidation,
+    /// Open interest.
+    OpenInterest,
+    /// Funding payments.
+    Funding,
+    /// No table: kept in `raw`, counted by name.
+    RawOnly,
+}
+
+impl StreamKind {
+    /// Whether a hole in the stream's ids can be proven.
+    pub fn is_chained(self) -> bool {
+        matches!(self, StreamKind::DepthDiff | StreamKind::Trade | StreamKind::AggTrade)
+    }
+}
+
+/// One stream to subscribe to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamSpec {
+    /// The venue's full name (`btcusdt@depth@100ms`).
+    pub name: String,
+    /// The part without the symbol, as in the configuration (`depth@100ms`).
+    pub channel: String,
+    /// The symbol as the venue's instrument list writes it; `None` for all-market streams.
+    pub symbol: Option<String>,
+    /// What it carries.
+    pub kind: StreamKind,
+}
+
+/// How consecutive diffs chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Chain {
+    /// `pu == last_u` (Binance futures, Aster). A missing `pu` is a gap.
+    Prev,
+    /// `U == last_u + 1` (Binance spot).
+    Next,
+    /// `pu` where it is present, else `U == last_u + 1` (Aster spot).
+    PrevElseNext,
+}
+
+/// The proof rules of one dialect, as data (`protocols`, chapter "Local order book").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceRule {
+    /// How diffs chain.
+    pub chain: Chain,
+    /// Whether a diff with `u == L` is dropped at the snapshot (spot) or applied (futures).
+    pub drop_equal: bool,
+    /// LIVE: `U <= last < u` is applied and counted, `u <= last` ignored and counted (Binance spot).
+    pub overlap_ok: bool,
+    /// LIVE: more than this many consecutive ignored diffs are a gap (an id reset).
+    pub stale_run_max: u32,
+    /// Whether the ids of two connections of one stream agree, so that a chain may go on by proof.
+    pub ids_survive_reconnect: bool,
+    /// Crossed updates in a row that are borne; one more is a resync.
+    pub crossed_max: u32,
+}
+
+impl SequenceRule {
+    /// Binance USD-M, COIN-M and Aster futures.
+    pub const FUTURES: SequenceRule = SequenceRule {
+        chain: Chain::Prev,
+        drop_equal: false,
+        overlap_ok: false,
+        stale_run_max: 0,
+        ids_survive_reconnect: true,
+        crossed_max: 2,
+    };
+    /// Binance spot.
+    pub const BINANCE_SPOT: SequenceRule = SequenceRule {
+        chain: Chain::Next,
+        drop_equal: true,
+        overlap_ok: true,
+        stale_run_max: 10,
+        ids_survive_reconnect: true,
+        crossed_max: 2,
+    };
+    /// Aster spot.
+    pub const ASTER_SPOT: SequenceRule = SequenceRule {
+        chain: Chain::PrevElseNext,
+        drop_equal: true,
+        overlap_ok: false,
+        stale_run_max: 0,
+        ids_survive_reconnect: true,
+        crossed_max: 2,
+    };
+}
+
+/// Where a book's snapshot comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotSource {
+    /// A REST request ([`RestKind::Depth`]).
+    Rest,
+    /// A message sent on the stream's own connection.
+    InBand,
+}
+
+/// What a REST request is for; recognised from its URL so that a recorded body explains itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestKind {
+    /// Snapshot of the book of this symbol.
+    Depth {
+        /// As in the instrument list.
+        symbol: String,
+    },
+    /// The instrument list.
+    Instruments,
+    /// The venue's clock.
+    Time,
+    /// Anything else; stays in `raw`.
+    Other,
+}
+
+/// One REST request, without the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestRequest {
+    /// Path and query, percent-encoded.
+    pub path: String,
+    /// Cost in the venue's own unit.
+    pub weight: u32,
+}
+
+/// Hosts to use instead of the venue's own. Plain `http`/`ws` only to loopback.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Hosts {
+    /// Base of REST URLs, no trailing slash.
+    pub rest: Option<String>,
+    /// Base of WebSocket URLs, no trailing slash; the venue's paths follow it.
+    pub ws: Option<String>,
+}
+
+/// One connection to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnPlan {
+    /// Full `wss://` (or loopback `ws://`) URL with the streams that it carries.
+    pub url: String,
+    /// The streams, in the URL's order.
+    pub streams: Vec<StreamSpec>,
+    /// Text messages to send after the handshake (empty where the URL subscribes).
+    pub subscribe: Vec<String>,
+}
+
+/// Why a configuration cannot be turned into connections.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// No such channel here.
+    #[error("{venue}: unknown channel {channel:?}; known: {known}")]
+    UnknownChannel {
+        /// Venue slug.
+        venue: &'static str,
+        /// What was asked for.
+        channel: String,
+        /// The known ones, comma-separated.
+        known: String,
+    },
+    /// A symbol that cannot be a symbol.
+    #[error("{venue}: symbol {symbol:?} is refused: {why}")]
+    BadSymbol {
+        /// Venue slug.
+        venue: &'static str,
+        /// What was asked for.
+        symbol: String,
+        /// The reason.
+        why: &'static str,
+    },
+    /// Two diff streams of one instrument have two chains and would make two books.
+    #[error("{venue}: {symbol}: {a:?} and {b:?} are two chains of one book; keep one of them")]
+    TwoChains {
+        /// Venue slug.
+        venue: &'static str,
+        /// The symbol.
+        symbol: String,
+        /// First channel.
+        a: String,
+        /// Second channel.
+        b: String,
+    },
+}
+
+/// Everything about a venue that is a number or a name.
+#[derive(Debug)]
+pub struct VenueSpec {
+    /// Slug, as in the configuration and on disk (`aster-futures`).
+    pub id: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// REST base, no trailing slash.
+    pub rest: &'static str,
+    /// WebSocket base, no trailing slash.
+    pub ws: &'static str,
+    /// Streams per connection that we use (the venue's limit or below).
+    pub streams_per_conn_max: usize,
+    /// Bytes of a URL that we use.
+    pub url_bytes_max: usize,
+    /// Client messages per second that the venue bears (control frames included where it counts them).
+    pub client_messages_per_s: u32,
+    /// New connections per five minutes and address.
+    pub connects_per_5min: u32,
+    /// The venue closes a connection at this age.
+    pub conn_age_max_s: u32,
+    /// We replace it at this age, make-before-break.
+    pub rotate_after_s: u32,
+    /// The venue pings this often.
+    pub ping_interval_s: u32,
+    /// Without any frame for so long we send a ping.
+    pub probe_after_s: u32,
+    /// Without any frame for so long we reconnect.
+    pub dead_after_s: u32,
+    /// Request weight per minute until the venue says otherwise.
+    pub weight_per_minute: u32,
+    /// Venues of one group share one weight budget per address (`binance-usdm` and `binance-coinm`).
+    pub weight_group: &'static str,
+    /// Header with the weight used, lower case.
+    pub weight_header: &'static str,
+    /// Where snapshots come from.
+    pub snapshot: SnapshotSource,
+    /// How ids prove the book.
+    pub sequence: SequenceRule,
+    /// Default channels of `lobtape check`'s example and of the demo.
+    pub channels_default: &'static [&'static str],
+}

@@ -1,0 +1,32 @@
+//! The vocabulary of the house: prices and sizes, stamps, ids, records of a lane, events, rows, link plans.
+//!
+//! Plain data and pure functions. This room must not know sockets, clocks, files, threads or any venue.
+
+pub mod control;
+pub mod event;
+pub mod flags;
+pub mod ids;
+pub mod instrument;
+pub mod link;
+pub mod num;
+pub mod record;
+pub mod row;
+pub mod time;
+
+pub use control::{BoundaryTimer, ConnEvent, GapNote, RunStart, RunStop, StreamName, Subscribed, TimerEvent};
+pub use event::{
+    Bbo, DecodeCtx, Depth, Event, FundingRate, Kline, Level, Liquidation, Mark, Notice, OpenInterest,
+    Partial, Reject, RejectCause, Reply, StreamInfo, Ticker, Trade, TradeType,
+};
+pub use ids::{ConnId, InstrumentId, LaneId, Side, StreamId, VenueIx};
+pub use instrument::{InstrumentRef, InstrumentVersion};
+pub use link::{
+    Chain, ConnPlan, Hosts, PlanError, RestKind, RestRequest, SequenceRule, SnapshotSource, StreamKind,
+    StreamSpec, VenueSpec,
+};
+pub use num::{Dec, Mantissa, mantissa_to_f64, pow10};
+pub use record::{Kind, Record, RecordError};
+pub use row::{
+    ConnectionRow, CoverageRow, DeltaMsg, GapCause, GapRow, Head, LatencyRow, RawRow, RejectRow, RowRef,
+    RunRow, TopRow,
+};

@@ -1,0 +1,1 @@
+//! The tape again: dataset or recording to the same records, paced or flat out.

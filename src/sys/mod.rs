@@ -1,0 +1,1 @@
+//! The few calls to the kernel: affinity, priorities, memory, socket stamps.

@@ -1,0 +1,90 @@
+//! Venues: one folder each, plain data and pure functions. Bytes in, events out.
+//!
+//! This room must not know sockets, clocks, files or threads. A venue is its folder and one line of [`all`].
+
+use crate::model::{
+    ConnPlan, DecodeCtx, Hosts, InstrumentVersion, PlanError, Reject, RestKind, RestRequest, StreamSpec,
+    VenueIx, VenueSpec,
+};
+use crate::parse::Scratch;
+
+/// What a venue's folder gives to the rest of the house.
+pub trait Venue: Send + Sync {
+    /// Its names and numbers.
+    fn spec(&self) -> &'static VenueSpec;
+
+    /// The stream of a channel (`depth@100ms`) and a symbol; all-market channels (`!bookTicker`) take no symbol.
+    ///
+    /// # Errors
+    /// An unknown channel, a symbol that cannot be one.
+    fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError>;
+
+    /// The reverse: what a full stream name is. `None` if it does not parse. The symbol is given as the
+    /// instrument list writes it.
+    fn parse_stream(&self, name: &str) -> Option<StreamSpec>;
+
+    /// Spreads streams over connections.
+    ///
+    /// # Errors
+    /// Two chains of one book.
+    fn plan(&self, streams: &[StreamSpec], hosts: &Hosts) -> Result<Vec<ConnPlan>, PlanError>;
+
+    /// Reads one frame. `only` is the connection's single stream where frames do not name theirs (raw mode).
+    ///
+    /// # Errors
+    /// [`Reject`]: nothing (or, in an array, nothing of the faulty element) was said to `ctx`; the caller keeps the frame.
+    fn decode(
+        &self,
+        scratch: &mut Scratch,
+        frame: &[u8],
+        only: Option<&StreamSpec>,
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject>;
+
+    /// What a REST URL (path and query) is for.
+    fn rest_kind(&self, url: &str) -> RestKind;
+
+    /// Reads the body of a snapshot of `symbol` and says one [`crate::model::Event::Snapshot`].
+    ///
+    /// # Errors
+    /// [`Reject`] for error bodies, cut bodies and wrong shapes.
+    fn decode_snapshot(
+        &self,
+        scratch: &mut Scratch,
+        symbol: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject>;
+
+    /// The request for a snapshot.
+    fn snapshot_request(&self, symbol: &str) -> RestRequest;
+
+    /// The request for the instrument list.
+    fn instruments_request(&self) -> RestRequest;
+
+    /// The request for the venue's clock.
+    fn time_request(&self) -> RestRequest;
+
+    /// Reads the instrument list.
+    ///
+    /// # Errors
+    /// [`Reject`] if the body is not one; single faulty instruments are left out and counted in the result.
+    fn parse_instruments(&self, body: &[u8]) -> Result<InstrumentList, Reject>;
+
+    /// The venue's time in ns out of the body of [`Venue::time_request`].
+    ///
+    /// # Errors
+    /// [`Reject`] if the body is not one.
+    fn parse_time(&self, body: &[u8]) -> Result<i64, Reject>;
+}
+
+/// An instrument list as read.
+#[derive(Clone, Debug, Default)]
+pub struct InstrumentList {
+    /// Instruments in the list's order.
+    pub instruments: Vec<InstrumentVersion>,
+    /// Elements that could not be read.
+    pub faulty: usize,
+    /// Request weight per minute that the list states, 0 if it does not.
+    pub weight_per_minute: u32,
+}

@@ -1,0 +1,1 @@
+//! The proof from the files alone: coverage, chains, checksums, duplicates, books recomputed.
