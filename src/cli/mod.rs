@@ -1,1 +1,105 @@
-//! The command line: one file per command.
+//! The command line: one file per command. Arguments in, exit code out.
+//!
+//! A command is a file here with `pub struct Args` (clap) and `pub fn run(args: Args) -> anyhow::Result<u8>`, its `mod`
+//! line, its line in [`Command`] and its line in `Command::run`. What is not built yet does not appear.
+//!
+//! Exit codes: 0 well, 1 usage, 2 the data is at fault, 3 input or output failed. A reader that goes away (broken pipe)
+//! is no fault. A command that ends without an error chooses 0 or 2 itself; an error carries its code by [`Fault`].
+
+pub mod fault;
+pub mod log;
+pub mod out;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use fault::{Fault, Faulty};
+
+/// All is well.
+pub const WELL: u8 = 0;
+/// The arguments or the configuration are wrong.
+pub const USAGE: u8 = 1;
+/// The data is at fault.
+pub const DATA: u8 = 2;
+/// Input or output failed.
+pub const IO: u8 = 3;
+
+/// What `lobtape` understands.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lobtape",
+    version,
+    about = "Records the limit order book: every frame kept, every book proven, every gap written down.",
+    after_help = "Exit codes: 0 well, 1 usage, 2 the data is at fault, 3 input or output failed.",
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// How much to log to stderr.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "LOBTAPE_LOG")]
+    pub log: log::Level,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {}
+
+impl Command {
+    fn run(self) -> anyhow::Result<u8> {
+        match self {}
+    }
+}
+
+/// Parses the process's arguments, runs, and says how it went.
+pub fn main() -> ExitCode {
+    ExitCode::from(run(std::env::args_os()))
+}
+
+/// The same for any arguments (the first is the program's name); prints to stdout and stderr.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // `--help` and `--version` come this way too. If even that cannot be printed nobody listens.
+            let _ = e.print();
+            return if e.use_stderr() { USAGE } else { WELL };
+        }
+    };
+    let _flush_at_end = log::start(cli.log);
+    match cli.command.run() {
+        Ok(code) => code,
+        Err(e) => {
+            let code = fault::exit_code(&e);
+            if code != WELL {
+                out::complain(&format!("lobtape: {}", fault::one_line(&e)));
+            }
+            code
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_finds_nothing_to_complain_about() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_one_and_help_is_zero() {
+        let run = |a: &[&str]| super::run(a.iter().map(OsString::from));
+        assert_eq!(run(&["lobtape", "no-such-command"]), USAGE);
+        assert_eq!(run(&["lobtape"]), USAGE);
+        assert_eq!(run(&["lobtape", "--version"]), WELL);
+        assert_eq!(run(&["lobtape", "--help"]), WELL);
+    }
+}
