@@ -296,6 +296,36 @@ pub struct RunRow<'a> {
     pub exit: &'a str,
 }
 
+/// A row of `races`: the same event over both legs.
+#[derive(Clone, Copy, Debug)]
+pub struct RaceRow<'a> {
+    /// Stream name.
+    pub stream: &'a str,
+    /// Last id of the event.
+    pub seq_last: i64,
+    /// Connection that brought it first.
+    pub conn_first: i64,
+    /// Connection that brought it second.
+    pub conn_second: i64,
+    /// By how much, ns.
+    pub lead_ns: i64,
+}
+
+/// A row of `audits`: a book held against a snapshot fetched for it.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditRow<'a> {
+    /// Last id of the snapshot.
+    pub seq: i64,
+    /// Levels that could be compared.
+    pub levels_compared: i64,
+    /// Of these, different ones.
+    pub levels_wrong: i64,
+    /// Best rank (0 = best price) of a different level, −1 if none.
+    pub worst_rank: i64,
+    /// `equal`, `equal_but_straddle`, `differs`, `not_comparable`.
+    pub verdict: &'a str,
+}
+
 /// One row (or, for `BookDelta`, one message of rows) of one table.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "each variant is the table of its name")]
@@ -317,6 +347,8 @@ pub enum RowRef<'a> {
     Gap(GapRow<'a>),
     Connection(ConnectionRow<'a>),
     Latency(LatencyRow<'a>),
+    Race(RaceRow<'a>),
+    Audit(AuditRow<'a>),
     Reject(RejectRow<'a>),
     Clock { offset_ns: i64, max_error_ns: i64, source: &'a str, step_ns: i64 },
     Run(RunRow<'a>),
