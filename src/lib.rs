@@ -26,3 +26,8 @@ pub mod sys;
 pub mod venue;
 pub mod verify;
 pub mod wire;
+
+/// Unit tests count what each thread allocates, so that hot rooms can prove that they do not.
+#[cfg(test)]
+#[global_allocator]
+static TEST_ALLOCATOR: sys::alloc::Counting<std::alloc::System> = sys::alloc::Counting(std::alloc::System);

@@ -1,0 +1,61 @@
+//! Free space of a file system.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Space of the file system that holds a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that this process may still use (without the blocks reserved for root).
+    pub available: u64,
+    /// Inodes that are free; 0 on file systems that do not count them.
+    pub inodes_free: u64,
+    /// Inodes in all; 0 on file systems that do not count them.
+    pub inodes_total: u64,
+}
+
+impl Space {
+    /// Share of the space that is still free, 0…1000 (per mille).
+    pub fn available_per_mille(&self) -> u32 {
+        if self.total == 0 {
+            return 1000;
+        }
+        let p = u128::from(self.available) * 1000 / u128::from(self.total);
+        u32::try_from(p).unwrap_or(1000).min(1000)
+    }
+}
+
+/// Asks for the space of the file system that holds `path`, which must exist.
+///
+/// # Errors
+/// No such path, no access, or a name with a NUL byte.
+pub fn space(path: &Path) -> io::Result<Space> {
+    let c = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: all-zero is a valid `statvfs` to be written to.
+    let mut s: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `c` is NUL-terminated and `s` writable, both live through the call.
+    super::check(unsafe { libc::statvfs(c.as_ptr(), &mut s) })?;
+    Ok(Space {
+        total: s.f_blocks.saturating_mul(s.f_frsize),
+        available: s.f_bavail.saturating_mul(s.f_frsize),
+        inodes_free: s.f_favail,
+        inodes_total: s.f_files,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_space_and_a_missing_one_is_an_error() {
+        let s = space(Path::new("/")).unwrap();
+        assert!(s.total > 0 && s.available <= s.total && s.available_per_mille() <= 1000);
+        assert_eq!(space(Path::new("/no/such/place")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(space(Path::new("a\0b")).is_err());
+    }
+}
