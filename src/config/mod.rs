@@ -1,1 +1,167 @@
-//! Text to a checked plan: TOML, environment, flags. Checks shape; `engine::plan` checks against the venues.
+//! Text to a checked configuration: TOML, then environment, then flags.
+//!
+//! `examples/lobtape.toml` documents every key. This room checks the *shape* of what is asked for; whether a venue
+//! exists, lists a symbol or has a channel is `engine::plan`'s business, because this room must not know any venue.
+//!
+//! Order of precedence: flags (`--set capture.wait=spin`) over environment (`LOBTAPE_CAPTURE_WAIT=spin`) over the file.
+
+mod check;
+mod error;
+mod raw;
+mod text;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use error::ConfigError;
+pub use text::{Duration, Size};
+
+/// Tables of the dataset that `keep` may name.
+pub use raw::KEEP_TABLES;
+
+/// A checked configuration. Two that are equal capture the same.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// Where the data goes and how it is cut.
+    pub dataset: Dataset,
+    /// How it is captured.
+    pub capture: Capture,
+    /// Where status is served; `None` = not at all.
+    pub http: Option<Http>,
+    /// Whom to trust besides the built-in roots.
+    pub tls: Tls,
+    /// Proxy for all outgoing connections, `host:port`; reached in the clear, TLS goes through it by `CONNECT`.
+    pub proxy: Option<String>,
+    /// What to capture, in the file's order; never empty, ids are unique.
+    pub venues: Vec<VenueConfig>,
+}
+
+/// `[dataset]`
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Dataset {
+    /// The dataset's directory; created if it is not there.
+    pub path: PathBuf,
+    /// Length of an interval, ns; divides a UTC day.
+    pub interval_ns: i64,
+    /// Bucket of `book_top`, ns; 0 = every change.
+    pub book_top_interval_ns: i64,
+    /// Table → age in ns at which its published days go; tables not named stay for ever.
+    pub keep: BTreeMap<String, i64>,
+    /// Bytes of published files above which the oldest day goes; `None` = no limit.
+    pub max_size: Option<u64>,
+}
+
+/// How a reader thread waits for its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Wait {
+    /// Sleeps in the kernel.
+    Epoll,
+    /// Burns its core.
+    Spin,
+}
+
+/// `[capture]`
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Capture {
+    /// Raw CPU ids for reader threads; empty = one thread, not pinned.
+    pub cores: Vec<usize>,
+    /// How a reader waits.
+    pub wait: Wait,
+    /// Bytes of a lane's raw ring; a power of two.
+    pub ring_size: u64,
+    /// Bytes of a journal segment.
+    pub segment_size: u64,
+    /// Bytes of rows that the converter may hold before it flushes a row group.
+    pub converter_memory: u64,
+    /// Where the raw rings lie; `None` = `$RUNTIME_DIRECTORY`, else `/dev/shm`, else the dataset's `_journal/`.
+    pub runtime_dir: Option<PathBuf>,
+    /// Where journal segments go when the dataset's disk fails.
+    pub fallback_dir: Option<PathBuf>,
+    /// Added to the wall clock, ns. For tests of midnight and interval boundaries.
+    pub wall_offset_ns: i64,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Http {
+    /// A loopback address; port 0 = any free one.
+    pub listen: SocketAddr,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Default, Serialize)]
+pub struct Tls {
+    /// PEM file of further certificate authorities (a test CA, a corporate proxy). Verification is never off.
+    pub ca: Option<PathBuf>,
+}
+
+/// `[[venue]]`
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VenueConfig {
+    /// Slug (`aster-futures`); not checked against the registry here.
+    pub id: String,
+    /// The venue's symbols; empty only if all channels are all-market ones.
+    pub symbols: Vec<String>,
+    /// The venue's own stream names without the symbol; all-market ones begin with `!`.
+    pub channels: Vec<String>,
+    /// Connections that carry the same streams: 1.
+    pub legs: u8,
+    /// REST base instead of the venue's own, without a trailing slash.
+    pub rest: Option<String>,
+    /// WebSocket base instead of the venue's own, without a trailing slash.
+    pub ws: Option<String>,
+    /// Symbols that the venue does not list are left out with a warning instead of refused.
+    pub allow_missing: bool,
+    /// Share of the venue's REST budget that we use, above 0 and at most 1.
+    pub rest_weight_share: f64,
+}
+
+impl Config {
+    /// Reads a file and lays the process's environment and `flags` (`key=value`, dotted keys) over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names file and line, variable or flag, and what to do.
+    pub fn load(path: &Path, flags: &[String]) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Config::from_parts(&path.display().to_string(), &text, std::env::vars_os(), flags)
+    }
+
+    /// The same from parts; `name` stands for the file in errors. Variables that are not UTF-8 or not ours are ignored.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_parts(
+        name: &str,
+        text: &str,
+        env: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+        flags: &[String],
+    ) -> Result<Config, ConfigError> {
+        let mut raw = raw::Raw::parse(name, text)?;
+        for (key, value) in env {
+            if let (Some(key), Some(value)) = (key.to_str(), value.to_str())
+                && let Some(over) = raw::Raw::from_env(key, value)?
+            {
+                raw = over.over(raw);
+            }
+        }
+        for flag in flags {
+            raw = raw::Raw::from_flag(flag)?.over(raw);
+        }
+        check::check(raw, name, text)
+    }
+
+    /// SHA-256 of what was resolved, hex: two files that differ in comments only have the same.
+    pub fn sha256(&self) -> String {
+        // Infallible: all keys are strings and the floats are finite.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(&json).iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! From what is written to what is meant: defaults, ranges, and what only makes sense together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::raw::{CaptureTable, DatasetTable, Raw, VenueTable, WaitWord};
+use super::{Capture, Config, Dataset, Http, Tls, VenueConfig, Wait};
+use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_MS, NS_PER_S};
+
+const MIB: u64 = 1 << 20;
+/// Bytes that a symbol may have.
+const SYMBOL_BYTES_MAX: usize = 64;
+/// Symbols of one venue.
+const SYMBOLS_MAX: usize = 20_000;
+
+/// Turns the file into a configuration; `name` and `text` are for errors.
+pub(super) fn check(raw: Raw, name: &str, text: &str) -> Result<Config, ConfigError> {
+    // Faults of the tables below may come from the environment or a flag as well, so they name the key, not a line.
+    let bad = |key: &str, message: String| ConfigError::in_source(format!("{name}: {key}"), message);
+    if raw.venue.is_empty() {
+        return Err(ConfigError::in_source(
+            name,
+            "there is no [[venue]], so there is nothing to capture; add one",
+        ));
+    }
+    let mut venues = Vec::with_capacity(raw.venue.len());
+    let mut seen = BTreeSet::new();
+    for v in raw.venue {
+        let at = v.span().start;
+        let v = venue(v, name, text)?;
+        if !seen.insert(v.id.clone()) {
+            let message =
+                format!("venue {:?} stands twice; put its symbols and channels into one [[venue]]", v.id);
+            return Err(ConfigError::at(name, text, at, message));
+        }
+        venues.push(v);
+    }
+    Ok(Config {
+        dataset: dataset(raw.dataset.unwrap_or_default(), &bad)?,
+        capture: capture(raw.capture.unwrap_or_default(), &bad)?,
+        http: raw.http.and_then(|h| h.listen).map(|l| Http { listen: l.0 }),
+        tls: Tls { ca: raw.tls.and_then(|t| t.ca).map(PathBuf::from) },
+        proxy: raw.proxy.map(|p| p.0),
+        venues,
+    })
+}
+
+fn dataset(d: DatasetTable, bad: &dyn Fn(&str, String) -> ConfigError) -> Result<Dataset, ConfigError> {
+    let path = d.path.unwrap_or_else(|| "data".to_owned());
+    if path.is_empty() {
+        return Err(bad("dataset.path", "the path is empty; name the directory of the dataset".to_owned()));
+    }
+    let interval_ns = d.interval.map_or(60 * NS_PER_MIN, |i| i.ns);
+    if interval_ns < NS_PER_S || NS_PER_DAY % interval_ns != 0 {
+        let message = "must divide a day evenly and be at least 1s, like \"1h\", \"15m\", \"10s\"".to_owned();
+        return Err(bad("dataset.interval", message));
+    }
+    let book_top_interval_ns = d.book_top_interval.map_or(100 * NS_PER_MS, |i| i.ns);
+    if !(0..=NS_PER_DAY).contains(&book_top_interval_ns) {
+        return Err(bad(
+            "dataset.book_top_interval",
+            "must be between \"0\" (every change) and \"1d\"".to_owned(),
+        ));
+    }
+    let mut keep = BTreeMap::new();
+    for (table, age) in d.keep.unwrap_or_default().entries() {
+        if age.ns < NS_PER_DAY {
+            let message = "whole UTC days go at once, so the least is \"1d\"".to_owned();
+            return Err(bad(&format!("dataset.keep.{table}"), message));
+        }
+        keep.insert(table.to_owned(), age.ns);
+    }
+    let max_size = d.max_size.map(|s| s.bytes);
+    if max_size.is_some_and(|n| n < 100 * MIB) {
+        return Err(bad("dataset.max_size", "the least is \"100MiB\"".to_owned()));
+    }
+    Ok(Dataset { path: PathBuf::from(path), interval_ns, book_top_interval_ns, keep, max_size })
+}
+
+fn capture(c: CaptureTable, bad: &dyn Fn(&str, String) -> ConfigError) -> Result<Capture, ConfigError> {
+    let size = |key: &str, value: Option<super::Size>, default: u64, least: u64, most: u64| {
+        let n = value.map_or(default, |s| s.bytes);
+        if (least..=most).contains(&n) {
+            return Ok(n);
+        }
+        Err(bad(key, format!("must be between {}MiB and {}MiB", least / MIB, most / MIB)))
+    };
+    let ring_size = size("capture.ring_size", c.ring_size, 64 * MIB, MIB, 4096 * MIB)?;
+    if !ring_size.is_power_of_two() {
+        return Err(bad("capture.ring_size", "must be a power of two, like \"64MiB\"".to_owned()));
+    }
+    let segment_size = size("capture.segment_size", c.segment_size, 128 * MIB, MIB, 1024 * MIB)?;
+    let converter_memory =
+        size("capture.converter_memory", c.converter_memory, 256 * MIB, 16 * MIB, 16_384 * MIB)?;
+    let cores: Vec<usize> = c.cores.unwrap_or_default().into_iter().map(usize::from).collect();
+    if cores.iter().collect::<BTreeSet<_>>().len() != cores.len() {
+        return Err(bad("capture.cores", "a core stands twice; each reader thread needs its own".to_owned()));
+    }
+    let dir = |key: &str, d: Option<String>| match d {
+        Some(d) if d.is_empty() => Err(bad(key, "the path is empty; leave the key out instead".to_owned())),
+        d => Ok(d.map(PathBuf::from)),
+    };
+    Ok(Capture {
+        cores,
+        wait: match c.wait {
+            Some(WaitWord::Spin) => Wait::Spin,
+            Some(WaitWord::Epoll) | None => Wait::Epoll,
+        },
+        ring_size,
+        segment_size,
+        converter_memory,
+        runtime_dir: dir("capture.runtime_dir", c.runtime_dir)?,
+        fallback_dir: dir("capture.fallback_dir", c.fallback_dir)?,
+        wall_offset_ns: c.wall_offset.map_or(0, |d| d.ns),
+    })
+}
+
+fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, ConfigError> {
+    let table_at = v.span().start;
+    let v = v.into_inner();
+    let Some(id) = v.id else {
+        let message = "this [[venue]] has no id; add one like id = \"aster-futures\"";
+        return Err(ConfigError::at(name, text, table_at, message));
+    };
+    let id = id.into_inner();
+    let (symbols_at, symbols) =
+        v.symbols.map_or((table_at, Vec::new()), |s| (s.span().start, s.into_inner().0));
+    let Some(channels) = v.channels else {
+        let message =
+            format!("venue {id:?} has no channels, so it has no streams; add channels = [\"depth@100ms\"]");
+        return Err(ConfigError::at(name, text, table_at, message));
+    };
+    let channels_at = channels.span().start;
+    let channels = channels.into_inner();
+    if channels.is_empty() {
+        let message = format!("venue {id:?}: the list of channels is empty, so there are no streams");
+        return Err(ConfigError::at(name, text, channels_at, message));
+    }
+    if symbols.is_empty() && channels.iter().any(|c| !c.starts_with('!')) {
+        let message = format!(
+            "venue {id:?}: no symbols, so there are zero streams; list some (only all-market channels, which begin \
+             with \"!\", do without)"
+        );
+        return Err(ConfigError::at(name, text, symbols_at, message));
+    }
+    if let Some(fault) = names_fault("symbol", &symbols) {
+        return Err(ConfigError::at(name, text, symbols_at, format!("venue {id:?}: {fault}")));
+    }
+    if let Some(fault) = names_fault("channel", &channels) {
+        return Err(ConfigError::at(name, text, channels_at, format!("venue {id:?}: {fault}")));
+    }
+    Ok(VenueConfig {
+        id,
+        symbols,
+        channels,
+        legs: v.legs.map_or(1, |l| l.0),
+        rest: v.rest.map(|r| r.0),
+        ws: v.ws.map(|w| w.0),
+        allow_missing: v.allow_missing.unwrap_or(false),
+        rest_weight_share: v.rest_weight_share.map_or(0.5, |s| s.0),
+    })
+}
+
+/// What no venue could mean: empty, overlong or unprintable names, names that stand twice, too many of them.
+fn names_fault(what: &str, names: &[String]) -> Option<String> {
+    if names.len() > SYMBOLS_MAX {
+        return Some(format!("{} {what}s; the most is {SYMBOLS_MAX}", names.len()));
+    }
+    let mut seen = BTreeSet::new();
+    for n in names {
+        if n.is_empty() || n.len() > SYMBOL_BYTES_MAX || n.chars().any(char::is_control) {
+            return Some(format!("{n:?} cannot be a {what}; it has 1 to {SYMBOL_BYTES_MAX} printable bytes"));
+        }
+        if !seen.insert(n) {
+            return Some(format!("{what} {n:?} stands twice; remove one"));
+        }
+    }
+    None
+}

@@ -1,0 +1,97 @@
+//! Errors that name the place and the remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot read the configuration: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{place}: {message}")]
+    Bad {
+        /// `file:line`, the variable or the flag.
+        place: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+}
+
+impl ConfigError {
+    /// A fault at byte `at` of the file's text.
+    #[cold]
+    pub(super) fn at(name: &str, text: &str, at: usize, message: impl Into<String>) -> ConfigError {
+        ConfigError::Bad { place: format!("{name}:{}", line_of(text, at)), message: message.into() }
+    }
+
+    /// A fault in a variable or a flag.
+    #[cold]
+    pub(super) fn in_source(place: impl Into<String>, message: impl Into<String>) -> ConfigError {
+        ConfigError::Bad { place: place.into(), message: message.into() }
+    }
+}
+
+/// 1-based line of a byte offset.
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1
+}
+
+/// The parser's message, with the nearest known key where a key is unknown.
+pub(super) fn explain(e: &toml::de::Error) -> String {
+    let message = e.message().trim_end_matches('\n').replace('\n', ", ");
+    let mut words = message.split('`');
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return message;
+    }
+    // "unknown field `a`, expected one of `b`, `c`": every second piece is a name.
+    words.next();
+    let Some(unknown) = words.next() else { return message };
+    let known: Vec<&str> = words.skip(1).step_by(2).collect();
+    let what = if message.starts_with("unknown field") { "key" } else { "value" };
+    unknown_name(what, unknown, &known)
+}
+
+/// "unknown key ..., did you mean ...".
+pub(super) fn unknown_name(what: &str, unknown: &str, known: &[&str]) -> String {
+    match nearest(unknown, known) {
+        Some(n) => format!(
+            "unknown {what} {unknown:?}; the nearest known one is {n:?} (known: {})",
+            known.join(", ")
+        ),
+        None => format!("unknown {what} {unknown:?}"),
+    }
+}
+
+/// The known word with the least edits (insert, remove, replace, swap neighbours); ties go to the first.
+pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known.iter().copied().min_by_key(|k| edits(word, k))
+}
+
+fn edits(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(64).flat_map(char::to_lowercase).collect();
+    let b: Vec<char> = b.chars().take(64).flat_map(char::to_lowercase).collect();
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut least = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    least = least.min(rows[i - 2][j - 2] + 1);
+                }
+                least
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
