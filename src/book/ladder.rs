@@ -1,0 +1,251 @@
+//! The exact L2 book.
+
+use super::canon;
+use super::half::{Half, Levels};
+use crate::model::num::rescale;
+use crate::model::{Level, Side};
+
+/// What one level entry did to the book; the dataset counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The price was not in the book and is now.
+    New,
+    /// Its size changed.
+    Changed,
+    /// It had this size already.
+    Same,
+    /// It was in the book and is gone.
+    Removed,
+    /// It was not in the book and was to be removed: normal, whatever the price.
+    Absent,
+}
+
+impl Change {
+    /// What going from one size to another is; 0 = not in the book.
+    #[inline]
+    pub(super) fn between(before: i64, after: i64) -> Change {
+        match (before, after) {
+            (0, 0) => Change::Absent,
+            (0, _) => Change::New,
+            (_, 0) => Change::Removed,
+            (b, a) if b == a => Change::Same,
+            _ => Change::Changed,
+        }
+    }
+}
+
+/// A level does not fit `i64` under the wanted exponents; the book is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("price {price}, size {size}: not representable under the new exponents")]
+pub struct RescaleError {
+    /// Price mantissa under the old exponent.
+    pub price: i64,
+    /// Size mantissa under the old exponent.
+    pub size: i64,
+}
+
+/// One instrument's book: sizes by price, both mantissas, any `i64` price, never truncated.
+///
+/// Setting, removing and reading a level take constant time near and far from the touch; memory follows the largest
+/// number of levels ever held (about 100 bytes for a lone level, 16 in a dense neighbourhood) and is kept by
+/// [`Book::clear`], so that nothing allocates after warm-up. Prices that share no grid with the others are kept
+/// exactly too, in a sorted list; a book of only such prices is as slow as a sorted list.
+///
+/// The exponents are not in here: whoever owns the instrument has them.
+///
+/// ```
+/// use lobtape::book::{Book, Change};
+/// use lobtape::model::{Level, Side};
+///
+/// let mut book = Book::new();
+/// assert_eq!(book.set(Side::Bid, 6_180_020, 5), Change::New);
+/// assert_eq!(book.set(Side::Ask, 6_180_030, 7), Change::New);
+/// assert_eq!(book.set(Side::Bid, 6_180_050, 0), Change::Absent);
+/// assert_eq!(book.best(Side::Bid), Some(Level { price: 6_180_020, size: 5 }));
+/// assert!(!book.is_crossed());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Book {
+    bids: Half,
+    asks: Half,
+}
+
+impl Default for Book {
+    fn default() -> Book {
+        Book::new()
+    }
+}
+
+impl Book {
+    /// An empty book. Allocates nothing until the first level.
+    pub fn new() -> Book {
+        Book { bids: Half::new(true), asks: Half::new(false) }
+    }
+
+    /// Removes every level; memory is kept.
+    pub fn clear(&mut self) {
+        self.bids.clear();
+        self.asks.clear();
+    }
+
+    #[inline]
+    fn half(&self, side: Side) -> &Half {
+        match side {
+            Side::Bid => &self.bids,
+            Side::Ask => &self.asks,
+        }
+    }
+
+    /// Sets the size of a level; 0 (or less) removes it.
+    #[inline]
+    pub fn set(&mut self, side: Side, price: i64, size: i64) -> Change {
+        match side {
+            Side::Bid => self.bids.set(price, size),
+            Side::Ask => self.asks.set(price, size),
+        }
+    }
+
+    /// The size at a price, 0 if there is none.
+    #[inline]
+    pub fn get(&self, side: Side, price: i64) -> i64 {
+        self.half(side).get(price)
+    }
+
+    /// The best level: highest bid, lowest ask.
+    #[inline]
+    pub fn best(&self, side: Side) -> Option<Level> {
+        self.half(side).best()
+    }
+
+    /// Number of levels.
+    #[inline]
+    pub fn len(&self, side: Side) -> usize {
+        self.half(side).len()
+    }
+
+    /// Whether both sides are empty.
+    pub fn is_empty(&self) -> bool {
+        self.bids.len() == 0 && self.asks.len() == 0
+    }
+
+    /// Levels, best first.
+    pub fn levels(&self, side: Side) -> Levels<'_> {
+        self.half(side).levels()
+    }
+
+    /// Replaces the content of `out` by the best `n` levels.
+    pub fn top(&self, side: Side, n: usize, out: &mut Vec<Level>) {
+        out.clear();
+        out.extend(self.levels(side).take(n));
+    }
+
+    /// Whether the best bid is at or above the best ask. An empty side crosses nothing.
+    #[inline]
+    pub fn is_crossed(&self) -> bool {
+        match (self.bids.best(), self.asks.best()) {
+            (Some(bid), Some(ask)) => bid.price >= ask.price,
+            _ => false,
+        }
+    }
+
+    /// Moves every level to other exponents (numbers of decimals). Allocates; exponents widen rarely.
+    ///
+    /// # Errors
+    /// [`RescaleError`] names the first level that would lose digits or overflow; then nothing has changed.
+    pub fn rescale(
+        &mut self,
+        price_from: u8,
+        price_to: u8,
+        size_from: u8,
+        size_to: u8,
+    ) -> Result<(), RescaleError> {
+        let moved = |half: &Half| {
+            half.levels()
+                .map(|l| {
+                    match (rescale(l.price, price_from, price_to), rescale(l.size, size_from, size_to)) {
+                        (Some(price), Some(size)) => Ok(Level { price, size }),
+                        _ => Err(RescaleError { price: l.price, size: l.size }),
+                    }
+                })
+                .collect::<Result<Vec<Level>, RescaleError>>()
+        };
+        let (bids, asks) = (moved(&self.bids)?, moved(&self.asks)?);
+        self.bids.rescale(&bids);
+        self.asks.rescale(&asks);
+        Ok(())
+    }
+
+    /// CRC-32 (IEEE 802.3) of the canonical text of the whole book under these exponents.
+    pub fn checksum(&self, price_exp: u8, size_exp: u8) -> u32 {
+        self.checksum_top(usize::MAX, price_exp, size_exp)
+    }
+
+    /// As [`Book::checksum`], of the best `n` levels of each side.
+    pub fn checksum_top(&self, n: usize, price_exp: u8, size_exp: u8) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        let mut text = canon::Text::new(price_exp, size_exp, |bytes| crc.update(bytes));
+        text.book(self.levels(Side::Bid).take(n), self.levels(Side::Ask).take(n));
+        crc.finalize()
+    }
+
+    /// Appends the canonical text: `price:size;` per level, bids highest first, `|`, asks lowest first, numbers
+    /// without trailing zeros (`10.5:2;10:1;|11:0.3;`).
+    pub fn write_canonical(&self, out: &mut Vec<u8>, price_exp: u8, size_exp: u8) {
+        let mut text = canon::Text::new(price_exp, size_exp, |bytes| out.extend_from_slice(bytes));
+        text.book(self.levels(Side::Bid), self.levels(Side::Ask));
+    }
+
+    /// Appends the line that the running checksum of tops is fed with after update `id`:
+    /// `<id>;<bid price>;<bid size>;<ask price>;<ask size>;<bids>;<asks>\n`, an empty side as `-;-`.
+    pub fn write_tops_line(&self, out: &mut Vec<u8>, id: i64, price_exp: u8, size_exp: u8) {
+        let mut text = canon::Text::new(price_exp, size_exp, |bytes| out.extend_from_slice(bytes));
+        text.tops(
+            id,
+            [self.best(Side::Bid), self.best(Side::Ask)],
+            [self.len(Side::Bid) as i64, self.len(Side::Ask) as i64],
+        );
+    }
+
+    /// Bytes held, used or not.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Book>() + self.bids.bytes() + self.asks.bytes()
+    }
+}
+
+/// Two books are equal when they hold the same levels, whatever their history.
+impl PartialEq for Book {
+    fn eq(&self, other: &Book) -> bool {
+        [Side::Bid, Side::Ask]
+            .into_iter()
+            .all(|s| self.len(s) == other.len(s) && self.levels(s).eq(other.levels(s)))
+    }
+}
+
+impl Eq for Book {}
+
+/// What a checkpoint keeps of a book: its levels, best first.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Kept {
+    bids: Vec<Level>,
+    asks: Vec<Level>,
+}
+
+impl serde::Serialize for Book {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        Kept { bids: self.levels(Side::Bid).collect(), asks: self.levels(Side::Ask).collect() }.serialize(s)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Book {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Book, D::Error> {
+        let kept = Kept::deserialize(d)?;
+        let mut book = Book::new();
+        for l in kept.bids {
+            book.set(Side::Bid, l.price, l.size);
+        }
+        for l in kept.asks {
+            book.set(Side::Ask, l.price, l.size);
+        }
+        Ok(book)
+    }
+}

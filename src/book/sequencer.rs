@@ -1,0 +1,275 @@
+//! The proof that a book is what the venue has: snapshot and diffs chained by the venue's own ids.
+//!
+//! A pure state machine over [`SequenceRule`] data. It holds no levels and no buffer and reads no clock: it says of
+//! each diff what to do with it, and the fold does it. Ids come from outside and may fall, repeat or be as large as
+//! `i64` goes; arithmetic on them saturates.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Chain, SequenceRule};
+
+/// Diffs of another connection that are at or below the book's id, one after the other and with no other leg alive,
+/// before they are taken for a reset of the venue's ids. Far more than a rotation can lag behind, few enough that a
+/// book does not stand still for long.
+pub const FOREIGN_STALE_MAX: u32 = 128;
+
+/// Where the proof stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeqState {
+    /// Nothing was seen yet.
+    Init,
+    /// Diffs are kept until a snapshot comes.
+    Buffering,
+    /// A snapshot is loaded; the diff that proves it is awaited.
+    WaitFirst {
+        /// The snapshot's id.
+        snap_id: i64,
+    },
+    /// The book is proven.
+    Live {
+        /// Id of the last applied diff.
+        last: i64,
+    },
+}
+
+/// The ids of one diff, −1 = not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffIds {
+    /// Connection on which it came.
+    pub conn: i64,
+    /// First update id (`U`).
+    pub first: i64,
+    /// Last update id (`u`).
+    pub last: i64,
+    /// Previous diff's last update id (`pu`).
+    pub prev: i64,
+}
+
+/// What to do with a diff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Keep it until a snapshot comes.
+    Buffer,
+    /// Covered by the snapshot: drop it.
+    Stale,
+    /// The book has it already (second leg, or a late one): drop it and count.
+    Ignored,
+    /// Proven: apply it.
+    Apply {
+        /// It begins before the book's id; sizes are absolute, so it is applied, and counted.
+        overlap: bool,
+    },
+    /// The same diff again on the same connection: drop it and count.
+    Duplicate,
+    /// The snapshot is older than what came before this diff: keep it and all after it, ask for another snapshot.
+    TooOld,
+    /// Beyond the chain, but another connection may still bring what is missing: hold it up to 2 s.
+    Wait,
+    /// The chain is broken: the book is no longer proven. Keep this diff, ask for a snapshot. The missing ids are
+    /// `(before, after]`.
+    Gap {
+        /// Last applied id.
+        before: i64,
+        /// Last missing id; −1 where the ids do not say (they fall, or are not given).
+        after: i64,
+    },
+}
+
+/// The state machine of one book.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequencer {
+    rule: SequenceRule,
+    state: SeqState,
+    /// Ids of the last applied diff; all −1 (conn 0) before the first one since the snapshot.
+    applied: DiffIds,
+    stale_run: u32,
+    foreign_run: u32,
+    crossed_run: u32,
+    jumps: u64,
+}
+
+const NO_DIFF: DiffIds = DiffIds { conn: 0, first: -1, last: -1, prev: -1 };
+
+impl Sequencer {
+    /// Before the first message.
+    pub fn new(rule: SequenceRule) -> Sequencer {
+        Sequencer {
+            rule,
+            state: SeqState::Init,
+            applied: NO_DIFF,
+            stale_run: 0,
+            foreign_run: 0,
+            crossed_run: 0,
+            jumps: 0,
+        }
+    }
+
+    /// The dialect's rule.
+    pub fn rule(&self) -> &SequenceRule {
+        &self.rule
+    }
+
+    /// Where the proof stands.
+    #[inline]
+    pub fn state(&self) -> SeqState {
+        self.state
+    }
+
+    /// Whether the book is proven.
+    #[inline]
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, SeqState::Live { .. })
+    }
+
+    /// Id of the last applied diff since the last snapshot, −1 if none. It stays after a gap.
+    #[inline]
+    pub fn last(&self) -> i64 {
+        self.applied.last
+    }
+
+    /// Connection of the last applied diff, 0 if none.
+    #[inline]
+    pub fn conn(&self) -> i64 {
+        self.applied.conn
+    }
+
+    /// Diffs whose `pu` chained while `U` did not follow (only where a rule knows both). Normal on sparse ids; a
+    /// change of its rate is how a change of the venue's grammar would show.
+    pub fn jumps(&self) -> u64 {
+        self.jumps
+    }
+
+    /// A snapshot was loaded into the book: the buffered diffs are to be offered next, oldest first.
+    pub fn on_snapshot(&mut self, snap_id: i64) {
+        self.state = SeqState::WaitFirst { snap_id };
+        self.applied = NO_DIFF;
+        self.reset_runs();
+    }
+
+    /// The book is no longer proven, for a reason outside the ids (unsubscribed, unreadable frame, crossed).
+    pub fn invalidate(&mut self) {
+        self.state = SeqState::Buffering;
+        self.reset_runs();
+    }
+
+    /// Counts crossed books after applied diffs. `true`: crossed for longer than the dialect bears; resync.
+    pub fn on_crossed(&mut self, is_crossed: bool) -> bool {
+        self.crossed_run = if is_crossed { self.crossed_run.saturating_add(1) } else { 0 };
+        self.crossed_run > self.rule.crossed_max
+    }
+
+    /// Judges the next diff. `other_leg_alive`: another connection carries the same stream and may still bring
+    /// what is missing; a diff that waited too long is offered again with `false`.
+    #[inline]
+    pub fn on_diff(&mut self, d: &DiffIds, other_leg_alive: bool) -> Verdict {
+        match self.state {
+            SeqState::Live { last } if d.conn == self.applied.conn => self.same_conn(d, last),
+            SeqState::Live { last } => self.other_conn(d, last, other_leg_alive),
+            SeqState::WaitFirst { snap_id } => self.first(d, snap_id),
+            SeqState::Init | SeqState::Buffering => {
+                self.state = SeqState::Buffering;
+                Verdict::Buffer
+            }
+        }
+    }
+
+    fn first(&mut self, d: &DiffIds, snap_id: i64) -> Verdict {
+        if d.last < snap_id || (self.rule.drop_equal && d.last == snap_id) {
+            return Verdict::Stale;
+        }
+        if self.covers(d, snap_id) {
+            return self.apply(d, false);
+        }
+        self.invalidate();
+        Verdict::TooOld
+    }
+
+    fn same_conn(&mut self, d: &DiffIds, last: i64) -> Verdict {
+        if self.follows(d, last) {
+            return self.apply(d, false);
+        }
+        let repeated = d.first == self.applied.first && d.last == self.applied.last;
+        if self.rule.overlap_ok && d.last <= last {
+            self.stale_run = self.stale_run.saturating_add(1);
+            if self.stale_run > self.rule.stale_run_max {
+                return self.gap(d, last);
+            }
+            return if repeated { Verdict::Duplicate } else { Verdict::Ignored };
+        }
+        if repeated {
+            return Verdict::Duplicate;
+        }
+        if self.rule.overlap_ok && d.first >= 0 && d.first <= last {
+            return self.apply(d, true);
+        }
+        self.gap(d, last)
+    }
+
+    fn other_conn(&mut self, d: &DiffIds, last: i64, other_leg_alive: bool) -> Verdict {
+        if !self.rule.ids_survive_reconnect {
+            return self.gap(d, last);
+        }
+        if d.last <= last {
+            self.foreign_run = if other_leg_alive { 0 } else { self.foreign_run.saturating_add(1) };
+            if self.foreign_run > FOREIGN_STALE_MAX {
+                return self.gap(d, last);
+            }
+            return Verdict::Ignored;
+        }
+        if self.covers(d, last) {
+            let overlap = !self.follows(d, last);
+            return self.apply(d, overlap);
+        }
+        if other_leg_alive { Verdict::Wait } else { self.gap(d, last) }
+    }
+
+    /// Whether a diff that ends after `id` leaves no id after `id` out.
+    fn covers(&self, d: &DiffIds, id: i64) -> bool {
+        match self.rule.chain {
+            Chain::Prev | Chain::PrevElseNext if d.prev > 0 => d.prev <= id,
+            Chain::Prev => d.first >= 0 && d.first <= id,
+            Chain::Next | Chain::PrevElseNext => d.first >= 0 && d.first <= id.saturating_add(1),
+        }
+    }
+
+    /// Whether a diff begins exactly where `last` ended.
+    fn follows(&self, d: &DiffIds, last: i64) -> bool {
+        let next = last.checked_add(1);
+        match self.rule.chain {
+            Chain::Prev | Chain::PrevElseNext if d.prev > 0 => d.prev == last && d.last >= last,
+            Chain::Prev => false,
+            Chain::Next | Chain::PrevElseNext => Some(d.first) == next && d.last >= d.first,
+        }
+    }
+
+    fn apply(&mut self, d: &DiffIds, overlap: bool) -> Verdict {
+        if self.rule.chain == Chain::PrevElseNext
+            && self.is_live()
+            && d.prev > 0
+            && d.first != self.applied.last.saturating_add(1)
+        {
+            self.jumps += 1;
+        }
+        self.state = SeqState::Live { last: d.last };
+        self.applied = *d;
+        self.stale_run = 0;
+        self.foreign_run = 0;
+        Verdict::Apply { overlap }
+    }
+
+    fn gap(&mut self, d: &DiffIds, last: i64) -> Verdict {
+        let after = match self.rule.chain {
+            Chain::Prev | Chain::PrevElseNext if d.prev > 0 => d.prev,
+            Chain::Prev => -1,
+            Chain::Next | Chain::PrevElseNext => d.first.saturating_sub(1),
+        };
+        self.invalidate();
+        Verdict::Gap { before: last, after: if after > last { after } else { -1 } }
+    }
+
+    fn reset_runs(&mut self) {
+        self.stale_run = 0;
+        self.foreign_run = 0;
+        self.crossed_run = 0;
+    }
+}
