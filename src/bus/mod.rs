@@ -1,1 +1,3 @@
 //! Bounded lock-free rings: the raw ring in shared memory, the event ring. What is dropped is counted.
+
+pub mod raw;

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod disk;
 pub mod net;
 pub mod process;
+pub mod shm;
 pub mod thread;
 
 use std::io;
