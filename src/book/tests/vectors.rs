@@ -1,0 +1,82 @@
+//! Every vector of `data/vectors`, through sequencer, buffer and book.
+
+use serde_json::Value;
+
+use super::support::{Diff, Driver, dec, levels};
+use crate::book::Verdict;
+use crate::model::{SequenceRule, Side};
+
+fn word(v: &Verdict) -> &'static str {
+    match v {
+        Verdict::Buffer => "buffered",
+        Verdict::Stale => "dropped",
+        Verdict::Ignored => "stale",
+        Verdict::Apply { .. } => "applied",
+        Verdict::Duplicate => "duplicate",
+        Verdict::TooOld => "snapshot_too_old",
+        Verdict::Wait => "wait",
+        Verdict::Gap { .. } => "gap",
+    }
+}
+
+fn rule(name: &str) -> SequenceRule {
+    match name {
+        "aster-futures" | "coinm" | "usdm" => SequenceRule::FUTURES,
+        "aster-spot" => SequenceRule::ASTER_SPOT,
+        "spot" => SequenceRule::BINANCE_SPOT,
+        other => panic!("no rule {other}"),
+    }
+}
+
+fn run(vector: &Value) -> usize {
+    let id = vector["id"].as_str().unwrap();
+    let mut d = Driver::new(rule(vector["rule"].as_str().unwrap()));
+    let mut partial = false;
+    let steps = vector["steps"].as_array().unwrap();
+    for (n, step) in steps.iter().enumerate() {
+        let expect = &step["expect"];
+        if let Some(diff) = step.get("diff") {
+            let verdict = d.diff(&Diff::of(diff), false);
+            assert_eq!(word(&verdict), expect.as_str().unwrap(), "{id} step {n}");
+        } else if let Some(snap) = step.get("snap") {
+            let last = snap["lastUpdateId"].as_i64().unwrap();
+            let verdicts = d.snapshot(last, &levels(&snap["bids"]), &levels(&snap["asks"]));
+            let words: Vec<&str> = verdicts.iter().map(word).collect();
+            let expect: Vec<&str> = expect.as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+            assert_eq!(words, expect, "{id} step {n}");
+        } else {
+            partial = true;
+            d.book.clear();
+            for (side, key) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
+                for l in levels(&step["partial"][key]) {
+                    d.book.set(side, l.price, l.size);
+                }
+            }
+            assert_eq!("replaced", expect.as_str().unwrap());
+        }
+    }
+    let end = &vector["final"];
+    assert_eq!(if partial { "PARTIAL" } else { d.state() }, end["state"].as_str().unwrap(), "{id}");
+    for (side, best, count) in [(Side::Bid, "bid", "n_bid"), (Side::Ask, "ask", "n_ask")] {
+        let level = d.book.best(side).unwrap();
+        assert_eq!(level.price, dec(end[best][0].as_str().unwrap()), "{id} {best}");
+        assert_eq!(level.size, dec(end[best][1].as_str().unwrap()), "{id} {best}");
+        assert_eq!(d.book.len(side) as u64, end[count].as_u64().unwrap(), "{id} {count}");
+    }
+    steps.len()
+}
+
+#[test]
+fn every_vector_of_every_page_comes_out_as_written() {
+    println!("{:<16} {:>8} {:>6}", "page", "vectors", "steps");
+    for (page, text, count) in [
+        ("aster-futures", include_str!("../../../data/vectors/aster-futures.jsonl"), 8),
+        ("aster-spot", include_str!("../../../data/vectors/aster-spot.jsonl"), 7),
+        ("binance", include_str!("../../../data/vectors/binance.jsonl"), 6),
+    ] {
+        let vectors: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let steps: usize = vectors.iter().map(run).sum();
+        println!("{page:<16} {:>8} {steps:>6}", vectors.len());
+        assert_eq!(vectors.len(), count, "{page}");
+    }
+}
