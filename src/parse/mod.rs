@@ -1,5 +1,8 @@
-//! Tools for parsers: JSON walking, decimal text to mantissa. No venue knowledge.
+//! Tools for parsers: JSON walking, decimal text to mantissa, URLs. No venue knowledge.
 
-/// Reused buffers of a parser: after warm-up a frame allocates nothing.
-#[derive(Default)]
-pub struct Scratch {}
+pub mod decimal;
+pub mod json;
+pub mod url;
+
+pub use decimal::{NumError, parse_dec, parse_fixed};
+pub use json::{Limits, Scratch, Sides, Val};
