@@ -182,6 +182,15 @@ impl<'t, 'i> Val<'t, 'i> {
         }
     }
 
+    /// The first two texts of an array of at least two: a price level as most venues print it.
+    #[inline]
+    pub fn as_pair(self) -> Option<(&'i str, &'i str)> {
+        match self.0 {
+            [Node::Array { len, .. }, Node::String(a), Node::String(b), ..] if *len >= 2 => Some((a, b)),
+            _ => None,
+        }
+    }
+
     /// The value of a key; of the last one where the key is there twice, as most readers have it.
     pub fn get(self, key: &str) -> Option<Val<'t, 'i>> {
         self.entries()?.filter(|(k, _)| *k == key).last().map(|(_, v)| v)
@@ -293,7 +302,8 @@ mod tests {
     #[test]
     fn a_key_given_twice_has_its_last_value() {
         let mut s = Scratch::default();
-        let got = s.read(br#"{"a":1,"b":2,"a":3}"#, Limits::MESSAGE, |v, _| Ok(v.get("a").and_then(Val::as_i64)));
+        let got =
+            s.read(br#"{"a":1,"b":2,"a":3}"#, Limits::MESSAGE, |v, _| Ok(v.get("a").and_then(Val::as_i64)));
         assert_eq!(got, Ok(Some(3)));
     }
 
@@ -341,7 +351,10 @@ mod tests {
         let big = [b"[\"".to_vec(), vec![b'x'; 2 << 20], b"\"]".to_vec()].concat();
         assert!(s.read(&big, Limits::MESSAGE, |_, _| Ok(())).is_ok());
         assert!(s.frame.capacity() <= KEEP_BYTES);
-        assert_eq!(s.read(b"[1]", Limits::MESSAGE, |v, _| Ok(v.elements().map(|e| e.remaining()))), Ok(Some(1)));
+        assert_eq!(
+            s.read(b"[1]", Limits::MESSAGE, |v, _| Ok(v.elements().map(|e| e.remaining()))),
+            Ok(Some(1))
+        );
     }
 
     proptest! {

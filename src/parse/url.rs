@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn queries_are_read_as_written() {
-        let (path, query) = path_and_query("https://fapi.example:443/fapi/v1/depth?symbol=%E9%BE%99USDT&limit=1000#x");
+        let (path, query) =
+            path_and_query("https://fapi.example:443/fapi/v1/depth?symbol=%E9%BE%99USDT&limit=1000#x");
         assert_eq!(path, "/fapi/v1/depth");
         assert_eq!(query_value(query, "symbol").as_deref(), Some("龙USDT"));
         assert_eq!(query_value(query, "limit").as_deref(), Some("1000"));

@@ -2,11 +2,31 @@
 //!
 //! This room must not know sockets, clocks, files or threads. A venue is its folder and one line of [`all`].
 
+pub mod aster;
+pub mod binance;
+pub mod family;
+#[doc(hidden)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
 use crate::model::{
     ConnPlan, DecodeCtx, Hosts, InstrumentVersion, PlanError, Reject, RestKind, RestRequest, StreamSpec,
     VenueIx, VenueSpec,
 };
 use crate::parse::Scratch;
+
+/// Every venue that this build knows, in the order of [`VenueIx`].
+pub fn all() -> &'static [&'static dyn Venue] {
+    static ALL: [&dyn Venue; 4] = [&aster::FUTURES, &binance::SPOT, &binance::USDM, &binance::COINM];
+    &ALL
+}
+
+/// The venue of a slug and its place in [`all`].
+pub fn by_id(id: &str) -> Option<(VenueIx, &'static dyn Venue)> {
+    let place = all().iter().position(|v| v.spec().id == id)?;
+    Some((VenueIx(u16::try_from(place).ok()?), all()[place]))
+}
 
 /// What a venue's folder gives to the rest of the house.
 pub trait Venue: Send + Sync {
@@ -28,6 +48,14 @@ pub trait Venue: Send + Sync {
     /// # Errors
     /// Two chains of one book.
     fn plan(&self, streams: &[StreamSpec], hosts: &Hosts) -> Result<Vec<ConnPlan>, PlanError>;
+
+    /// The channel to use where the venue, asked live, does not serve `channel`: on Aster `depth@0ms` falls back to
+    /// `depth@100ms`. `None`: there is no second choice, or none is needed. [`Venue::stream`] and [`Venue::plan`]
+    /// take the channel as it is, so that it can be asked for; whoever asks, decides.
+    fn fallback(&self, channel: &str) -> Option<&'static str> {
+        let _ = channel;
+        None
+    }
 
     /// Reads one frame. `only` is the connection's single stream where frames do not name theirs (raw mode).
     ///

@@ -1,0 +1,6 @@
+//! Aster: USD-M perpetual futures. The dialect is the family's; `README.md` beside this file says what is known of
+//! each channel and from where.
+
+mod futures;
+
+pub use futures::FUTURES;

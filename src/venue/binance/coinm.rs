@@ -1,0 +1,69 @@
+//! `binance-coinm`: coin-margined futures, API v1. Sizes are contracts of a fixed value in USD.
+
+use crate::model::StreamKind::{
+    AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, Liquidation, Mark, MiniTicker, RawOnly, Ticker,
+    Trade,
+};
+use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::venue::family::streams::{INTERVALS, NONE};
+use crate::venue::family::{Channel, Family, Subject};
+
+const SPEEDS: &[&str] = &["", "@100ms", "@500ms"];
+
+/// Binance COIN-M futures.
+pub static COINM: Family = Family {
+    spec: &VenueSpec {
+        id: "binance-coinm",
+        title: "Binance COIN-M futures",
+        rest: "https://dapi.binance.com",
+        ws: "wss://dstream.binance.com",
+        streams_per_conn_max: 200,
+        url_bytes_max: 3600,
+        client_messages_per_s: 10,
+        connects_per_5min: 300,
+        conn_age_max_s: 24 * 3600,
+        rotate_after_s: 23 * 3600,
+        ping_interval_s: 180,
+        probe_after_s: 3,
+        dead_after_s: 6,
+        weight_per_minute: 2400,
+        weight_group: "binance-futures",
+        weight_header: "x-mbx-used-weight-1m",
+        snapshot: SnapshotSource::Rest,
+        sequence: SequenceRule::FUTURES,
+        channels_default: &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
+    },
+    channels: &[
+        Channel::new("depth", &["", "@100ms", "@500ms", "@0ms"], DepthDiff),
+        Channel::new("depth", SPEEDS, DepthPartial).args(&["5", "10", "20"]),
+        Channel::new("aggTrade", NONE, AggTrade),
+        Channel::new("trade", NONE, Trade),
+        Channel::new("bookTicker", NONE, BookTicker),
+        Channel::new("!bookTicker", NONE, BookTicker).of(Subject::Market),
+        Channel::new("markPrice", &["", "@1s"], Mark).of(Subject::SymbolOrPair),
+        Channel::new("kline_", NONE, Kline).args(INTERVALS),
+        Channel::new("continuousKline_", NONE, RawOnly).args(INTERVALS).of(Subject::PairContract),
+        Channel::new("indexPrice", &["", "@1s"], RawOnly).of(Subject::Pair),
+        Channel::new("indexPriceKline_", NONE, RawOnly).args(INTERVALS).of(Subject::Pair),
+        Channel::new("markPriceKline_", NONE, RawOnly).args(INTERVALS),
+        Channel::new("miniTicker", NONE, MiniTicker),
+        Channel::new("!miniTicker@arr", NONE, MiniTicker).of(Subject::Market),
+        Channel::new("ticker", NONE, Ticker),
+        Channel::new("!ticker@arr", NONE, Ticker).of(Subject::Market),
+        Channel::new("forceOrder", NONE, Liquidation),
+        Channel::new("!forceOrder@arr", NONE, Liquidation).of(Subject::Market),
+        Channel::new("!contractInfo", NONE, RawOnly).of(Subject::Market),
+    ],
+    routes: &[""],
+    fallbacks: &[],
+    rest_root: "/dapi/",
+    rest_version: "v1",
+    snapshot_limit: 1000,
+    snapshot_weight: 20,
+    instruments_weight: 1,
+    trade_default: TradeType::Unknown,
+    product_code: Some(2),
+    is_inverse: true,
+    contract_type: "",
+    is_derivative: true,
+};

@@ -1,0 +1,78 @@
+//! `binance-usdm`: USD-margined futures, API v1, streams split over two routes since 2026-04-23.
+
+use crate::model::StreamKind::{
+    AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, Liquidation, Mark, MiniTicker, RawOnly, Ticker,
+    Trade,
+};
+use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::venue::family::streams::{INTERVALS, NONE};
+use crate::venue::family::{Channel, Family, Subject};
+
+/// Index of `/market` in the routes; a stream on the wrong route is acknowledged and silent for ever.
+const MARKET: usize = 1;
+const SPEEDS: &[&str] = &["", "@100ms", "@500ms"];
+
+/// Binance USD-M futures.
+pub static USDM: Family = Family {
+    spec: &VenueSpec {
+        id: "binance-usdm",
+        title: "Binance USD-M futures",
+        rest: "https://fapi.binance.com",
+        ws: "wss://fstream.binance.com",
+        streams_per_conn_max: 200,
+        url_bytes_max: 3600,
+        client_messages_per_s: 10,
+        connects_per_5min: 300,
+        conn_age_max_s: 24 * 3600,
+        rotate_after_s: 23 * 3600,
+        ping_interval_s: 180,
+        probe_after_s: 3,
+        dead_after_s: 6,
+        weight_per_minute: 2400,
+        weight_group: "binance-futures",
+        weight_header: "x-mbx-used-weight-1m",
+        snapshot: SnapshotSource::Rest,
+        sequence: SequenceRule::FUTURES,
+        channels_default: &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
+    },
+    channels: &[
+        Channel::new("depth", &["", "@100ms", "@500ms", "@0ms"], DepthDiff),
+        Channel::new("depth", SPEEDS, DepthPartial).args(&["5", "10", "20"]),
+        Channel::new("rpiDepth", &["@500ms"], RawOnly),
+        Channel::new("bookTicker", NONE, BookTicker),
+        Channel::new("!bookTicker", NONE, BookTicker).of(Subject::Market),
+        // Undocumented; measured on this route.
+        Channel::new("trade", NONE, Trade),
+        Channel::new("aggTrade", NONE, AggTrade).route(MARKET),
+        Channel::new("markPrice", &["", "@1s"], Mark).route(MARKET),
+        Channel::new("!markPrice@arr", &["", "@1s"], Mark).of(Subject::Market).route(MARKET),
+        Channel::new("kline_", NONE, Kline).args(INTERVALS).route(MARKET),
+        Channel::new("continuousKline_", NONE, RawOnly)
+            .args(INTERVALS)
+            .of(Subject::PairContract)
+            .route(MARKET),
+        Channel::new("miniTicker", NONE, MiniTicker).route(MARKET),
+        Channel::new("!miniTicker@arr", NONE, MiniTicker).of(Subject::Market).route(MARKET),
+        Channel::new("ticker", NONE, Ticker).route(MARKET),
+        Channel::new("!ticker@arr", NONE, Ticker).of(Subject::Market).route(MARKET),
+        Channel::new("forceOrder", NONE, Liquidation).route(MARKET),
+        Channel::new("!forceOrder@arr", NONE, Liquidation).of(Subject::Market).route(MARKET),
+        Channel::new("!contractInfo", NONE, RawOnly).of(Subject::Market).route(MARKET),
+        Channel::new("compositeIndex", NONE, RawOnly).of(Subject::Index).route(MARKET),
+        Channel::new("assetIndex", NONE, RawOnly).of(Subject::Index).route(MARKET),
+        Channel::new("!assetIndex@arr", NONE, RawOnly).of(Subject::Market).route(MARKET),
+        Channel::new("tradingSession", NONE, RawOnly).of(Subject::Market).route(MARKET),
+    ],
+    routes: &["/public", "/market"],
+    fallbacks: &[],
+    rest_root: "/fapi/",
+    rest_version: "v1",
+    snapshot_limit: 1000,
+    snapshot_weight: 20,
+    instruments_weight: 1,
+    trade_default: TradeType::Unknown,
+    product_code: Some(1),
+    is_inverse: false,
+    contract_type: "",
+    is_derivative: true,
+};

@@ -1,0 +1,382 @@
+//! Frames to events: the envelope, answers to our messages, and the way to each stream's reader.
+//!
+//! Keys may come in any order and unknown ones are ignored. Every reader collects its keys in one pass and looks at
+//! `e` first: an event of a kind that nobody here knows is [`Event::Other`], whatever else it holds.
+
+use super::{Family, book, stats, trades};
+use crate::model::num::EXP_MAX;
+use crate::model::time::ms_to_ns;
+use crate::model::{
+    Dec, DecodeCtx, Event, InstrumentRef, Mantissa, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
+    StreamKind, StreamSpec,
+};
+use crate::parse::{Limits, NumError, Scratch, Sides, Val, parse_dec, parse_fixed};
+
+/// Name under which rows of a sister product in an all-market stream are counted.
+const FOREIGN: &str = "foreign_product";
+
+/// As [`crate::venue::Venue::decode`].
+pub(super) fn decode(
+    family: &Family,
+    scratch: &mut Scratch,
+    frame: &[u8],
+    only: Option<&StreamSpec>,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    scratch.read(frame, Limits::MESSAGE, |root, sides| {
+        let head = Head::of(root);
+        if head.is_envelope() {
+            let (name, data) = (head.stream.and_then(Val::as_str), head.data);
+            let Some((name, data)) = name.zip(data) else {
+                return Err(shape("envelope without a stream's name"));
+            };
+            return enveloped(family, name, data, sides, ctx);
+        }
+        if let Some(reply) = head.reply() {
+            ctx.event(Event::Reply(reply));
+            return Ok(());
+        }
+        if head.is_shutdown() {
+            ctx.event(Event::Notice(Notice::Shutdown));
+            return Ok(());
+        }
+        let Some(only) = only else {
+            return Err(Reject::new(RejectCause::UnknownStream, "frame names no stream"));
+        };
+        stream_message(family, &only.name, root, sides, ctx)
+    })
+}
+
+fn enveloped(
+    family: &Family,
+    name: &str,
+    data: Val<'_, '_>,
+    sides: &mut Sides,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    let inner = Head::of(data);
+    // Neither is documented to come in an envelope of a subscribed stream's name, so neither is taken for data.
+    if inner.is_shutdown() {
+        ctx.event(Event::Notice(Notice::Shutdown));
+        return Ok(());
+    }
+    if let Some(reply) = inner.reply() {
+        ctx.event(Event::Reply(reply));
+        return Ok(());
+    }
+    stream_message(family, name, data, sides, ctx)
+}
+
+fn stream_message(
+    family: &Family,
+    name: &str,
+    data: Val<'_, '_>,
+    sides: &mut Sides,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    let Some(info) = ctx.stream(name) else {
+        return Err(Reject::new(RejectCause::UnknownStream, "stream was not subscribed"));
+    };
+    let mut m = Message { family, name, info, ctx };
+    if info.kind == StreamKind::RawOnly {
+        let first = data.elements().map_or(Some(data), |mut e| e.next());
+        let event = first.and_then(|v| v.get("e")).and_then(Val::as_str);
+        m.other(event.unwrap_or(name));
+        return Ok(());
+    }
+    // Objects are documented for some `@arr` streams and arrays for others: both are taken everywhere.
+    let Some(elements) = data.elements() else { return m.element(data, sides) };
+    let mut first_fault = Ok(());
+    for element in elements {
+        let said = m.element(element, sides);
+        if first_fault.is_ok() {
+            first_fault = said;
+        }
+    }
+    first_fault
+}
+
+/// The keys that tell an envelope, an answer, a notice and a bare event apart.
+#[derive(Default)]
+struct Head<'t, 'i> {
+    stream: Option<Val<'t, 'i>>,
+    data: Option<Val<'t, 'i>>,
+    id: Option<Val<'t, 'i>>,
+    result: Option<Val<'t, 'i>>,
+    error: Option<Val<'t, 'i>>,
+    code: Option<Val<'t, 'i>>,
+    msg: Option<Val<'t, 'i>>,
+    event: Option<Val<'t, 'i>>,
+}
+
+impl<'t, 'i> Head<'t, 'i> {
+    fn of(v: Val<'t, 'i>) -> Head<'t, 'i> {
+        let mut h = Head::default();
+        for (key, v) in v.entries().into_iter().flatten() {
+            match key {
+                "stream" => h.stream = Some(v),
+                "data" => h.data = Some(v),
+                "id" => h.id = Some(v),
+                "result" => h.result = Some(v),
+                "error" => h.error = Some(v),
+                "code" => h.code = Some(v),
+                "msg" => h.msg = Some(v),
+                "e" => h.event = Some(v),
+                _ => {}
+            }
+        }
+        h
+    }
+
+    fn is_envelope(&self) -> bool {
+        self.stream.is_some() && self.data.is_some()
+    }
+
+    fn is_shutdown(&self) -> bool {
+        self.event.and_then(Val::as_str) == Some("serverShutdown")
+    }
+
+    /// Success is `{"result":…,"id":…}`; errors come in three shapes: `{code,msg}`, the same with `id`, and
+    /// `{"error":{code,msg},"id":…}`.
+    fn reply(&self) -> Option<Reply<'i>> {
+        if self.event.is_some() {
+            return None;
+        }
+        let id = self.id.map_or(-1, reply_id);
+        if let Some(error) = self.error.filter(|v| v.entries().is_some()) {
+            let code = error.get("code").and_then(Val::as_i64).unwrap_or(0);
+            let text = error.get("msg").and_then(Val::as_str).unwrap_or("");
+            return Some(Reply { id, is_error: true, code, text });
+        }
+        if let (Some(code), Some(text)) = (self.code.and_then(Val::as_i64), self.msg.and_then(Val::as_str)) {
+            return Some(Reply { id, is_error: true, code, text });
+        }
+        (self.result.is_some() && self.id.is_some()).then_some(Reply {
+            id,
+            is_error: false,
+            code: 0,
+            text: "",
+        })
+    }
+}
+
+/// We send unsigned integers; one venue's page shows the echo as a text.
+fn reply_id(v: Val<'_, '_>) -> i64 {
+    v.as_i64().or_else(|| v.as_str()?.parse().ok()).filter(|id| *id >= 0).unwrap_or(-1)
+}
+
+/// One message on a known stream, and what its readers need.
+pub(super) struct Message<'a> {
+    pub(super) family: &'a Family,
+    /// Name of the stream.
+    pub(super) name: &'a str,
+    pub(super) info: StreamInfo,
+    pub(super) ctx: &'a mut dyn DecodeCtx,
+}
+
+impl Message<'_> {
+    fn element(&mut self, v: Val<'_, '_>, sides: &mut Sides) -> Result<(), Reject> {
+        if v.entries().is_none() {
+            return Err(shape("event is no object"));
+        }
+        match self.info.kind {
+            StreamKind::DepthDiff | StreamKind::DepthPartial => book::depth(self, v, sides),
+            StreamKind::BookTicker => book::ticker(self, v),
+            StreamKind::Trade => trades::trade(self, v),
+            StreamKind::AggTrade => trades::aggregate(self, v),
+            StreamKind::Liquidation => trades::liquidation(self, v),
+            StreamKind::Mark => stats::mark(self, v),
+            StreamKind::Kline => stats::kline(self, v),
+            StreamKind::MiniTicker | StreamKind::Ticker => stats::ticker(self, v),
+            StreamKind::OpenInterest | StreamKind::Funding | StreamKind::RawOnly => {
+                self.other(v.get("e").and_then(Val::as_str).unwrap_or(self.name));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn stream(&self) -> StreamId {
+        self.info.stream
+    }
+
+    pub(super) fn other(&mut self, name: &str) {
+        self.ctx.event(Event::Other { name, stream: self.info.stream });
+    }
+
+    /// Whether the event is of a kind that the reader knows (or does not say). If not, it has been said as `Other`.
+    pub(super) fn is_event(&mut self, e: Option<Val<'_, '_>>, known: &[&str]) -> Result<bool, Reject> {
+        let Some(e) = e else { return Ok(true) };
+        let Some(e) = e.as_str() else { return Err(shape("e is no text")) };
+        if known.contains(&e) {
+            return Ok(true);
+        }
+        self.other(e);
+        Ok(false)
+    }
+
+    /// Whether a row of an all-market stream belongs to a sister product. If so, it has been said as `Other`:
+    /// its symbol is not one of this venue's list.
+    pub(super) fn is_foreign(&mut self, product: Option<Val<'_, '_>>) -> bool {
+        let foreign = self.info.instrument.is_none()
+            && self
+                .family
+                .product_code
+                .is_some_and(|own| product.and_then(Val::as_i64).is_some_and(|code| code != own));
+        if foreign {
+            self.other(FOREIGN);
+        }
+        foreign
+    }
+
+    /// The instrument: the stream's own (then a symbol in the frame must agree with the name), or the frame's.
+    pub(super) fn instrument(&mut self, symbol: Option<Val<'_, '_>>) -> Result<InstrumentRef, Reject> {
+        let symbol = match symbol {
+            Some(v) => Some(v.as_str().ok_or_else(|| shape("symbol is no text"))?),
+            None => None,
+        };
+        match (self.info.instrument, symbol) {
+            (Some(i), None) => Ok(i),
+            (Some(i), Some(s)) => {
+                let named = self.name.split('@').next().unwrap_or("");
+                if named.eq_ignore_ascii_case(s) { Ok(i) } else { Err(shape("symbol is not the stream's")) }
+            }
+            (None, Some(s)) => self
+                .ctx
+                .instrument(s)
+                .ok_or_else(|| Reject::new(RejectCause::UnknownSymbol, "symbol is refused")),
+            (None, None) => Err(shape("symbol is missing")),
+        }
+    }
+
+    /// Reads numbers under the instrument's exponents; where they need more decimals the instrument is widened and
+    /// they are read again. Nothing is widened for numbers that would not fit then either.
+    pub(super) fn exact<R>(
+        &mut self,
+        at: InstrumentRef,
+        read: impl FnMut(&mut Exponents) -> Result<R, Reject>,
+    ) -> Result<R, Reject> {
+        let (value, now) = exact(self.ctx, at, read)?;
+        if self.info.instrument.is_some_and(|i| i.id == now.id) {
+            self.info.instrument = Some(now);
+        }
+        Ok(value)
+    }
+}
+
+/// As [`Message::exact`], also for REST bodies.
+pub(super) fn exact<R>(
+    ctx: &mut dyn DecodeCtx,
+    at: InstrumentRef,
+    mut read: impl FnMut(&mut Exponents) -> Result<R, Reject>,
+) -> Result<(R, InstrumentRef), Reject> {
+    let mut exps = Exponents::new(at.price_exp, at.size_exp);
+    let value = read(&mut exps)?;
+    if !exps.too_small() {
+        return Ok((value, at));
+    }
+    read(&mut Exponents::new(exps.price_need, exps.size_need))?;
+    let now = ctx.widen(at.id, exps.price_need, exps.size_need);
+    let mut exps = Exponents::new(now.price_exp, now.size_exp);
+    let value = read(&mut exps)?;
+    if exps.too_small() {
+        return Err(Reject::new(RejectCause::Number, "more decimals than the instrument bears"));
+    }
+    Ok((value, now))
+}
+
+/// The exponents to read under, and those that would have been needed.
+pub(super) struct Exponents {
+    price: u8,
+    size: u8,
+    price_need: u8,
+    size_need: u8,
+}
+
+impl Exponents {
+    fn new(price: u8, size: u8) -> Exponents {
+        Exponents { price, size, price_need: price, size_need: size }
+    }
+
+    fn too_small(&self) -> bool {
+        self.price_need > self.price || self.size_need > self.size
+    }
+
+    #[inline]
+    pub(super) fn price(&mut self, text: &str) -> Result<Mantissa, Reject> {
+        match parse_fixed(text.as_bytes(), self.price) {
+            Ok(m) => Ok(m),
+            Err(e) => need(e, &mut self.price_need, "price is no number for us"),
+        }
+    }
+
+    #[inline]
+    pub(super) fn size(&mut self, text: &str) -> Result<Mantissa, Reject> {
+        match parse_fixed(text.as_bytes(), self.size) {
+            Ok(m) => Ok(m),
+            Err(e) => need(e, &mut self.size_need, "size is no number for us"),
+        }
+    }
+}
+
+#[cold]
+fn need(e: NumError, needed: &mut u8, what: &'static str) -> Result<Mantissa, Reject> {
+    match e {
+        NumError::Wider { decimals } if decimals <= EXP_MAX => {
+            *needed = (*needed).max(decimals);
+            Ok(0)
+        }
+        _ => Err(Reject::new(RejectCause::Number, what)),
+    }
+}
+
+#[cold]
+pub(super) fn shape(detail: &'static str) -> Reject {
+    Reject::new(RejectCause::Shape, detail)
+}
+
+/// A text that must be there.
+#[inline]
+pub(super) fn text<'i>(v: Option<Val<'_, 'i>>, what: &'static str) -> Result<&'i str, Reject> {
+    v.and_then(Val::as_str).ok_or_else(|| shape(what))
+}
+
+/// A text that may be missing.
+pub(super) fn word<'i>(v: Option<Val<'_, 'i>>) -> &'i str {
+    v.and_then(Val::as_str).unwrap_or("")
+}
+
+/// An id that must be there. Ids are not negative.
+#[inline]
+pub(super) fn id(v: Option<Val<'_, '_>>, what: &'static str) -> Result<i64, Reject> {
+    match optional_id(v, what)? {
+        -1 => Err(shape(what)),
+        id => Ok(id),
+    }
+}
+
+/// An id or a count that may be missing; a negative one says "none" as well.
+#[inline]
+pub(super) fn optional_id(v: Option<Val<'_, '_>>, what: &'static str) -> Result<i64, Reject> {
+    let Some(v) = v.filter(|v| !v.is_null()) else { return Ok(-1) };
+    match v.as_i64() {
+        Some(n) => Ok(n.max(-1)),
+        None if v.is_number() => Err(Reject::new(RejectCause::Number, what)),
+        None => Err(shape(what)),
+    }
+}
+
+/// A time in ms that may be missing, as ns; before 1970 and beyond 2262 are "not given".
+#[inline]
+pub(super) fn time(v: Option<Val<'_, '_>>, what: &'static str) -> Result<i64, Reject> {
+    Ok(ms_to_ns(optional_id(v, what)?.max(0)))
+}
+
+/// A decimal that may be missing, null or empty (funding rates of delivery contracts).
+pub(super) fn decimal(v: Option<Val<'_, '_>>, what: &'static str) -> Result<Dec, Reject> {
+    let Some(v) = v.filter(|v| !v.is_null()) else { return Ok(Dec::NONE) };
+    match v.as_str() {
+        Some("") => Ok(Dec::NONE),
+        Some(t) => parse_dec(t.as_bytes()).map_err(|_| Reject::new(RejectCause::Number, what)),
+        None => Err(shape(what)),
+    }
+}

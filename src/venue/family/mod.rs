@@ -1,0 +1,121 @@
+//! The dialect that Binance spoke first: stream names, combined envelope, one-letter keys, `U`/`u`/`pu` ids, REST
+//! paths. Binance's products and the venues that cloned them are rows of data ([`Family`]) over this code.
+//!
+//! What differs from venue to venue is a field here, never a comparison with a venue's name.
+
+mod book;
+mod decode;
+mod instruments;
+mod plan;
+mod rest;
+mod stats;
+pub mod streams;
+mod trades;
+
+use crate::model::{
+    ConnPlan, DecodeCtx, Hosts, PlanError, Reject, RestKind, RestRequest, StreamSpec, TradeType, VenueSpec,
+};
+use crate::parse::Scratch;
+use crate::venue::{InstrumentList, Venue};
+pub use streams::{Channel, Subject};
+
+/// One venue of the family, as data.
+#[derive(Debug)]
+pub struct Family {
+    /// Names and numbers.
+    pub spec: &'static VenueSpec,
+    /// The stream grammar: what can be subscribed to.
+    pub channels: &'static [Channel],
+    /// Path prefixes of WebSocket URLs; [`Channel::route`] is an index into them. One empty prefix where the venue
+    /// does not split its streams.
+    pub routes: &'static [&'static str],
+    /// Channels that may turn out not to be served, and what to use then.
+    pub fallbacks: &'static [(&'static str, &'static str)],
+    /// REST paths before the version (`/fapi/`).
+    pub rest_root: &'static str,
+    /// REST version that we ask (`v3`); other versions are recognised in recorded URLs.
+    pub rest_version: &'static str,
+    /// Levels per side of a snapshot that we ask for.
+    pub snapshot_limit: u32,
+    /// Weight of a snapshot of that many levels.
+    pub snapshot_weight: u32,
+    /// Weight of the instrument list.
+    pub instruments_weight: u32,
+    /// What a `trade` frame without `X` is.
+    pub trade_default: TradeType,
+    /// The venue's own value of `st`: rows of all-market streams with another one belong to a sister product.
+    pub product_code: Option<i64>,
+    /// Sizes are contracts, settled in the base asset.
+    pub is_inverse: bool,
+    /// Contract type of instruments whose list does not name one.
+    pub contract_type: &'static str,
+    /// Whether an instrument is a contract on the asset (then one unit of size is one unit of base, unless the list
+    /// says otherwise).
+    pub is_derivative: bool,
+}
+
+impl Venue for Family {
+    fn spec(&self) -> &'static VenueSpec {
+        self.spec
+    }
+
+    fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {
+        streams::stream(self, channel, symbol)
+    }
+
+    fn parse_stream(&self, name: &str) -> Option<StreamSpec> {
+        streams::parse_stream(self, name)
+    }
+
+    fn plan(&self, streams: &[StreamSpec], hosts: &Hosts) -> Result<Vec<ConnPlan>, PlanError> {
+        plan::plan(self, streams, hosts)
+    }
+
+    fn fallback(&self, channel: &str) -> Option<&'static str> {
+        self.fallbacks.iter().find(|(from, _)| *from == channel).map(|(_, to)| *to)
+    }
+
+    fn decode(
+        &self,
+        scratch: &mut Scratch,
+        frame: &[u8],
+        only: Option<&StreamSpec>,
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        decode::decode(self, scratch, frame, only, ctx)
+    }
+
+    fn rest_kind(&self, url: &str) -> RestKind {
+        rest::rest_kind(self, url)
+    }
+
+    fn decode_snapshot(
+        &self,
+        scratch: &mut Scratch,
+        symbol: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        book::snapshot(scratch, symbol, body, ctx)
+    }
+
+    fn snapshot_request(&self, symbol: &str) -> RestRequest {
+        rest::snapshot_request(self, symbol)
+    }
+
+    fn instruments_request(&self) -> RestRequest {
+        rest::request(self, "exchangeInfo", self.instruments_weight)
+    }
+
+    fn time_request(&self) -> RestRequest {
+        rest::request(self, "time", 1)
+    }
+
+    fn parse_instruments(&self, body: &[u8]) -> Result<InstrumentList, Reject> {
+        instruments::parse(self, body)
+    }
+
+    fn parse_time(&self, body: &[u8]) -> Result<i64, Reject> {
+        rest::parse_time(body)
+    }
+}

@@ -1,0 +1,68 @@
+//! REST: what is asked, and what a recorded URL was for.
+
+use serde::Deserialize;
+
+use super::Family;
+use crate::model::time::ms_to_ns;
+use crate::model::{Reject, RejectCause, RestKind, RestRequest};
+use crate::parse::url::{encode_into, path_and_query, query_value};
+
+/// A request of the venue's own version.
+pub(super) fn request(family: &Family, endpoint: &str, weight: u32) -> RestRequest {
+    RestRequest { path: format!("{}{}/{endpoint}", family.rest_root, family.rest_version), weight }
+}
+
+/// As [`crate::venue::Venue::snapshot_request`]. The limit is always sent: defaults differ from venue to venue.
+pub(super) fn snapshot_request(family: &Family, symbol: &str) -> RestRequest {
+    let mut r = request(family, "depth?symbol=", family.snapshot_weight);
+    encode_into(&mut r.path, symbol, "");
+    r.path.push_str("&limit=");
+    r.path.push_str(&family.snapshot_limit.to_string());
+    r
+}
+
+/// As [`crate::venue::Venue::rest_kind`]. Any version is recognised: recordings outlive versions.
+pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
+    let (path, query) = path_and_query(url);
+    let Some((version, endpoint)) = path.strip_prefix(family.rest_root).and_then(|p| p.split_once('/'))
+    else {
+        return RestKind::Other;
+    };
+    let is_version =
+        version.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    if !is_version {
+        return RestKind::Other;
+    }
+    match endpoint {
+        "depth" => match query_value(query, "symbol") {
+            Some(symbol) if !symbol.is_empty() => RestKind::Depth { symbol: symbol.to_ascii_uppercase() },
+            _ => RestKind::Other,
+        },
+        "exchangeInfo" => RestKind::Instruments,
+        "time" => RestKind::Time,
+        _ => RestKind::Other,
+    }
+}
+
+/// As [`crate::venue::Venue::parse_time`].
+pub(super) fn parse_time(body: &[u8]) -> Result<i64, Reject> {
+    #[derive(Deserialize)]
+    struct Time {
+        #[serde(rename = "serverTime")]
+        server_time: i64,
+    }
+    let t: Time =
+        serde_json::from_slice(body).map_err(|e| body_fault(&e, "serverTime is missing or no integer"))?;
+    match ms_to_ns(t.server_time) {
+        ns if ns > 0 => Ok(ns),
+        _ => Err(Reject::new(RejectCause::Number, "serverTime is no time")),
+    }
+}
+
+/// What is wrong with a body that serde_json refused.
+pub(super) fn body_fault(e: &serde_json::Error, shape: &'static str) -> Reject {
+    match e.classify() {
+        serde_json::error::Category::Data => Reject::new(RejectCause::Shape, shape),
+        _ => Reject::new(RejectCause::Malformed, "body is no JSON, or cut short"),
+    }
+}

@@ -1,0 +1,173 @@
+//! Mark prices, candles, rolling statistics.
+
+use super::decode::{Message, decimal, optional_id, shape, text, time};
+use crate::model::{Event, Kline, Mark, Reject, Ticker};
+use crate::parse::Val;
+
+/// Mark and index price. `T` is the next funding time here, not a matching time.
+pub(super) fn mark(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
+    let (mut event, mut sent, mut symbol, mut product) = (None, None, None, None);
+    let (mut mark_px, mut index_px, mut settle_px, mut rate, mut next) = (None, None, None, None, None);
+    for (key, v) in v.entries().into_iter().flatten() {
+        match key {
+            "e" => event = Some(v),
+            "E" => sent = Some(v),
+            "s" => symbol = Some(v),
+            "st" => product = Some(v),
+            "p" => mark_px = Some(v),
+            "i" => index_px = Some(v),
+            "P" => settle_px = Some(v),
+            "r" => rate = Some(v),
+            "T" => next = Some(v),
+            _ => {}
+        }
+    }
+    if !m.is_event(event, &["markPriceUpdate"])? || m.is_foreign(product) {
+        return Ok(());
+    }
+    let at = m.instrument(symbol)?;
+    if mark_px.is_none() {
+        return Err(shape("p is missing"));
+    }
+    let event = Mark {
+        instrument: at.id,
+        stream: m.stream(),
+        ts_event: 0,
+        ts_send: time(sent, "E is no integer")?,
+        mark_px: decimal(mark_px, "p is no decimal")?,
+        index_px: decimal(index_px, "i is no decimal")?,
+        settle_px: decimal(settle_px, "P is no decimal")?,
+        funding_rate: decimal(rate, "r is no decimal")?,
+        ts_next_funding: time(next, "T is no integer")?,
+    };
+    m.ctx.event(Event::Mark(event));
+    Ok(())
+}
+
+/// A candle; the facts stand in `k`.
+pub(super) fn kline(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
+    let (mut event, mut sent, mut symbol, mut candle) = (None, None, None, None);
+    for (key, v) in v.entries().into_iter().flatten() {
+        match key {
+            "e" => event = Some(v),
+            "E" => sent = Some(v),
+            "s" => symbol = Some(v),
+            "k" => candle = Some(v),
+            _ => {}
+        }
+    }
+    if !m.is_event(event, &["kline"])? {
+        return Ok(());
+    }
+    let Some(candle) = candle.filter(|k| k.entries().is_some()) else {
+        return Err(shape("k is missing or no object"));
+    };
+    let at = m.instrument(symbol)?;
+    let event = candle_event(candle, at.id, m.stream(), time(sent, "E is no integer")?)?;
+    m.ctx.event(Event::Kline(event));
+    Ok(())
+}
+
+fn candle_event<'i>(
+    candle: Val<'_, 'i>,
+    instrument: crate::model::InstrumentId,
+    stream: crate::model::StreamId,
+    ts_send: i64,
+) -> Result<Kline<'i>, Reject> {
+    let (mut opened, mut closes, mut interval, mut first, mut last) = (None, None, None, None, None);
+    let (mut open, mut close, mut high, mut low, mut closed) = (None, None, None, None, None);
+    let (mut volume, mut count, mut quote, mut taker, mut taker_quote) = (None, None, None, None, None);
+    for (key, v) in candle.entries().into_iter().flatten() {
+        match key {
+            "t" => opened = Some(v),
+            "T" => closes = Some(v),
+            "i" => interval = Some(v),
+            "f" => first = Some(v),
+            "L" => last = Some(v),
+            "o" => open = Some(v),
+            "c" => close = Some(v),
+            "h" => high = Some(v),
+            "l" => low = Some(v),
+            "v" => volume = Some(v),
+            "n" => count = Some(v),
+            "x" => closed = Some(v),
+            "q" => quote = Some(v),
+            "V" => taker = Some(v),
+            "Q" => taker_quote = Some(v),
+            _ => {}
+        }
+    }
+    Ok(Kline {
+        instrument,
+        stream,
+        ts_event: 0,
+        ts_send,
+        interval: text(interval, "k.i is missing or no text")?,
+        ts_open: time(opened, "k.t is no integer")?,
+        ts_close: time(closes, "k.T is no integer")?,
+        open: decimal(open, "k.o is no decimal")?,
+        high: decimal(high, "k.h is no decimal")?,
+        low: decimal(low, "k.l is no decimal")?,
+        close: decimal(close, "k.c is no decimal")?,
+        volume: decimal(volume, "k.v is no decimal")?,
+        quote_volume: decimal(quote, "k.q is no decimal")?,
+        taker_volume: decimal(taker, "k.V is no decimal")?,
+        taker_quote_volume: decimal(taker_quote, "k.Q is no decimal")?,
+        trade_count: optional_id(count, "k.n is no integer")?,
+        trade_id_first: optional_id(first, "k.f is no integer")?,
+        trade_id_last: optional_id(last, "k.L is no integer")?,
+        is_closed: closed.and_then(Val::as_bool).ok_or_else(|| shape("k.x is missing or no truth value"))?,
+    })
+}
+
+/// Statistics of a window: the short form, the long form, and spot's fixed windows.
+pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
+    let (mut event, mut sent, mut symbol, mut product) = (None, None, None, None);
+    let (mut open, mut high, mut low, mut last, mut last_size) = (None, None, None, None, None);
+    let (mut volume, mut quote, mut opened, mut closes, mut count) = (None, None, None, None, None);
+    for (key, v) in v.entries().into_iter().flatten() {
+        match key {
+            "e" => event = Some(v),
+            "E" => sent = Some(v),
+            "s" => symbol = Some(v),
+            "st" => product = Some(v),
+            "o" => open = Some(v),
+            "h" => high = Some(v),
+            "l" => low = Some(v),
+            "c" => last = Some(v),
+            "Q" => last_size = Some(v),
+            "v" => volume = Some(v),
+            "q" => quote = Some(v),
+            "O" => opened = Some(v),
+            "C" => closes = Some(v),
+            "n" => count = Some(v),
+            _ => {}
+        }
+    }
+    const EVENTS: [&str; 5] = ["24hrTicker", "24hrMiniTicker", "1hTicker", "4hTicker", "1dTicker"];
+    if !m.is_event(event, &EVENTS)? || m.is_foreign(product) {
+        return Ok(());
+    }
+    let at = m.instrument(symbol)?;
+    if last.is_none() {
+        return Err(shape("c is missing"));
+    }
+    let event = Ticker {
+        instrument: at.id,
+        stream: m.stream(),
+        ts_event: 0,
+        ts_send: time(sent, "E is no integer")?,
+        open: decimal(open, "o is no decimal")?,
+        high: decimal(high, "h is no decimal")?,
+        low: decimal(low, "l is no decimal")?,
+        last: decimal(last, "c is no decimal")?,
+        last_size: decimal(last_size, "Q is no decimal")?,
+        volume: decimal(volume, "v is no decimal")?,
+        quote_volume: decimal(quote, "q is no decimal")?,
+        trade_count: optional_id(count, "n is no integer")?,
+        ts_open: time(opened, "O is no integer")?,
+        ts_close: time(closes, "C is no integer")?,
+    };
+    m.ctx.event(Event::Ticker(event));
+    Ok(())
+}

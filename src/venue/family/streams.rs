@@ -1,0 +1,207 @@
+//! Stream names: `<symbol>@<channel>`, the symbol with its ASCII letters in lower case, the channel as it is.
+//!
+//! Symbols are opaque text. Only what could not stand in a stream name is refused; letters outside ASCII keep their
+//! case, because the venues lower-case ASCII only.
+
+use super::Family;
+use crate::model::{PlanError, StreamKind, StreamSpec};
+
+/// Bytes of a symbol.
+const SYMBOL_MAX: usize = 64;
+
+/// What stands before the `@` of a stream name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An instrument.
+    Symbol,
+    /// An instrument, or (without `_`) a pair: then frames carry all instruments of the pair.
+    SymbolOrPair,
+    /// A pair: `btcusd`.
+    Pair,
+    /// A pair and a contract type: `btcusd_perpetual`.
+    PairContract,
+    /// Something that is no instrument, such as an asset index.
+    Index,
+    /// Nothing: the channel is the whole name.
+    Market,
+}
+
+/// A row of the stream grammar: `base`, then one of `args`, then one of `speeds`.
+#[derive(Debug)]
+pub struct Channel {
+    /// Beginning of the channel's name.
+    pub base: &'static str,
+    /// What may follow: intervals, windows; `[""]` if nothing does.
+    pub args: &'static [&'static str],
+    /// Suffixes; `""` among them if there may be none.
+    pub speeds: &'static [&'static str],
+    /// What stands before the `@`.
+    pub subject: Subject,
+    /// What it carries.
+    pub kind: StreamKind,
+    /// Index into [`Family::routes`].
+    pub route: usize,
+}
+
+impl Channel {
+    /// A channel without arguments on the first route.
+    pub const fn new(base: &'static str, speeds: &'static [&'static str], kind: StreamKind) -> Channel {
+        Channel { base, args: NONE, speeds, subject: Subject::Symbol, kind, route: 0 }
+    }
+
+    /// The same with arguments.
+    pub const fn args(self, args: &'static [&'static str]) -> Channel {
+        Channel { args, ..self }
+    }
+
+    /// The same about something else.
+    pub const fn of(self, subject: Subject) -> Channel {
+        Channel { subject, ..self }
+    }
+
+    /// The same on another route.
+    pub const fn route(self, route: usize) -> Channel {
+        Channel { route, ..self }
+    }
+
+    fn matches(&self, channel: &str) -> bool {
+        channel.strip_prefix(self.base).is_some_and(|rest| {
+            self.args
+                .iter()
+                .any(|a| rest.strip_prefix(a).is_some_and(|speed| self.speeds.iter().any(|s| *s == speed)))
+        })
+    }
+
+    /// For error texts: `kline_<1m|3m…>`.
+    fn describe(&self, out: &mut String) {
+        out.push_str(self.base);
+        match self.args {
+            [""] => {}
+            [one] => out.push_str(one),
+            [first, .., last] => {
+                out.push('<');
+                out.push_str(first);
+                out.push_str("…");
+                out.push_str(last);
+                out.push('>');
+            }
+            [] => {}
+        }
+        for s in self.speeds.iter().filter(|s| !s.is_empty()) {
+            out.push('[');
+            out.push_str(s);
+            out.push(']');
+        }
+    }
+}
+
+/// No arguments, or no suffix.
+pub const NONE: &[&str] = &[""];
+/// Candle intervals of the whole family.
+pub const INTERVALS: &[&str] =
+    &["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"];
+/// Contract types of continuous candles.
+const CONTRACTS: [&str; 3] = ["perpetual", "current_quarter", "next_quarter"];
+
+/// The grammar row of a channel name.
+pub(super) fn channel_of(family: &Family, channel: &str) -> Option<&'static Channel> {
+    family.channels.iter().find(|c| c.matches(channel))
+}
+
+/// As [`crate::venue::Venue::stream`].
+pub(super) fn stream(family: &Family, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {
+    let Some(rule) = channel_of(family, channel) else {
+        return Err(unknown_channel(family, channel));
+    };
+    let bad =
+        |symbol: &str, why| PlanError::BadSymbol { venue: family.spec.id, symbol: symbol.to_owned(), why };
+    let spec =
+        |name: String, symbol| StreamSpec { name, channel: channel.to_owned(), symbol, kind: rule.kind };
+    if rule.subject == Subject::Market {
+        return Ok(spec(channel.to_owned(), None));
+    }
+    let Some(symbol) = symbol else { return Err(bad("", "this channel needs a symbol")) };
+    check_symbol(symbol).map_err(|why| bad(symbol, why))?;
+    let lower = symbol.to_ascii_lowercase();
+    let subject = match rule.subject {
+        Subject::Pair => lower.split('_').next().unwrap_or(&lower).to_owned(),
+        Subject::PairContract => pair_contract(&lower)
+            .ok_or_else(|| bad(symbol, "a pair and perpetual, current_quarter or next_quarter is needed"))?,
+        _ => lower,
+    };
+    let instrument = names_instrument(rule.subject, &subject).then(|| subject.to_ascii_uppercase());
+    Ok(spec(format!("{subject}@{channel}"), instrument))
+}
+
+/// As [`crate::venue::Venue::parse_stream`].
+pub(super) fn parse_stream(family: &Family, name: &str) -> Option<StreamSpec> {
+    let whole = channel_of(family, name).filter(|c| c.subject == Subject::Market);
+    let (subject, channel, rule) = match whole {
+        Some(rule) => ("", name, rule),
+        None => {
+            let (subject, channel) = name.split_once('@')?;
+            (subject, channel, channel_of(family, channel)?)
+        }
+    };
+    if rule.subject == Subject::Market {
+        // `btcusdt@!ticker@arr` is no stream.
+        whole?;
+    } else {
+        check_symbol(subject).ok()?;
+    }
+    match rule.subject {
+        Subject::Pair if subject.contains('_') => return None,
+        Subject::PairContract if !CONTRACTS.contains(&subject.split_once('_')?.1) => return None,
+        _ => {}
+    }
+    let symbol = names_instrument(rule.subject, subject).then(|| subject.to_ascii_uppercase());
+    Some(StreamSpec { name: name.to_owned(), channel: channel.to_owned(), symbol, kind: rule.kind })
+}
+
+/// Whether the text before the `@` is an instrument of the venue's list.
+fn names_instrument(subject: Subject, text: &str) -> bool {
+    match subject {
+        Subject::Symbol => true,
+        Subject::SymbolOrPair => text.contains('_'),
+        Subject::Pair | Subject::PairContract | Subject::Index | Subject::Market => false,
+    }
+}
+
+/// `btcusd_perp` and `btcusdt` mean the perpetual contract of their pair.
+fn pair_contract(lower: &str) -> Option<String> {
+    let (pair, contract) = lower.split_once('_').unwrap_or((lower, "perp"));
+    let contract = if contract == "perp" { "perpetual" } else { contract };
+    CONTRACTS.contains(&contract).then(|| format!("{pair}_{contract}"))
+}
+
+/// Refuses only what cannot stand in a stream name; the reason otherwise.
+pub(super) fn check_symbol(symbol: &str) -> Result<(), &'static str> {
+    if symbol.is_empty() {
+        return Err("it is empty");
+    }
+    if symbol.len() > SYMBOL_MAX {
+        return Err("it is longer than 64 bytes");
+    }
+    if symbol.contains('/') {
+        return Err("a / separates stream names");
+    }
+    if symbol.contains('@') {
+        return Err("an @ ends the symbol in stream names");
+    }
+    if symbol.chars().any(char::is_control) {
+        return Err("it holds a control character");
+    }
+    Ok(())
+}
+
+#[cold]
+fn unknown_channel(family: &Family, channel: &str) -> PlanError {
+    let mut known = String::new();
+    for c in family.channels {
+        if !known.is_empty() {
+            known.push_str(", ");
+        }
+        c.describe(&mut known);
+    }
+    PlanError::UnknownChannel { venue: family.spec.id, channel: channel.to_owned(), known }
+}

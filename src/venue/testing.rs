@@ -1,0 +1,76 @@
+//! A [`DecodeCtx`] in memory, for the tests, benches and fuzz targets of this room. Not part of the product.
+
+use super::Venue;
+use crate::model::num::EXP_MAX;
+use crate::model::{DecodeCtx, Event, InstrumentId, InstrumentRef, StreamId, StreamInfo, StreamSpec};
+
+/// Knows the streams it was given and every symbol it is asked for; hands events to a closure.
+pub struct MemoryCtx<F> {
+    streams: Vec<StreamSpec>,
+    instruments: Vec<(String, InstrumentRef)>,
+    /// What happens with each event.
+    pub on_event: F,
+    /// Decimals of prices and sizes of instruments not seen before.
+    pub exponents: (u8, u8),
+    /// Calls of [`DecodeCtx::widen`].
+    pub widened: usize,
+}
+
+impl<F: FnMut(Event<'_>)> MemoryCtx<F> {
+    /// A context without streams.
+    pub fn new(on_event: F) -> MemoryCtx<F> {
+        MemoryCtx { streams: Vec::new(), instruments: Vec::new(), on_event, exponents: (0, 0), widened: 0 }
+    }
+
+    /// Subscribes to a stream by its name. False if the venue does not know it.
+    pub fn subscribe(&mut self, venue: &dyn Venue, name: &str) -> bool {
+        let known = self.streams.iter().any(|s| s.name == name);
+        match venue.parse_stream(name) {
+            Some(spec) if !known => self.streams.push(spec),
+            Some(_) => {}
+            None => return false,
+        }
+        true
+    }
+
+    /// The symbol behind an id.
+    pub fn symbol(&self, id: InstrumentId) -> &str {
+        self.instruments.get(id.ix()).map_or("", |(s, _)| s)
+    }
+
+    fn known(&mut self, symbol: &str) -> InstrumentRef {
+        if let Some((_, i)) = self.instruments.iter().find(|(s, _)| s == symbol) {
+            return *i;
+        }
+        let id = InstrumentId(self.instruments.len() as u32);
+        let i = InstrumentRef { id, price_exp: self.exponents.0, size_exp: self.exponents.1 };
+        self.instruments.push((symbol.to_owned(), i));
+        i
+    }
+}
+
+impl<F: FnMut(Event<'_>)> DecodeCtx for MemoryCtx<F> {
+    fn stream(&mut self, name: &str) -> Option<StreamInfo> {
+        let at = self.streams.iter().position(|s| s.name == name)?;
+        let (kind, symbol) = (self.streams[at].kind, std::mem::take(&mut self.streams[at].symbol));
+        let instrument = symbol.as_deref().map(|s| self.known(s));
+        self.streams[at].symbol = symbol;
+        Some(StreamInfo { stream: StreamId(at as u32), kind, instrument })
+    }
+
+    fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
+        (symbol.len() <= 64).then(|| self.known(symbol))
+    }
+
+    fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+        self.widened += 1;
+        let (_, i) = &mut self.instruments[id.ix()];
+        i.price_exp = i.price_exp.max(price_exp.min(EXP_MAX));
+        i.size_exp = i.size_exp.max(size_exp.min(EXP_MAX));
+        *i
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        (self.on_event)(event);
+    }
+}
