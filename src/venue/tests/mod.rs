@@ -1,1 +1,177 @@
-//! Tests that walk every venue.
+//! Tests that walk every venue, and the helpers they share.
+
+mod conformance;
+mod fixtures;
+mod hostile;
+mod independent;
+mod recordings;
+
+use crate::model::num::Dec;
+use crate::model::{Event, Level, Reject, RejectCause, StreamSpec};
+use crate::parse::Scratch;
+use crate::venue::testing::MemoryCtx;
+use crate::venue::{Venue, by_id};
+
+/// Exponents of all instruments in these tests where a test does not say otherwise.
+const EXP: u8 = 8;
+
+fn venue(id: &str) -> &'static dyn Venue {
+    by_id(id).unwrap_or_else(|| panic!("no venue {id}")).1
+}
+
+fn px(m: i64) -> String {
+    Dec::new(m, EXP).to_string()
+}
+
+fn side(levels: &[Level]) -> String {
+    let texts: Vec<String> = levels.iter().map(|l| format!("{}x{}", px(l.price), px(l.size))).collect();
+    texts.join(" ")
+}
+
+/// An event as one line of plain decimals, so that exponents do not matter and an independent reader can say it too.
+fn line(e: &Event<'_>) -> String {
+    match e {
+        Event::Depth(d) | Event::Snapshot(d) | Event::Partial(d) => {
+            let kind = match e {
+                Event::Depth(_) => "depth",
+                Event::Snapshot(_) => "snapshot",
+                _ => "partial",
+            };
+            format!(
+                "{kind} T={} E={} U={} u={} pu={} b=[{}] a=[{}]",
+                d.ts_event,
+                d.ts_send,
+                d.first,
+                d.last,
+                d.prev,
+                side(d.bids),
+                side(d.asks)
+            )
+        }
+        Event::Trade(t) => format!(
+            "trade T={} E={} chain={} id={} last={} text={:?} side={} p={} q={} {} agg={}",
+            t.ts_event,
+            t.ts_send,
+            t.chain_id,
+            t.id,
+            t.id_last,
+            t.id_text,
+            t.side,
+            px(t.price),
+            px(t.size),
+            t.trade_type.as_str(),
+            t.is_aggregate
+        ),
+        Event::Bbo(b) => format!(
+            "bbo T={} E={} u={} b={} a={}",
+            b.ts_event,
+            b.ts_send,
+            b.last,
+            side(&[b.bid]),
+            side(&[b.ask])
+        ),
+        Event::Mark(m) => format!(
+            "mark T={} E={} p={} i={} P={} r={} next={}",
+            m.ts_event, m.ts_send, m.mark_px, m.index_px, m.settle_px, m.funding_rate, m.ts_next_funding
+        ),
+        Event::Kline(k) => format!(
+            "kline E={} i={} t={} T={} o={} h={} l={} c={} v={} q={} V={} Q={} n={} f={} L={} x={}",
+            k.ts_send,
+            k.interval,
+            k.ts_open,
+            k.ts_close,
+            k.open,
+            k.high,
+            k.low,
+            k.close,
+            k.volume,
+            k.quote_volume,
+            k.taker_volume,
+            k.taker_quote_volume,
+            k.trade_count,
+            k.trade_id_first,
+            k.trade_id_last,
+            k.is_closed
+        ),
+        Event::Ticker(t) => format!(
+            "ticker E={} o={} h={} l={} c={} Q={} v={} q={} n={} O={} C={}",
+            t.ts_send,
+            t.open,
+            t.high,
+            t.low,
+            t.last,
+            t.last_size,
+            t.volume,
+            t.quote_volume,
+            t.trade_count,
+            t.ts_open,
+            t.ts_close
+        ),
+        Event::Liquidation(l) => format!(
+            "liquidation T={} E={} side={} {} {} p={} ap={} q={} l={} z={} {}",
+            l.ts_event,
+            l.ts_send,
+            l.side,
+            l.order_type,
+            l.tif,
+            l.price,
+            l.avg_price,
+            l.size,
+            l.last_filled,
+            l.filled,
+            l.status
+        ),
+        Event::Reply(r) => format!("reply id={} error={} code={} {:?}", r.id, r.is_error, r.code, r.text),
+        Event::Notice(n) => format!("notice {n:?}"),
+        Event::Other { name, .. } => format!("other {name}"),
+        Event::OpenInterest(_) | Event::Funding(_) => format!("{e:?}"),
+    }
+}
+
+/// What a venue says of one frame, each line led by the symbol. All names in `streams` are subscribed.
+fn said(
+    venue: &dyn Venue,
+    streams: &[&str],
+    frame: &[u8],
+    only: Option<&StreamSpec>,
+) -> Result<Vec<String>, (Reject, Vec<String>)> {
+    let mut events = Vec::new();
+    let mut ctx = MemoryCtx::new(|e: Event<'_>| events.push((instrument_of(&e), line(&e))));
+    ctx.exponents = (EXP, EXP);
+    for name in streams {
+        assert!(ctx.subscribe(venue, name), "{}: {name} is no stream", venue.spec().id);
+    }
+    let result = venue.decode(&mut Scratch::default(), frame, only, &mut ctx);
+    let symbols: Vec<String> = (0..8).map(|i| ctx.symbol(crate::model::InstrumentId(i)).to_owned()).collect();
+    let lines = events
+        .into_iter()
+        .map(|(i, line)| i.map_or(line.clone(), |i| format!("{} {line}", symbols.get(i).map_or("?", |s| s))))
+        .collect();
+    match result {
+        Ok(()) => Ok(lines),
+        Err(r) => Err((r, lines)),
+    }
+}
+
+fn instrument_of(e: &Event<'_>) -> Option<usize> {
+    Some(match e {
+        Event::Depth(d) | Event::Snapshot(d) | Event::Partial(d) => d.instrument.ix(),
+        Event::Trade(t) => t.instrument.ix(),
+        Event::Bbo(b) => b.instrument.ix(),
+        Event::Mark(m) => m.instrument.ix(),
+        Event::Kline(k) => k.instrument.ix(),
+        Event::Ticker(t) => t.instrument.ix(),
+        Event::Liquidation(l) => l.instrument.ix(),
+        Event::OpenInterest(o) => o.instrument.ix(),
+        Event::Funding(f) => f.instrument.ix(),
+        Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => return None,
+    })
+}
+
+/// The cause of a refusal, for frames that must be refused and say nothing.
+fn refused(venue: &dyn Venue, streams: &[&str], frame: &[u8]) -> RejectCause {
+    match said(venue, streams, frame, None) {
+        Err((r, lines)) if lines.is_empty() => r.cause,
+        other => panic!("{}: {:?} gave {other:?}", venue.spec().id, String::from_utf8_lossy(frame)),
+    }
+}

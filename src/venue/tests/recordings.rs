@@ -1,0 +1,111 @@
+//! Every frame of the recordings, read twice: by the venue and by the independent reader.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use flate2::read::MultiGzDecoder;
+
+use super::{EXP, independent, line};
+use crate::model::{Event, RestKind, StreamId};
+use crate::parse::Scratch;
+use crate::venue::testing::MemoryCtx;
+use crate::venue::{Venue, by_id};
+
+/// The recordings of the checkout, or those that the variable points to.
+pub fn files() -> Vec<(PathBuf, &'static dyn Venue)> {
+    let dir = std::env::var_os("LOBTAPE_RECORDINGS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/recordings"), PathBuf::from);
+    let Ok(entries) = std::fs::read_dir(&dir) else { return Vec::new() };
+    let mut found: Vec<_> = entries
+        .filter_map(|e| {
+            let path = e.ok()?.path();
+            let name = path.file_name()?.to_str()?;
+            let venue = by_id(name.strip_suffix(".gz")?.split('_').next()?)?.1;
+            Some((path, venue))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// The lines of a recording without their stamps.
+pub fn lines(path: &PathBuf) -> impl Iterator<Item = String> {
+    let file = std::fs::File::open(path).unwrap();
+    BufReader::new(MultiGzDecoder::new(file))
+        .lines()
+        .map(|l| l.unwrap().split_once(' ').unwrap().1.to_owned())
+}
+
+#[test]
+fn every_recorded_frame_is_read_as_an_independent_reader_does() {
+    let files = files();
+    assert!(!files.is_empty(), "no recordings in data/recordings, and LOBTAPE_RECORDINGS does not help");
+    for (path, venue) in files {
+        let frames = compare(&path, venue);
+        assert!(frames > 150, "{}: {frames} frames", path.display());
+    }
+}
+
+fn compare(path: &PathBuf, venue: &'static dyn Venue) -> usize {
+    let mut scratch = Scratch::default();
+    let mut events = Vec::new();
+    let mut ctx = MemoryCtx::new(|e: Event<'_>| events.push(line(&e)));
+    ctx.exponents = (EXP, EXP);
+    let (mut wanted, mut frames) = (Vec::new(), 0);
+    for text in lines(path) {
+        if text.starts_with('#') || text.starts_with('>') {
+            continue;
+        }
+        frames += 1;
+        let (url, body) = match text.starts_with('/').then(|| text.split_once(' ')).flatten() {
+            Some((url, body)) => (Some(url), body),
+            None => (None, text.as_str()),
+        };
+        let v: serde_json::Value = serde_json::from_str(body).unwrap();
+        if let Some(name) = v["stream"].as_str() {
+            assert!(ctx.subscribe(venue, name), "{name}");
+            wanted.push(independent::event(name.split_once('@').unwrap().1, &v["data"]));
+            venue.decode(&mut scratch, body.as_bytes(), None, &mut ctx).unwrap();
+        } else if v["result"].is_null() && v["lastUpdateId"].is_null() {
+            wanted.push(format!("reply id={} error=false code=0 \"\"", v["id"]));
+            venue.decode(&mut scratch, body.as_bytes(), None, &mut ctx).unwrap();
+        } else {
+            let symbol = match url.map(|u| venue.rest_kind(u)) {
+                Some(RestKind::Depth { symbol }) => symbol,
+                None => "BTCUSDT".to_owned(),
+                Some(other) => panic!("{other:?}"),
+            };
+            let symbol = v["symbol"].as_str().map_or(symbol, str::to_owned);
+            wanted.push(independent::book("snapshot", &v));
+            venue.decode_snapshot(&mut scratch, &symbol, body.as_bytes(), &mut ctx).unwrap();
+        }
+    }
+    assert_eq!(ctx.widened, 0);
+    assert_eq!(events.len(), wanted.len());
+    for (n, (got, want)) in events.iter().zip(&wanted).enumerate() {
+        assert_eq!(got, want, "{}: event {n}", path.display());
+    }
+    frames
+}
+
+/// Exponents that start too small grow to what the frames need and no further, and give the same numbers.
+#[test]
+fn exponents_grow_to_what_frames_need() {
+    for (path, venue) in files() {
+        let mut stream = StreamId::NONE;
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| {
+            if let Event::Bbo(b) = e {
+                stream = b.stream;
+            }
+        });
+        let mut scratch = Scratch::default();
+        for text in lines(&path).filter(|t| t.starts_with("{\"stream\"")) {
+            let name = text.split('"').nth(3).unwrap();
+            assert!(ctx.subscribe(venue, name), "{name}");
+            venue.decode(&mut scratch, text.as_bytes(), None, &mut ctx).unwrap();
+        }
+        // Each instrument widens a few times at its start, never again and again.
+        assert!((1..40).contains(&ctx.widened), "{}: widened {} times", path.display(), ctx.widened);
+        assert_ne!(stream, StreamId::NONE);
+    }
+}
