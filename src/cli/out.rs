@@ -38,6 +38,7 @@ impl Progress {
     }
 
     /// Shows a line if the last one is old enough; `line` is called only then.
+    #[allow(clippy::disallowed_methods, reason = "how often a terminal is painted concerns no data")]
     pub fn show(&mut self, line: impl FnOnce() -> String) {
         let pause = if self.terminal { Duration::from_millis(100) } else { Duration::from_secs(10) };
         if self.quiet || self.last.is_some_and(|t| t.elapsed() < pause) {

@@ -100,6 +100,7 @@ impl Kind {
     }
 
     /// From the word in `raw.kind`.
+    #[allow(clippy::should_implement_trait, reason = "a name that is not ours is no error here")]
     pub fn from_str(s: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|k| k.as_str() == s)
     }

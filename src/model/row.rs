@@ -150,6 +150,7 @@ impl GapCause {
     }
 
     /// From the word.
+    #[allow(clippy::should_implement_trait, reason = "a name that is not ours is no error here")]
     pub fn from_str(s: &str) -> Option<GapCause> {
         GapCause::ALL.into_iter().find(|c| c.as_str() == s)
     }

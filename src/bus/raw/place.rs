@@ -1,4 +1,6 @@
 //! Where a ring's file lives.
+//!
+//! Cold: only at start and recovery.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

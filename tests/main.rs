@@ -1,0 +1,12 @@
+//! One binary for all black-box tests: the house's rules, the recordings, the commands.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at the clock")]
+
+mod common;
+mod house;
+mod recordings;
