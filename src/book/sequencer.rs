@@ -63,7 +63,8 @@ pub enum Verdict {
     Duplicate,
     /// The snapshot is older than what came before this diff: keep it and all after it, ask for another snapshot.
     TooOld,
-    /// Beyond the chain, but another connection may still bring what is missing: hold it up to 2 s.
+    /// Beyond the chain, but another connection may still bring what is missing: hold it up to 2 s, offer it again
+    /// after each applied diff, and with no other leg alive when the time is over.
     Wait,
     /// The chain is broken: the book is no longer proven. Keep this diff, ask for a snapshot. The missing ids are
     /// `(before, after]`.
@@ -163,7 +164,9 @@ impl Sequencer {
     #[inline]
     pub fn on_diff(&mut self, d: &DiffIds, other_leg_alive: bool) -> Verdict {
         match self.state {
-            SeqState::Live { last } if d.conn == self.applied.conn => self.same_conn(d, last),
+            SeqState::Live { last } if d.conn == self.applied.conn => {
+                self.same_conn(d, last, other_leg_alive)
+            }
             SeqState::Live { last } => self.other_conn(d, last, other_leg_alive),
             SeqState::WaitFirst { snap_id } => self.first(d, snap_id),
             SeqState::Init | SeqState::Buffering => {
@@ -171,6 +174,12 @@ impl Sequencer {
                 Verdict::Buffer
             }
         }
+    }
+
+    /// Whether a snapshot of this id may be held against the book right after this diff was applied: the diff ends at
+    /// or after the snapshot and leaves nothing after it out. For audits.
+    pub fn straddles(&self, d: &DiffIds, snap_id: i64) -> bool {
+        d.last >= snap_id && self.covers(d, snap_id)
     }
 
     fn first(&mut self, d: &DiffIds, snap_id: i64) -> Verdict {
@@ -184,7 +193,7 @@ impl Sequencer {
         Verdict::TooOld
     }
 
-    fn same_conn(&mut self, d: &DiffIds, last: i64) -> Verdict {
+    fn same_conn(&mut self, d: &DiffIds, last: i64, other_leg_alive: bool) -> Verdict {
         if self.follows(d, last) {
             return self.apply(d, false);
         }
@@ -202,7 +211,8 @@ impl Sequencer {
         if self.rule.overlap_ok && d.first >= 0 && d.first <= last {
             return self.apply(d, true);
         }
-        self.gap(d, last)
+        // A hole on one leg is none in the book while the other leg may fill it; ids that fell are never filled.
+        if other_leg_alive && d.last > last { Verdict::Wait } else { self.gap(d, last) }
     }
 
     fn other_conn(&mut self, d: &DiffIds, last: i64, other_leg_alive: bool) -> Verdict {
@@ -223,7 +233,7 @@ impl Sequencer {
         if other_leg_alive { Verdict::Wait } else { self.gap(d, last) }
     }
 
-    /// Whether a diff that ends after `id` leaves no id after `id` out.
+    /// Whether a diff that ends at or after `id` leaves no id after `id` out.
     fn covers(&self, d: &DiffIds, id: i64) -> bool {
         match self.rule.chain {
             Chain::Prev | Chain::PrevElseNext if d.prev > 0 => d.prev <= id,
