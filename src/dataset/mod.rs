@@ -1,1 +1,25 @@
-//! What a researcher opens: layout, schemas, row builders, Parquet, manifest, publication, retention.
+//! The dataset on disk: layout, schema, manifest, Parquet written and read.
+//!
+//! [`schema`] says what the tables are, [`builder`] turns rows of the fold into columns, [`part`] turns columns into one
+//! file, [`publish`] makes files visible, [`manifest`] remembers them, [`read`] and [`raw`] give them back.
+//! This room must not know where rows come from: no journal, no fold, no clock.
+
+pub mod builder;
+mod columns;
+mod delta;
+pub mod error;
+pub mod hash;
+pub mod layout;
+pub mod manifest;
+pub mod name;
+pub mod part;
+pub mod publish;
+mod rows;
+pub mod schema;
+
+pub use builder::Builder;
+pub use error::DatasetError;
+pub use layout::Dataset;
+pub use part::{ClosedPart, PartKey, PartWriter};
+pub use publish::{Provenance, PublishReport, publish};
+pub use schema::{Level, Table, TableSpec};
