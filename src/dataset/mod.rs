@@ -1,7 +1,7 @@
 //! The dataset on disk: layout, schema, manifest, Parquet written and read.
 //!
 //! [`schema`] says what the tables are, [`builder`] turns rows of the fold into columns, [`part`] turns columns into one
-//! file, [`publish`] makes files visible, [`manifest`] remembers them, [`read`] and [`raw`] give them back.
+//! file, [`publish`] makes files visible, [`manifest`] remembers them, [`read`] gives them back.
 //! This room must not know where rows come from: no journal, no fold, no clock.
 
 pub mod builder;
@@ -14,12 +14,20 @@ pub mod manifest;
 pub mod name;
 pub mod part;
 pub mod publish;
+pub mod read;
+mod readme;
 mod rows;
+#[cfg(test)]
+mod sample;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 
 pub use builder::Builder;
 pub use error::DatasetError;
 pub use layout::Dataset;
+pub use manifest::{Manifest, PartRecord};
 pub use part::{ClosedPart, PartKey, PartWriter};
 pub use publish::{Provenance, PublishReport, publish};
+pub use rows::{raw_flags, record_flags};
 pub use schema::{Level, Table, TableSpec};

@@ -514,14 +514,7 @@ fn own_records(table: Table) -> Own {
             "connections",
             Level::Venue,
             None,
-            vec![
-                text("stream"),
-                int("leg"),
-                text("url"),
-                text("event"),
-                int("close_code"),
-                text("detail"),
-            ],
+            vec![text("stream"), int("leg"), text("url"), text("event"), int("close_code"), text("detail")],
         ),
         Table::Rejects => {
             ("rejects", Level::Venue, None, vec![text("cause"), text("detail"), bytes("payload")])
@@ -594,13 +587,7 @@ fn own_proofs(table: Table) -> Own {
             "audits",
             Level::Venue,
             None,
-            vec![
-                int("seq"),
-                int("levels_compared"),
-                int("levels_wrong"),
-                int("worst_rank"),
-                text("verdict"),
-            ],
+            vec![int("seq"), int("levels_compared"), int("levels_wrong"), int("worst_rank"), text("verdict")],
         ),
         Table::Clock => (
             "clock",

@@ -47,6 +47,19 @@ pub fn space(path: &Path) -> io::Result<Space> {
     })
 }
 
+/// Gives a file its name unless the name is taken; atomic, both on one file system.
+///
+/// # Errors
+/// `AlreadyExists` if `to` exists (nothing was changed), else the system's.
+pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
+    let from = CString::new(from.as_os_str().as_bytes())?;
+    let to = CString::new(to.as_os_str().as_bytes())?;
+    let cwd = libc::AT_FDCWD;
+    // SAFETY: both paths are NUL-terminated and live through the call.
+    super::check(unsafe { libc::renameat2(cwd, from.as_ptr(), cwd, to.as_ptr(), libc::RENAME_NOREPLACE) })?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +70,16 @@ mod tests {
         assert!(s.total > 0 && s.available <= s.total && s.available_per_mille() <= 1000);
         assert_eq!(space(Path::new("/no/such/place")).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(space(Path::new("a\0b")).is_err());
+    }
+
+    #[test]
+    fn a_taken_name_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::write(&a, "a").unwrap();
+        rename_noreplace(&a, &b).unwrap();
+        std::fs::write(&a, "new").unwrap();
+        assert_eq!(rename_noreplace(&a, &b).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap()), (b"new".into(), b"a".into()));
     }
 }

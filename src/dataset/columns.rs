@@ -1,0 +1,245 @@
+//! Growing columns of one open group, and how they become Arrow arrays.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
+    StringArray, types::Int32Type,
+};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use rustc_hash::FxHashMap;
+
+use super::schema::{ColumnType, TableSpec};
+
+/// Texts of one column, each once, in order of first sight.
+#[derive(Default)]
+pub(super) struct Texts {
+    codes: FxHashMap<Box<str>, i32>,
+    values: Vec<Box<str>>,
+    /// The code given last: neighbours are mostly equal.
+    last: Option<i32>,
+}
+
+impl Texts {
+    /// The code of a text and the bytes that it adds.
+    fn code(&mut self, s: &str) -> (i32, usize) {
+        if let Some(c) = self.last
+            && *self.values[c as usize] == *s
+        {
+            return (c, 0);
+        }
+        if let Some(&c) = self.codes.get(s) {
+            self.last = Some(c);
+            return (c, 0);
+        }
+        let c = self.values.len() as i32;
+        self.codes.insert(s.into(), c);
+        self.values.push(s.into());
+        self.last = Some(c);
+        (c, s.len())
+    }
+
+    fn take(&mut self) -> StringArray {
+        self.codes.clear();
+        self.last = None;
+        StringArray::from_iter_values(std::mem::take(&mut self.values))
+    }
+}
+
+/// One column of an open group.
+pub(super) enum Column {
+    I64(Vec<i64>),
+    I32(Vec<i32>),
+    /// Values and presence; nothing is allocated for presence until the first null.
+    F64(Vec<f64>, Option<Vec<bool>>),
+    /// Codes (−1 = null) and texts.
+    Text(Vec<i32>, Texts),
+    Bool(Vec<bool>),
+    Binary(Vec<i32>, Vec<u8>),
+}
+
+/// Columns of one table.
+pub(super) struct Columns {
+    pub(super) cols: Vec<Column>,
+    /// Bytes beyond the fixed width of rows: texts and binaries.
+    pub(super) var_bytes: usize,
+}
+
+/// Fixed bytes of a row, as counted for memory pressure.
+pub(super) fn fixed_width(spec: &TableSpec) -> usize {
+    spec.columns
+        .iter()
+        .map(|c| match c.ty {
+            ColumnType::I64 | ColumnType::F64 => 8,
+            ColumnType::I32 | ColumnType::Text | ColumnType::Binary => 4,
+            ColumnType::Bool => 1,
+        })
+        .sum()
+}
+
+impl Columns {
+    pub(super) fn new(spec: &TableSpec) -> Columns {
+        let cols = spec
+            .columns
+            .iter()
+            .map(|c| match c.ty {
+                ColumnType::I64 => Column::I64(Vec::new()),
+                ColumnType::I32 => Column::I32(Vec::new()),
+                ColumnType::F64 => Column::F64(Vec::new(), None),
+                ColumnType::Text => Column::Text(Vec::new(), Texts::default()),
+                ColumnType::Bool => Column::Bool(Vec::new()),
+                ColumnType::Binary => Column::Binary(Vec::new(), Vec::new()),
+            })
+            .collect();
+        Columns { cols, var_bytes: 0 }
+    }
+
+    /// A cursor that fills one row, column by column.
+    pub(super) fn row(&mut self) -> Row<'_> {
+        Row { cols: self, at: 0 }
+    }
+
+    /// Turns what is there into arrays and starts anew.
+    pub(super) fn take(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.var_bytes = 0;
+        self.cols.iter_mut().map(Column::take).collect()
+    }
+}
+
+impl Column {
+    fn take(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Column::I64(v) => i64_array(std::mem::take(v)),
+            Column::I32(v) => i32_array(std::mem::take(v)),
+            Column::F64(v, present) => f64_array(std::mem::take(v), present.take()),
+            Column::Text(v, texts) => dict_array(std::mem::take(v), texts.take())?,
+            Column::Bool(v) => Arc::new(BooleanArray::from(std::mem::take(v))),
+            Column::Binary(ends, data) => {
+                let mut offsets = Vec::with_capacity(ends.len() + 1);
+                offsets.push(0i32);
+                offsets.append(ends);
+                Arc::new(BinaryArray::try_new(
+                    OffsetBuffer::new(ScalarBuffer::from(offsets)),
+                    Buffer::from_vec(std::mem::take(data)),
+                    None,
+                )?)
+            }
+        })
+    }
+}
+
+pub(super) fn i64_array(v: Vec<i64>) -> ArrayRef {
+    Arc::new(Int64Array::from(v))
+}
+
+pub(super) fn i32_array(v: Vec<i32>) -> ArrayRef {
+    Arc::new(Int32Array::from(v))
+}
+
+pub(super) fn f64_array(v: Vec<f64>, present: Option<Vec<bool>>) -> ArrayRef {
+    let nulls = present.map(|p| NullBuffer::new(BooleanBuffer::from(p)));
+    Arc::new(Float64Array::new(ScalarBuffer::from(v), nulls))
+}
+
+/// Codes of −1 are nulls.
+pub(super) fn dict_array(codes: Vec<i32>, values: StringArray) -> Result<ArrayRef, ArrowError> {
+    let nulls = codes
+        .contains(&-1)
+        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), |i| codes[i] >= 0)));
+    let keys = Int32Array::try_new(ScalarBuffer::from(codes), nulls)?;
+    Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values) as Arc<dyn Array>)?))
+}
+
+/// Fills one row in column order. A value of the wrong type for its column is left out, which the lengths show when
+/// the group is encoded; the tests write every table, so it cannot get that far.
+pub(super) struct Row<'a> {
+    cols: &'a mut Columns,
+    at: usize,
+}
+
+impl Row<'_> {
+    fn next(&mut self) -> Option<&mut Column> {
+        let at = self.at;
+        self.at += 1;
+        self.cols.cols.get_mut(at)
+    }
+
+    pub(super) fn int(&mut self, x: i64) {
+        match self.next() {
+            Some(Column::I64(v)) => v.push(x),
+            _ => debug_assert!(false, "not an int64 column"),
+        }
+    }
+
+    pub(super) fn small(&mut self, x: i32) {
+        match self.next() {
+            Some(Column::I32(v)) => v.push(x),
+            _ => debug_assert!(false, "not an int32 column"),
+        }
+    }
+
+    pub(super) fn num(&mut self, x: Option<f64>) {
+        match self.next() {
+            Some(Column::F64(v, present)) => {
+                match (x.is_some(), &mut *present) {
+                    (true, Some(p)) => p.push(true),
+                    (true, None) => {}
+                    (false, Some(p)) => p.push(false),
+                    (false, None) => {
+                        let mut p = vec![true; v.len()];
+                        p.push(false);
+                        *present = Some(p);
+                    }
+                }
+                v.push(x.unwrap_or(0.0));
+            }
+            _ => debug_assert!(false, "not a float64 column"),
+        }
+    }
+
+    pub(super) fn text(&mut self, x: &str) {
+        let added = match self.next() {
+            Some(Column::Text(v, texts)) => {
+                let (c, n) = texts.code(x);
+                v.push(c);
+                n
+            }
+            _ => {
+                debug_assert!(false, "not a text column");
+                0
+            }
+        };
+        self.cols.var_bytes += added;
+    }
+
+    pub(super) fn no_text(&mut self) {
+        match self.next() {
+            Some(Column::Text(v, _)) => v.push(-1),
+            _ => debug_assert!(false, "not a text column"),
+        }
+    }
+
+    pub(super) fn flag(&mut self, x: bool) {
+        match self.next() {
+            Some(Column::Bool(v)) => v.push(x),
+            _ => debug_assert!(false, "not a bool column"),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, x: &[u8]) {
+        match self.next() {
+            Some(Column::Binary(ends, data)) => {
+                data.extend_from_slice(x);
+                ends.push(data.len() as i32);
+            }
+            _ => debug_assert!(false, "not a binary column"),
+        }
+        self.cols.var_bytes += x.len();
+    }
+
+    /// Whether every column got its value.
+    pub(super) fn is_full(&self) -> bool {
+        self.at == self.cols.cols.len()
+    }
+}

@@ -1,0 +1,272 @@
+//! The manifest: append-only JSON lines, one per file that was published or deleted. A file that it does not name is
+//! not part of the dataset.
+//!
+//! A last line without a newline was torn by a crash and counts for nothing; the next writer begins another file.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::DatasetError;
+use super::schema::Table;
+
+/// Bytes after which a new manifest file is begun.
+const FILE_MAX: u64 = 64 << 20;
+
+/// One published file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// Path inside the dataset.
+    pub path: String,
+    /// Table name.
+    pub table: String,
+    /// Venue slug, "" where the table has no venue level.
+    pub venue: String,
+    /// Symbol as the venue writes it, "" where the table has no symbol level.
+    pub symbol: String,
+    /// UTC day, `YYYY-MM-DD`.
+    pub date: String,
+    /// Start of the interval, ns.
+    pub interval_start: i64,
+    /// Lane.
+    pub lane: u16,
+    /// Number of the part within the interval.
+    pub n: u32,
+    /// Rows.
+    pub rows: i64,
+    /// Smallest `row`.
+    pub row_min: i64,
+    /// Largest `row`.
+    pub row_max: i64,
+    /// Smallest `ts_recv`.
+    pub ts_min: i64,
+    /// Largest `ts_recv`.
+    pub ts_max: i64,
+    /// Smallest venue id, −1 = none.
+    pub id_min: i64,
+    /// Largest venue id, −1 = none.
+    pub id_max: i64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// SHA-256 of its rows.
+    pub rows_sha256: String,
+    /// Decimals of prices, −1 where the table is not one instrument's.
+    pub price_exp: i64,
+    /// Decimals of sizes, likewise.
+    pub size_exp: i64,
+}
+
+impl PartRecord {
+    /// The table, if this version knows it.
+    pub fn table(&self) -> Option<Table> {
+        Table::from_name(&self.table)
+    }
+
+    /// Order of parts of one table, venue and symbol: by day, interval, lane and number.
+    pub fn order(&self) -> (&str, i64, u16, u32) {
+        (&self.date, self.interval_start, self.lane, self.n)
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub(super) enum Line {
+    /// A file is visible.
+    Add(Box<Added>),
+    /// A file is gone, or about to go: readers must not count on it.
+    Delete {
+        /// Path inside the dataset.
+        path: String,
+        /// `retention`, `compact`.
+        why: String,
+    },
+}
+
+/// A published file and who made it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Added {
+    #[serde(flatten)]
+    pub(super) part: PartRecord,
+    pub(super) run_id: String,
+    pub(super) build: String,
+    pub(super) host: String,
+    pub(super) config_sha256: String,
+    /// The file's footer, zstd, base64: R4, a damaged footer comes back from here.
+    pub(super) footer: String,
+}
+
+/// What the manifest says now.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    parts: BTreeMap<String, PartRecord>,
+    deleted: BTreeMap<String, String>,
+    tables: u32,
+}
+
+impl Manifest {
+    /// Reads the manifest of the dataset at `root`; empty if there is none yet.
+    ///
+    /// # Errors
+    /// Unreadable files; a whole line that is none of ours, with its place.
+    pub fn load(root: &Path) -> Result<Manifest, DatasetError> {
+        let mut m = Manifest::default();
+        for path in files(root)? {
+            let mut text = Vec::new();
+            File::open(&path)
+                .and_then(|mut f| f.read_to_end(&mut text))
+                .map_err(|e| DatasetError::io(&path, "reading the manifest", e))?;
+            let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+            for (i, line) in text[..whole].split(|&b| b == b'\n').enumerate() {
+                if line.is_empty() {
+                    continue;
+                }
+                let line = serde_json::from_slice(line).map_err(|e| DatasetError::Manifest {
+                    path: path.clone(),
+                    line: i + 1,
+                    detail: e.to_string(),
+                })?;
+                m.apply(line);
+            }
+        }
+        Ok(m)
+    }
+
+    pub(super) fn apply(&mut self, line: Line) {
+        match line {
+            Line::Add(a) => self.add(a.part),
+            Line::Delete { path, why } => {
+                self.parts.remove(&path);
+                self.deleted.insert(path, why);
+            }
+        }
+    }
+
+    fn add(&mut self, part: PartRecord) {
+        self.deleted.remove(&part.path);
+        if let Some(t) = part.table() {
+            self.tables |= 1 << t as u32;
+        }
+        self.parts.insert(part.path.clone(), part);
+    }
+
+    /// The files that are there, by path.
+    pub fn parts(&self) -> impl Iterator<Item = &PartRecord> {
+        self.parts.values()
+    }
+
+    /// One file.
+    pub fn get(&self, path: &str) -> Option<&PartRecord> {
+        self.parts.get(path)
+    }
+
+    /// Files that were deleted, and why.
+    pub fn deleted(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.deleted.iter().map(|(p, w)| (p.as_str(), w.as_str()))
+    }
+
+    /// Tables that ever had a file.
+    pub fn tables(&self) -> Vec<Table> {
+        Table::ALL.into_iter().filter(|&t| self.tables & (1 << t as u32) != 0).collect()
+    }
+}
+
+/// Directory of the manifest.
+pub fn dir(root: &Path) -> PathBuf {
+    root.join("v1/_manifest")
+}
+
+/// Its files in order.
+fn files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let dir = dir(root);
+    let list = match std::fs::read_dir(&dir) {
+        Ok(list) => list,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(DatasetError::io(&dir, "listing the manifest", e)),
+    };
+    let mut out = Vec::new();
+    for entry in list {
+        let path = entry.map_err(|e| DatasetError::io(&dir, "listing the manifest", e))?.path();
+        if number(&path).is_some() {
+            out.push(path);
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+fn number(path: &Path) -> Option<u32> {
+    (path.extension()? == "jsonl").then_some(())?;
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+/// The writing end; one per dataset, behind its lock.
+#[derive(Debug)]
+pub(super) struct Log {
+    root: PathBuf,
+    open: Option<(File, PathBuf, u64)>,
+    next: u32,
+}
+
+impl Log {
+    pub(super) fn new(root: &Path) -> Result<Log, DatasetError> {
+        let files = files(root)?;
+        let mut log = Log { root: root.to_owned(), open: None, next: 0 };
+        if let Some(last) = files.last() {
+            let n = number(last).unwrap_or(0);
+            log.next = n + 1;
+            let text = std::fs::read(last).map_err(|e| DatasetError::io(last, "reading the manifest", e))?;
+            // A torn last line stays as it is: what is after it would be read as its end.
+            if text.last().is_none_or(|&b| b == b'\n') && (text.len() as u64) < FILE_MAX {
+                let f = OpenOptions::new()
+                    .append(true)
+                    .open(last)
+                    .map_err(|e| DatasetError::io(last, "opening the manifest", e))?;
+                log.open = Some((f, last.clone(), text.len() as u64));
+            }
+        }
+        Ok(log)
+    }
+
+    /// Appends lines and makes them durable. After an error the file is not used again (a failed fsync is final).
+    pub(super) fn append(&mut self, lines: &[Line]) -> Result<(), DatasetError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        for l in lines {
+            // Infallible: string keys and plain values only.
+            serde_json::to_writer(&mut text, l).unwrap_or_default();
+            text.push(b'\n');
+        }
+        let (mut file, path, len) = match self.open.take() {
+            Some(open) if open.2 < FILE_MAX => open,
+            _ => self.begin()?,
+        };
+        file.write_all(&text)
+            .and_then(|()| file.sync_data())
+            .map_err(|e| DatasetError::io(&path, "appending to the manifest", e))?;
+        self.open = Some((file, path, len + text.len() as u64));
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(File, PathBuf, u64), DatasetError> {
+        let dir = dir(&self.root);
+        let path = dir.join(format!("{:06}.jsonl", self.next));
+        self.next += 1;
+        let f = std::fs::create_dir_all(&dir)
+            .and_then(|()| OpenOptions::new().append(true).create_new(true).open(&path))
+            .map_err(|e| DatasetError::io(&path, "beginning a manifest file", e))?;
+        for d in [dir.as_path(), &self.root.join("v1"), &self.root] {
+            File::open(d)
+                .and_then(|d| d.sync_all())
+                .map_err(|e| DatasetError::io(d, "syncing the directory", e))?;
+        }
+        Ok((f, path, 0))
+    }
+}

@@ -1,0 +1,203 @@
+//! The room as a whole: rows in, files, rows out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::read::{self, Want};
+use super::sample::*;
+use super::*;
+use crate::model::{DeltaMsg, Level as L, RowRef, flags};
+
+fn delta(bids: &[(i64, i64)], asks: &[(i64, i64)], seq: i64) -> (Vec<L>, Vec<L>, i64) {
+    let to = |x: &[(i64, i64)]| x.iter().map(|&(price, size)| L { price, size }).collect();
+    (to(bids), to(asks), seq)
+}
+
+fn msg<'a>(m: &'a (Vec<L>, Vec<L>, i64)) -> RowRef<'a> {
+    RowRef::BookDelta(DeltaMsg {
+        seq_first: m.2,
+        seq_last: m.2,
+        seq_prev: m.2 - 1,
+        book_epoch: NOON,
+        bids: &m.0,
+        asks: &m.1,
+        horizon: Some((617_000, 619_000)),
+    })
+}
+
+fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(root: &Path, dir: &Path, out: &mut BTreeMap<String, Vec<u8>>) {
+        for e in std::fs::read_dir(dir).unwrap() {
+            let p = e.unwrap().path();
+            if p.is_dir() {
+                walk(root, &p, out);
+            } else {
+                out.insert(p.strip_prefix(root).unwrap().display().to_string(), std::fs::read(&p).unwrap());
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk(root, root, &mut out);
+    out
+}
+
+#[test]
+fn every_table_is_written_published_and_read_back() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let report = publish_others(&ds, "aster-futures", "BTC/USDT");
+    assert_eq!(report.published, Table::ALL.len() - 3);
+    let manifest = ds.manifest().unwrap();
+    assert_eq!(manifest.parts().count(), report.published);
+    for p in manifest.parts() {
+        let path = ds.root().join(&p.path);
+        let table = p.table().unwrap();
+        let (stats, rows_sha256) = read::summary(&path, table).unwrap();
+        assert_eq!((stats.rows, p.rows), (1, 1), "{}", p.path);
+        assert_eq!(rows_sha256, p.rows_sha256);
+        assert_eq!(publish::file_sha256(&path).unwrap(), p.sha256);
+        assert_eq!(p.path.contains("symbol=BTC%2FUSDT"), table.spec().level == Level::Symbol);
+    }
+    assert_eq!(std::fs::read_dir(d.path().join("_tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_message_becomes_rows_bids_first_and_the_last_is_marked() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let msgs = [
+        delta(&[(618_000, 15), (616_999, 0)], &[(618_010, 20)], 1),
+        delta(&[], &[], 2),
+        delta(&[], &[(i64::MAX, 1)], 3),
+    ];
+    let mut row_no = 40;
+    let part = one_part(&ds, key(Table::BookDelta, "v", "S", NOON), |w| {
+        for m in &msgs {
+            w.push(&mut row_no, &head(NOON), "v:S", (1, 3), &msg(m))?;
+        }
+        Ok(())
+    });
+    assert_eq!((row_no, part.stats.rows, part.stats.row, part.stats.ids), (45, 5, (40, 44), (1, 3)));
+    let b = read::open(&part.tmp, Want::default()).unwrap().next().unwrap().unwrap();
+    assert_eq!(b.i64("row").unwrap(), [40, 41, 42, 43, 44]);
+    assert_eq!(b.i64("seq_prev").unwrap(), [0, 0, 0, 1, 2]);
+    assert_eq!(b.i32("side").unwrap(), [1, 1, -1, 0, -1]);
+    let far = flags::BEYOND_HORIZON;
+    assert_eq!(
+        b.i32("flags").unwrap(),
+        [0, far, flags::LAST, flags::LAST, flags::LAST | far | flags::INEXACT]
+    );
+    let price: Vec<Option<f64>> = b.f64("price").unwrap().iter().collect();
+    let max: f64 = "922337203685477580.7".parse().unwrap();
+    assert_eq!(price, [Some(61_800.0), Some(61_699.9), Some(61_801.0), None, Some(max)]);
+    let size: Vec<Option<f64>> = b.f64("size").unwrap().iter().collect();
+    assert_eq!(size, [Some(0.015), Some(0.0), Some(0.02), None, Some(0.001)]);
+    assert_eq!(b.text("instrument").unwrap().value(4), "v:S");
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes_and_groups_do_not_change_the_hash() {
+    let m = delta(&[(618_000, 15), (617_999, 7)], &[(618_010, 20)], 1);
+    let write = |flush: bool| {
+        let d = tempfile::tempdir().unwrap();
+        let ds = Dataset::create(d.path()).unwrap();
+        let part = one_part(&ds, key(Table::BookDelta, "v", "S", NOON), |w| {
+            let mut row = 0;
+            for i in 0..1_000 {
+                w.push(&mut row, &head(NOON + i), "v:S", (1, 3), &msg(&m))?;
+                if flush && i % 300 == 0 {
+                    w.flush_group()?;
+                }
+            }
+            Ok(())
+        });
+        let bytes = std::fs::read(&part.tmp).unwrap();
+        (bytes, part.rows_sha256)
+    };
+    let (a, b, c) = (write(true), write(true), write(false));
+    assert!(a == b);
+    assert!(a.0 != c.0 && a.1 == c.1);
+}
+
+#[test]
+fn publishing_twice_is_success_and_other_content_is_refused() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let part = |price: i64| {
+        one_part(&ds, key(Table::Trades, "v", "S", NOON), |w| {
+            w.push(&mut 0, &head(NOON), "v:S", (1, 3), &RowRef::Trade(&trade(1, price)))
+        })
+    };
+    let one = publish(&ds, vec![part(5)], &provenance()).unwrap();
+    assert_eq!((one.published, one.already), (1, 0));
+    let before = files(d.path());
+    let two = publish(&ds, vec![part(5)], &provenance()).unwrap();
+    assert_eq!((two.published, two.already, &two.paths), (0, 1, &one.paths));
+    assert_eq!(files(d.path()), before);
+    let e = publish(&ds, vec![part(6)], &provenance()).unwrap_err();
+    assert!(matches!(&e, DatasetError::Conflict { .. }) && e.is_damage(), "{e}");
+    assert_eq!(ds.manifest().unwrap().parts().count(), 1);
+}
+
+#[test]
+fn a_crash_before_the_manifest_is_repaired_by_publishing_again() {
+    let d = tempfile::tempdir().unwrap();
+    let part = |ds: &Dataset| {
+        one_part(ds, key(Table::Trades, "v", "S", NOON), |w| {
+            w.push(&mut 0, &head(NOON), "v:S", (1, 3), &RowRef::Trade(&trade(1, 5)))
+        })
+    };
+    let ds = Dataset::create(d.path()).unwrap();
+    publish(&ds, vec![part(&ds)], &provenance()).unwrap();
+    drop(ds);
+    // As if the process had died while it wrote the manifest line: half of it is there.
+    let log = d.path().join("v1/_manifest/000000.jsonl");
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &whole[..whole.len() / 2]).unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    assert_eq!(ds.manifest().unwrap().parts().count(), 0);
+    let again = publish(&ds, vec![part(&ds)], &provenance()).unwrap();
+    assert_eq!((again.published, again.already), (0, 1));
+    assert_eq!(ds.manifest().unwrap().parts().count(), 1);
+    assert!(d.path().join("v1/_manifest/000001.jsonl").exists());
+}
+
+#[test]
+fn a_file_is_sorted_by_receive_time_unless_that_fell() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let write = |times: &[i64]| {
+        let part = one_part(&ds, key(Table::Trades, "v", "S", NOON), |w| {
+            let mut row = 0;
+            for &t in times {
+                w.push(&mut row, &head(t), "v:S", (1, 3), &RowRef::Trade(&trade(t, 5)))?;
+                w.flush_group()?;
+            }
+            Ok(())
+        });
+        let f = std::fs::File::open(&part.tmp).unwrap();
+        let m = parquet::file::metadata::ParquetMetaDataReader::new()
+            .with_page_index_policy(parquet::file::metadata::PageIndexPolicy::Required)
+            .parse_and_finish(&f)
+            .unwrap();
+        assert_eq!(m.num_row_groups(), times.len());
+        let kv = m.file_metadata().key_value_metadata().unwrap();
+        let keys: Vec<&str> = kv.iter().map(|k| k.key.as_str()).collect();
+        assert_eq!(
+            keys,
+            [
+                "ARROW:schema",
+                "schema_version",
+                "writer",
+                "price_exp",
+                "size_exp",
+                "rules_version",
+                "rows_sha256"
+            ]
+        );
+        assert_eq!(read::summary(&part.tmp, Table::Trades).unwrap(), (part.stats, part.rows_sha256));
+        m.row_groups().iter().map(|g| g.sorting_columns().map_or(0, Vec::len)).collect::<Vec<_>>()
+    };
+    assert_eq!(write(&[1, 2, 2, 3]), [2, 2, 2, 2]);
+    assert_eq!(write(&[1, 3, 2]), [0, 0, 0]);
+}
