@@ -1,15 +1,108 @@
 //! `step(record) -> rows, effects`: parse, sequence, book. Pure: no clock, no socket, no randomness.
+//!
+//! A [`Fold`] belongs to one lane and sees that lane's records in order. The live reader, the converter, replay,
+//! verification and simulation run this same function, so they cannot differ: the live one throws the rows away
+//! ([`FoldSink::ROWS`] is false), the converter ignores the effects.
 
+mod books;
+mod checkpoint;
+pub mod control;
+mod events;
+mod state;
+mod streams;
+mod top;
+
+#[cfg(test)]
+mod tests;
+
+pub use checkpoint::{RestoreError, Saved};
+pub use state::{Fold, FoldCounters};
+
+use crate::book::Book;
 use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
 
-/// What the fold tells whoever runs it. Live runs ignore rows, the converter ignores effects.
+/// Version of the fold's rules: rises when the same records would give other rows.
+pub const RULES_VERSION: u32 = 1;
+
+/// What the fold tells whoever runs it.
 pub trait FoldSink {
+    /// Whether rows are wanted at all. A live fold says no and pays nothing for them.
+    const ROWS: bool;
     /// One row, or one message of `book_delta` rows.
     fn row(&mut self, head: &Head, row: RowRef<'_>);
     /// An instrument is new or has a new version; always before the first row that names it.
     fn instrument(&mut self, id: InstrumentId, version: &InstrumentVersion);
     /// Something that the outside must do.
     fn effect(&mut self, effect: Effect<'_>);
+    /// The parts of this instrument end here: its exponents or its plan changed.
+    fn cut(&mut self, _id: InstrumentId) {}
+    /// All parts of the lane end: an interval boundary at this time, before any row of the new interval.
+    fn boundary(&mut self, _at: i64, _interval_ns: i64) {}
+    /// All parts of the lane end: a clean stop, after the last row.
+    fn stopped(&mut self, _ts: i64) {}
+    /// A look at the book as it changes, for checkpoints and tests.
+    fn observe(&mut self, _what: Observed<'_>) {}
+}
+
+/// A moment in a book's life.
+#[derive(Clone, Copy)]
+pub enum Observed<'a> {
+    /// A diff event was seen, whatever becomes of it.
+    Diff {
+        /// Whose.
+        instrument: InstrumentId,
+    },
+    /// A snapshot was seen for a book that waited for one.
+    Loaded {
+        /// Whose.
+        instrument: InstrumentId,
+        /// Its update id.
+        snap_id: i64,
+        /// The book with nothing but the snapshot.
+        book: &'a Book,
+        /// Decimals of prices and sizes.
+        exps: (u8, u8),
+    },
+    /// A diff was dropped because the snapshot covers it.
+    Stale {
+        /// Whose.
+        instrument: InstrumentId,
+    },
+    /// A diff was applied.
+    Applied {
+        /// Whose.
+        instrument: InstrumentId,
+        /// Its last update id.
+        last: i64,
+        /// Whether it had been received before the snapshot.
+        replayed: bool,
+        /// The book after it.
+        book: &'a Book,
+        /// Decimals of prices and sizes.
+        exps: (u8, u8),
+        /// What its level entries did.
+        changes: Changes,
+    },
+    /// The chain broke.
+    Gap {
+        /// Whose.
+        instrument: InstrumentId,
+    },
+}
+
+/// What the level entries of one diff did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// A level appeared.
+    pub new: u32,
+    /// A level's size changed.
+    pub change: u32,
+    /// A level's size was sent again.
+    pub same: u32,
+    /// A level went.
+    pub removed: u32,
+    /// A removal of a level that was not there.
+    pub absent: u32,
 }
 
 /// What the fold wants done. Never changes state by itself: its outcome comes back as a record.
@@ -19,6 +112,8 @@ pub enum Effect<'a> {
     NeedSnapshot {
         /// Which.
         instrument: InstrumentId,
+        /// Its venue.
+        venue: &'a str,
         /// Its symbol.
         symbol: &'a str,
         /// How many snapshots in a row did not prove it.
@@ -31,14 +126,39 @@ pub enum Effect<'a> {
     },
     /// A gap was found.
     Gap {
-        /// Whose.
+        /// Whose; `NONE` for all-market streams.
         instrument: InstrumentId,
         /// On what kind of stream.
         kind: StreamKind,
+        /// The word of its cause.
+        cause: &'static str,
+    },
+    /// Events of a second connection wait for the first: a `LegWait` timer is due in two seconds.
+    LegWait {
+        /// Which.
+        instrument: InstrumentId,
     },
     /// The venue will close this connection soon: open its replacement.
     Replace {
         /// Which.
         conn: i64,
     },
+    /// The venue refused something on this connection.
+    Refused {
+        /// Which.
+        conn: i64,
+        /// Its code.
+        code: i64,
+    },
+}
+
+/// A sink that wants nothing: for warm-up and for counting.
+#[derive(Default)]
+pub struct NoSink;
+
+impl FoldSink for NoSink {
+    const ROWS: bool = false;
+    fn row(&mut self, _: &Head, _: RowRef<'_>) {}
+    fn instrument(&mut self, _: InstrumentId, _: &InstrumentVersion) {}
+    fn effect(&mut self, _: Effect<'_>) {}
 }

@@ -1,1 +1,359 @@
 //! Other tools' recordings, turned into records.
+//!
+//! Lines are those of `data/README.md` (which are the hftbacktest collector's, with notes): a receive stamp in
+//! nanoseconds (19 digits) or microseconds (16), a blank, and then a frame, a REST path with its body, `>` and a
+//! sent message, or `#` and a note. Several files are one session, in the order given. The bytes of a frame are kept
+//! as they stand. The same files give the same records, so that two imports give the same bytes.
+
+mod lines;
+
+pub use lines::{Line, LineError, parse_line};
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use crate::model::control::to_payload;
+use crate::model::record::{Kind, Record};
+use crate::model::{ConnEvent, LaneClock, RunStart, RunStop};
+
+/// What an import needs to know beside the files.
+pub struct ImportOptions<'a> {
+    /// Venue slug.
+    pub venue: &'a str,
+    /// Path and query of a snapshot of this symbol: for bodies that stand without their request.
+    pub snapshot_url: &'a dyn Fn(&str) -> String,
+    /// Version of the fold's rules, for the run record.
+    pub rules_version: u32,
+    /// Length of an interval, ns.
+    pub interval_ns: i64,
+    /// Bucket of `book_top`, ns.
+    pub book_top_interval_ns: i64,
+    /// Memory for open parts, bytes.
+    pub lane_memory_bytes: u64,
+}
+
+/// Why an import stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// None of the files holds a single line that could be read.
+    #[error("no frame in {0}: is it a recording (lines of `<ns> {{json}}`, plain or .gz)?")]
+    Empty(String),
+    /// Whoever takes the records stopped.
+    #[error("{0}")]
+    Consumer(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What an import saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportStats {
+    /// Lines read.
+    pub lines: u64,
+    /// Frames.
+    pub frames: u64,
+    /// REST bodies.
+    pub bodies: u64,
+    /// Lines that could not be read; they are kept as frames and stand in `rejects`.
+    pub faulty: u64,
+    /// Files that end in the middle (a collector that was killed); what could be read was taken.
+    pub cut_files: u64,
+}
+
+type Consumer<'c> =
+    &'c mut dyn FnMut(&Record<'_>, Position) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Where a record came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// 0-based file.
+    pub file: u32,
+    /// 1-based line; 0 for records that the import adds.
+    pub line: u64,
+}
+
+/// Turns files into records.
+///
+/// # Errors
+/// [`ImportError`] where a file cannot be opened, nothing can be read, or the consumer refuses.
+pub fn import(files: &[PathBuf], opts: &ImportOptions<'_>, take: Consumer<'_>) -> Result<ImportStats, ImportError> {
+    let (run_id, symbol) = survey(files)?;
+    let mut s = Session::new(opts, run_id, symbol, take);
+    for (n, path) in files.iter().enumerate() {
+        let mut line = Vec::new();
+        let mut reader = open(path)?;
+        let mut number = 0;
+        loop {
+            line.clear();
+            match reader.read_until(b'\n', &mut line) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    s.stats.cut_files += 1;
+                    if line.is_empty() {
+                        break;
+                    }
+                }
+                Err(source) => return Err(ImportError::Io { path: path.clone(), source }),
+            }
+            number += 1;
+            s.line(trim_newline(&line), Position { file: n as u32, line: number })?;
+        }
+    }
+    s.finish(files)
+}
+
+fn trim_newline(mut b: &[u8]) -> &[u8] {
+    while let [head @ .., b'\n' | b'\r'] = b {
+        b = head;
+    }
+    b
+}
+
+/// Opens a plain or gzip file; the kind is seen from its first bytes, not its name.
+fn open(path: &Path) -> Result<Box<dyn BufRead>, ImportError> {
+    let io = |source| ImportError::Io { path: path.to_path_buf(), source };
+    let mut f = BufReader::with_capacity(1 << 18, File::open(path).map_err(io)?);
+    let gz = f.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
+    Ok(match gz {
+        true => Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(f))),
+        false => Box::new(f),
+    })
+}
+
+/// The run's name (a hash of the inputs, so that equal inputs give equal bytes) and the first symbol named.
+fn survey(files: &[PathBuf]) -> Result<(String, String), ImportError> {
+    let mut sha = Sha256::new();
+    let mut symbol = None;
+    for path in files {
+        let io = |source| ImportError::Io { path: path.clone(), source };
+        let mut f = File::open(path).map_err(io)?;
+        let mut buf = vec![0; 1 << 18];
+        loop {
+            let n = f.read(&mut buf).map_err(io)?;
+            if n == 0 {
+                break;
+            }
+            sha.update(&buf[..n]);
+        }
+        if symbol.is_none() {
+            symbol = first_symbol(path)?;
+        }
+    }
+    let hex: String = sha.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+    Ok((format!("import-{hex}"), symbol.unwrap_or_default()))
+}
+
+fn first_symbol(path: &Path) -> Result<Option<String>, ImportError> {
+    let mut reader = open(path)?;
+    let mut line = Vec::new();
+    for _ in 0..10_000 {
+        line.clear();
+        if !matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+            break;
+        }
+        if let Some(s) = lines::stream_symbol(&line) {
+            return Ok(Some(s));
+        }
+    }
+    Ok(None)
+}
+
+/// One session: a WebSocket connection and a REST connection on lane 1.
+struct Session<'o, 'c> {
+    opts: &'o ImportOptions<'o>,
+    take: Consumer<'c>,
+    clock: LaneClock,
+    stats: ImportStats,
+    run_id: String,
+    symbol: String,
+    /// (conn, next rseq) of the socket; 0 = not open.
+    ws: (i64, i64),
+    rest: (i64, i64),
+    last_conn: i64,
+    ts: i64,
+    started: bool,
+}
+
+impl<'o, 'c> Session<'o, 'c> {
+    fn new(opts: &'o ImportOptions<'o>, run_id: String, symbol: String, take: Consumer<'c>) -> Session<'o, 'c> {
+        Session {
+            opts,
+            take,
+            clock: LaneClock::new(1, -1, opts.interval_ns),
+            stats: ImportStats::default(),
+            run_id,
+            symbol,
+            ws: (0, 0),
+            rest: (0, 0),
+            last_conn: 0,
+            ts: 0,
+            started: false,
+        }
+    }
+
+    fn line(&mut self, bytes: &[u8], at: Position) -> Result<(), ImportError> {
+        self.stats.lines += 1;
+        match parse_line(bytes) {
+            Ok((ts, line)) => {
+                self.start(ts, at)?;
+                self.ts = ts;
+                self.taken(line, at)
+            }
+            Err(LineError::Blank) => Ok(()),
+            Err(_) => {
+                // Nothing is thrown away: the line stands as a frame, and the fold rejects it.
+                self.stats.faulty += 1;
+                if self.started {
+                    self.frame(bytes, at)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn taken(&mut self, line: Line<'_>, at: Position) -> Result<(), ImportError> {
+        match line {
+            Line::Frame(b) => {
+                self.stats.frames += 1;
+                self.frame(b, at)
+            }
+            Line::Snapshot(b) => {
+                let url = (self.opts.snapshot_url)(&self.symbol);
+                self.body(&url, b, at)
+            }
+            Line::Rest { url, body } => self.body(url, body, at),
+            Line::Sent(b) => {
+                let conn = self.socket("", at)?;
+                self.push(Kind::Sent, (conn, -1), "", b, at)
+            }
+            Line::Connect(url) => {
+                if self.ws.0 != 0 {
+                    self.close(at)?;
+                }
+                self.socket(url, at).map(|_| ())
+            }
+            Line::Note(_) => Ok(()),
+        }
+    }
+
+    fn start(&mut self, ts: i64, at: Position) -> Result<(), ImportError> {
+        if self.started {
+            return Ok(());
+        }
+        self.started = true;
+        self.ts = ts;
+        let run = RunStart {
+            run_id: self.run_id.clone(),
+            writer: "import".to_owned(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            host: String::new(),
+            config_sha256: String::new(),
+            rules_version: self.opts.rules_version,
+            ts_start: ts,
+            interval_ns: self.opts.interval_ns,
+            book_top_interval_ns: self.opts.book_top_interval_ns,
+            lane_memory_bytes: self.opts.lane_memory_bytes,
+            auto_register: true,
+            epoch_floor: 0,
+        };
+        let at = Position { line: 0, ..at };
+        self.push(Kind::Run, (0, -1), "", &to_payload(&run), at)
+    }
+
+    fn new_conn(&mut self) -> i64 {
+        self.last_conn = self.ts.max(self.last_conn + 1);
+        self.last_conn
+    }
+
+    fn event(&self, event: &str, cause: &str) -> Vec<u8> {
+        to_payload(&ConnEvent {
+            event: event.to_owned(),
+            venue: self.opts.venue.to_owned(),
+            leg: 0,
+            slot: 0,
+            code: 0,
+            cause: cause.to_owned(),
+            detail: String::new(),
+        })
+    }
+
+    fn socket(&mut self, url: &str, at: Position) -> Result<i64, ImportError> {
+        if self.ws.0 == 0 {
+            self.ws = (self.new_conn(), 0);
+            let p = self.event("open", "");
+            self.push(Kind::Connection, (self.ws.0, -1), url, &p, Position { line: 0, ..at })?;
+        }
+        Ok(self.ws.0)
+    }
+
+    fn close(&mut self, at: Position) -> Result<(), ImportError> {
+        let p = self.event("close", "venue_disconnect");
+        self.push(Kind::Connection, (self.ws.0, -1), "", &p, Position { line: 0, ..at })?;
+        self.ws = (0, 0);
+        Ok(())
+    }
+
+    fn frame(&mut self, b: &[u8], at: Position) -> Result<(), ImportError> {
+        let conn = self.socket("", at)?;
+        let rseq = self.ws.1;
+        self.ws.1 += 1;
+        self.push(Kind::Frame, (conn, rseq), "", b, at)
+    }
+
+    fn body(&mut self, url: &str, b: &[u8], at: Position) -> Result<(), ImportError> {
+        self.stats.bodies += 1;
+        if self.rest.0 == 0 {
+            self.rest = (self.new_conn(), 0);
+            let p = self.event("open", "");
+            self.push(Kind::Connection, (self.rest.0, -1), "", &p, Position { line: 0, ..at })?;
+        }
+        let id = self.rest;
+        self.rest.1 += 1;
+        self.push(Kind::Rest, id, url, b, at)
+    }
+
+    fn push(&mut self, kind: Kind, id: (i64, i64), url: &str, payload: &[u8], at: Position) -> Result<(), ImportError> {
+        while let Some(b) = self.clock.boundary_due(self.ts) {
+            let p = self.clock.boundary_payload(b);
+            let r = self.clock.boundary_record(b, 0, &p);
+            (self.take)(&r, Position { line: 0, ..at }).map_err(ImportError::Consumer)?;
+        }
+        let r = Record {
+            kind,
+            flags: 0,
+            lane: self.clock.lane(),
+            status: if kind == Kind::Rest { 200 } else { 0 },
+            conn: id.0,
+            lane_seq: self.clock.take_seq(),
+            rseq: id.1,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv: self.ts,
+            url,
+            payload,
+        };
+        (self.take)(&r, at).map_err(ImportError::Consumer)
+    }
+
+    fn finish(mut self, files: &[PathBuf]) -> Result<ImportStats, ImportError> {
+        if !self.started {
+            let names: Vec<_> = files.iter().map(|p| p.display().to_string()).collect();
+            return Err(ImportError::Empty(names.join(", ")));
+        }
+        let stop = RunStop { run_id: self.run_id.clone(), ts_stop: self.ts, exit: "clean".to_owned() };
+        self.push(Kind::Stop, (0, -1), "", &to_payload(&stop), Position::default())?;
+        Ok(self.stats)
+    }
+}

@@ -116,8 +116,8 @@ pub struct RunStart {
     pub lane_memory_bytes: u64,
     /// Streams and instruments that nobody declared are made known on first sight (imports).
     pub auto_register: bool,
-    /// The fold's opaque state to begin with (exponents, instrument versions, epoch floor): base64 of its bytes, "" = empty.
-    pub carried: String,
+    /// No epoch of this run is at or below it: the greatest `ts_recv` of the runs before, 0 for the first.
+    pub epoch_floor: i64,
 }
 
 /// Payload of a `Stop` record: the lane ends cleanly.

@@ -7,6 +7,7 @@ pub mod event;
 pub mod flags;
 pub mod ids;
 pub mod instrument;
+pub mod lane;
 pub mod link;
 pub mod num;
 pub mod record;
@@ -20,6 +21,7 @@ pub use event::{
 };
 pub use ids::{ConnId, InstrumentId, LaneId, Side, StreamId, VenueIx};
 pub use instrument::{InstrumentRef, InstrumentVersion};
+pub use lane::LaneClock;
 pub use link::{
     Chain, ConnPlan, Hosts, PlanError, RestKind, RestRequest, SequenceRule, SnapshotSource, StreamKind,
     StreamSpec, VenueSpec,

@@ -1,0 +1,530 @@
+//! Diffs and snapshots: the proof of each book, and its rows.
+//!
+//! A book's rows appear only while its chain is proven. A snapshot is loaded at once, but its rows are written when
+//! the first diff proves it, with that record's `ts_recv`; diffs received before follow it, flagged `REPLAYED`.
+
+use super::state::{BookState, Conn, Core, Detector, DiffMeta, PendingSnap};
+use super::{Changes, Effect, FoldSink, Observed};
+use crate::book::{Book, Change, DiffBuffer, DiffIds, SeqState, Sequencer, Verdict};
+use crate::model::{
+    DeltaMsg, Depth, Head, InstrumentId, Level, Record, RowRef, Side, StreamId, StreamKind, VenueIx, flags,
+    row::GapCause,
+};
+
+impl BookState {
+    pub fn new(rule: crate::model::SequenceRule, stream: StreamId) -> BookState {
+        BookState {
+            seq: Sequencer::new(rule),
+            book: Book::new(),
+            buffer: DiffBuffer::default(),
+            pending: None,
+            epoch: 0,
+            synced: false,
+            bid_horizon: None,
+            ask_horizon: None,
+            crossed_run: 0,
+            attempt: 0,
+            carry: false,
+            top: super::top::TopState::default(),
+            stream,
+        }
+    }
+
+    /// Wider exponents for everything held. Checked before anything changes: `false` leaves all as it was.
+    pub fn rescale(&mut self, from: (u8, u8), to: (u8, u8)) -> bool {
+        if !self.buffer.can_rescale(from, to) || self.book.rescale(from, to).is_err() {
+            return false;
+        }
+        self.buffer.rescale(from, to);
+        self.bid_horizon = self.bid_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
+        self.ask_horizon = self.ask_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
+        self.top.rescale(from, to);
+        true
+    }
+
+    fn horizon(&self) -> Option<(i64, i64)> {
+        match (self.bid_horizon, self.ask_horizon) {
+            (None, None) => None,
+            (b, a) => Some((b.unwrap_or(i64::MIN), a.unwrap_or(i64::MAX))),
+        }
+    }
+}
+
+impl Core {
+    /// A diff of the stream's instrument.
+    pub fn on_diff<S: FoldSink>(&mut self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>, sink: &mut S) {
+        let id = d.instrument;
+        sink.observe(Observed::Diff { instrument: id });
+        let stream = d.stream;
+        let other_alive = self.streams.get(stream.0 as usize).is_some_and(|s| s.alive > 1);
+        if self.insts[id.ix()].book.is_none() {
+            let rule = super::state::venue_of(conn.venue).spec().sequence;
+            self.insts[id.ix()].book = Some(Box::new(BookState::new(rule, stream)));
+        }
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        let ids = DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev };
+        let head = Head {
+            instrument: id,
+            venue: conn.venue,
+            ts_event: d.ts_event,
+            ts_send: d.ts_send,
+            flags: self.head(rec).flags | if conn.leg == 1 { flags::SECOND_LEG } else { 0 },
+            ..self.head(rec)
+        };
+        let was_init = matches!(b.seq.state(), SeqState::Init);
+        match b.seq.on_diff(&ids, other_alive) {
+            Verdict::Apply { .. } => {
+                if b.pending.is_some() {
+                    self.publish_sync(rec, id, &mut b, sink);
+                }
+                self.apply(&head, id, &mut b, &ids, (d.bids, d.asks), false, sink);
+                self.depth_proven(stream, conn, rec, &ids, b.epoch, sink);
+            }
+            Verdict::Buffer => {
+                self.depth_waits(stream, conn, rec, &ids, sink);
+                self.keep(&mut b, &head, &ids, d);
+                if was_init {
+                    self.ask(id, &b, sink);
+                }
+            }
+            Verdict::Stale => {
+                self.depth_waits(stream, conn, rec, &ids, sink);
+                sink.observe(Observed::Stale { instrument: id });
+            }
+            Verdict::Duplicate | Verdict::Ignored => {
+                self.counters.duplicates += 1;
+                self.touch(stream, conn, rec);
+            }
+            Verdict::TooOld => {
+                self.depth_waits(stream, conn, rec, &ids, sink);
+                self.keep(&mut b, &head, &ids, d);
+                self.too_old(id, &mut b, sink);
+            }
+            Verdict::Wait => {
+                self.touch(stream, conn, rec);
+                self.keep(&mut b, &head, &ids, d);
+                sink.effect(Effect::LegWait { instrument: id });
+            }
+            Verdict::Gap { before, after } => {
+                sink.observe(Observed::Gap { instrument: id });
+                self.counters.seq_gaps += 1;
+                let epoch_before = b.epoch;
+                self.clear_book(&head, id, &mut b, sink);
+                b.buffer.clear();
+                self.keep(&mut b, &head, &ids, d);
+                self.depth_gap(stream, conn, rec, (before, after), (epoch_before, b.epoch), sink);
+                self.ask(id, &b, sink);
+            }
+        }
+        self.insts[id.ix()].book = Some(b);
+        if self.insts[id.ix()].book.as_ref().is_some_and(|b| b.crossed_run > self.crossed_max(conn.venue)) {
+            self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
+        }
+    }
+
+    fn crossed_max(&self, venue: VenueIx) -> u32 {
+        super::state::venue_of(venue).spec().sequence.crossed_max
+    }
+
+    fn keep(&mut self, b: &mut BookState, head: &Head, ids: &DiffIds, d: &Depth<'_>) {
+        let meta = DiffMeta {
+            rseq: head.rseq,
+            ts_recv: head.ts_recv,
+            ts_kernel: head.ts_kernel,
+            ts_event: head.ts_event,
+            ts_send: head.ts_send,
+            flags: head.flags,
+        };
+        self.counters.buffer_dropped += b.buffer.push(*ids, meta, d.bids, d.asks) as u64;
+    }
+
+    fn ask<S: FoldSink>(&self, id: InstrumentId, b: &BookState, sink: &mut S) {
+        let v = &self.insts[id.ix()].version;
+        sink.effect(Effect::NeedSnapshot { instrument: id, venue: &v.venue, symbol: &v.symbol, attempt: b.attempt });
+    }
+
+    fn too_old<S: FoldSink>(&mut self, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+        b.seq.invalidate();
+        b.book.clear();
+        b.pending = None;
+        b.attempt = b.attempt.saturating_add(1);
+        self.ask(id, b, sink);
+    }
+
+    /// A snapshot that was asked for did not come.
+    pub fn snapshot_failed<S: FoldSink>(&mut self, id: InstrumentId, sink: &mut S) {
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        if !b.synced && b.pending.is_none() {
+            b.attempt = b.attempt.saturating_add(1);
+            self.ask(id, &b, sink);
+        }
+        self.insts[id.ix()].book = Some(b);
+    }
+
+    /// A whole book: the start of a proof.
+    pub fn on_snapshot<S: FoldSink>(&mut self, rec: &Record<'_>, d: &Depth<'_>, url: &str, sink: &mut S) {
+        let id = d.instrument;
+        let inst = &mut self.insts[id.ix()];
+        let venue = inst.venue;
+        let rule = super::state::venue_of(venue).spec().sequence;
+        let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
+        if b.synced {
+            // Nobody waits for it: it is only compared, by the audit.
+            self.insts[id.ix()].book = Some(b);
+            return;
+        }
+        b.book.clear();
+        for l in d.bids {
+            b.book.set(Side::Bid, l.price, l.size);
+        }
+        for l in d.asks {
+            b.book.set(Side::Ask, l.price, l.size);
+        }
+        // Fewer levels than asked for are the whole side: nothing lies beyond.
+        let limit = limit_of(url);
+        let edge = |levels: &[Level]| (levels.len() >= limit).then(|| levels.iter().map(|l| l.price));
+        b.bid_horizon = edge(d.bids).and_then(Iterator::min);
+        b.ask_horizon = edge(d.asks).and_then(Iterator::max);
+        b.pending =
+            Some(PendingSnap { conn: rec.conn, rseq: rec.rseq, snap_id: d.last, ts_event: d.ts_event, ts_send: d.ts_send });
+        b.seq.on_snapshot(d.last);
+        let exps = self.exps(id);
+        sink.observe(Observed::Loaded { instrument: id, snap_id: d.last, book: &b.book, exps });
+        self.drain(rec, id, &mut b, sink);
+        self.insts[id.ix()].book = Some(b);
+    }
+
+    /// Feeds the buffered diffs to a freshly loaded snapshot.
+    fn drain<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+        let venue = self.insts[id.ix()].venue;
+        while let Some(e) = b.buffer.take_front() {
+            match b.seq.on_diff(&e.ids, false) {
+                Verdict::Apply { .. } => {
+                    if b.pending.is_some() {
+                        self.publish_sync(rec, id, b, sink);
+                    }
+                    let head = Head {
+                        instrument: id,
+                        venue,
+                        ts_event: e.meta.ts_event,
+                        ts_send: e.meta.ts_send,
+                        ts_kernel: e.meta.ts_kernel,
+                        conn: e.ids.conn,
+                        rseq: e.meta.rseq,
+                        flags: (e.meta.flags & flags::SECOND_LEG) | self.head(rec).flags | flags::REPLAYED,
+                        ..self.head(rec)
+                    };
+                    self.apply(&head, id, b, &e.ids, (&e.bids, &e.asks), true, sink);
+                }
+                Verdict::Stale => sink.observe(Observed::Stale { instrument: id }),
+                Verdict::Duplicate | Verdict::Ignored => self.counters.duplicates += 1,
+                Verdict::Buffer | Verdict::Wait | Verdict::TooOld | Verdict::Gap { .. } if !b.synced => {
+                    b.buffer.put_front(e);
+                    self.too_old(id, b, sink);
+                    return;
+                }
+                Verdict::Buffer | Verdict::Wait | Verdict::TooOld | Verdict::Gap { .. } => {
+                    // A hole among the buffered diffs: the book was proven up to here and no further.
+                    self.counters.seq_gaps += 1;
+                    sink.observe(Observed::Gap { instrument: id });
+                    let mut head = self.head(rec);
+                    (head.instrument, head.venue) = (id, venue);
+                    self.clear_book(&head, id, b, sink);
+                    b.buffer.put_front(e);
+                    b.attempt = b.attempt.saturating_add(1);
+                    self.ask(id, b, sink);
+                    return;
+                }
+            }
+            b.buffer.recycle(e);
+        }
+        if b.synced {
+            let last = b.seq.last();
+            self.depth_synced(b.stream, rec, last, b.epoch, sink);
+        }
+    }
+
+    /// The snapshot is proven: a new epoch opens with its rows.
+    fn publish_sync<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+        let Some(p) = b.pending.take() else { return };
+        b.epoch = rec.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
+        b.synced = true;
+        b.attempt = 0;
+        b.crossed_run = 0;
+        b.carry = false;
+        self.counters.syncs += 1;
+        if S::ROWS {
+            let head = Head {
+                instrument: id,
+                venue: self.insts[id.ix()].venue,
+                ts_kernel: 0,
+                ts_event: p.ts_event,
+                ts_send: p.ts_send,
+                conn: p.conn,
+                rseq: p.rseq,
+                flags: self.head(rec).flags | flags::SNAPSHOT,
+                ..self.head(rec)
+            };
+            self.whole_book(&head, b, (-1, p.snap_id), sink);
+        }
+        sink.effect(Effect::Synced { instrument: id });
+    }
+
+    /// Rows of all levels, best first, bids then asks.
+    fn whole_book<S: FoldSink>(&mut self, head: &Head, b: &BookState, seq: (i64, i64), sink: &mut S) {
+        let (mut bids, mut asks) = std::mem::take(&mut self.level_scratch);
+        bids.clear();
+        asks.clear();
+        bids.extend(b.book.levels(Side::Bid));
+        asks.extend(b.book.levels(Side::Ask));
+        let msg = DeltaMsg {
+            seq_first: seq.0,
+            seq_last: seq.1,
+            seq_prev: -1,
+            book_epoch: b.epoch,
+            bids: &bids,
+            asks: &asks,
+            horizon: b.horizon(),
+        };
+        sink.row(head, RowRef::BookDelta(msg));
+        self.level_scratch = (bids, asks);
+    }
+
+    /// The whole book again at the start of a part, stamped like the row that follows it.
+    pub fn carried<S: FoldSink>(&mut self, head: &Head, b: &mut BookState, sink: &mut S) {
+        b.carry = false;
+        if !S::ROWS {
+            return;
+        }
+        let head = Head {
+            ts_event: 0,
+            ts_send: 0,
+            ts_kernel: 0,
+            rseq: -1,
+            flags: (head.flags & flags::BAD_TS_RECV) | flags::SNAPSHOT | flags::CARRIED,
+            ..*head
+        };
+        let last = b.seq.last();
+        self.whole_book(&head, b, (-1, last), sink);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call per diff; a struct would be built and taken apart at once")]
+    fn apply<S: FoldSink>(
+        &mut self,
+        head: &Head,
+        id: InstrumentId,
+        b: &mut BookState,
+        ids: &DiffIds,
+        (bids, asks): (&[Level], &[Level]),
+        replayed: bool,
+        sink: &mut S,
+    ) {
+        if b.carry && S::ROWS {
+            self.carried(head, b, sink);
+        }
+        let mut c = Changes::default();
+        for l in bids {
+            tally(&mut c, b.book.set(Side::Bid, l.price, l.size));
+        }
+        for l in asks {
+            tally(&mut c, b.book.set(Side::Ask, l.price, l.size));
+        }
+        self.counters.applied += 1;
+        self.counters.levels += (bids.len() + asks.len()) as u64;
+        self.counters.absent += u64::from(c.absent);
+        let crossed = b.book.is_crossed();
+        b.crossed_run = if crossed { b.crossed_run + 1 } else { 0 };
+        self.counters.crossed += u64::from(crossed);
+        if S::ROWS {
+            let mut head = *head;
+            if crossed {
+                head.flags |= flags::CROSSED;
+            }
+            let msg = DeltaMsg {
+                seq_first: ids.first,
+                seq_last: ids.last,
+                seq_prev: ids.prev,
+                book_epoch: b.epoch,
+                bids,
+                asks,
+                horizon: b.horizon(),
+            };
+            sink.row(&head, RowRef::BookDelta(msg));
+            self.top_changed(&head, id, b, ids.last);
+        }
+        let exps = self.exps(id);
+        sink.observe(Observed::Applied { instrument: id, last: ids.last, replayed, book: &b.book, exps, changes: c });
+    }
+
+    /// The book stops being proven: one `CLEAR` row opens an epoch in which it is empty.
+    fn clear_book<S: FoldSink>(&mut self, head: &Head, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+        if b.synced && S::ROWS {
+            b.epoch = head.ts_recv.max(b.epoch.saturating_add(1));
+            let head = Head {
+                instrument: id,
+                ts_event: 0,
+                ts_send: 0,
+                flags: (head.flags & (flags::BAD_TS_RECV | flags::SECOND_LEG)) | flags::CLEAR,
+                ..*head
+            };
+            let msg = DeltaMsg {
+                seq_first: -1,
+                seq_last: b.seq.last(),
+                seq_prev: -1,
+                book_epoch: b.epoch,
+                bids: &[],
+                asks: &[],
+                horizon: None,
+            };
+            sink.row(&head, RowRef::BookDelta(msg));
+        }
+        b.synced = false;
+        b.pending = None;
+        b.book.clear();
+        b.seq.invalidate();
+        b.crossed_run = 0;
+        b.carry = false;
+        b.top.reset();
+    }
+
+    /// The proof of a book ends for a reason other than its ids.
+    pub fn unproven<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        cause: GapCause,
+        detector: Detector,
+        sink: &mut S,
+    ) {
+        let venue = self.insts[id.ix()].venue;
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        let epoch_before = b.epoch;
+        let was = b.synced;
+        let last = b.seq.last();
+        let mut head = self.head(rec);
+        (head.instrument, head.venue) = (id, venue);
+        self.clear_book(&head, id, &mut b, sink);
+        b.buffer.clear();
+        if was {
+            self.depth_lost(b.stream, rec, cause, detector, last, epoch_before, sink);
+        }
+        self.ask(id, &b, sink);
+        self.insts[id.ix()].book = Some(b);
+    }
+
+    /// A book ends without asking for a new snapshot: its stream is gone, or the run is.
+    pub fn forget_book<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        let venue = self.insts[id.ix()].venue;
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        let mut head = self.head(rec);
+        (head.instrument, head.venue) = (id, venue);
+        self.clear_book(&head, id, &mut b, sink);
+        b.buffer.clear();
+        b.seq.reset();
+        self.insts[id.ix()].book = Some(b);
+    }
+
+    /// A depth frame could not be read: what it changed is unknown.
+    pub fn depth_unreadable<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        if id != InstrumentId::NONE && self.insts[id.ix()].book.as_ref().is_some_and(|b| b.synced) {
+            self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
+        }
+    }
+
+    /// A connection's buffered events waited long enough for the first leg.
+    pub fn leg_wait_over<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        if !b.synced || b.buffer.is_empty() {
+            self.insts[id.ix()].book = Some(b);
+            return;
+        }
+        let (before, epoch_before) = (b.seq.last(), b.epoch);
+        let (after, ts) = b.buffer.front().map_or((-1, 0), |e| (e.ids.prev, e.meta.ts_recv));
+        let mut head = self.head(rec);
+        (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
+        self.counters.seq_gaps += 1;
+        self.clear_book(&head, id, &mut b, sink);
+        let epochs = (epoch_before, b.epoch);
+        self.depth_hole(b.stream, rec, (before, after), ts, epochs, sink);
+        self.ask(id, &b, sink);
+        self.insts[id.ix()].book = Some(b);
+    }
+
+    /// Wider exponents: the book and its buffer are rescaled in place, the part is cut.
+    pub fn widen<S: FoldSink>(&mut self, id: InstrumentId, p: u8, s: u8, rec: &Record<'_>, sink: &mut S) {
+        let inst = &mut self.insts[id.ix()];
+        let from = (inst.version.price_exp, inst.version.size_exp);
+        let to = (from.0.max(p), from.1.max(s));
+        if to == from || to.0 > crate::model::num::EXP_MAX || to.1 > crate::model::num::EXP_MAX {
+            return;
+        }
+        if inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
+            return;
+        }
+        inst.version.price_exp = to.0;
+        inst.version.size_exp = to.1;
+        if inst.exps_known || inst.version.source != "recording" {
+            inst.version.source = "observed".to_owned();
+        }
+        inst.exps_known = true;
+        self.new_version(rec, id, sink);
+    }
+
+    /// A version is in force from this record on: its parts are cut, its row is written, its book is carried.
+    pub fn new_version<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        sink.cut(id);
+        let inst = &mut self.insts[id.ix()];
+        inst.version.ts_valid_from = rec.ts_recv;
+        if let Some(b) = inst.book.as_mut() {
+            b.carry = b.synced;
+        }
+        sink.instrument(id, &inst.version);
+        if S::ROWS {
+            let mut head = self.head(rec);
+            let inst = &self.insts[id.ix()];
+            (head.instrument, head.venue) = (id, inst.venue);
+            let row = RowRef::Instrument { version: &inst.version, ts_valid_from: rec.ts_recv, ts_valid_to: 0 };
+            sink.row(&head, row);
+        }
+    }
+
+    /// Whether this instrument's diff stream is this one (a second one would make two books of one).
+    pub fn feeds_book(&mut self, id: InstrumentId, stream: StreamId) {
+        let inst = &mut self.insts[id.ix()];
+        match inst.book.as_mut() {
+            Some(b) => b.stream = stream,
+            None => {
+                let rule = super::state::venue_of(inst.venue).spec().sequence;
+                inst.book = Some(Box::new(BookState::new(rule, stream)));
+            }
+        }
+    }
+
+    /// Buffered diffs of a dialect whose ids die with their connection are worth nothing on the next one.
+    pub fn reconnected(&mut self, id: InstrumentId, kind: StreamKind) {
+        if kind == StreamKind::DepthDiff && id != InstrumentId::NONE {
+            let inst = &mut self.insts[id.ix()];
+            let rule = super::state::venue_of(inst.venue).spec().sequence;
+            if let Some(b) = inst.book.as_mut()
+                && !rule.ids_survive_reconnect
+            {
+                b.buffer.clear();
+            }
+        }
+    }
+}
+
+fn tally(c: &mut Changes, what: Change) {
+    match what {
+        Change::New => c.new += 1,
+        Change::Changed => c.change += 1,
+        Change::Same => c.same += 1,
+        Change::Removed => c.removed += 1,
+        Change::Absent => c.absent += 1,
+    }
+}
+
+/// The `limit` of a snapshot's URL; without one nothing is known of the depth, and every side counts as cut.
+fn limit_of(url: &str) -> usize {
+    url.split(['?', '&']).find_map(|p| p.strip_prefix("limit=")).and_then(|n| n.parse().ok()).unwrap_or(1)
+}

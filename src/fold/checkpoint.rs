@@ -1,0 +1,188 @@
+//! The fold's state as bytes: what a checkpoint record carries, and how a fold goes on from it.
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::FoldSink;
+use super::state::{BookState, Conn, DiffMeta, Fold, Inst, PendingSnap, RunCfg, Stream};
+use super::top::TopState;
+use crate::book::{Book, DiffBuffer, Sequencer};
+use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamId};
+use crate::venue;
+
+/// Version of the bytes; another one is refused.
+const FORMAT: u32 = 1;
+
+/// A fold's state as plain data.
+#[derive(Serialize, Deserialize)]
+pub struct Saved {
+    format: u32,
+    lane: LaneId,
+    cfg: RunCfg,
+    insts: Vec<SavedInst>,
+    streams: Vec<(String, Stream)>,
+    conns: Vec<(String, Conn)>,
+    ts_max: i64,
+    top_due: Vec<InstrumentId>,
+    top_bucket: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedInst {
+    version: InstrumentVersion,
+    exps_known: bool,
+    book: Option<SavedBook>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedBook {
+    seq: Sequencer,
+    bids: Vec<Level>,
+    asks: Vec<Level>,
+    buffer: DiffBuffer<DiffMeta>,
+    pending: Option<PendingSnap>,
+    epoch: i64,
+    synced: bool,
+    horizons: (Option<i64>, Option<i64>),
+    crossed_run: u32,
+    attempt: u32,
+    carry: bool,
+    top: TopState,
+    stream: StreamId,
+}
+
+/// Why bytes are no state.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The bytes are damaged or of another version.
+    #[error("checkpoint of the fold cannot be read: {0}")]
+    Bytes(#[from] postcard::Error),
+    /// Another format.
+    #[error("checkpoint of format {found}; this program reads {known}: use the program that wrote it")]
+    Format {
+        /// What it says.
+        found: u32,
+        /// What we read.
+        known: u32,
+    },
+    /// A venue that this program does not have.
+    #[error("checkpoint names the venue {0:?}, which this program does not know")]
+    Venue(String),
+}
+
+impl Fold {
+    /// The state as bytes.
+    ///
+    /// # Errors
+    /// If the state cannot be written, which is a fault of the program.
+    pub fn save(&self) -> Result<Vec<u8>, RestoreError> {
+        let c = &self.core;
+        let slug = |ix: crate::model::VenueIx| super::state::venue_of(ix).spec().id.to_owned();
+        let mut conns: Vec<_> = c.conns.values().map(|x| (slug(x.venue), x.clone())).collect();
+        conns.sort_by_key(|(_, x)| x.id);
+        let saved = Saved {
+            format: FORMAT,
+            lane: c.lane,
+            cfg: c.cfg.clone(),
+            insts: c.insts.iter().map(save_inst).collect(),
+            streams: c.streams.iter().map(|s| (slug(s.venue), s.clone())).collect(),
+            conns,
+            ts_max: c.ts_max,
+            top_due: c.top_due.clone(),
+            top_bucket: c.top_bucket,
+        };
+        Ok(postcard::to_stdvec(&saved)?)
+    }
+
+    /// A fold that goes on from saved bytes; the sink hears of every instrument.
+    ///
+    /// # Errors
+    /// [`RestoreError`] where the bytes are no state of this program.
+    pub fn restore<S: FoldSink>(bytes: &[u8], sink: &mut S) -> Result<Fold, RestoreError> {
+        let (format, _) = postcard::take_from_bytes::<u32>(bytes)?;
+        if format != FORMAT {
+            return Err(RestoreError::Format { found: format, known: FORMAT });
+        }
+        let saved: Saved = postcard::from_bytes(bytes)?;
+        let mut fold = Fold::new(saved.lane);
+        let c = &mut fold.core;
+        c.cfg = saved.cfg;
+        c.ts_max = saved.ts_max;
+        c.top_due = saved.top_due;
+        c.top_bucket = saved.top_bucket;
+        let ix_of = |s: &str| venue::by_id(s).map(|(ix, _)| ix).ok_or_else(|| RestoreError::Venue(s.to_owned()));
+        for (n, i) in saved.insts.into_iter().enumerate() {
+            let ix = ix_of(&i.version.venue)?;
+            let id = InstrumentId(n as u32);
+            sink.instrument(id, &i.version);
+            c.symbols[usize::from(ix.0)].insert(i.version.symbol.clone(), id);
+            let book = i.book.map(|b| Box::new(load_book(b)));
+            c.insts.push(Inst { venue: ix, version: i.version, exps_known: i.exps_known, book });
+        }
+        for (n, (slug, mut s)) in saved.streams.into_iter().enumerate() {
+            s.venue = ix_of(&slug)?;
+            c.stream_names[usize::from(s.venue.0)].insert(s.name.clone(), StreamId(n as u32));
+            c.streams.push(s);
+        }
+        let mut conns = FxHashMap::default();
+        for (slug, mut x) in saved.conns {
+            x.venue = ix_of(&slug)?;
+            x.by_name = x
+                .streams
+                .iter()
+                .filter_map(|id| c.streams.get(id.0 as usize).map(|s| (s.name.clone(), *id)))
+                .collect();
+            conns.insert(x.id, x);
+        }
+        c.conns = conns;
+        Ok(fold)
+    }
+}
+
+fn save_inst(i: &Inst) -> SavedInst {
+    SavedInst {
+        version: i.version.clone(),
+        exps_known: i.exps_known,
+        book: i.book.as_ref().map(|b| SavedBook {
+            seq: b.seq.clone(),
+            bids: b.book.levels(Side::Bid).collect(),
+            asks: b.book.levels(Side::Ask).collect(),
+            buffer: b.buffer.clone(),
+            pending: b.pending,
+            epoch: b.epoch,
+            synced: b.synced,
+            horizons: (b.bid_horizon, b.ask_horizon),
+            crossed_run: b.crossed_run,
+            attempt: b.attempt,
+            carry: b.carry,
+            top: b.top.clone(),
+            stream: b.stream,
+        }),
+    }
+}
+
+fn load_book(s: SavedBook) -> BookState {
+    let mut book = Book::new();
+    for l in &s.bids {
+        book.set(Side::Bid, l.price, l.size);
+    }
+    for l in &s.asks {
+        book.set(Side::Ask, l.price, l.size);
+    }
+    BookState {
+        seq: s.seq,
+        book,
+        buffer: s.buffer,
+        pending: s.pending,
+        epoch: s.epoch,
+        synced: s.synced,
+        bid_horizon: s.horizons.0,
+        ask_horizon: s.horizons.1,
+        crossed_run: s.crossed_run,
+        attempt: s.attempt,
+        carry: s.carry,
+        top: s.top,
+        stream: s.stream,
+    }
+}

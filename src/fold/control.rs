@@ -1,0 +1,441 @@
+//! Records that are not frames: connections, subscriptions, instruments, timers, runs, losses.
+
+use rustc_hash::FxHashMap;
+
+use super::state::{About, Conn, Core, Detector, RunCfg};
+use super::{FoldSink, RULES_VERSION};
+use crate::model::control::from_payload;
+use crate::model::{
+    ConnEvent, ConnectionRow, GapNote, InstrumentId, InstrumentVersion, Kind, LatencyRow, Record, Reject, RejectCause,
+    RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx, row::GapCause, time,
+};
+use crate::venue;
+
+/// Payload of a `Clock` record.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ClockNote {
+    /// Offset to the reference, ns.
+    pub offset_ns: i64,
+    /// Bound of the error, ns.
+    pub max_error_ns: i64,
+    /// Which reference.
+    pub source: String,
+    /// Step since the last reading, ns.
+    pub step_ns: i64,
+}
+
+/// One histogram of a `Latency` record (its payload is a list of them).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LatencyNote {
+    /// Venue slug, "" for the lane.
+    pub venue: String,
+    /// Stream name, "" for the lane.
+    pub stream: String,
+    /// Hop.
+    pub hop: String,
+    /// Number of values.
+    pub count: i64,
+    /// Smallest, ns.
+    pub min: i64,
+    /// Median, ns.
+    pub p50: i64,
+    /// 90th percentile, ns.
+    pub p90: i64,
+    /// 99th percentile, ns.
+    pub p99: i64,
+    /// 99.9th percentile, ns.
+    pub p999: i64,
+    /// Largest, ns.
+    pub max: i64,
+    /// HDR V2, base64.
+    pub histogram: String,
+}
+
+impl Core {
+    pub fn control<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
+        let read = match rec.kind {
+            Kind::Connection => from_payload(rec.payload).map(|e| self.connection(rec, &e, sink, about)),
+            Kind::Subscription => from_payload(rec.payload).map(|e| self.subscription(rec, &e, sink, about)),
+            Kind::Instrument => from_payload(rec.payload).map(|e| self.instrument_listed(rec, e, sink, about)),
+            Kind::Timer => from_payload(rec.payload).map(|e| self.timer(rec, &e, sink, about)),
+            Kind::Gap => from_payload(rec.payload).map(|e| self.gap_note(rec, &e, sink)),
+            Kind::Run => from_payload(rec.payload).map(|e| self.run_start(rec, e, sink)),
+            Kind::Stop => from_payload(rec.payload).map(|e| self.run_stop(rec, &e, sink)),
+            Kind::Clock => from_payload(rec.payload).map(|e| self.clock(rec, &e, sink)),
+            Kind::Latency => from_payload(rec.payload).map(|e| self.latency(rec, &e, sink)),
+            Kind::Sent => {
+                if let Some(c) = self.conns.get(&rec.conn) {
+                    about.venue = c.venue;
+                }
+                Ok(())
+            }
+            Kind::Config | Kind::Checkpoint | Kind::Sync | Kind::Seal | Kind::Frame | Kind::Rest => Ok(()),
+        };
+        if read.is_err() {
+            self.reject(rec, sink, about, Reject::new(RejectCause::Shape, "control record of another version"));
+        }
+    }
+
+    fn connection<S: FoldSink>(&mut self, rec: &Record<'_>, e: &ConnEvent, sink: &mut S, about: &mut About) {
+        let Some((ix, _)) = venue::by_id(&e.venue) else { return };
+        about.venue = ix;
+        let url = match (rec.url, self.conns.get(&rec.conn)) {
+            ("", Some(c)) => c.url.clone(),
+            (u, _) => u.to_owned(),
+        };
+        if S::ROWS {
+            let mut head = self.head(rec);
+            head.venue = ix;
+            let row = ConnectionRow {
+                stream: "",
+                leg: i64::from(e.leg),
+                url: &url,
+                event: &e.event,
+                close_code: if e.code > 0 { i64::from(e.code) } else { -1 },
+                detail: &e.detail,
+            };
+            sink.row(&head, RowRef::Connection(row));
+        }
+        match e.event.as_str() {
+            "open" => {
+                self.conns.insert(
+                    rec.conn,
+                    Conn {
+                        id: rec.conn,
+                        venue: ix,
+                        leg: e.leg,
+                        url,
+                        streams: Vec::new(),
+                        only: None,
+                        by_name: FxHashMap::default(),
+                        ts_last: rec.ts_recv,
+                    },
+                );
+            }
+            "close" | "failed" | "refused" => {
+                if let Some(conn) = self.conns.remove(&rec.conn) {
+                    let cause = GapCause::from_str(&e.cause).unwrap_or(GapCause::VenueDisconnect);
+                    let det = match cause {
+                        GapCause::SilentStream | GapCause::StaleTimeout => Detector::Watchdog,
+                        _ => Detector::Close,
+                    };
+                    self.disconnected(&conn, cause, det, rec, sink);
+                }
+            }
+            "ping" | "pong" => {
+                if let Some(c) = self.conns.get_mut(&rec.conn) {
+                    c.ts_last = rec.ts_recv;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn subscription<S: FoldSink>(&mut self, rec: &Record<'_>, e: &Subscribed, sink: &mut S, about: &mut About) {
+        let Some((ix, _)) = venue::by_id(&e.venue) else { return };
+        about.venue = ix;
+        let Some(mut conn) = self.conns.remove(&rec.conn) else { return };
+        for spec in &e.add {
+            // A refused symbol was checked by the plan; here it can only be the symbol limit, and then stays raw.
+            let _ = self.subscribe(&mut conn, spec, rec, sink);
+        }
+        if conn.streams.len() == 1 && !conn.url.contains("/stream") {
+            conn.only = e.add.first().cloned();
+        } else {
+            conn.only = None;
+        }
+        for name in &e.remove {
+            if let Some(id) = conn.by_name.remove(name) {
+                conn.streams.retain(|s| *s != id);
+                self.stream_removed(id, rec, sink);
+            }
+        }
+        self.conns.insert(rec.conn, conn);
+    }
+
+    fn stream_removed<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        self.unsubscribed(id, rec, sink);
+        let (kind, inst) = (self.streams[id.0 as usize].kind, self.streams[id.0 as usize].instrument);
+        if self.streams[id.0 as usize].alive == 0 && inst != InstrumentId::NONE {
+            if kind == StreamKind::DepthDiff {
+                self.forget_book(rec, inst, sink);
+            }
+            // A plan change ends the instrument's parts.
+            sink.cut(inst);
+        }
+    }
+
+    fn instrument_listed<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        mut new: InstrumentVersion,
+        sink: &mut S,
+        about: &mut About,
+    ) {
+        let Some((ix, _)) = venue::by_id(&new.venue) else { return };
+        about.venue = ix;
+        let Some(r) = self.intern(ix, &new.symbol, rec, sink) else { return };
+        about.instrument = r.id;
+        let old = &self.insts[r.id.ix()];
+        let known = old.exps_known;
+        if known {
+            // A list may print fewer decimals than the frames did: exponents never shrink.
+            new.price_exp = new.price_exp.max(old.version.price_exp);
+            new.size_exp = new.size_exp.max(old.version.size_exp);
+            if new.same_facts(&old.version) {
+                return;
+            }
+            if !self.widen_quietly(r.id, new.price_exp, new.size_exp) {
+                new.price_exp = self.insts[r.id.ix()].version.price_exp;
+                new.size_exp = self.insts[r.id.ix()].version.size_exp;
+            }
+        }
+        let inst = &mut self.insts[r.id.ix()];
+        inst.exps_known = true;
+        inst.version = new;
+        self.new_version(rec, r.id, sink);
+    }
+
+    fn timer<S: FoldSink>(&mut self, rec: &Record<'_>, e: &TimerEvent, sink: &mut S, about: &mut About) {
+        if let Some(c) = self.conns.get(&rec.conn) {
+            about.venue = c.venue;
+        }
+        match e {
+            TimerEvent::Boundary(b) => self.boundary(rec, b.at, b.interval_ns, sink),
+            TimerEvent::Silent { stream } => {
+                let id = self.conns.get(&rec.conn).and_then(|c| c.by_name.get(stream).copied());
+                if let Some(id) = id {
+                    about.stream = id;
+                    self.silent(id, rec, sink);
+                }
+            }
+            TimerEvent::LegWait { instrument } => {
+                if let Some(id) = self.by_key(instrument) {
+                    self.leg_wait_over(rec, id, sink);
+                }
+            }
+            TimerEvent::SnapshotLate { instrument, cause } => {
+                if let (Some(id), Some(cause)) = (self.by_key(instrument), GapCause::from_str(cause)) {
+                    self.snapshot_late(id, cause, rec, sink);
+                }
+            }
+            TimerEvent::Minute => {}
+        }
+    }
+
+    fn by_key(&self, key: &str) -> Option<InstrumentId> {
+        let (venue, symbol) = key.split_once(':')?;
+        let (ix, _) = venue::by_id(venue)?;
+        self.symbols[usize::from(ix.0)].get(symbol).copied()
+    }
+
+    fn boundary<S: FoldSink>(&mut self, rec: &Record<'_>, at: i64, interval_ns: i64, sink: &mut S) {
+        if S::ROWS {
+            self.flush_all_tops(sink);
+        }
+        // The rows that close the old interval stand in its last nanosecond.
+        let closing = Record { ts_recv: at - 1, ..*rec };
+        self.split_streams(at, &closing, sink);
+        sink.boundary(at, interval_ns);
+        let new_day = time::floor_to(at, time::NS_PER_DAY) == at;
+        for i in 0..self.insts.len() {
+            let id = InstrumentId(i as u32);
+            if new_day && S::ROWS {
+                self.carried_version(rec, id, sink);
+            }
+            let venue = self.insts[i].venue;
+            if let Some(mut b) = self.insts[i].book.take() {
+                b.carry = b.synced;
+                if new_day && b.synced {
+                    let mut head = self.head(rec);
+                    (head.instrument, head.venue, head.ts_recv) = (id, venue, at);
+                    self.carried(&head, &mut b, sink);
+                }
+                self.insts[i].book = Some(b);
+            }
+        }
+        self.ts_max = self.ts_max.max(at);
+    }
+
+    /// Each UTC day says anew which versions are in force, so that a day can be read alone.
+    fn carried_version<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        let mut head = self.head(rec);
+        let inst = &self.insts[id.ix()];
+        if !inst.exps_known {
+            return;
+        }
+        (head.instrument, head.venue) = (id, inst.venue);
+        head.flags |= crate::model::flags::CARRIED;
+        let from = inst.version.ts_valid_from;
+        sink.row(&head, RowRef::Instrument { version: &inst.version, ts_valid_from: from, ts_valid_to: 0 });
+    }
+
+    fn silent<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let s = &self.streams[id.0 as usize];
+        let (kind, inst, gap) = (s.kind, s.instrument, s.gap.is_some());
+        if gap {
+            return;
+        }
+        if kind == StreamKind::DepthDiff {
+            self.unproven(rec, inst, GapCause::SilentStream, Detector::Watchdog, sink);
+        } else {
+            let (last, ts) = (s.last_id, s.ts_last.max(s.cover.map_or(0, |c| c.ts_begin)));
+            self.close_cover(id, ts, GapCause::SilentStream.as_str(), rec, sink);
+            self.open_gap(id, GapCause::SilentStream, ts, Detector::Watchdog, last, 0);
+        }
+    }
+
+    fn snapshot_late<S: FoldSink>(&mut self, id: InstrumentId, cause: GapCause, rec: &Record<'_>, sink: &mut S) {
+        let Some(stream) = self.insts[id.ix()].book.as_ref().filter(|b| !b.synced).map(|b| b.stream) else { return };
+        let Some(g) = self.streams.get(stream.0 as usize).and_then(|s| s.gap) else { return };
+        if g.cause == cause || !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited) {
+            return;
+        }
+        let end = super::streams::GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: -1,
+            rseq_after: -1,
+            epoch_after: 0,
+            recovered_by: "",
+        };
+        self.close_gap(stream, end, rec, sink);
+        self.open_gap(stream, cause, rec.ts_recv, Detector::Watchdog, -1, g.epoch_before);
+    }
+
+    fn gap_note<S: FoldSink>(&mut self, rec: &Record<'_>, e: &GapNote, sink: &mut S) {
+        let cause = GapCause::from_str(&e.cause).unwrap_or(GapCause::ProcessCrash);
+        if matches!(cause, GapCause::ProcessCrash | GapCause::PowerLoss) {
+            let at = Record { ts_recv: e.ts_begin, ..*rec };
+            for i in 0..self.insts.len() {
+                self.forget_book(&at, InstrumentId(i as u32), sink);
+            }
+            self.all_streams_lost(e.ts_begin, cause, Detector::Recovery, &at, sink);
+            return;
+        }
+        // Other losses concern the whole lane for a while: every stream says so, and goes on.
+        for i in 0..self.streams.len() {
+            let id = StreamId(i as u32);
+            let s = &self.streams[i];
+            if !s.subscribed || s.gap.is_some() {
+                continue;
+            }
+            let (kind, inst, conn, last) = (s.kind, s.instrument, s.conn, s.last_id);
+            if kind == StreamKind::DepthDiff {
+                self.unproven(rec, inst, cause, Detector::Recovery, sink);
+            } else {
+                self.close_cover(id, e.ts_begin, cause.as_str(), rec, sink);
+                self.open_gap(id, cause, e.ts_begin, Detector::Recovery, last, 0);
+                let end = super::streams::GapEnd {
+                    ts_end: e.ts_end.max(e.ts_begin),
+                    seq_after: -1,
+                    rseq_after: -1,
+                    epoch_after: 0,
+                    recovered_by: "",
+                };
+                self.close_gap(id, end, rec, sink);
+                self.open_cover(id, e.ts_end.max(e.ts_begin), -1, -1, conn);
+            }
+        }
+    }
+
+    fn run_start<S: FoldSink>(&mut self, rec: &Record<'_>, e: RunStart, sink: &mut S) {
+        let cfg = RunCfg {
+            interval_ns: e.interval_ns.max(1),
+            book_top_interval_ns: e.book_top_interval_ns,
+            auto_register: e.auto_register,
+            epoch_floor: e.epoch_floor,
+            run_id: e.run_id,
+            writer: e.writer,
+            build: e.build,
+            host: e.host,
+            config_sha256: e.config_sha256,
+            ts_start: e.ts_start,
+        };
+        self.cfg = cfg;
+        self.conns.clear();
+        for s in &mut self.streams {
+            s.alive = 0;
+        }
+        for i in &mut self.insts {
+            if let Some(b) = i.book.as_mut() {
+                b.epoch = b.epoch.max(self.cfg.epoch_floor);
+            }
+        }
+        self.run_row(rec, 0, "running", sink);
+    }
+
+    fn run_stop<S: FoldSink>(&mut self, rec: &Record<'_>, e: &RunStop, sink: &mut S) {
+        if S::ROWS {
+            self.flush_all_tops(sink);
+        }
+        for i in 0..self.insts.len() {
+            self.forget_book(rec, InstrumentId(i as u32), sink);
+        }
+        self.all_streams_lost(rec.ts_recv, GapCause::Operator, Detector::Recovery, rec, sink);
+        self.run_row(rec, e.ts_stop, &e.exit, sink);
+    }
+
+    /// Only lane 000 and imports write `runs`; a reader's run row would repeat control's.
+    fn run_row<S: FoldSink>(&self, rec: &Record<'_>, ts_stop: i64, exit: &str, sink: &mut S) {
+        if !S::ROWS || (self.lane != 0 && self.cfg.writer == "capture") {
+            return;
+        }
+        let row = RunRow {
+            run_id: &self.cfg.run_id,
+            writer: &self.cfg.writer,
+            build: &self.cfg.build,
+            host: &self.cfg.host,
+            config_sha256: &self.cfg.config_sha256,
+            rules_version: i64::from(RULES_VERSION),
+            ts_start: self.cfg.ts_start,
+            ts_stop,
+            exit,
+        };
+        sink.row(&self.head(rec), RowRef::Run(row));
+    }
+
+    fn clock<S: FoldSink>(&mut self, rec: &Record<'_>, e: &ClockNote, sink: &mut S) {
+        if S::ROWS {
+            let row = RowRef::Clock {
+                offset_ns: e.offset_ns,
+                max_error_ns: e.max_error_ns,
+                source: &e.source,
+                step_ns: e.step_ns,
+            };
+            sink.row(&self.head(rec), row);
+        }
+    }
+
+    fn latency<S: FoldSink>(&mut self, rec: &Record<'_>, list: &[LatencyNote], sink: &mut S) {
+        if !S::ROWS {
+            return;
+        }
+        for e in list {
+            let mut head = self.head(rec);
+            head.venue = venue::by_id(&e.venue).map_or(VenueIx::NONE, |(ix, _)| ix);
+            let row = LatencyRow {
+                stream: &e.stream,
+                hop: &e.hop,
+                count: e.count,
+                min: e.min,
+                p50: e.p50,
+                p90: e.p90,
+                p99: e.p99,
+                p999: e.p999,
+                max: e.max,
+                histogram: &e.histogram,
+            };
+            sink.row(&head, RowRef::Latency(row));
+        }
+    }
+
+    /// Rescales the book for a list's wider exponents; `false` (and nothing changed) if a value would not fit.
+    fn widen_quietly(&mut self, id: InstrumentId, p: u8, s: u8) -> bool {
+        let inst = &mut self.insts[id.ix()];
+        let (from, to) = ((inst.version.price_exp, inst.version.size_exp), (p, s));
+        match inst.book.as_mut() {
+            Some(b) => b.rescale(from, to),
+            None => true,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Events that are rows of their own: trades, quotes, marks, tickers, candles, liquidations.
+
+use super::FoldSink;
+use super::state::{About, Conn, Core};
+use crate::model::{
+    Depth, Event, Head, InstrumentId, Record, RowRef, StreamId, TopRow, TradeType, flags,
+};
+
+/// The columns that an event gives to its row.
+struct Facts {
+    instrument: InstrumentId,
+    stream: StreamId,
+    ts_event: i64,
+    ts_send: i64,
+    /// Order key: update id where there is one, else the time the message was made.
+    key: i64,
+    flags: i32,
+}
+
+impl Core {
+    /// Everything but depth diffs, snapshots and control events.
+    pub fn on_table_event<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        conn: &Conn,
+        about: &mut About,
+        event: &Event<'_>,
+        sink: &mut S,
+    ) {
+        let Some(f) = facts(event) else { return };
+        (about.ts_event, about.ts_send) = (f.ts_event, f.ts_send);
+        let news = match event {
+            Event::Trade(t) => self.chained(f.stream, conn, rec, t.chain_id, sink),
+            _ => self.seen(f.stream, conn, rec, f.key, f.ts_send),
+        };
+        if !news || !S::ROWS {
+            return;
+        }
+        let base = self.head(rec);
+        let head = Head {
+            instrument: f.instrument,
+            venue: conn.venue,
+            ts_event: f.ts_event,
+            ts_send: f.ts_send,
+            flags: base.flags | f.flags | if conn.leg == 1 { flags::SECOND_LEG } else { 0 },
+            ..base
+        };
+        match event {
+            Event::Trade(t) => sink.row(&head, RowRef::Trade(t)),
+            Event::Bbo(b) => sink.row(&head, RowRef::Bbo(b)),
+            Event::Partial(d) => sink.row(&head, RowRef::BookPartial(partial_row(d))),
+            Event::Mark(m) => sink.row(&head, RowRef::Mark(m)),
+            Event::Liquidation(l) => sink.row(&head, RowRef::Liquidation(l)),
+            Event::Ticker(t) => sink.row(&head, RowRef::Ticker(t)),
+            Event::Kline(k) => sink.row(&head, RowRef::Kline(k)),
+            Event::OpenInterest(o) => sink.row(&head, RowRef::OpenInterest(o)),
+            Event::Funding(x) => sink.row(&head, RowRef::Funding(x)),
+            Event::Depth(_) | Event::Snapshot(_) | Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => {}
+        }
+    }
+}
+
+fn partial_row<'a>(d: &Depth<'a>) -> TopRow<'a> {
+    TopRow {
+        interval_ns: -1,
+        seq_last: d.last,
+        book_epoch: 0,
+        bids: d.bids,
+        asks: d.asks,
+        bid_horizon: None,
+        ask_horizon: None,
+    }
+}
+
+fn facts(e: &Event<'_>) -> Option<Facts> {
+    macro_rules! of {
+        ($x:expr, $key:expr, $flags:expr) => {
+            Facts {
+                instrument: $x.instrument,
+                stream: $x.stream,
+                ts_event: $x.ts_event,
+                ts_send: $x.ts_send,
+                key: $key,
+                flags: $flags,
+            }
+        };
+    }
+    Some(match e {
+        Event::Trade(t) => {
+            let off = matches!(t.trade_type, TradeType::Insurance | TradeType::Adl);
+            of!(t, t.chain_id, if off { flags::OFF_BOOK } else { 0 })
+        }
+        Event::Bbo(b) => of!(b, if b.last >= 0 { b.last } else { b.ts_send }, flags::TOB),
+        Event::Partial(d) => of!(d, d.last, flags::SNAPSHOT),
+        Event::Mark(x) => of!(x, x.ts_send, 0),
+        Event::Liquidation(x) => of!(x, x.ts_send, 0),
+        Event::Ticker(x) => of!(x, x.ts_send, 0),
+        Event::Kline(x) => of!(x, x.ts_send, 0),
+        Event::OpenInterest(x) => of!(x, x.ts_send, 0),
+        Event::Funding(x) => of!(x, x.ts_send, 0),
+        Event::Depth(_) | Event::Snapshot(_) | Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => return None,
+    })
+}
+

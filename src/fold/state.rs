@@ -1,0 +1,585 @@
+//! The state of a lane's fold, and `step`.
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::{Effect, FoldSink};
+use crate::book::{Book, DiffBuffer, Sequencer};
+use crate::model::{
+    ConnId, DecodeCtx, Event, Head, InstrumentId, InstrumentRef, InstrumentVersion, Kind, LaneId, Level, Notice,
+    RawRow, Record, Reject, RejectCause, RejectRow, RestKind, RowRef, StreamId, StreamInfo, StreamKind, StreamSpec,
+    VenueIx, flags, row::GapCause,
+};
+use crate::parse::Scratch;
+use crate::venue::{self, Venue};
+
+/// Most instruments that one venue may make known (`RELIABILITY` R19).
+pub(super) const SYMBOLS_MAX: usize = 20_000;
+/// Longest symbol in bytes (`RELIABILITY` R19).
+pub(super) const SYMBOL_BYTES_MAX: usize = 64;
+
+/// What a run's first record settles for the lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunCfg {
+    pub interval_ns: i64,
+    pub book_top_interval_ns: i64,
+    pub auto_register: bool,
+    pub epoch_floor: i64,
+    pub run_id: String,
+    pub writer: String,
+    pub build: String,
+    pub host: String,
+    pub config_sha256: String,
+    pub ts_start: i64,
+}
+
+impl Default for RunCfg {
+    fn default() -> RunCfg {
+        RunCfg {
+            interval_ns: 3_600_000_000_000,
+            book_top_interval_ns: 100_000_000,
+            auto_register: false,
+            epoch_floor: 0,
+            run_id: String::new(),
+            writer: String::new(),
+            build: String::new(),
+            host: String::new(),
+            config_sha256: String::new(),
+            ts_start: 0,
+        }
+    }
+}
+
+/// Stamps of a buffered diff.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DiffMeta {
+    pub rseq: i64,
+    pub ts_recv: i64,
+    pub ts_kernel: i64,
+    pub ts_event: i64,
+    pub ts_send: i64,
+    pub flags: i32,
+}
+
+/// A snapshot that is loaded and waits for its proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PendingSnap {
+    pub conn: ConnId,
+    pub rseq: i64,
+    pub snap_id: i64,
+    pub ts_event: i64,
+    pub ts_send: i64,
+}
+
+/// The book of one instrument with its proof.
+pub(super) struct BookState {
+    pub seq: Sequencer,
+    pub book: Book,
+    pub buffer: DiffBuffer<DiffMeta>,
+    pub pending: Option<PendingSnap>,
+    pub epoch: i64,
+    /// Rows are being published: the chain is proven.
+    pub synced: bool,
+    pub bid_horizon: Option<i64>,
+    pub ask_horizon: Option<i64>,
+    pub crossed_run: u32,
+    /// Snapshots in a row that did not prove the book.
+    pub attempt: u32,
+    /// The next `book_delta` row opens a part: the whole book goes first.
+    pub carry: bool,
+    pub top: super::top::TopState,
+    /// The diff stream that feeds it.
+    pub stream: StreamId,
+}
+
+/// One instrument as the lane knows it.
+pub(super) struct Inst {
+    pub venue: VenueIx,
+    pub version: InstrumentVersion,
+    /// Exponents came from an instrument list or from numbers seen; before that they are only a start.
+    pub exps_known: bool,
+    pub book: Option<Box<BookState>>,
+}
+
+/// A gap that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OpenGap {
+    pub cause: GapCause,
+    pub ts_begin: i64,
+    pub seq_before: i64,
+    pub rseq_before: i64,
+    pub epoch_before: i64,
+    /// For detector words see `GapRow`.
+    pub detector: Detector,
+}
+
+/// What found a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Detector {
+    Ids,
+    Close,
+    Watchdog,
+    Subscription,
+    Recovery,
+}
+
+impl Detector {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Detector::Ids => "ids",
+            Detector::Close => "close",
+            Detector::Watchdog => "watchdog",
+            Detector::Subscription => "subscription",
+            Detector::Recovery => "recovery",
+        }
+    }
+}
+
+/// One stream of one venue, across its connections.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Stream {
+    pub venue: VenueIx,
+    pub name: String,
+    pub kind: StreamKind,
+    /// `NONE` for all-market streams.
+    pub instrument: InstrumentId,
+    /// Connections that carry it now.
+    pub alive: u32,
+    /// The connection whose frames were used last.
+    pub conn: ConnId,
+    pub leg: u8,
+    /// Last id of the chain, −1 = none yet.
+    pub last_id: i64,
+    /// Order key of the last message where there is no chain (update id or send time).
+    pub last_key: i64,
+    pub rseq_last: i64,
+    pub ts_last: i64,
+    /// The open stretch of proof, if any.
+    pub cover: Option<Cover>,
+    /// The open gap, if any. `cover` and `gap` are never both there.
+    pub gap: Option<OpenGap>,
+    /// Subscribed now (or was, when the run ended).
+    pub subscribed: bool,
+}
+
+/// A stretch of proof that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cover {
+    pub ts_begin: i64,
+    pub id_first: i64,
+    pub rseq_begin: i64,
+    pub conn: ConnId,
+}
+
+/// One open connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Conn {
+    pub id: ConnId,
+    pub venue: VenueIx,
+    pub leg: u8,
+    pub url: String,
+    pub streams: Vec<StreamId>,
+    /// Its only stream, where frames do not name theirs.
+    pub only: Option<StreamSpec>,
+    /// Derived from `streams`; not saved, so that a checkpoint's bytes do not depend on a map's order.
+    #[serde(skip)]
+    pub by_name: FxHashMap<String, StreamId>,
+    /// Receive time of its last frame.
+    pub ts_last: i64,
+}
+
+/// What the fold counted; plain numbers, read by whoever owns the fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldCounters {
+    /// Frames stepped.
+    pub frames: u64,
+    /// Frames or bodies rejected.
+    pub rejects: u64,
+    /// Events without a table.
+    pub others: u64,
+    /// Gaps found by ids.
+    pub seq_gaps: u64,
+    /// Snapshots that proved a book.
+    pub syncs: u64,
+    /// Diffs applied.
+    pub applied: u64,
+    /// Diffs or events dropped as already known (second connection, duplicates).
+    pub duplicates: u64,
+    /// Level entries applied.
+    pub levels: u64,
+    /// Removals of unknown levels.
+    pub absent: u64,
+    /// Messages after which the book was crossed.
+    pub crossed: u64,
+    /// Diffs lost because a buffer was full.
+    pub buffer_dropped: u64,
+}
+
+/// The fold of one lane.
+pub struct Fold {
+    pub(super) scratch: Vec<Scratch>,
+    pub(super) core: Core,
+}
+
+/// All state but the parsers' scratch space (apart, so that a parser can borrow both).
+pub(super) struct Core {
+    pub lane: LaneId,
+    pub cfg: RunCfg,
+    pub insts: Vec<Inst>,
+    pub symbols: Vec<FxHashMap<String, InstrumentId>>,
+    pub streams: Vec<Stream>,
+    pub stream_names: Vec<FxHashMap<String, StreamId>>,
+    pub conns: FxHashMap<ConnId, Conn>,
+    /// The lane's interval clock: the greatest `ts_recv` seen.
+    pub ts_max: i64,
+    pub counters: FoldCounters,
+    /// Events without a table, by name.
+    pub others: FxHashMap<String, u64>,
+    /// Instruments whose top of book may be due, in order of first change.
+    pub top_due: Vec<InstrumentId>,
+    pub top_bucket: i64,
+    pub level_scratch: (Vec<Level>, Vec<Level>),
+}
+
+impl Fold {
+    /// An empty fold for a lane.
+    pub fn new(lane: LaneId) -> Fold {
+        let n = venue::all().len();
+        Fold {
+            scratch: (0..n).map(|_| Scratch::default()).collect(),
+            core: Core {
+                lane,
+                cfg: RunCfg::default(),
+                insts: Vec::new(),
+                symbols: vec![FxHashMap::default(); n],
+                streams: Vec::new(),
+                stream_names: vec![FxHashMap::default(); n],
+                conns: FxHashMap::default(),
+                ts_max: 0,
+                counters: FoldCounters::default(),
+                others: FxHashMap::default(),
+                top_due: Vec::new(),
+                top_bucket: i64::MIN,
+                level_scratch: (Vec::new(), Vec::new()),
+            },
+        }
+    }
+
+    /// The lane.
+    pub fn lane(&self) -> LaneId {
+        self.core.lane
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> FoldCounters {
+        self.core.counters
+    }
+
+    /// Events without a table, by name, sorted.
+    pub fn others(&self) -> Vec<(String, u64)> {
+        let mut v: Vec<_> = self.core.others.iter().map(|(k, n)| (k.clone(), *n)).collect();
+        v.sort();
+        v
+    }
+
+    /// The interval clock: the greatest `ts_recv` seen.
+    pub fn ts_max(&self) -> i64 {
+        self.core.ts_max
+    }
+
+    /// Number of instruments known.
+    pub fn instruments(&self) -> usize {
+        self.core.insts.len()
+    }
+
+    /// The version in force of an instrument.
+    pub fn instrument(&self, id: InstrumentId) -> Option<&InstrumentVersion> {
+        self.core.insts.get(id.ix()).map(|i| &i.version)
+    }
+
+    /// The instrument of a symbol at a venue.
+    pub fn find(&self, venue: VenueIx, symbol: &str) -> Option<InstrumentId> {
+        self.core.symbols.get(usize::from(venue.0))?.get(symbol).copied()
+    }
+
+    /// The proven book of an instrument: `None` while it is stale.
+    pub fn book(&self, id: InstrumentId) -> Option<&Book> {
+        let b = self.core.insts.get(id.ix())?.book.as_ref()?;
+        b.synced.then_some(&b.book)
+    }
+
+    /// Books that exist, and how many of them are proven.
+    pub fn books(&self) -> (usize, usize) {
+        let all = self.core.insts.iter().filter_map(|i| i.book.as_ref());
+        all.fold((0, 0), |(n, s), b| (n + 1, s + usize::from(b.synced)))
+    }
+
+    /// Takes the lane's next record.
+    pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        if S::ROWS {
+            self.core.flush_tops(rec.ts_recv, sink);
+        }
+        let mut about = About::default();
+        match rec.kind {
+            Kind::Frame => self.frame(rec, sink, &mut about),
+            Kind::Rest => self.rest(rec, sink, &mut about),
+            _ => self.core.control(rec, sink, &mut about),
+        }
+        self.core.ts_max = self.core.ts_max.max(rec.ts_recv);
+        if S::ROWS && !matches!(rec.kind, Kind::Sync | Kind::Seal) {
+            let mut head = self.core.head(rec);
+            head.instrument = about.instrument;
+            head.venue = about.venue;
+            head.ts_event = about.ts_event;
+            head.ts_send = about.ts_send;
+            let stream = match about.stream {
+                StreamId::NONE => "",
+                s => self.core.streams[s.0 as usize].name.as_str(),
+            };
+            sink.row(&head, RowRef::Raw(RawRow { record: *rec, stream }));
+        }
+        if rec.kind == Kind::Stop && S::ROWS {
+            sink.stopped(rec.ts_recv);
+        }
+    }
+
+    fn frame<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
+        self.core.counters.frames += 1;
+        let Some(conn) = self.core.conns.remove(&rec.conn) else {
+            self.core.reject(rec, sink, about, Reject::new(RejectCause::UnknownStream, "frame of an unknown connection"));
+            return;
+        };
+        about.venue = conn.venue;
+        let v = venue_of(conn.venue);
+        let mut ctx = Ctx { core: &mut self.core, sink, rec, conn, about, rest: None };
+        ctx.conn.ts_last = rec.ts_recv;
+        let scratch = &mut self.scratch[usize::from(ctx.conn.venue.0)];
+        let only = ctx.conn.only.take();
+        let result = v.decode(scratch, rec.payload, only.as_ref(), &mut ctx);
+        ctx.conn.only = only;
+        let conn = ctx.conn;
+        self.core.conns.insert(rec.conn, conn);
+        if let Err(r) = result {
+            self.core.reject(rec, sink, about, r);
+        }
+    }
+
+    fn rest<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
+        let Some(conn) = self.core.conns.get(&rec.conn) else {
+            self.core.reject(rec, sink, about, Reject::new(RejectCause::UnknownStream, "body of an unknown connection"));
+            return;
+        };
+        about.venue = conn.venue;
+        let v = venue_of(conn.venue);
+        let RestKind::Depth { symbol } = v.rest_kind(rec.url) else { return };
+        let conn = conn.clone();
+        let Some(inst) = self.core.intern(about.venue, &symbol, rec, sink) else {
+            self.core.reject(rec, sink, about, Reject::new(RejectCause::UnknownSymbol, "snapshot of a refused symbol"));
+            return;
+        };
+        about.instrument = inst.id;
+        if rec.status != 200 {
+            // Not a body: the request failed or was refused. Who asked hears of it; the book waits on.
+            self.core.snapshot_failed(inst.id, sink);
+            if rec.status != 0 {
+                self.core.reject(rec, sink, about, Reject::new(RejectCause::Status, "snapshot refused"));
+            }
+            return;
+        }
+        let scratch = &mut self.scratch[usize::from(about.venue.0)];
+        let mut ctx = Ctx { core: &mut self.core, sink, rec, conn, about, rest: Some(rec.url) };
+        if let Err(r) = v.decode_snapshot(scratch, &symbol, rec.payload, &mut ctx) {
+            self.core.snapshot_failed(inst.id, sink);
+            self.core.reject(rec, sink, about, r);
+        }
+    }
+}
+
+pub(super) fn venue_of(ix: VenueIx) -> &'static dyn Venue {
+    venue::all()[usize::from(ix.0)]
+}
+
+/// What the record turned out to be about: the columns of its `raw` row.
+#[derive(Clone, Copy)]
+pub(super) struct About {
+    pub venue: VenueIx,
+    pub instrument: InstrumentId,
+    pub stream: StreamId,
+    pub ts_event: i64,
+    pub ts_send: i64,
+}
+
+impl Default for About {
+    fn default() -> About {
+        About {
+            venue: VenueIx::NONE,
+            instrument: InstrumentId::NONE,
+            stream: StreamId::NONE,
+            ts_event: 0,
+            ts_send: 0,
+        }
+    }
+}
+
+impl Core {
+    /// The columns that a record gives to all its rows.
+    pub fn head(&self, rec: &Record<'_>) -> Head {
+        let late = rec.ts_recv < self.ts_max || rec.flags & crate::model::record::FLAG_STALLED != 0;
+        Head {
+            instrument: InstrumentId::NONE,
+            venue: VenueIx::NONE,
+            lane: self.lane,
+            ts_recv: rec.ts_recv,
+            ts_kernel: rec.ts_kernel,
+            ts_event: 0,
+            ts_send: 0,
+            conn: rec.conn,
+            rseq: rec.rseq,
+            flags: if late { flags::BAD_TS_RECV } else { 0 },
+        }
+    }
+
+    #[cold]
+    pub fn reject<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About, r: Reject) {
+        self.counters.rejects += 1;
+        // A depth frame that cannot be read may have changed the book: its chain must be proven again.
+        if let Some(s) = self.streams.get(about.stream.0 as usize)
+            && s.kind == StreamKind::DepthDiff
+        {
+            self.depth_unreadable(rec, s.instrument, sink);
+        }
+        if S::ROWS {
+            let mut head = self.head(rec);
+            head.venue = about.venue;
+            head.instrument = about.instrument;
+            let row = RejectRow { cause: r.cause.as_str(), detail: r.detail, payload: rec.payload };
+            sink.row(&head, RowRef::Reject(row));
+        }
+    }
+
+    /// The instrument of a symbol, made known on first sight; `None` if the symbol is refused.
+    pub fn intern<S: FoldSink>(
+        &mut self,
+        venue: VenueIx,
+        symbol: &str,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) -> Option<InstrumentRef> {
+        let known = self.symbols[usize::from(venue.0)].get(symbol).copied();
+        let id = match known {
+            Some(id) => id,
+            None => self.add_instrument(venue, symbol, rec, sink)?,
+        };
+        let v = &self.insts[id.ix()].version;
+        Some(InstrumentRef { id, price_exp: v.price_exp, size_exp: v.size_exp })
+    }
+
+    #[cold]
+    fn add_instrument<S: FoldSink>(
+        &mut self,
+        venue: VenueIx,
+        symbol: &str,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) -> Option<InstrumentId> {
+        let map = &mut self.symbols[usize::from(venue.0)];
+        if symbol.is_empty() || symbol.len() > SYMBOL_BYTES_MAX || map.len() >= SYMBOLS_MAX {
+            return None;
+        }
+        let id = InstrumentId(self.insts.len() as u32);
+        map.insert(symbol.to_owned(), id);
+        let mut version = InstrumentVersion::observed(venue_of(venue).spec().id, symbol);
+        version.ts_valid_from = rec.ts_recv;
+        if self.cfg.auto_register {
+            version.source = "recording".to_owned();
+        }
+        sink.instrument(id, &version);
+        self.insts.push(Inst { venue, version, exps_known: false, book: None });
+        Some(id)
+    }
+
+    pub fn exps(&self, id: InstrumentId) -> (u8, u8) {
+        let v = &self.insts[id.ix()].version;
+        (v.price_exp, v.size_exp)
+    }
+}
+
+/// What a parser sees of the fold, for one record.
+pub(super) struct Ctx<'a, 'r, S> {
+    pub core: &'a mut Core,
+    pub sink: &'a mut S,
+    pub rec: &'a Record<'r>,
+    pub conn: Conn,
+    pub about: &'a mut About,
+    /// URL of the body, when a REST answer is read.
+    pub rest: Option<&'a str>,
+}
+
+impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
+    fn stream(&mut self, name: &str) -> Option<StreamInfo> {
+        let id = match self.conn.by_name.get(name) {
+            Some(id) => *id,
+            None => self.core.auto_stream(&mut self.conn, name, self.rec, self.sink)?,
+        };
+        let s = &self.core.streams[id.0 as usize];
+        let (kind, inst) = (s.kind, s.instrument);
+        self.about.stream = id;
+        self.about.instrument = inst;
+        let instrument = (inst != InstrumentId::NONE).then(|| {
+            let (price_exp, size_exp) = self.core.exps(inst);
+            InstrumentRef { id: inst, price_exp, size_exp }
+        });
+        Some(StreamInfo { stream: id, kind, instrument })
+    }
+
+    fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
+        self.core.intern(self.about.venue, symbol, self.rec, self.sink)
+    }
+
+    fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+        self.core.widen(id, price_exp, size_exp, self.rec, self.sink);
+        let (price_exp, size_exp) = self.core.exps(id);
+        InstrumentRef { id, price_exp, size_exp }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        self.on_event(event);
+    }
+}
+
+impl<S: FoldSink> Ctx<'_, '_, S> {
+    fn on_event(&mut self, event: Event<'_>) {
+        let Ctx { core, sink, rec, conn, about, rest } = self;
+        match event {
+            Event::Depth(d) => {
+                (about.ts_event, about.ts_send) = (d.ts_event, d.ts_send);
+                core.on_diff(rec, conn, &d, *sink);
+            }
+            Event::Snapshot(d) => {
+                (about.ts_event, about.ts_send) = (d.ts_event, d.ts_send);
+                core.on_snapshot(rec, &d, rest.unwrap_or(""), *sink);
+            }
+            Event::Reply(r) => {
+                if r.is_error {
+                    sink.effect(Effect::Refused { conn: conn.id, code: r.code });
+                }
+            }
+            Event::Notice(Notice::Shutdown) => sink.effect(Effect::Replace { conn: conn.id }),
+            Event::Other { name, stream } => {
+                core.counters.others += 1;
+                match core.others.get_mut(name) {
+                    Some(n) => *n += 1,
+                    // Names come from the venue: bounded, so that a hostile one cannot fill memory.
+                    None if core.others.len() < 1024 => {
+                        core.others.insert(name.to_owned(), 1);
+                    }
+                    None => {}
+                }
+                if stream != StreamId::NONE {
+                    core.seen(stream, conn, rec, i64::MIN, 0);
+                }
+            }
+            other => core.on_table_event(rec, conn, about, &other, *sink),
+        }
+    }
+}

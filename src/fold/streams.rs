@@ -1,0 +1,506 @@
+//! Streams: what is proven (`coverage`) and what is not (`gaps`), per stream and connection.
+//!
+//! At every moment a subscribed stream has either an open stretch of proof or an open gap, never both. Rows are
+//! written when a stretch ends; at an interval boundary everything open is split. Missing ids are
+//! `(seq_before, seq_after]`.
+
+use super::state::{Conn, Core, Cover, Detector, OpenGap, Stream};
+use super::{Effect, FoldSink};
+use crate::book::DiffIds;
+use crate::model::{
+    ConnId, CoverageRow, GapRow, Head, InstrumentId, Record, RowRef, StreamId, StreamKind, StreamSpec, VenueIx,
+    row::GapCause,
+};
+
+/// How a gap ended.
+pub(super) struct GapEnd<'a> {
+    pub ts_end: i64,
+    pub seq_after: i64,
+    pub rseq_after: i64,
+    pub epoch_after: i64,
+    pub recovered_by: &'a str,
+}
+
+impl Core {
+    fn s(&mut self, id: StreamId) -> &mut Stream {
+        &mut self.streams[id.0 as usize]
+    }
+
+    /// Makes an undeclared stream known, where the run allows it (imports).
+    #[cold]
+    pub fn auto_stream<S: FoldSink>(
+        &mut self,
+        conn: &mut Conn,
+        name: &str,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) -> Option<StreamId> {
+        if !self.cfg.auto_register {
+            return None;
+        }
+        let spec = super::state::venue_of(conn.venue).parse_stream(name)?;
+        self.subscribe(conn, &spec, rec, sink)
+    }
+
+    /// A stream begins on a connection.
+    #[cold]
+    pub fn subscribe<S: FoldSink>(
+        &mut self,
+        conn: &mut Conn,
+        spec: &StreamSpec,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) -> Option<StreamId> {
+        let instrument = match &spec.symbol {
+            None => InstrumentId::NONE,
+            Some(sym) => self.intern(conn.venue, sym, rec, sink)?.id,
+        };
+        let id = self.stream_id(conn.venue, spec, instrument);
+        if conn.by_name.insert(spec.name.clone(), id).is_none() {
+            conn.streams.push(id);
+        } else {
+            return Some(id);
+        }
+        if spec.kind == StreamKind::DepthDiff {
+            self.feeds_book(instrument, id);
+        }
+        let s = self.s(id);
+        s.alive += 1;
+        s.subscribed = true;
+        if s.alive == 1 {
+            s.conn = conn.id;
+            s.leg = conn.leg;
+            self.reconnected(instrument, spec.kind);
+            self.begins(id, rec, sink);
+        }
+        Some(id)
+    }
+
+    fn stream_id(&mut self, venue: VenueIx, spec: &StreamSpec, instrument: InstrumentId) -> StreamId {
+        if let Some(id) = self.stream_names[usize::from(venue.0)].get(&spec.name) {
+            return *id;
+        }
+        let id = StreamId(self.streams.len() as u32);
+        self.stream_names[usize::from(venue.0)].insert(spec.name.clone(), id);
+        self.streams.push(Stream {
+            venue,
+            name: spec.name.clone(),
+            kind: spec.kind,
+            instrument,
+            alive: 0,
+            conn: 0,
+            leg: 0,
+            last_id: -1,
+            last_key: i64::MIN,
+            rseq_last: -1,
+            ts_last: 0,
+            cover: None,
+            gap: None,
+            subscribed: false,
+        });
+        id
+    }
+
+    /// The first connection of a stream is there: what was open before ends, or waits for the first id.
+    fn begins<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let s = self.s(id);
+        let chained = s.kind.is_chained() && s.last_id >= 0;
+        if s.gap.is_some() && !chained {
+            let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "reconnect" };
+            self.close_gap(id, end, rec, sink);
+        }
+        let s = self.s(id);
+        if s.gap.is_none() && s.cover.is_none() {
+            if s.kind == StreamKind::DepthDiff {
+                let cause = GapCause::InitialSync;
+                self.open_gap(id, cause, rec.ts_recv, Detector::Subscription, -1, 0);
+            } else {
+                self.open_cover(id, rec.ts_recv, -1, -1, rec.conn);
+            }
+        }
+    }
+
+    /// Notes a frame of a stream.
+    pub fn touch(&mut self, id: StreamId, conn: &Conn, rec: &Record<'_>) {
+        if let Some(s) = self.streams.get_mut(id.0 as usize) {
+            s.conn = conn.id;
+            s.leg = conn.leg;
+            s.rseq_last = rec.rseq;
+            s.ts_last = rec.ts_recv;
+        }
+    }
+
+    /// A message of an unchained stream with its order key (update id or send time; `i64::MIN` = none).
+    /// Says whether it is news: while two connections carry the stream, what the other one already brought is not.
+    pub fn seen(&mut self, id: StreamId, conn: &Conn, rec: &Record<'_>, key: i64, _ts: i64) -> bool {
+        let Some(s) = self.streams.get_mut(id.0 as usize) else { return true };
+        if s.alive > 1 && s.conn != conn.id && s.conn != 0 && key <= s.last_key {
+            self.counters.duplicates += 1;
+            return false;
+        }
+        s.last_key = s.last_key.max(key);
+        let cover_lacks = s.cover.as_ref().is_some_and(|c| c.rseq_begin < 0);
+        if cover_lacks && let Some(c) = s.cover.as_mut() {
+            c.rseq_begin = rec.rseq;
+        }
+        self.touch(id, conn, rec);
+        true
+    }
+
+    /// A message of a stream whose ids rise by one. Says whether it is news.
+    pub fn chained<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        conn: &Conn,
+        rec: &Record<'_>,
+        chain_id: i64,
+        sink: &mut S,
+    ) -> bool {
+        let Some(s) = self.streams.get(id.0 as usize) else { return true };
+        if chain_id < 0 {
+            return self.seen(id, conn, rec, i64::MIN, 0);
+        }
+        let last = s.last_id;
+        if last >= 0 && chain_id <= last && (s.conn != conn.id || chain_id == last) {
+            // The other connection brought it already, or the venue repeated itself.
+            self.counters.duplicates += 1;
+            return false;
+        }
+        let hole = last >= 0 && chain_id > last.saturating_add(1);
+        if s.gap.is_some() {
+            if last >= 0 && !hole && chain_id > last {
+                // The ids prove that nothing is missing: there was no gap.
+                self.withdraw_gap(id, rec.conn);
+            } else {
+                let end = GapEnd {
+                    ts_end: rec.ts_recv,
+                    seq_after: chain_id - 1,
+                    rseq_after: rec.rseq,
+                    epoch_after: 0,
+                    recovered_by: "frame",
+                };
+                self.close_gap(id, end, rec, sink);
+                self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
+            }
+        } else if hole || (last >= 0 && chain_id < last) {
+            let ts_last = s.ts_last;
+            let after = if hole { chain_id - 1 } else { -1 };
+            self.counters.seq_gaps += 1;
+            self.close_cover(id, ts_last, GapCause::VenueSeqGap.as_str(), rec, sink);
+            self.open_gap(id, GapCause::VenueSeqGap, ts_last, Detector::Ids, last, 0);
+            let end = GapEnd {
+                ts_end: rec.ts_recv,
+                seq_after: after,
+                rseq_after: rec.rseq,
+                epoch_after: 0,
+                recovered_by: "frame",
+            };
+            self.close_gap(id, end, rec, sink);
+            self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
+            self.say_gap(id, GapCause::VenueSeqGap, sink);
+        } else if let Some(c) = self.s(id).cover.as_mut()
+            && c.id_first < 0
+        {
+            c.id_first = chain_id;
+            c.rseq_begin = rec.rseq;
+        }
+        self.s(id).last_id = chain_id;
+        self.touch(id, conn, rec);
+        true
+    }
+
+    fn say_gap<S: FoldSink>(&self, id: StreamId, cause: GapCause, sink: &mut S) {
+        let s = &self.streams[id.0 as usize];
+        sink.effect(Effect::Gap { instrument: s.instrument, kind: s.kind, cause: cause.as_str() });
+    }
+
+    /// A depth event was applied on a proven chain.
+    pub fn depth_proven<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        conn: &Conn,
+        rec: &Record<'_>,
+        ids: &DiffIds,
+        epoch: i64,
+        sink: &mut S,
+    ) {
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        if let Some(g) = s.gap {
+            if g.epoch_before == epoch && epoch != 0 && s.last_id >= 0 {
+                // Same epoch: the new connection went on where the old one ended.
+                self.withdraw_gap(id, rec.conn);
+            } else {
+                self.depth_synced(id, rec, ids.last, epoch, sink);
+            }
+        } else if s.cover.is_none() {
+            self.open_cover(id, rec.ts_recv, ids.last, rec.rseq, rec.conn);
+        }
+        self.s(id).last_id = ids.last;
+        self.touch(id, conn, rec);
+    }
+
+    /// A depth event came while the book is not proven.
+    pub fn depth_waits<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        conn: &Conn,
+        rec: &Record<'_>,
+        ids: &DiffIds,
+        sink: &mut S,
+    ) {
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        let before = if ids.prev >= 0 { ids.prev } else { ids.first.saturating_sub(1) };
+        let starts_anew = s.gap.is_some_and(|g| !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited));
+        // The chain is followed even while the book waits: a hole in the buffered diffs is a hole all the same.
+        let last = s.last_id;
+        let hole = last >= 0 && before > last;
+        if starts_anew || hole {
+            if !starts_anew {
+                self.counters.seq_gaps += 1;
+                let now = self.streams[id.0 as usize].ts_last;
+                let end = GapEnd { ts_end: now, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+                self.close_gap(id, end, rec, sink);
+                self.open_gap(id, GapCause::VenueSeqGap, now, Detector::Ids, last, 0);
+                self.say_gap(id, GapCause::VenueSeqGap, sink);
+            }
+            let seq_after = if last >= 0 { before.max(last) } else { before };
+            let end = GapEnd { ts_end: rec.ts_recv, seq_after, rseq_after: rec.rseq, epoch_after: 0, recovered_by: "frame" };
+            self.close_gap(id, end, rec, sink);
+            self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, 0);
+        }
+        self.s(id).last_id = ids.last;
+        self.touch(id, conn, rec);
+    }
+
+    /// The chain of a proven book broke at this record.
+    pub fn depth_gap<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        conn: &Conn,
+        rec: &Record<'_>,
+        (before, after): (i64, i64),
+        (epoch_before, epoch_after): (i64, i64),
+        sink: &mut S,
+    ) {
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        let ts_last = s.ts_last;
+        if s.gap.is_none() {
+            self.close_cover(id, ts_last, GapCause::VenueSeqGap.as_str(), rec, sink);
+            self.open_gap(id, GapCause::VenueSeqGap, ts_last, Detector::Ids, before, epoch_before);
+        }
+        let cause = self.s(id).gap.map_or(GapCause::VenueSeqGap, |g| g.cause);
+        let end = GapEnd { ts_end: rec.ts_recv, seq_after: after, rseq_after: rec.rseq, epoch_after, recovered_by: "frame" };
+        self.close_gap(id, end, rec, sink);
+        self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epoch_after);
+        self.say_gap(id, cause, sink);
+        self.touch(id, conn, rec);
+    }
+
+    /// Two connections' events never met: the hole is stated when the wait is over.
+    pub fn depth_hole<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        rec: &Record<'_>,
+        (before, after): (i64, i64),
+        ts_after: i64,
+        epochs: (i64, i64),
+        sink: &mut S,
+    ) {
+        if id == StreamId::NONE {
+            return;
+        }
+        if self.s(id).gap.is_none() {
+            let ts_begin = self.s(id).cover.map_or(ts_after, |c| c.ts_begin.max(ts_after.min(rec.ts_recv)));
+            self.close_cover(id, ts_begin, GapCause::VenueSeqGap.as_str(), rec, sink);
+            self.open_gap(id, GapCause::VenueSeqGap, ts_begin, Detector::Ids, before, epochs.0);
+        }
+        let end = GapEnd { ts_end: rec.ts_recv, seq_after: after, rseq_after: -1, epoch_after: epochs.1, recovered_by: "frame" };
+        self.close_gap(id, end, rec, sink);
+        self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epochs.1);
+        self.say_gap(id, GapCause::VenueSeqGap, sink);
+    }
+
+    /// The proof of a book ended without a hole in its ids.
+    #[allow(clippy::too_many_arguments, reason = "a cold path that names each fact once")]
+    pub fn depth_lost<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        rec: &Record<'_>,
+        cause: GapCause,
+        detector: Detector,
+        seq: i64,
+        epoch_before: i64,
+        sink: &mut S,
+    ) {
+        if id == StreamId::NONE {
+            return;
+        }
+        self.close_cover(id, rec.ts_recv, cause.as_str(), rec, sink);
+        if self.s(id).gap.is_none() {
+            self.open_gap(id, cause, rec.ts_recv, detector, seq, epoch_before);
+            self.say_gap(id, cause, sink);
+        }
+    }
+
+    /// A snapshot was proven.
+    pub fn depth_synced<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, last: i64, epoch: i64, sink: &mut S) {
+        if id == StreamId::NONE {
+            return;
+        }
+        let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: rec.rseq, epoch_after: epoch, recovered_by: "snapshot" };
+        self.close_gap(id, end, rec, sink);
+        let s = self.s(id);
+        if s.cover.is_none() {
+            let (rseq, conn) = (s.rseq_last, s.conn);
+            self.open_cover(id, rec.ts_recv, last, rseq, conn);
+        }
+    }
+
+    /// A connection is gone: streams that nobody else carries have a gap from its last byte on.
+    pub fn disconnected<S: FoldSink>(&mut self, conn: &Conn, cause: GapCause, det: Detector, rec: &Record<'_>, sink: &mut S) {
+        for &id in &conn.streams {
+            let s = self.s(id);
+            s.alive = s.alive.saturating_sub(1);
+            if s.alive > 0 {
+                continue;
+            }
+            let begin = conn.ts_last.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
+            let (last, inst) = (s.last_id, s.instrument);
+            let epoch = match self.insts.get(inst.ix()).and_then(|i| i.book.as_ref()) {
+                Some(b) => b.epoch,
+                None => 0,
+            };
+            if self.s(id).gap.is_some() {
+                // Never proven, or waiting for a snapshot: that gap ends, this one begins.
+                let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+                self.close_gap(id, end, rec, sink);
+                self.open_gap(id, cause, rec.ts_recv, det, last, epoch);
+            } else {
+                self.close_cover(id, begin, cause.as_str(), rec, sink);
+                self.open_gap(id, cause, begin, det, last, epoch);
+            }
+            self.say_gap(id, cause, sink);
+        }
+    }
+
+    /// A stream ends by our own will.
+    pub fn unsubscribed<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let s = self.s(id);
+        s.alive = s.alive.saturating_sub(1);
+        if s.alive > 0 {
+            return;
+        }
+        s.subscribed = false;
+        s.last_id = -1;
+        self.close_cover(id, rec.ts_recv, "unsubscribed", rec, sink);
+        let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+        self.close_gap(id, end, rec, sink);
+    }
+
+    pub fn open_cover(&mut self, id: StreamId, ts_begin: i64, id_first: i64, rseq: i64, conn: ConnId) {
+        self.s(id).cover = Some(Cover { ts_begin, id_first, rseq_begin: rseq, conn });
+    }
+
+    pub fn open_gap(&mut self, id: StreamId, cause: GapCause, ts_begin: i64, detector: Detector, seq: i64, epoch: i64) {
+        let s = self.s(id);
+        let rseq_before = s.rseq_last;
+        s.cover = None;
+        s.gap = Some(OpenGap { cause, ts_begin, seq_before: seq, rseq_before, epoch_before: epoch, detector });
+    }
+
+    /// The gap turned out to be none: the proof goes on from where it was.
+    fn withdraw_gap(&mut self, id: StreamId, conn: ConnId) {
+        let s = self.s(id);
+        if let Some(g) = s.gap.take() {
+            let id_first = s.last_id;
+            s.cover = Some(Cover { ts_begin: g.ts_begin, id_first, rseq_begin: -1, conn });
+        }
+    }
+
+    fn stream_head(&self, id: StreamId, rec: &Record<'_>) -> Head {
+        let s = &self.streams[id.0 as usize];
+        Head { instrument: s.instrument, venue: s.venue, ..self.head(rec) }
+    }
+
+    pub fn close_cover<S: FoldSink>(&mut self, id: StreamId, ts_end: i64, cause: &str, rec: &Record<'_>, sink: &mut S) {
+        let Some(c) = self.s(id).cover.take() else { return };
+        let s = &self.streams[id.0 as usize];
+        if !S::ROWS || ts_end <= c.ts_begin {
+            return;
+        }
+        let mut head = self.stream_head(id, rec);
+        head.conn = c.conn;
+        let row = CoverageRow {
+            stream: &s.name,
+            leg: i64::from(s.leg),
+            ts_begin: c.ts_begin,
+            ts_end,
+            proof: if s.kind.is_chained() { "ids" } else { "heartbeat" },
+            id_first: c.id_first,
+            id_last: if s.kind.is_chained() { s.last_id } else { -1 },
+            rseq_begin: c.rseq_begin,
+            rseq_end: s.rseq_last,
+            end_cause: cause,
+        };
+        sink.row(&head, RowRef::Coverage(row));
+    }
+
+    pub fn close_gap<S: FoldSink>(&mut self, id: StreamId, end: GapEnd<'_>, rec: &Record<'_>, sink: &mut S) {
+        let Some(g) = self.s(id).gap.take() else { return };
+        let s = &self.streams[id.0 as usize];
+        // A gap of no length in which no id is missing is none.
+        let none_missing = end.seq_after < 0 || end.seq_after <= g.seq_before;
+        if !S::ROWS || (end.ts_end <= g.ts_begin && none_missing) {
+            return;
+        }
+        let row = GapRow {
+            stream: &s.name,
+            cause: g.cause,
+            seq_before: g.seq_before,
+            seq_after: end.seq_after,
+            ts_begin: g.ts_begin,
+            ts_end: end.ts_end,
+            rseq_before: g.rseq_before,
+            rseq_after: end.rseq_after,
+            epoch_before: g.epoch_before,
+            epoch_after: end.epoch_after,
+            detector: g.detector.as_str(),
+            recovered_by: end.recovered_by,
+            detail: "",
+        };
+        sink.row(&self.stream_head(id, rec), RowRef::Gap(row));
+    }
+
+    /// Everything open is split at an interval boundary.
+    pub fn split_streams<S: FoldSink>(&mut self, at: i64, rec: &Record<'_>, sink: &mut S) {
+        for i in 0..self.streams.len() {
+            let id = StreamId(i as u32);
+            if let Some(c) = self.streams[i].cover {
+                self.close_cover(id, at, "boundary", rec, sink);
+                let first = if self.streams[i].kind.is_chained() { self.streams[i].last_id } else { -1 };
+                self.open_cover(id, at.max(c.ts_begin), first, -1, c.conn);
+            } else if let Some(g) = self.streams[i].gap {
+                let end = GapEnd { ts_end: at, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "boundary" };
+                self.close_gap(id, end, rec, sink);
+                self.streams[i].gap = Some(OpenGap { ts_begin: at.max(g.ts_begin), ..g });
+            }
+        }
+    }
+
+    /// Every subscribed stream stops being proven at once (a crash, a clean stop).
+    pub fn all_streams_lost<S: FoldSink>(&mut self, ts: i64, cause: GapCause, det: Detector, rec: &Record<'_>, sink: &mut S) {
+        for i in 0..self.streams.len() {
+            let id = StreamId(i as u32);
+            if !self.streams[i].subscribed {
+                continue;
+            }
+            self.streams[i].alive = 0;
+            let last = self.streams[i].last_id;
+            self.close_cover(id, ts, cause.as_str(), rec, sink);
+            let end = GapEnd { ts_end: ts, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            self.close_gap(id, end, rec, sink);
+            self.open_gap(id, cause, ts, det, last, 0);
+        }
+        self.conns.clear();
+    }
+}
