@@ -30,12 +30,15 @@ impl BookState {
         }
     }
 
-    /// Wider exponents for everything held. Checked before anything changes: `false` leaves all as it was.
+    /// Wider exponents for everything held; `false` leaves all as it was.
     pub fn rescale(&mut self, from: (u8, u8), to: (u8, u8)) -> bool {
-        if !self.buffer.can_rescale(from, to) || self.book.rescale(from, to).is_err() {
+        let mut buffer = self.buffer.clone();
+        if buffer.rescale((from.0, to.0), (from.1, to.1)).is_err()
+            || self.book.rescale(from.0, to.0, from.1, to.1).is_err()
+        {
             return false;
         }
-        self.buffer.rescale(from, to);
+        self.buffer = buffer;
         self.bid_horizon = self.bid_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.ask_horizon = self.ask_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.top.rescale(from, to);
@@ -182,9 +185,8 @@ impl Core {
         }
         // Fewer levels than asked for are the whole side: nothing lies beyond.
         let limit = limit_of(url);
-        let edge = |levels: &[Level]| (levels.len() >= limit).then(|| levels.iter().map(|l| l.price));
-        b.bid_horizon = edge(d.bids).and_then(Iterator::min);
-        b.ask_horizon = edge(d.asks).and_then(Iterator::max);
+        b.bid_horizon = d.bids.iter().map(|l| l.price).min().filter(|_| d.bids.len() >= limit);
+        b.ask_horizon = d.asks.iter().map(|l| l.price).max().filter(|_| d.asks.len() >= limit);
         b.pending =
             Some(PendingSnap { conn: rec.conn, rseq: rec.rseq, snap_id: d.last, ts_event: d.ts_event, ts_send: d.ts_send });
         b.seq.on_snapshot(d.last);
@@ -197,12 +199,15 @@ impl Core {
     /// Feeds the buffered diffs to a freshly loaded snapshot.
     fn drain<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, b: &mut BookState, sink: &mut S) {
         let venue = self.insts[id.ix()].venue;
-        while let Some(e) = b.buffer.take_front() {
+        let mut buffer = std::mem::take(&mut b.buffer);
+        let mut stuck = false;
+        while let Some(e) = buffer.front() {
             match b.seq.on_diff(&e.ids, false) {
                 Verdict::Apply { .. } => {
                     if b.pending.is_some() {
                         self.publish_sync(rec, id, b, sink);
                     }
+                    let base = self.head(rec);
                     let head = Head {
                         instrument: id,
                         venue,
@@ -211,36 +216,36 @@ impl Core {
                         ts_kernel: e.meta.ts_kernel,
                         conn: e.ids.conn,
                         rseq: e.meta.rseq,
-                        flags: (e.meta.flags & flags::SECOND_LEG) | self.head(rec).flags | flags::REPLAYED,
-                        ..self.head(rec)
+                        flags: (e.meta.flags & flags::SECOND_LEG) | base.flags | flags::REPLAYED,
+                        ..base
                     };
-                    self.apply(&head, id, b, &e.ids, (&e.bids, &e.asks), true, sink);
+                    self.apply(&head, id, b, &e.ids, (e.bids, e.asks), true, sink);
                 }
                 Verdict::Stale => sink.observe(Observed::Stale { instrument: id }),
                 Verdict::Duplicate | Verdict::Ignored => self.counters.duplicates += 1,
-                Verdict::Buffer | Verdict::Wait | Verdict::TooOld | Verdict::Gap { .. } if !b.synced => {
-                    b.buffer.put_front(e);
-                    self.too_old(id, b, sink);
-                    return;
-                }
                 Verdict::Buffer | Verdict::Wait | Verdict::TooOld | Verdict::Gap { .. } => {
-                    // A hole among the buffered diffs: the book was proven up to here and no further.
-                    self.counters.seq_gaps += 1;
-                    sink.observe(Observed::Gap { instrument: id });
-                    let mut head = self.head(rec);
-                    (head.instrument, head.venue) = (id, venue);
-                    self.clear_book(&head, id, b, sink);
-                    b.buffer.put_front(e);
-                    b.attempt = b.attempt.saturating_add(1);
-                    self.ask(id, b, sink);
-                    return;
+                    stuck = true;
+                    break;
                 }
             }
-            b.buffer.recycle(e);
+            buffer.pop_front();
         }
-        if b.synced {
-            let last = b.seq.last();
-            self.depth_synced(b.stream, rec, last, b.epoch, sink);
+        b.buffer = buffer;
+        if !stuck {
+            if b.synced {
+                self.depth_synced(b.stream, rec, b.seq.last(), b.epoch, sink);
+            }
+        } else if b.synced {
+            // A hole among the buffered diffs: the book was proven up to here and no further. The hole itself was
+            // written when its diff came.
+            sink.observe(Observed::Gap { instrument: id });
+            let mut head = self.head(rec);
+            (head.instrument, head.venue) = (id, venue);
+            self.clear_book(&head, id, b, sink);
+            b.attempt = b.attempt.saturating_add(1);
+            self.ask(id, b, sink);
+        } else {
+            self.too_old(id, b, sink);
         }
     }
 
@@ -420,7 +425,7 @@ impl Core {
         (head.instrument, head.venue) = (id, venue);
         self.clear_book(&head, id, &mut b, sink);
         b.buffer.clear();
-        b.seq.reset();
+        b.seq = Sequencer::new(*b.seq.rule());
         self.insts[id.ix()].book = Some(b);
     }
 

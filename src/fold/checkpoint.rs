@@ -25,6 +25,7 @@ pub struct Saved {
     ts_max: i64,
     top_due: Vec<InstrumentId>,
     top_bucket: i64,
+    day_opens: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,6 +92,7 @@ impl Fold {
             ts_max: c.ts_max,
             top_due: c.top_due.clone(),
             top_bucket: c.top_bucket,
+            day_opens: c.day_opens,
         };
         Ok(postcard::to_stdvec(&saved)?)
     }
@@ -111,6 +113,7 @@ impl Fold {
         c.ts_max = saved.ts_max;
         c.top_due = saved.top_due;
         c.top_bucket = saved.top_bucket;
+        c.day_opens = saved.day_opens;
         let ix_of = |s: &str| venue::by_id(s).map(|(ix, _)| ix).ok_or_else(|| RestoreError::Venue(s.to_owned()));
         for (n, i) in saved.insts.into_iter().enumerate() {
             let ix = ix_of(&i.version.venue)?;

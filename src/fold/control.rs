@@ -62,7 +62,7 @@ impl Core {
             Kind::Run => from_payload(rec.payload).map(|e| self.run_start(rec, e, sink)),
             Kind::Stop => from_payload(rec.payload).map(|e| self.run_stop(rec, &e, sink)),
             Kind::Clock => from_payload(rec.payload).map(|e| self.clock(rec, &e, sink)),
-            Kind::Latency => from_payload(rec.payload).map(|e| self.latency(rec, &e, sink)),
+            Kind::Latency => from_payload::<Vec<LatencyNote>>(rec.payload).map(|e| self.latency(rec, &e, sink)),
             Kind::Sent => {
                 if let Some(c) = self.conns.get(&rec.conn) {
                     about.venue = c.venue;
@@ -201,7 +201,7 @@ impl Core {
             about.venue = c.venue;
         }
         match e {
-            TimerEvent::Boundary(b) => self.boundary(rec, b.at, b.interval_ns, sink),
+            TimerEvent::Boundary(b) => self.boundary(rec, b.at, sink),
             TimerEvent::Silent { stream } => {
                 let id = self.conns.get(&rec.conn).and_then(|c| c.by_name.get(stream).copied());
                 if let Some(id) = id {
@@ -229,32 +229,43 @@ impl Core {
         self.symbols[usize::from(ix.0)].get(symbol).copied()
     }
 
-    fn boundary<S: FoldSink>(&mut self, rec: &Record<'_>, at: i64, interval_ns: i64, sink: &mut S) {
+    /// The interval ends with this record; whoever makes the parts closes them when the step is done.
+    fn boundary<S: FoldSink>(&mut self, rec: &Record<'_>, at: i64, sink: &mut S) {
         if S::ROWS {
             self.flush_all_tops(sink);
         }
-        // The rows that close the old interval stand in its last nanosecond.
-        let closing = Record { ts_recv: at - 1, ..*rec };
-        self.split_streams(at, &closing, sink);
-        sink.boundary(at, interval_ns);
-        let new_day = time::floor_to(at, time::NS_PER_DAY) == at;
-        for i in 0..self.insts.len() {
-            let id = InstrumentId(i as u32);
-            if new_day && S::ROWS {
-                self.carried_version(rec, id, sink);
-            }
-            let venue = self.insts[i].venue;
-            if let Some(mut b) = self.insts[i].book.take() {
+        self.split_streams(at, rec, sink);
+        for i in &mut self.insts {
+            if let Some(b) = i.book.as_mut() {
                 b.carry = b.synced;
-                if new_day && b.synced {
-                    let mut head = self.head(rec);
-                    (head.instrument, head.venue, head.ts_recv) = (id, venue, at);
-                    self.carried(&head, &mut b, sink);
-                }
-                self.insts[i].book = Some(b);
             }
         }
-        self.ts_max = self.ts_max.max(at);
+        if time::floor_to(at, time::NS_PER_DAY) == at {
+            self.day_opens = at;
+        }
+    }
+
+    /// A UTC day begins: its first part opens with whole books and the versions in force, stamped at its start, so
+    /// that a day can be read alone. Done at the lane's next record: the old day's parts are closed by then.
+    pub fn open_day<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        let at = std::mem::take(&mut self.day_opens);
+        if !S::ROWS {
+            return;
+        }
+        let rec = Record { ts_recv: at, ts_kernel: 0, rseq: -1, conn: 0, flags: 0, ..*rec };
+        for i in 0..self.insts.len() {
+            let id = InstrumentId(i as u32);
+            self.carried_version(&rec, id, sink);
+            let venue = self.insts[i].venue;
+            let Some(mut b) = self.insts[i].book.take() else { continue };
+            if b.carry {
+                let mut head = self.head(&rec);
+                (head.instrument, head.venue, head.flags) = (id, venue, 0);
+                head.conn = self.streams.get(b.stream.0 as usize).map_or(0, |s| s.conn);
+                self.carried(&head, &mut b, sink);
+            }
+            self.insts[i].book = Some(b);
+        }
     }
 
     /// Each UTC day says anew which versions are in force, so that a day can be read alone.
@@ -375,9 +386,9 @@ impl Core {
         self.run_row(rec, e.ts_stop, &e.exit, sink);
     }
 
-    /// Only lane 000 and imports write `runs`; a reader's run row would repeat control's.
+    /// Only lane 000 writes `runs`; a reader's run row would repeat control's.
     fn run_row<S: FoldSink>(&self, rec: &Record<'_>, ts_stop: i64, exit: &str, sink: &mut S) {
-        if !S::ROWS || (self.lane != 0 && self.cfg.writer == "capture") {
+        if !S::ROWS || self.lane != 0 {
             return;
         }
         let row = RunRow {

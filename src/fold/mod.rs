@@ -36,10 +36,6 @@ pub trait FoldSink {
     fn effect(&mut self, effect: Effect<'_>);
     /// The parts of this instrument end here: its exponents or its plan changed.
     fn cut(&mut self, _id: InstrumentId) {}
-    /// All parts of the lane end: an interval boundary at this time, before any row of the new interval.
-    fn boundary(&mut self, _at: i64, _interval_ns: i64) {}
-    /// All parts of the lane end: a clean stop, after the last row.
-    fn stopped(&mut self, _ts: i64) {}
     /// A look at the book as it changes, for checkpoints and tests.
     fn observe(&mut self, _what: Observed<'_>) {}
 }
@@ -161,4 +157,14 @@ impl FoldSink for NoSink {
     fn row(&mut self, _: &Head, _: RowRef<'_>) {}
     fn instrument(&mut self, _: InstrumentId, _: &InstrumentVersion) {}
     fn effect(&mut self, _: Effect<'_>) {}
+}
+
+/// The slug of a venue, for whoever names files; `None` for "no venue".
+pub fn venue_slug(ix: crate::model::VenueIx) -> Option<&'static str> {
+    crate::venue::all().get(usize::from(ix.0)).map(|v| v.spec().id)
+}
+
+/// The reverse of [`venue_slug`].
+pub fn venue_index(slug: &str) -> Option<crate::model::VenueIx> {
+    crate::venue::by_id(slug).map(|(ix, _)| ix)
 }

@@ -18,6 +18,9 @@ pub(super) const SYMBOLS_MAX: usize = 20_000;
 /// Longest symbol in bytes (`RELIABILITY` R19).
 pub(super) const SYMBOL_BYTES_MAX: usize = 64;
 
+/// Names of events without a table that are counted apart; they come from the venue, so they are bounded.
+const OTHERS_MAX: usize = 1024;
+
 /// What a run's first record settles for the lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunCfg {
@@ -238,6 +241,8 @@ pub(super) struct Core {
     /// Instruments whose top of book may be due, in order of first change.
     pub top_due: Vec<InstrumentId>,
     pub top_bucket: i64,
+    /// Start of a UTC day whose opening rows are due at the next record; 0 = none.
+    pub day_opens: i64,
     pub level_scratch: (Vec<Level>, Vec<Level>),
 }
 
@@ -260,6 +265,7 @@ impl Fold {
                 others: FxHashMap::default(),
                 top_due: Vec::new(),
                 top_bucket: i64::MIN,
+                day_opens: 0,
                 level_scratch: (Vec::new(), Vec::new()),
             },
         }
@@ -316,6 +322,9 @@ impl Fold {
 
     /// Takes the lane's next record.
     pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        if self.core.day_opens != 0 {
+            self.core.open_day(rec, sink);
+        }
         if S::ROWS {
             self.core.flush_tops(rec.ts_recv, sink);
         }
@@ -337,9 +346,6 @@ impl Fold {
                 s => self.core.streams[s.0 as usize].name.as_str(),
             };
             sink.row(&head, RowRef::Raw(RawRow { record: *rec, stream }));
-        }
-        if rec.kind == Kind::Stop && S::ROWS {
-            sink.stopped(rec.ts_recv);
         }
     }
 
@@ -498,6 +504,14 @@ impl Core {
         Some(id)
     }
 
+    fn count_other(&mut self, name: &str) {
+        if let Some(n) = self.others.get_mut(name) {
+            *n += 1;
+        } else if self.others.len() < OTHERS_MAX {
+            self.others.insert(name.to_owned(), 1);
+        }
+    }
+
     pub fn exps(&self, id: InstrumentId) -> (u8, u8) {
         let v = &self.insts[id.ix()].version;
         (v.price_exp, v.size_exp)
@@ -567,14 +581,7 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
             Event::Notice(Notice::Shutdown) => sink.effect(Effect::Replace { conn: conn.id }),
             Event::Other { name, stream } => {
                 core.counters.others += 1;
-                match core.others.get_mut(name) {
-                    Some(n) => *n += 1,
-                    // Names come from the venue: bounded, so that a hostile one cannot fill memory.
-                    None if core.others.len() < 1024 => {
-                        core.others.insert(name.to_owned(), 1);
-                    }
-                    None => {}
-                }
+                core.count_other(name);
                 if stream != StreamId::NONE {
                     core.seen(stream, conn, rec, i64::MIN, 0);
                 }

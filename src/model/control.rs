@@ -46,7 +46,7 @@ pub struct Subscribed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "timer", rename_all = "snake_case")]
 pub enum TimerEvent {
-    /// The lane crossed an interval boundary (`ts_recv` of the record is the boundary).
+    /// The lane crossed an interval boundary; the record's `ts_recv` is the last ns before it.
     Boundary(BoundaryTimer),
     /// A stream brought nothing within its limit.
     Silent {

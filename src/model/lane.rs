@@ -71,7 +71,8 @@ impl LaneClock {
         to_payload(&TimerEvent::Boundary(BoundaryTimer { at, interval_ns: self.interval_ns }))
     }
 
-    /// The timer record of a boundary; it takes the next number.
+    /// The timer record of a boundary; it takes the next number. Its stamp is the last nanosecond of the interval
+    /// that it closes, so that all that it says belongs there.
     pub fn boundary_record<'a>(&mut self, at: i64, ts_mono: i64, payload: &'a [u8]) -> Record<'a> {
         Record {
             kind: Kind::Timer,
@@ -83,7 +84,7 @@ impl LaneClock {
             rseq: -1,
             ts_kernel: 0,
             ts_mono,
-            ts_recv: at,
+            ts_recv: at - 1,
             url: "",
             payload,
         }

@@ -1,1 +1,161 @@
 //! Journal tail to fold to Parquet: the converter, the only producer of Parquet.
+//!
+//! Live capture, recovery, import and rebuild feed the same [`Converter`] the same records, so they cannot differ.
+//! What a lane's records give depends on that lane alone. Parts end at interval boundaries, clean stops, plan
+//! changes and instrument versions, all of them records; a crash cuts nothing: the next start goes on from the last
+//! [`Checkpoint`].
+
+mod checkpoint;
+mod lane;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+
+use std::collections::BTreeMap;
+
+use crate::dataset::{ClosedPart, Dataset, DatasetError, Published};
+use crate::fold::{Fold, FoldCounters};
+use crate::model::control::from_payload;
+use crate::model::{Kind, LaneId, Record, RunStart, TimerEvent};
+
+use lane::LaneSink;
+
+/// Why conversion stopped. The records are still in the journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The dataset could not be written.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A checkpoint could not be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// What came of a record.
+#[derive(Debug, Default)]
+pub struct Fed {
+    /// The lane crossed a boundary or stopped: its state, to be recorded on lane 000.
+    pub checkpoint: Option<Checkpoint>,
+    /// Files that became visible.
+    pub published: Vec<Published>,
+}
+
+/// One lane: its fold and its open parts.
+struct Lane {
+    fold: Fold,
+    sink: LaneSink,
+    last_seq: i64,
+}
+
+/// The converter of one dataset.
+pub struct Converter {
+    lanes: BTreeMap<LaneId, Lane>,
+    rules_version: u32,
+}
+
+impl Converter {
+    /// A converter that knows nothing yet.
+    pub fn new() -> Converter {
+        Converter { lanes: BTreeMap::new(), rules_version: crate::fold::RULES_VERSION }
+    }
+
+    /// Goes on from a checkpoint of one lane.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] where its bytes are not this program's.
+    pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        let mut sink = LaneSink::new(c.lane, self.rules_version);
+        let fold = c.load(&mut sink)?;
+        self.lanes.insert(c.lane, Lane { fold, sink, last_seq: c.lane_seq });
+        Ok(())
+    }
+
+    /// Number of the last record taken of a lane, −1 if none.
+    pub fn last_seq(&self, lane: LaneId) -> i64 {
+        self.lanes.get(&lane).map_or(-1, |l| l.last_seq)
+    }
+
+    /// What a lane's fold counted.
+    pub fn counters(&self, lane: LaneId) -> FoldCounters {
+        self.lanes.get(&lane).map(|l| l.fold.counters()).unwrap_or_default()
+    }
+
+    /// Bytes of rows that wait in open parts.
+    pub fn buffered_bytes(&self) -> usize {
+        self.lanes.values().map(|l| l.sink.buffered_bytes()).sum()
+    }
+
+    /// A lane's fold, to look at.
+    pub fn fold(&self, lane: LaneId) -> Option<&Fold> {
+        self.lanes.get(&lane).map(|l| &l.fold)
+    }
+
+    /// Takes one record. Records of a lane must come in order; one that was taken before is skipped.
+    ///
+    /// # Errors
+    /// [`SinkError`] where the dataset cannot be written.
+    pub fn feed(&mut self, ds: &Dataset, rec: &Record<'_>) -> Result<Fed, SinkError> {
+        let rules = self.rules_version;
+        let lane = self.lanes.entry(rec.lane).or_insert_with(|| Lane {
+            fold: Fold::new(rec.lane),
+            sink: LaneSink::new(rec.lane, rules),
+            last_seq: -1,
+        });
+        if rec.lane_seq <= lane.last_seq {
+            return Ok(Fed::default());
+        }
+        lane.last_seq = rec.lane_seq;
+        if rec.kind == Kind::Run
+            && let Ok(run) = from_payload::<RunStart>(rec.payload)
+        {
+            lane.sink.run(run.interval_ns, run.lane_memory_bytes);
+        }
+        let mut sink = lane.sink.at(ds, rec.ts_recv);
+        lane.fold.step(rec, &mut sink);
+        sink.done()?;
+        match boundary_of(rec) {
+            Some(at) => self.end_interval(ds, rec, at),
+            None if rec.kind == Kind::Stop => self.end_run(ds, rec),
+            None => Ok(Fed { checkpoint: None, published: lane.sink.publish_cut(ds)? }),
+        }
+    }
+
+    fn end_interval(&mut self, ds: &Dataset, rec: &Record<'_>, at: i64) -> Result<Fed, SinkError> {
+        let Some(lane) = self.lanes.get_mut(&rec.lane) else { return Ok(Fed::default()) };
+        let published = lane.sink.close_all(ds)?;
+        lane.sink.open_interval(at);
+        let checkpoint = Checkpoint::take(rec.lane, rec.lane_seq, at, &lane.fold, &lane.sink)?;
+        Ok(Fed { checkpoint: Some(checkpoint), published })
+    }
+
+    fn end_run(&mut self, ds: &Dataset, rec: &Record<'_>) -> Result<Fed, SinkError> {
+        let Some(lane) = self.lanes.get_mut(&rec.lane) else { return Ok(Fed::default()) };
+        let published = lane.sink.close_all(ds)?;
+        let checkpoint = Checkpoint::take(rec.lane, rec.lane_seq, rec.ts_recv, &lane.fold, &lane.sink)?;
+        Ok(Fed { checkpoint: Some(checkpoint), published })
+    }
+}
+
+impl Default for Converter {
+    fn default() -> Converter {
+        Converter::new()
+    }
+}
+
+/// The boundary that a record states, if it is one.
+pub fn boundary_of(rec: &Record<'_>) -> Option<i64> {
+    if rec.kind != Kind::Timer {
+        return None;
+    }
+    match from_payload(rec.payload) {
+        Ok(TimerEvent::Boundary(b)) => Some(b.at),
+        _ => None,
+    }
+}
+
+fn publish(ds: &Dataset, parts: Vec<ClosedPart>) -> Result<Vec<Published>, SinkError> {
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(crate::dataset::publish(ds, parts)?)
+}
