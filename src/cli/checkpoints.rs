@@ -1,6 +1,6 @@
 //! `lobtape checkpoints`: book states as JSON lines, from recordings or from a dataset.
 
-mod from_dataset;
+
 mod tape;
 
 use std::io::Write as _;
@@ -49,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut stdout = out::stdout();
     let tape = Tape::new(args.every, args.sha, args.symbol.clone());
     let code = match args.inputs.as_slice() {
-        [dir] if dir.is_dir() => from_dataset::run(&args, dir, tape, &mut stdout)?,
+
         _ => from_files(&args, tape, &mut stdout)?,
     };
     stdout.flush()?;

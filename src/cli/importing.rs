@@ -34,7 +34,7 @@ pub fn venue(id: &str) -> anyhow::Result<&'static dyn Venue> {
         Some((_, v)) => Ok(v),
         None => {
             let known: Vec<_> = venue::all().iter().map(|v| v.spec().id).collect();
-            Err(Fault::usage(format!("unknown venue {id:?}; known: {}", known.join(", "))))
+            Err(Fault::usage(anyhow::anyhow!("unknown venue {id:?}; known: {}", known.join(", "))))
         }
     }
 }

@@ -6,7 +6,9 @@
 //! Exit codes: 0 well, 1 usage, 2 the data is at fault, 3 input or output failed. A reader that goes away (broken pipe)
 //! is no fault. A command that ends without an error chooses 0 or 2 itself; an error carries its code by [`Fault`].
 
+pub mod checkpoints;
 pub mod fault;
+pub mod importing;
 pub mod log;
 pub mod out;
 
@@ -48,11 +50,16 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Book states as JSON lines, from recordings or a dataset.
+    Checkpoints(checkpoints::Args),
+}
 
 impl Command {
     fn run(self) -> anyhow::Result<u8> {
-        match self {}
+        match self {
+            Command::Checkpoints(a) => checkpoints::run(a),
+        }
     }
 }
 

@@ -6,9 +6,11 @@
 //! [`Checkpoint`].
 
 mod checkpoint;
+mod control;
 mod lane;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use control::{ControlLane, ControlRecord};
 
 use std::collections::BTreeMap;
 
