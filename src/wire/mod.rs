@@ -4,7 +4,10 @@
 //! a [`reader::Handler`]. It knows nothing of folds, journals or venues. [`rest`], [`budget`], [`backoff`],
 //! [`connect_limiter`] and [`resolve`] belong to the control thread, which may block and allocate.
 
+pub mod backoff;
+pub mod budget;
 pub mod clock;
+pub mod connect_limiter;
 pub mod guard;
 pub mod limits;
 pub mod rate;
@@ -13,6 +16,9 @@ pub mod resolve;
 pub mod tls;
 pub mod url;
 
+pub use backoff::Backoff;
+pub use budget::{BudgetConfig, Grant, Priority, WaitQueue, WeightBudget};
+pub use connect_limiter::ConnectLimiter;
 pub use limits::Limits;
 pub use reader::{
     CloseInfo, ClosePhase, ConnectRequest, Counters, Handler, OpenError, Proxy, Reader, ReaderConfig, Stamps,
