@@ -13,6 +13,7 @@ pub mod limits;
 pub mod rate;
 pub mod reader;
 pub mod resolve;
+pub mod rest;
 pub mod tls;
 pub mod url;
 
@@ -24,4 +25,5 @@ pub use reader::{
     CloseInfo, ClosePhase, ConnectRequest, Counters, Handler, OpenError, Proxy, Reader, ReaderConfig, Stamps,
     WaitMode,
 };
+pub use rest::{RestClient, RestConfig, RestError, RestLimits, RestResponse};
 pub use tls::TlsSetup;
