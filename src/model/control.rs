@@ -91,6 +91,42 @@ pub struct GapNote {
     pub detail: String,
 }
 
+/// Payload of a `Latency` record: histograms of one venue and minute, or a part of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyNote {
+    /// Venue slug.
+    pub venue: String,
+    /// Start of the minute, ns.
+    pub ts_begin: i64,
+    /// One per stream and hop that saw anything.
+    pub entries: Vec<LatencyEntry>,
+}
+
+/// One histogram; the fields are those of a `latency` row. Times in ns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyEntry {
+    /// Stream, "" for the lane.
+    pub stream: String,
+    /// Word of the hop.
+    pub hop: String,
+    /// Values recorded.
+    pub count: i64,
+    /// Smallest, exact.
+    pub min: i64,
+    /// Median; quantiles are exact to 1 %.
+    pub p50: i64,
+    /// 90th percentile.
+    pub p90: i64,
+    /// 99th percentile.
+    pub p99: i64,
+    /// 99.9th percentile.
+    pub p999: i64,
+    /// Largest, exact.
+    pub max: i64,
+    /// HDR V2 of the values from 0 up, base64; if there were negative ones, a comma and the same of their magnitudes.
+    pub histogram: String,
+}
+
 /// Payload of a `Run` record: the first of a lane in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStart {

@@ -14,7 +14,10 @@ pub mod record;
 pub mod row;
 pub mod time;
 
-pub use control::{BoundaryTimer, ConnEvent, GapNote, RunStart, RunStop, StreamName, Subscribed, TimerEvent};
+pub use control::{
+    BoundaryTimer, ConnEvent, GapNote, LatencyEntry, LatencyNote, RunStart, RunStop, StreamName, Subscribed,
+    TimerEvent,
+};
 pub use event::{
     Bbo, DecodeCtx, Depth, Event, FundingRate, Kline, Level, Liquidation, Mark, Notice, OpenInterest,
     Partial, Reject, RejectCause, Reply, StreamInfo, Ticker, Trade, TradeType,

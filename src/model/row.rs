@@ -270,7 +270,7 @@ pub struct LatencyRow<'a> {
     pub p999: i64,
     /// Largest, ns.
     pub max: i64,
-    /// HDR V2, base64.
+    /// HDR V2 of the values from 0 up, base64; if there were negative ones, a comma and the same of their magnitudes.
     pub histogram: &'a str,
 }
 

@@ -1,0 +1,174 @@
+//! What `/status` says, as JSON. Fields may be added, never change their meaning.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::latency::HopSummary;
+use super::live::{BookState, State, VenueMetrics};
+use crate::model::LaneId;
+
+/// Everything about a running capture.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Version of the program.
+    pub build: &'static str,
+    /// Names the run.
+    pub run_id: String,
+    /// The dataset's directory.
+    pub dataset: String,
+    /// What it is doing.
+    pub state: State,
+    /// Whether it captures what it should.
+    pub ready: bool,
+    /// Why not, "" if it does.
+    pub not_ready: String,
+    /// Wall clock of the last tick, ns.
+    pub now: i64,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// Books that are proven.
+    pub books_synced: usize,
+    /// Books that were and are no longer.
+    pub books_stale: usize,
+    /// Books that wait for their snapshot.
+    pub books_buffering: usize,
+    /// Bytes free on the dataset's disk.
+    pub disk_free: i64,
+    /// Bytes of the dataset's disk.
+    pub disk_total: i64,
+    /// Resident memory, bytes.
+    pub rss: i64,
+    /// Bytes of journal segments not yet reclaimed.
+    pub journal_bytes: i64,
+    /// One per reader thread, and lane 0.
+    pub lanes: Vec<LaneStatus>,
+    /// One per venue.
+    pub venues: Vec<VenueStatus>,
+    /// One per book.
+    pub books: Vec<BookStatus>,
+    /// One per stream.
+    pub streams: Vec<StreamStatus>,
+}
+
+/// One lane.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneStatus {
+    /// Number.
+    pub lane: LaneId,
+    /// Frames read.
+    pub frames: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Frames per second.
+    pub frames_per_s: i64,
+    /// Frames that could not be parsed.
+    pub rejects: u64,
+    /// Times the ring was full.
+    pub stalls: u64,
+    /// Gaps by cause; causes without one are left out.
+    pub gaps: BTreeMap<&'static str, u64>,
+    /// Bytes in the raw ring.
+    pub ring_used: i64,
+    /// Bytes the raw ring can hold.
+    pub ring_capacity: i64,
+    /// How far the four stages are.
+    pub marks: Watermarks,
+    /// Quantiles per hop of the last minute.
+    pub latency: Vec<HopSummary>,
+}
+
+/// Always rx ≥ jrn ≥ dur ≥ published; `lane_seq`, −1 = none yet. Ages are those of the record at the mark, ns.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Watermarks {
+    /// In the raw ring.
+    pub rx: i64,
+    /// Written to the journal.
+    pub jrn: i64,
+    /// Synced.
+    pub dur: i64,
+    /// In published files.
+    #[serde(rename = "pub")]
+    pub published: i64,
+    /// Age at `rx`.
+    pub rx_age_ns: i64,
+    /// Age at `jrn`.
+    pub jrn_age_ns: i64,
+    /// Age at `dur`.
+    pub dur_age_ns: i64,
+    /// Age at `pub`.
+    #[serde(rename = "pub_age_ns")]
+    pub published_age_ns: i64,
+}
+
+/// One venue.
+#[derive(Clone, Debug, Serialize)]
+pub struct VenueStatus {
+    /// Slug.
+    pub venue: String,
+    /// Open connections.
+    pub connections: i64,
+    /// Connections opened again after a loss.
+    pub reconnects: u64,
+    /// Request weight used this minute.
+    pub weight_used: i64,
+    /// Request weight per minute that we allow ourselves.
+    pub weight_limit: i64,
+    /// Books that wait for a snapshot.
+    pub snapshots_waiting: i64,
+    /// REST requests.
+    pub requests: u64,
+    /// Of these, failed or refused.
+    pub request_failures: u64,
+}
+
+impl VenueStatus {
+    pub(super) fn of(v: &VenueMetrics) -> VenueStatus {
+        VenueStatus {
+            venue: v.venue.clone(),
+            connections: v.connections.get(),
+            reconnects: v.reconnects.get(),
+            weight_used: v.weight_used.get(),
+            weight_limit: v.weight_limit.get(),
+            snapshots_waiting: v.snapshots_waiting.get(),
+            requests: v.requests.get(),
+            request_failures: v.request_failures.get(),
+        }
+    }
+}
+
+/// One book.
+#[derive(Clone, Debug, Serialize)]
+pub struct BookStatus {
+    /// Venue slug.
+    pub venue: String,
+    /// Symbol.
+    pub symbol: String,
+    /// Whether it is proven.
+    pub state: BookState,
+    /// Resyncs since the start.
+    pub resyncs: u64,
+    /// Levels of both sides.
+    pub levels: i64,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamStatus {
+    /// Lane that carries it.
+    pub lane: LaneId,
+    /// Venue slug.
+    pub venue: String,
+    /// Symbol, "" for all-market streams.
+    pub symbol: String,
+    /// Channel.
+    pub channel: String,
+    /// 0 or 1.
+    pub leg: u8,
+    /// Frames.
+    pub frames: u64,
+    /// Gaps.
+    pub gaps: u64,
+    /// Time since the last frame, ns; −1 = none yet.
+    pub last_recv_age_ns: i64,
+}
