@@ -6,10 +6,12 @@
 //! Exit codes: 0 well, 1 usage, 2 the data is at fault, 3 input or output failed. A reader that goes away (broken pipe)
 //! is no fault. A command that ends without an error chooses 0 or 2 itself; an error carries its code by [`Fault`].
 
+pub mod book;
 pub mod checkpoints;
 pub mod fault;
 pub mod importing;
 pub mod log;
+pub mod ls;
 pub mod out;
 
 use std::ffi::OsString;
@@ -51,6 +53,10 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The order book of an instrument at a time, out of a dataset.
+    Book(book::Args),
+    /// What a dataset holds at a glance.
+    Ls(ls::Args),
     /// Book states as JSON lines, from recordings or a dataset.
     Checkpoints(checkpoints::Args),
 }
@@ -58,6 +64,8 @@ pub enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<u8> {
         match self {
+            Command::Book(a) => book::run(a),
+            Command::Ls(a) => ls::run(a),
             Command::Checkpoints(a) => checkpoints::run(a),
         }
     }

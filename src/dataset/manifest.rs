@@ -160,6 +160,21 @@ impl Manifest {
         self.parts.values()
     }
 
+    /// The files of one table, venue and symbol ("" where the table has no such level), in the order of their rows.
+    pub fn select(&self, table: Table, venue: &str, symbol: &str) -> Vec<&PartRecord> {
+        let mut parts: Vec<&PartRecord> = self
+            .parts()
+            .filter(|p| p.table() == Some(table) && p.venue == venue && p.symbol == symbol)
+            .collect();
+        if symbol.is_empty() {
+            parts.sort_by(|a, b| a.order().cmp(&b.order()));
+        } else {
+            // `row` is the order of truth within a day, also where an instrument moved from lane to lane.
+            parts.sort_by(|a, b| (&a.date, a.row_min).cmp(&(&b.date, b.row_min)));
+        }
+        parts
+    }
+
     /// One file.
     pub fn get(&self, path: &str) -> Option<&PartRecord> {
         self.parts.get(path)

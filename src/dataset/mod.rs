@@ -1,9 +1,10 @@
 //! The dataset on disk: layout, schema, manifest, Parquet written and read.
 //!
 //! [`schema`] says what the tables are, [`builder`] turns rows of the fold into columns, [`part`] turns columns into one
-//! file, [`publish`] makes files visible, [`manifest`] remembers them, [`read`] gives them back.
+//! file, [`publish`] makes files visible, [`manifest`] remembers them, [`read`] and [`raw`] give them back.
 //! This room must not know where rows come from: no journal, no fold, no clock.
 
+pub mod book_at;
 pub mod builder;
 mod columns;
 mod delta;
@@ -12,8 +13,10 @@ pub mod hash;
 pub mod layout;
 pub mod manifest;
 pub mod name;
+pub mod overview;
 pub mod part;
 pub mod publish;
+pub mod raw;
 pub mod read;
 mod readme;
 mod rows;

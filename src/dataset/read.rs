@@ -130,6 +130,11 @@ impl<'a> Texts<'a> {
 }
 
 impl Batch {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         self.batch.num_rows()
