@@ -21,7 +21,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { interval_ns: 3_600_000_000_000, book_top_interval_ns: 100_000_000, lane_memory_bytes: 256 << 20 }
+        Options {
+            interval_ns: 3_600_000_000_000,
+            book_top_interval_ns: 100_000_000,
+            lane_memory_bytes: 256 << 20,
+        }
     }
 }
 
@@ -47,7 +51,12 @@ pub type Take<'a> =
 ///
 /// # Errors
 /// An unknown venue, files that cannot be read, and whatever `take` says.
-pub fn records(files: &[PathBuf], venue_id: &str, opts: &Options, take: Take<'_>) -> anyhow::Result<ImportStats> {
+pub fn records(
+    files: &[PathBuf],
+    venue_id: &str,
+    opts: &Options,
+    take: Take<'_>,
+) -> anyhow::Result<ImportStats> {
     let v = venue(venue_id)?;
     let snapshot_url = |symbol: &str| v.snapshot_request(symbol).path;
     let opts = ImportOptions {

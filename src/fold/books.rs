@@ -143,7 +143,12 @@ impl Core {
 
     fn ask<S: FoldSink>(&self, id: InstrumentId, b: &BookState, sink: &mut S) {
         let v = &self.insts[id.ix()].version;
-        sink.effect(Effect::NeedSnapshot { instrument: id, venue: &v.venue, symbol: &v.symbol, attempt: b.attempt });
+        sink.effect(Effect::NeedSnapshot {
+            instrument: id,
+            venue: &v.venue,
+            symbol: &v.symbol,
+            attempt: b.attempt,
+        });
     }
 
     fn too_old<S: FoldSink>(&mut self, id: InstrumentId, b: &mut BookState, sink: &mut S) {
@@ -187,8 +192,13 @@ impl Core {
         let limit = limit_of(url);
         b.bid_horizon = d.bids.iter().map(|l| l.price).min().filter(|_| d.bids.len() >= limit);
         b.ask_horizon = d.asks.iter().map(|l| l.price).max().filter(|_| d.asks.len() >= limit);
-        b.pending =
-            Some(PendingSnap { conn: rec.conn, rseq: rec.rseq, snap_id: d.last, ts_event: d.ts_event, ts_send: d.ts_send });
+        b.pending = Some(PendingSnap {
+            conn: rec.conn,
+            rseq: rec.rseq,
+            snap_id: d.last,
+            ts_event: d.ts_event,
+            ts_send: d.ts_send,
+        });
         b.seq.on_snapshot(d.last);
         let exps = self.exps(id);
         sink.observe(Observed::Loaded { instrument: id, snap_id: d.last, book: &b.book, exps });
@@ -250,7 +260,13 @@ impl Core {
     }
 
     /// The snapshot is proven: a new epoch opens with its rows.
-    fn publish_sync<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+    fn publish_sync<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        b: &mut BookState,
+        sink: &mut S,
+    ) {
         let Some(p) = b.pending.take() else { return };
         b.epoch = rec.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
         b.synced = true;
@@ -313,7 +329,10 @@ impl Core {
         self.whole_book(&head, b, (-1, last), sink);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call per diff; a struct would be built and taken apart at once")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one call per diff; a struct would be built and taken apart at once"
+    )]
     fn apply<S: FoldSink>(
         &mut self,
         head: &Head,
@@ -358,7 +377,14 @@ impl Core {
             self.top_changed(&head, id, b, ids.last);
         }
         let exps = self.exps(id);
-        sink.observe(Observed::Applied { instrument: id, last: ids.last, replayed, book: &b.book, exps, changes: c });
+        sink.observe(Observed::Applied {
+            instrument: id,
+            last: ids.last,
+            replayed,
+            book: &b.book,
+            exps,
+            changes: c,
+        });
     }
 
     /// The book stops being proven: one `CLEAR` row opens an epoch in which it is empty.
@@ -488,7 +514,8 @@ impl Core {
             let mut head = self.head(rec);
             let inst = &self.insts[id.ix()];
             (head.instrument, head.venue) = (id, inst.venue);
-            let row = RowRef::Instrument { version: &inst.version, ts_valid_from: rec.ts_recv, ts_valid_to: 0 };
+            let row =
+                RowRef::Instrument { version: &inst.version, ts_valid_from: rec.ts_recv, ts_valid_to: 0 };
             sink.row(&head, row);
         }
     }

@@ -114,7 +114,8 @@ impl Fold {
         c.top_due = saved.top_due;
         c.top_bucket = saved.top_bucket;
         c.day_opens = saved.day_opens;
-        let ix_of = |s: &str| venue::by_id(s).map(|(ix, _)| ix).ok_or_else(|| RestoreError::Venue(s.to_owned()));
+        let ix_of =
+            |s: &str| venue::by_id(s).map(|(ix, _)| ix).ok_or_else(|| RestoreError::Venue(s.to_owned()));
         for (n, i) in saved.insts.into_iter().enumerate() {
             let ix = ix_of(&i.version.venue)?;
             let id = InstrumentId(n as u32);

@@ -6,8 +6,9 @@ use super::state::{About, Conn, Core, Detector, RunCfg};
 use super::{FoldSink, RULES_VERSION};
 use crate::model::control::from_payload;
 use crate::model::{
-    ConnEvent, ConnectionRow, GapNote, InstrumentId, InstrumentVersion, Kind, LatencyRow, Record, Reject, RejectCause,
-    RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx, row::GapCause, time,
+    ConnEvent, ConnectionRow, GapNote, InstrumentId, InstrumentVersion, Kind, LatencyRow, Record, Reject,
+    RejectCause, RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx,
+    row::GapCause, time,
 };
 use crate::venue;
 
@@ -56,13 +57,17 @@ impl Core {
         let read = match rec.kind {
             Kind::Connection => from_payload(rec.payload).map(|e| self.connection(rec, &e, sink, about)),
             Kind::Subscription => from_payload(rec.payload).map(|e| self.subscription(rec, &e, sink, about)),
-            Kind::Instrument => from_payload(rec.payload).map(|e| self.instrument_listed(rec, e, sink, about)),
+            Kind::Instrument => {
+                from_payload(rec.payload).map(|e| self.instrument_listed(rec, e, sink, about))
+            }
             Kind::Timer => from_payload(rec.payload).map(|e| self.timer(rec, &e, sink, about)),
             Kind::Gap => from_payload(rec.payload).map(|e| self.gap_note(rec, &e, sink)),
             Kind::Run => from_payload(rec.payload).map(|e| self.run_start(rec, e, sink)),
             Kind::Stop => from_payload(rec.payload).map(|e| self.run_stop(rec, &e, sink)),
             Kind::Clock => from_payload(rec.payload).map(|e| self.clock(rec, &e, sink)),
-            Kind::Latency => from_payload::<Vec<LatencyNote>>(rec.payload).map(|e| self.latency(rec, &e, sink)),
+            Kind::Latency => {
+                from_payload::<Vec<LatencyNote>>(rec.payload).map(|e| self.latency(rec, &e, sink))
+            }
             Kind::Sent => {
                 if let Some(c) = self.conns.get(&rec.conn) {
                     about.venue = c.venue;
@@ -72,7 +77,12 @@ impl Core {
             Kind::Config | Kind::Checkpoint | Kind::Sync | Kind::Seal | Kind::Frame | Kind::Rest => Ok(()),
         };
         if read.is_err() {
-            self.reject(rec, sink, about, Reject::new(RejectCause::Shape, "control record of another version"));
+            self.reject(
+                rec,
+                sink,
+                about,
+                Reject::new(RejectCause::Shape, "control record of another version"),
+            );
         }
     }
 
@@ -131,7 +141,13 @@ impl Core {
         }
     }
 
-    fn subscription<S: FoldSink>(&mut self, rec: &Record<'_>, e: &Subscribed, sink: &mut S, about: &mut About) {
+    fn subscription<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        e: &Subscribed,
+        sink: &mut S,
+        about: &mut About,
+    ) {
         let Some((ix, _)) = venue::by_id(&e.venue) else { return };
         about.venue = ix;
         let Some(mut conn) = self.conns.remove(&rec.conn) else { return };
@@ -296,10 +312,20 @@ impl Core {
         }
     }
 
-    fn snapshot_late<S: FoldSink>(&mut self, id: InstrumentId, cause: GapCause, rec: &Record<'_>, sink: &mut S) {
-        let Some(stream) = self.insts[id.ix()].book.as_ref().filter(|b| !b.synced).map(|b| b.stream) else { return };
+    fn snapshot_late<S: FoldSink>(
+        &mut self,
+        id: InstrumentId,
+        cause: GapCause,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let Some(stream) = self.insts[id.ix()].book.as_ref().filter(|b| !b.synced).map(|b| b.stream) else {
+            return;
+        };
         let Some(g) = self.streams.get(stream.0 as usize).and_then(|s| s.gap) else { return };
-        if g.cause == cause || !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited) {
+        if g.cause == cause
+            || !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited)
+        {
             return;
         }
         let end = super::streams::GapEnd {

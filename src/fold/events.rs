@@ -2,9 +2,7 @@
 
 use super::FoldSink;
 use super::state::{About, Conn, Core};
-use crate::model::{
-    Depth, Event, Head, InstrumentId, Record, RowRef, StreamId, TopRow, TradeType, flags,
-};
+use crate::model::{Depth, Event, Head, InstrumentId, Record, RowRef, StreamId, TopRow, TradeType, flags};
 
 /// The columns that an event gives to its row.
 struct Facts {
@@ -55,7 +53,11 @@ impl Core {
             Event::Kline(k) => sink.row(&head, RowRef::Kline(k)),
             Event::OpenInterest(o) => sink.row(&head, RowRef::OpenInterest(o)),
             Event::Funding(x) => sink.row(&head, RowRef::Funding(x)),
-            Event::Depth(_) | Event::Snapshot(_) | Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => {}
+            Event::Depth(_)
+            | Event::Snapshot(_)
+            | Event::Reply(_)
+            | Event::Notice(_)
+            | Event::Other { .. } => {}
         }
     }
 }
@@ -98,7 +100,8 @@ fn facts(e: &Event<'_>) -> Option<Facts> {
         Event::Kline(x) => of!(x, x.ts_send, 0),
         Event::OpenInterest(x) => of!(x, x.ts_send, 0),
         Event::Funding(x) => of!(x, x.ts_send, 0),
-        Event::Depth(_) | Event::Snapshot(_) | Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => return None,
+        Event::Depth(_) | Event::Snapshot(_) | Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => {
+            return None;
+        }
     })
 }
-

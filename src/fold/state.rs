@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
-    ConnId, DecodeCtx, Event, Head, InstrumentId, InstrumentRef, InstrumentVersion, Kind, LaneId, Level, Notice,
-    RawRow, Record, Reject, RejectCause, RejectRow, RestKind, RowRef, StreamId, StreamInfo, StreamKind, StreamSpec,
-    VenueIx, flags, row::GapCause,
+    ConnId, DecodeCtx, Event, Head, InstrumentId, InstrumentRef, InstrumentVersion, Kind, LaneId, Level,
+    Notice, RawRow, Record, Reject, RejectCause, RejectRow, RestKind, RowRef, StreamId, StreamInfo,
+    StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
 };
 use crate::parse::Scratch;
 use crate::venue::{self, Venue};
@@ -352,7 +352,12 @@ impl Fold {
     fn frame<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
         self.core.counters.frames += 1;
         let Some(conn) = self.core.conns.remove(&rec.conn) else {
-            self.core.reject(rec, sink, about, Reject::new(RejectCause::UnknownStream, "frame of an unknown connection"));
+            self.core.reject(
+                rec,
+                sink,
+                about,
+                Reject::new(RejectCause::UnknownStream, "frame of an unknown connection"),
+            );
             return;
         };
         about.venue = conn.venue;
@@ -372,7 +377,12 @@ impl Fold {
 
     fn rest<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
         let Some(conn) = self.core.conns.get(&rec.conn) else {
-            self.core.reject(rec, sink, about, Reject::new(RejectCause::UnknownStream, "body of an unknown connection"));
+            self.core.reject(
+                rec,
+                sink,
+                about,
+                Reject::new(RejectCause::UnknownStream, "body of an unknown connection"),
+            );
             return;
         };
         about.venue = conn.venue;
@@ -380,7 +390,12 @@ impl Fold {
         let RestKind::Depth { symbol } = v.rest_kind(rec.url) else { return };
         let conn = conn.clone();
         let Some(inst) = self.core.intern(about.venue, &symbol, rec, sink) else {
-            self.core.reject(rec, sink, about, Reject::new(RejectCause::UnknownSymbol, "snapshot of a refused symbol"));
+            self.core.reject(
+                rec,
+                sink,
+                about,
+                Reject::new(RejectCause::UnknownSymbol, "snapshot of a refused symbol"),
+            );
             return;
         };
         about.instrument = inst.id;

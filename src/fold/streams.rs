@@ -8,8 +8,8 @@ use super::state::{Conn, Core, Cover, Detector, OpenGap, Stream};
 use super::{Effect, FoldSink};
 use crate::book::DiffIds;
 use crate::model::{
-    ConnId, CoverageRow, GapRow, Head, InstrumentId, Record, RowRef, StreamId, StreamKind, StreamSpec, VenueIx,
-    row::GapCause,
+    ConnId, CoverageRow, GapRow, Head, InstrumentId, Record, RowRef, StreamId, StreamKind, StreamSpec,
+    VenueIx, row::GapCause,
 };
 
 /// How a gap ended.
@@ -106,7 +106,13 @@ impl Core {
         let s = self.s(id);
         let chained = s.kind.is_chained() && s.last_id >= 0;
         if s.gap.is_some() && !chained {
-            let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "reconnect" };
+            let end = GapEnd {
+                ts_end: rec.ts_recv,
+                seq_after: -1,
+                rseq_after: -1,
+                epoch_after: 0,
+                recovered_by: "reconnect",
+            };
             self.close_gap(id, end, rec, sink);
         }
         let s = self.s(id);
@@ -250,7 +256,9 @@ impl Core {
     ) {
         let Some(s) = self.streams.get(id.0 as usize) else { return };
         let before = if ids.prev >= 0 { ids.prev } else { ids.first.saturating_sub(1) };
-        let starts_anew = s.gap.is_some_and(|g| !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited));
+        let starts_anew = s.gap.is_some_and(|g| {
+            !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited)
+        });
         // The chain is followed even while the book waits: a hole in the buffered diffs is a hole all the same.
         let last = s.last_id;
         let hole = last >= 0 && before > last;
@@ -258,13 +266,20 @@ impl Core {
             if !starts_anew {
                 self.counters.seq_gaps += 1;
                 let now = self.streams[id.0 as usize].ts_last;
-                let end = GapEnd { ts_end: now, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+                let end =
+                    GapEnd { ts_end: now, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
                 self.close_gap(id, end, rec, sink);
                 self.open_gap(id, GapCause::VenueSeqGap, now, Detector::Ids, last, 0);
                 self.say_gap(id, GapCause::VenueSeqGap, sink);
             }
             let seq_after = if last >= 0 { before.max(last) } else { before };
-            let end = GapEnd { ts_end: rec.ts_recv, seq_after, rseq_after: rec.rseq, epoch_after: 0, recovered_by: "frame" };
+            let end = GapEnd {
+                ts_end: rec.ts_recv,
+                seq_after,
+                rseq_after: rec.rseq,
+                epoch_after: 0,
+                recovered_by: "frame",
+            };
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, 0);
         }
@@ -289,7 +304,13 @@ impl Core {
             self.open_gap(id, GapCause::VenueSeqGap, ts_last, Detector::Ids, before, epoch_before);
         }
         let cause = self.s(id).gap.map_or(GapCause::VenueSeqGap, |g| g.cause);
-        let end = GapEnd { ts_end: rec.ts_recv, seq_after: after, rseq_after: rec.rseq, epoch_after, recovered_by: "frame" };
+        let end = GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: after,
+            rseq_after: rec.rseq,
+            epoch_after,
+            recovered_by: "frame",
+        };
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epoch_after);
         self.say_gap(id, cause, sink);
@@ -314,7 +335,13 @@ impl Core {
             self.close_cover(id, ts_begin, GapCause::VenueSeqGap.as_str(), rec, sink);
             self.open_gap(id, GapCause::VenueSeqGap, ts_begin, Detector::Ids, before, epochs.0);
         }
-        let end = GapEnd { ts_end: rec.ts_recv, seq_after: after, rseq_after: -1, epoch_after: epochs.1, recovered_by: "frame" };
+        let end = GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: after,
+            rseq_after: -1,
+            epoch_after: epochs.1,
+            recovered_by: "frame",
+        };
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epochs.1);
         self.say_gap(id, GapCause::VenueSeqGap, sink);
@@ -343,11 +370,24 @@ impl Core {
     }
 
     /// A snapshot was proven.
-    pub fn depth_synced<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, last: i64, epoch: i64, sink: &mut S) {
+    pub fn depth_synced<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        rec: &Record<'_>,
+        last: i64,
+        epoch: i64,
+        sink: &mut S,
+    ) {
         if id == StreamId::NONE {
             return;
         }
-        let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: rec.rseq, epoch_after: epoch, recovered_by: "snapshot" };
+        let end = GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: -1,
+            rseq_after: rec.rseq,
+            epoch_after: epoch,
+            recovered_by: "snapshot",
+        };
         self.close_gap(id, end, rec, sink);
         let s = self.s(id);
         if s.cover.is_none() {
@@ -357,7 +397,14 @@ impl Core {
     }
 
     /// A connection is gone: streams that nobody else carries have a gap from its last byte on.
-    pub fn disconnected<S: FoldSink>(&mut self, conn: &Conn, cause: GapCause, det: Detector, rec: &Record<'_>, sink: &mut S) {
+    pub fn disconnected<S: FoldSink>(
+        &mut self,
+        conn: &Conn,
+        cause: GapCause,
+        det: Detector,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
         for &id in &conn.streams {
             let s = self.s(id);
             s.alive = s.alive.saturating_sub(1);
@@ -372,7 +419,13 @@ impl Core {
             };
             if self.s(id).gap.is_some() {
                 // Never proven, or waiting for a snapshot: that gap ends, this one begins.
-                let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+                let end = GapEnd {
+                    ts_end: rec.ts_recv,
+                    seq_after: -1,
+                    rseq_after: -1,
+                    epoch_after: 0,
+                    recovered_by: "",
+                };
                 self.close_gap(id, end, rec, sink);
                 self.open_gap(id, cause, rec.ts_recv, det, last, epoch);
             } else {
@@ -393,7 +446,8 @@ impl Core {
         s.subscribed = false;
         s.last_id = -1;
         self.close_cover(id, rec.ts_recv, "unsubscribed", rec, sink);
-        let end = GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+        let end =
+            GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
         self.close_gap(id, end, rec, sink);
     }
 
@@ -401,11 +455,20 @@ impl Core {
         self.s(id).cover = Some(Cover { ts_begin, id_first, rseq_begin: rseq, conn });
     }
 
-    pub fn open_gap(&mut self, id: StreamId, cause: GapCause, ts_begin: i64, detector: Detector, seq: i64, epoch: i64) {
+    pub fn open_gap(
+        &mut self,
+        id: StreamId,
+        cause: GapCause,
+        ts_begin: i64,
+        detector: Detector,
+        seq: i64,
+        epoch: i64,
+    ) {
         let s = self.s(id);
         let rseq_before = s.rseq_last;
         s.cover = None;
-        s.gap = Some(OpenGap { cause, ts_begin, seq_before: seq, rseq_before, epoch_before: epoch, detector });
+        s.gap =
+            Some(OpenGap { cause, ts_begin, seq_before: seq, rseq_before, epoch_before: epoch, detector });
     }
 
     /// The gap turned out to be none: the proof goes on from where it was.
@@ -422,7 +485,14 @@ impl Core {
         Head { instrument: s.instrument, venue: s.venue, ..self.head(rec) }
     }
 
-    pub fn close_cover<S: FoldSink>(&mut self, id: StreamId, ts_end: i64, cause: &str, rec: &Record<'_>, sink: &mut S) {
+    pub fn close_cover<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        ts_end: i64,
+        cause: &str,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
         let Some(c) = self.s(id).cover.take() else { return };
         let s = &self.streams[id.0 as usize];
         if !S::ROWS || ts_end <= c.ts_begin {
@@ -480,7 +550,13 @@ impl Core {
                 let first = if self.streams[i].kind.is_chained() { self.streams[i].last_id } else { -1 };
                 self.open_cover(id, at.max(c.ts_begin), first, -1, c.conn);
             } else if let Some(g) = self.streams[i].gap {
-                let end = GapEnd { ts_end: at, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "boundary" };
+                let end = GapEnd {
+                    ts_end: at,
+                    seq_after: -1,
+                    rseq_after: -1,
+                    epoch_after: 0,
+                    recovered_by: "boundary",
+                };
                 self.close_gap(id, end, rec, sink);
                 self.streams[i].gap = Some(OpenGap { ts_begin: at.max(g.ts_begin), ..g });
             }
@@ -488,7 +564,14 @@ impl Core {
     }
 
     /// Every subscribed stream stops being proven at once (a crash, a clean stop).
-    pub fn all_streams_lost<S: FoldSink>(&mut self, ts: i64, cause: GapCause, det: Detector, rec: &Record<'_>, sink: &mut S) {
+    pub fn all_streams_lost<S: FoldSink>(
+        &mut self,
+        ts: i64,
+        cause: GapCause,
+        det: Detector,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
         for i in 0..self.streams.len() {
             let id = StreamId(i as u32);
             if !self.streams[i].subscribed {

@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn the_kinds_of_lines() {
         let l = |s: &'static str| parse_line(s.as_bytes());
-        assert_eq!(l("1680652800004107 {\"stream\":1}"), Ok((1680652800004107000, Line::Frame(b"{\"stream\":1}"))));
+        assert_eq!(
+            l("1680652800004107 {\"stream\":1}"),
+            Ok((1680652800004107000, Line::Frame(b"{\"stream\":1}")))
+        );
         assert_eq!(
             l("1723161255030314667 {\"lastUpdateId\": 27, \"E\": 1}"),
             Ok((1723161255030314667, Line::Snapshot(b"{\"lastUpdateId\": 27, \"E\": 1}")))

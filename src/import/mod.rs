@@ -87,7 +87,11 @@ pub struct Position {
 ///
 /// # Errors
 /// [`ImportError`] where a file cannot be opened, nothing can be read, or the consumer refuses.
-pub fn import(files: &[PathBuf], opts: &ImportOptions<'_>, take: Consumer<'_>) -> Result<ImportStats, ImportError> {
+pub fn import(
+    files: &[PathBuf],
+    opts: &ImportOptions<'_>,
+    take: Consumer<'_>,
+) -> Result<ImportStats, ImportError> {
     let (run_id, symbol) = survey(files)?;
     let mut s = Session::new(opts, run_id, symbol, take);
     for (n, path) in files.iter().enumerate() {
@@ -187,7 +191,12 @@ struct Session<'o, 'c> {
 }
 
 impl<'o, 'c> Session<'o, 'c> {
-    fn new(opts: &'o ImportOptions<'o>, run_id: String, symbol: String, take: Consumer<'c>) -> Session<'o, 'c> {
+    fn new(
+        opts: &'o ImportOptions<'o>,
+        run_id: String,
+        symbol: String,
+        take: Consumer<'c>,
+    ) -> Session<'o, 'c> {
         Session {
             opts,
             take,
@@ -324,7 +333,14 @@ impl<'o, 'c> Session<'o, 'c> {
         self.push(Kind::Rest, id, url, b, at)
     }
 
-    fn push(&mut self, kind: Kind, id: (i64, i64), url: &str, payload: &[u8], at: Position) -> Result<(), ImportError> {
+    fn push(
+        &mut self,
+        kind: Kind,
+        id: (i64, i64),
+        url: &str,
+        payload: &[u8],
+        at: Position,
+    ) -> Result<(), ImportError> {
         while let Some(b) = self.clock.boundary_due(self.ts) {
             let p = self.clock.boundary_payload(b);
             let r = self.clock.boundary_record(b, 0, &p);

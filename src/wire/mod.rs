@@ -17,6 +17,9 @@ pub mod rest;
 pub mod tls;
 pub mod url;
 
+#[cfg(test)]
+mod testca;
+
 pub use backoff::Backoff;
 pub use budget::{BudgetConfig, Grant, Priority, WaitQueue, WeightBudget};
 pub use connect_limiter::ConnectLimiter;

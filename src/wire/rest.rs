@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Proxy};
 
 use super::clock;
-use super::tls::TlsSetup;
+use super::tls::{TlsError, TlsSetup};
 
 /// What an answer may weigh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,6 +332,7 @@ fn map_error(url: &str, e: ureq::Error, limits: &RestLimits) -> RestError {
             _ => RestError::Transport { url, why: io.to_string() },
         },
         ureq::Error::Other(o) if o.is::<PlainRefused>() => RestError::NotLoopback { url },
+        ureq::Error::Other(o) if o.is::<TlsError>() => RestError::Tls { url, why: o.to_string() },
         ureq::Error::LargeResponseHeader(..) => {
             RestError::TooLarge { url, what: "head", limit: limits.head_bytes }
         }
@@ -434,3 +435,6 @@ impl Transport for TlsTransport {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

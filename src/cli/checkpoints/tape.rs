@@ -173,7 +173,16 @@ impl Tape {
     }
 
     #[allow(clippy::too_many_arguments, reason = "the fields of one line")]
-    fn line(&mut self, ev: &str, id: InstrumentId, n: u64, u: i64, tops: u32, book: &Book, exps: (u8, u8)) -> String {
+    fn line(
+        &mut self,
+        ev: &str,
+        id: InstrumentId,
+        n: u64,
+        u: i64,
+        tops: u32,
+        book: &Book,
+        exps: (u8, u8),
+    ) -> String {
         let mut line = format!(
             "{{\"ev\":\"{ev}\",\"sym\":{},\"n\":{n},\"file\":{},\"line\":{},\"u\":{u}",
             json(&self.insts[id.ix()].sym),
