@@ -1,1 +1,158 @@
-//! Liveness, readiness, metrics, status. Reads, never steers.
+//! Status and metrics over HTTP on loopback: `/livez /readyz /metrics /status`. Reads, never steers.
+//!
+//! A thread of its own with a small runtime, so that whoever asks delays nobody else. Closed by default: loopback only,
+//! `GET` and `HEAD` only, a `Host` that means this machine (a web page cannot rebind its name to us), no `Origin` (no web
+//! page may ask at all), few connections, each for a limited time.
+
+mod guard;
+mod io;
+mod prometheus;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::oneshot;
+
+use crate::metrics::Shared;
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The address could be reached from other machines.
+    #[error("http.listen {addr}: only loopback is served")]
+    NotLoopback {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// The address cannot be had.
+    #[error("http.listen {addr}: cannot listen: {source}; choose another port or leave [http] out")]
+    Bind {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No thread or runtime.
+    #[error("http.listen {addr}: cannot start the server: {source}")]
+    Start {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens before it returns; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub fn start(listen: SocketAddr, shared: Arc<Shared>) -> Result<Server, HttpError> {
+        if !listen.ip().is_loopback() {
+            return Err(HttpError::NotLoopback { addr: listen });
+        }
+        let bind = |source| HttpError::Bind { addr: listen, source };
+        let start = |source| HttpError::Start { addr: listen, source };
+        let socket = std::net::TcpListener::bind(listen).map_err(bind)?;
+        socket.set_nonblocking(true).map_err(bind)?;
+        let addr = socket.local_addr().map_err(bind)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            runtime.block_on(async {
+                if let Ok(listener) = io::Listener::new(socket) {
+                    let end = async {
+                        let _ = stopped.await;
+                    };
+                    // Connections still open are dropped with the runtime: there is nothing to finish.
+                    tokio::select! {
+                        () = end => {}
+                        _ = axum::serve(listener, router(shared)).into_future() => {}
+                    }
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("http".to_owned()).spawn(serve).map_err(start)?;
+        Ok(Server { addr, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops and waits for the thread.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    let metrics = Arc::new(prometheus::Exposition::new(Arc::clone(&shared)));
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .with_state(shared)
+        .route("/metrics", get(move || scrape(metrics)))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /livez /readyz /metrics /status\n") })
+        .layer(axum::middleware::from_fn(guard::guard))
+}
+
+fn verdict(fault: Option<String>) -> Response {
+    match fault {
+        None => (StatusCode::OK, "ok\n").into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn livez(State(s): State<Arc<Shared>>) -> Response {
+    verdict(s.not_alive())
+}
+
+async fn readyz(State(s): State<Arc<Shared>>) -> Response {
+    verdict(s.not_ready())
+}
+
+async fn status(State(s): State<Arc<Shared>>) -> Response {
+    axum::Json(s.status()).into_response()
+}
+
+async fn scrape(metrics: Arc<prometheus::Exposition>) -> Response {
+    match metrics.text() {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
