@@ -5,9 +5,9 @@
 //! ```
 //!
 //! A lookup is four dependent loads and no comparison, since index 0 of every arena is an empty element that stands
-//! for "nothing there". Order comes from bit scans over occupancy masks. Everything freed goes to a free list, so
-//! memory follows the highest number of levels ever held: at most 104 bytes for a lone level and 264 per 4,096
-//! slots in use, 1.1 MB of them at most.
+//! for "nothing there". Order comes from bit scans over occupancy masks. A page keeps the blocks that it ever
+//! needed until its last level goes; then all of it goes to free lists. So memory follows the highest number of
+//! pages ever in use at once: 104 to 552 bytes each, and 264 per 4,096 slots in use (1.1 MB at most).
 
 use super::grid::WINDOW;
 
@@ -139,77 +139,84 @@ impl Window {
     }
 
     /// Stores a size (0 removes), returns the one before.
+    ///
+    /// Whether a level is new, changed or removed is a coin toss for the branch predictor, so the common path does
+    /// the same stores for all three. It branches only where a block is missing, at the touch, and when a page
+    /// becomes empty.
     #[inline]
     pub(super) fn put(&mut self, rank: u32, size: i64) -> i64 {
         let at = At::of(rank);
         let c = self.top[at.chunk] as usize;
         let p = self.chunks.items[c].pages[at.page] as usize;
-        let b = self.pages.items[p].blocks[at.block] as usize;
-        let cell = &mut self.blocks.items[b].0[at.cell];
-        let before = *cell;
-        if size != 0 {
-            if before != 0 {
-                *cell = size;
-            } else {
-                self.insert(rank, at, (c, p, b), size);
+        let page = &mut self.pages.items[p];
+        let b = page.blocks[at.block] as usize;
+        if b == 0 {
+            if size != 0 {
+                self.put_in_new_block(rank, size);
             }
-        } else if before != 0 {
-            self.remove(rank, at, (c, p, b));
+            return 0;
+        }
+        let before = std::mem::replace(&mut self.blocks.items[b].0[at.cell], size);
+        let here = u64::from(size != 0);
+        page.mask = page.mask & !(1 << at.slot()) | here << at.slot();
+        let emptied = page.mask == 0;
+        self.len = self.len.wrapping_add(here as usize).wrapping_sub(usize::from(before != 0));
+        if rank <= self.best || emptied {
+            self.tidy(rank, emptied);
         }
         before
     }
 
-    #[inline]
-    fn insert(&mut self, rank: u32, at: At, path: (usize, usize, usize), size: i64) {
-        let (mut c, mut p, mut b) = path;
-        if b == 0 {
-            if p == 0 {
-                if c == 0 {
-                    let id = self.chunks.take(&NO_CHUNK);
-                    // At most CHUNKS chunks are in use, so the id fits.
-                    self.top[at.chunk] = id as u16;
-                    self.words[at.chunk >> 6] |= 1 << (at.chunk & 63);
-                    self.summary |= 1 << (at.chunk >> 6);
-                    c = id as usize;
-                }
-                let id = self.pages.take(&NO_PAGE);
-                let chunk = &mut self.chunks.items[c];
-                chunk.pages[at.page] = id;
-                chunk.mask |= 1 << at.page;
-                p = id as usize;
-            }
-            let id = self.blocks.take(&NO_BLOCK);
-            self.pages.items[p].blocks[at.block] = id;
-            b = id as usize;
+    #[inline(never)]
+    fn put_in_new_block(&mut self, rank: u32, size: i64) {
+        let at = At::of(rank);
+        let mut c = self.top[at.chunk] as usize;
+        if c == 0 {
+            c = self.chunks.take(&NO_CHUNK) as usize;
+            // At most CHUNKS chunks are in use, so the id fits.
+            self.top[at.chunk] = c as u16;
+            self.words[at.chunk >> 6] |= 1 << (at.chunk & 63);
+            self.summary |= 1 << (at.chunk >> 6);
         }
-        self.blocks.items[b].0[at.cell] = size;
-        self.pages.items[p].mask |= 1 << at.slot();
+        let chunk = &mut self.chunks.items[c];
+        let mut p = chunk.pages[at.page] as usize;
+        if p == 0 {
+            p = self.pages.take(&NO_PAGE) as usize;
+            chunk.pages[at.page] = p as u32;
+            chunk.mask |= 1 << at.page;
+        }
+        let b = self.blocks.take(&NO_BLOCK);
+        let page = &mut self.pages.items[p];
+        page.blocks[at.block] = b;
+        page.mask |= 1 << at.slot();
+        self.blocks.items[b as usize].0[at.cell] = size;
         self.len += 1;
         self.best = self.best.min(rank);
     }
 
-    #[inline]
-    fn remove(&mut self, rank: u32, at: At, path: (usize, usize, usize)) {
-        let (c, p, b) = path;
-        self.blocks.items[b].0[at.cell] = 0;
-        let page = &mut self.pages.items[p];
-        page.mask &= !(1 << at.slot());
-        self.len -= 1;
-        if (page.mask >> (at.block * 8)) as u8 == 0 {
-            page.blocks[at.block] = 0;
-            self.blocks.free.push(b as u32);
-            if page.mask == 0 {
-                self.pages.free.push(p as u32);
-                let chunk = &mut self.chunks.items[c];
-                chunk.pages[at.page] = 0;
-                chunk.mask &= !(1 << at.page);
-                if chunk.mask == 0 {
-                    self.free_chunk(at, c);
-                }
-            }
+    /// After a store at or above the best rank, or one that emptied its page.
+    #[inline(never)]
+    fn tidy(&mut self, rank: u32, emptied: bool) {
+        if emptied {
+            self.free_page(At::of(rank));
         }
-        if rank == self.best {
+        if rank <= self.best {
             self.best = self.first();
+        }
+    }
+
+    /// Gives an empty page and its blocks, all zeros, back.
+    fn free_page(&mut self, at: At) {
+        let c = self.top[at.chunk] as usize;
+        let chunk = &mut self.chunks.items[c];
+        let p = std::mem::take(&mut chunk.pages[at.page]);
+        chunk.mask &= !(1 << at.page);
+        let chunk_emptied = chunk.mask == 0;
+        let blocks = std::mem::take(&mut self.pages.items[p as usize].blocks);
+        self.blocks.free.extend(blocks.into_iter().filter(|&b| b != 0));
+        self.pages.free.push(p);
+        if chunk_emptied {
+            self.free_chunk(at, c);
         }
     }
 
