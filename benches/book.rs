@@ -3,6 +3,12 @@
 //! prices are read. Results are compared before anything is timed.
 //!
 //! First a table of interleaved rounds (median, spread), then criterion's own runs.
+#![allow(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a bench times, prints, and has nothing to go on with where a recording is broken"
+)]
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
@@ -14,9 +20,6 @@ use lobtape::book::Book;
 use lobtape::book::reference::ReferenceBook;
 use lobtape::model::{Level, Side};
 use serde_json::Value;
-
-/// One message as read: bids, asks.
-type Message = [Vec<Level>; 2];
 
 const SIDES: [Side; 2] = [Side::Bid, Side::Ask];
 const ROUNDS: usize = 9;

@@ -41,6 +41,9 @@ impl Diff {
     }
 }
 
+/// Whoever wants to see the book after each applied diff, with its id.
+pub type Listener = Box<dyn FnMut(&Book, i64)>;
+
 /// Sequencer, buffer and book, driven as the fold drives them.
 pub struct Driver {
     pub seq: Sequencer,
@@ -51,7 +54,7 @@ pub struct Driver {
     /// New, changed, same, removed, absent.
     pub changes: [u64; 5],
     /// Told the book and the id after each applied diff.
-    pub seen: Box<dyn FnMut(&Book, i64)>,
+    pub seen: Listener,
 }
 
 fn put(book: &mut Book, changes: &mut [u64; 5], bids: &[Level], asks: &[Level]) {
