@@ -70,6 +70,7 @@ pub static USDM: Family = Family {
     snapshot_limit: 1000,
     snapshot_weight: 20,
     instruments_weight: 1,
+    list_states_weight: true,
     trade_default: TradeType::Unknown,
     product_code: Some(1),
     is_inverse: false,

@@ -49,7 +49,7 @@ struct Symbol {
 /// As [`crate::venue::Venue::parse_instruments`].
 pub(super) fn parse(family: &Family, body: &[u8]) -> Result<InstrumentList, Reject> {
     let list: List<'_> =
-        serde_json::from_slice(body).map_err(|e| body_fault(&e, "symbols are missing or no array"))?;
+        serde_json::from_slice(body).map_err(|e| body_fault(body, &e, "symbols are missing or no array"))?;
     if list.symbols.len() > SYMBOLS_MAX {
         return Err(Reject::new(RejectCause::Limit, "more than 20,000 symbols"));
     }

@@ -41,6 +41,9 @@ pub struct Family {
     pub snapshot_weight: u32,
     /// Weight of the instrument list.
     pub instruments_weight: u32,
+    /// Whether the instrument list states the request budget truly. COIN-M's prints a budget of its own although it
+    /// shares that of USD-M.
+    pub list_states_weight: bool,
     /// What a `trade` frame without `X` is.
     pub trade_default: TradeType,
     /// The venue's own value of `st`: rows of all-market streams with another one belong to a sister product.

@@ -51,17 +51,27 @@ pub(super) fn parse_time(body: &[u8]) -> Result<i64, Reject> {
         #[serde(rename = "serverTime")]
         server_time: i64,
     }
-    let t: Time =
-        serde_json::from_slice(body).map_err(|e| body_fault(&e, "serverTime is missing or no integer"))?;
+    let t: Time = serde_json::from_slice(body)
+        .map_err(|e| body_fault(body, &e, "serverTime is missing or no integer"))?;
     match ms_to_ns(t.server_time) {
         ns if ns > 0 => Ok(ns),
         _ => Err(Reject::new(RejectCause::Number, "serverTime is no time")),
     }
 }
 
-/// What is wrong with a body that serde_json refused.
-pub(super) fn body_fault(e: &serde_json::Error, shape: &'static str) -> Reject {
+/// What is wrong with a body that serde_json refused: `{"code":…,"msg":…}` is the venue's own refusal.
+pub(super) fn body_fault(body: &[u8], e: &serde_json::Error, shape: &'static str) -> Reject {
+    #[derive(Deserialize)]
+    struct Refusal {
+        #[serde(rename = "code")]
+        _code: i64,
+        #[serde(rename = "msg")]
+        _msg: String,
+    }
     match e.classify() {
+        serde_json::error::Category::Data if serde_json::from_slice::<Refusal>(body).is_ok() => {
+            Reject::new(RejectCause::Status, "the venue answered with an error")
+        }
         serde_json::error::Category::Data => Reject::new(RejectCause::Shape, shape),
         _ => Reject::new(RejectCause::Malformed, "body is no JSON, or cut short"),
     }

@@ -4,10 +4,11 @@ mod conformance;
 mod fixtures;
 mod hostile;
 mod independent;
+mod instruments;
 mod recordings;
 
 use crate::model::num::Dec;
-use crate::model::{Event, Level, Reject, RejectCause, StreamSpec};
+use crate::model::{Depth, Event, Kline, Level, Reject, RejectCause, StreamSpec, Trade};
 use crate::parse::Scratch;
 use crate::venue::testing::MemoryCtx;
 use crate::venue::{Venue, by_id};
@@ -31,101 +32,71 @@ fn side(levels: &[Level]) -> String {
 /// An event as one line of plain decimals, so that exponents do not matter and an independent reader can say it too.
 fn line(e: &Event<'_>) -> String {
     match e {
-        Event::Depth(d) | Event::Snapshot(d) | Event::Partial(d) => {
-            let kind = match e {
-                Event::Depth(_) => "depth",
-                Event::Snapshot(_) => "snapshot",
-                _ => "partial",
-            };
-            format!(
-                "{kind} T={} E={} U={} u={} pu={} b=[{}] a=[{}]",
-                d.ts_event,
-                d.ts_send,
-                d.first,
-                d.last,
-                d.prev,
-                side(d.bids),
-                side(d.asks)
-            )
+        Event::Depth(d) => book_line("depth", d),
+        Event::Snapshot(d) => book_line("snapshot", d),
+        Event::Partial(d) => book_line("partial", d),
+        Event::Trade(t) => trade_line(t),
+        Event::Bbo(b) => {
+            let (bid, ask) = (side(&[b.bid]), side(&[b.ask]));
+            format!("bbo T={} E={} u={} b={bid} a={ask}", b.ts_event, b.ts_send, b.last)
         }
-        Event::Trade(t) => format!(
-            "trade T={} E={} chain={} id={} last={} text={:?} side={} p={} q={} {} agg={}",
-            t.ts_event,
-            t.ts_send,
-            t.chain_id,
-            t.id,
-            t.id_last,
-            t.id_text,
-            t.side,
-            px(t.price),
-            px(t.size),
-            t.trade_type.as_str(),
-            t.is_aggregate
-        ),
-        Event::Bbo(b) => format!(
-            "bbo T={} E={} u={} b={} a={}",
-            b.ts_event,
-            b.ts_send,
-            b.last,
-            side(&[b.bid]),
-            side(&[b.ask])
-        ),
         Event::Mark(m) => format!(
             "mark T={} E={} p={} i={} P={} r={} next={}",
             m.ts_event, m.ts_send, m.mark_px, m.index_px, m.settle_px, m.funding_rate, m.ts_next_funding
         ),
-        Event::Kline(k) => format!(
-            "kline E={} i={} t={} T={} o={} h={} l={} c={} v={} q={} V={} Q={} n={} f={} L={} x={}",
-            k.ts_send,
-            k.interval,
-            k.ts_open,
-            k.ts_close,
-            k.open,
-            k.high,
-            k.low,
-            k.close,
-            k.volume,
-            k.quote_volume,
-            k.taker_volume,
-            k.taker_quote_volume,
-            k.trade_count,
-            k.trade_id_first,
-            k.trade_id_last,
-            k.is_closed
-        ),
-        Event::Ticker(t) => format!(
-            "ticker E={} o={} h={} l={} c={} Q={} v={} q={} n={} O={} C={}",
-            t.ts_send,
-            t.open,
-            t.high,
-            t.low,
-            t.last,
-            t.last_size,
-            t.volume,
-            t.quote_volume,
-            t.trade_count,
-            t.ts_open,
-            t.ts_close
-        ),
-        Event::Liquidation(l) => format!(
-            "liquidation T={} E={} side={} {} {} p={} ap={} q={} l={} z={} {}",
-            l.ts_event,
-            l.ts_send,
-            l.side,
-            l.order_type,
-            l.tif,
-            l.price,
-            l.avg_price,
-            l.size,
-            l.last_filled,
-            l.filled,
-            l.status
-        ),
+        Event::Kline(k) => kline_line(k),
+        Event::Ticker(t) => {
+            let (prices, sizes) = ([t.open, t.high, t.low, t.last], [t.last_size, t.volume, t.quote_volume]);
+            let ([o, h, l, c], [last_size, v, q]) = (prices, sizes);
+            format!(
+                "ticker E={} o={o} h={h} l={l} c={c} Q={last_size} v={v} q={q} n={} O={} C={}",
+                t.ts_send, t.trade_count, t.ts_open, t.ts_close
+            )
+        }
+        Event::Liquidation(l) => {
+            let (p, ap, q) = (l.price, l.avg_price, l.size);
+            format!(
+                "liquidation T={} E={} side={} {} {} p={p} ap={ap} q={q} l={} z={} {}",
+                l.ts_event, l.ts_send, l.side, l.order_type, l.tif, l.last_filled, l.filled, l.status
+            )
+        }
         Event::Reply(r) => format!("reply id={} error={} code={} {:?}", r.id, r.is_error, r.code, r.text),
         Event::Notice(n) => format!("notice {n:?}"),
         Event::Other { name, .. } => format!("other {name}"),
         Event::OpenInterest(_) | Event::Funding(_) => format!("{e:?}"),
     }
+}
+
+fn book_line(kind: &str, d: &Depth<'_>) -> String {
+    let (times, ids) = ((d.ts_event, d.ts_send), (d.first, d.last, d.prev));
+    format!(
+        "{kind} T={} E={} U={} u={} pu={} b=[{}] a=[{}]",
+        times.0,
+        times.1,
+        ids.0,
+        ids.1,
+        ids.2,
+        side(d.bids),
+        side(d.asks)
+    )
+}
+
+fn trade_line(t: &Trade<'_>) -> String {
+    let (p, q, kind) = (px(t.price), px(t.size), t.trade_type.as_str());
+    format!(
+        "trade T={} E={} chain={} id={} last={} text={:?} side={} p={p} q={q} {kind} agg={}",
+        t.ts_event, t.ts_send, t.chain_id, t.id, t.id_last, t.id_text, t.side, t.is_aggregate
+    )
+}
+
+fn kline_line(k: &Kline<'_>) -> String {
+    let [o, h, l, c] = [k.open, k.high, k.low, k.close];
+    let [v, q, tv, tq] = [k.volume, k.quote_volume, k.taker_volume, k.taker_quote_volume];
+    let [f, last] = [k.trade_id_first, k.trade_id_last];
+    format!(
+        "kline E={} i={} t={} T={} o={o} h={h} l={l} c={c} v={v} q={q} V={tv} Q={tq} n={} f={f} L={last} x={}",
+        k.ts_send, k.interval, k.ts_open, k.ts_close, k.trade_count, k.is_closed
+    )
 }
 
 /// What a venue says of one frame, each line led by the symbol. All names in `streams` are subscribed.

@@ -1,0 +1,131 @@
+//! Instrument lists: the shapes of 2021 and of today, and lists that are none.
+
+use super::venue;
+use crate::model::{Dec, InstrumentVersion, RejectCause};
+use crate::venue::InstrumentList;
+
+fn list(id: &str, body: &str) -> InstrumentList {
+    venue(id).parse_instruments(body.as_bytes()).unwrap()
+}
+
+fn find<'l>(l: &'l InstrumentList, symbol: &str) -> &'l InstrumentVersion {
+    l.instruments.iter().find(|i| i.symbol == symbol).unwrap()
+}
+
+fn dec(m: i64, e: u8) -> Dec {
+    Dec::new(m, e)
+}
+
+#[test]
+fn usdm_of_2021() {
+    let l = list("binance-usdm", include_str!("../binance/fixtures/exchangeInfo-usdm-20210722.json"));
+    assert_eq!((l.instruments.len(), l.faulty, l.weight_per_minute), (5, 0, 2400));
+    let btc = find(&l, "BTCUSDT");
+    assert_eq!((btc.price_exp, btc.size_exp), (2, 3));
+    assert_eq!((btc.tick_size, btc.step_size, btc.min_notional), (dec(1, 2), dec(1, 3), dec(5, 0)));
+    assert_eq!((btc.base.as_str(), btc.quote.as_str(), btc.settle.as_str()), ("BTC", "USDT", "USDT"));
+    assert_eq!((btc.contract_type.as_str(), btc.status.as_str()), ("PERPETUAL", "TRADING"));
+    assert_eq!((btc.contract_size, btc.is_inverse, btc.ts_expiry), (dec(1, 0), false, 0));
+    assert_eq!((btc.venue.as_str(), btc.source.as_str(), btc.ts_valid_from), ("binance-usdm", "venue", 0));
+    let raw: serde_json::Value = serde_json::from_str(&btc.raw_json).unwrap();
+    assert_eq!(raw["symbol"], "BTCUSDT");
+    let quarter = l.instruments.iter().find(|i| i.contract_type == "CURRENT_QUARTER").unwrap();
+    assert_eq!(quarter.ts_expiry, 1_632_470_400_000_000_000);
+    let pending = l.instruments.iter().find(|i| i.status == "PENDING_TRADING").unwrap();
+    assert_eq!(pending.contract_type, "");
+}
+
+#[test]
+fn spot_of_2021_and_of_today() {
+    let l = list("binance-spot", include_str!("../binance/fixtures/exchangeInfo-spot-20211012.json"));
+    assert_eq!((l.faulty, l.weight_per_minute), (0, 1200));
+    let eth = find(&l, "ETHBTC");
+    assert_eq!((eth.price_exp, eth.size_exp, eth.min_notional), (6, 4, dec(1, 4)));
+    assert_eq!((eth.contract_type.as_str(), eth.settle.as_str(), eth.contract_size), ("SPOT", "", Dec::NONE));
+    assert!(l.instruments.iter().any(|i| i.status == "BREAK"));
+    let l = list("binance-spot", include_str!("../binance/fixtures/exchangeInfo-spot-2026.json"));
+    assert_eq!((l.instruments.len(), l.faulty, l.weight_per_minute), (2, 0, 6000));
+    assert_eq!(find(&l, "ETHBTC").min_notional, dec(1, 4));
+    // A tick of zero is no rule: the printed precision stands in.
+    let odd = find(&l, "币安人生USDT");
+    assert_eq!((odd.price_exp, odd.size_exp, odd.tick_size), (8, 0, dec(0, 0)));
+}
+
+#[test]
+fn coinm_sizes_are_contracts() {
+    let l = list("binance-coinm", include_str!("../binance/fixtures/exchangeInfo-coinm-2026.json"));
+    assert_eq!((l.instruments.len(), l.faulty, l.weight_per_minute), (2, 0, 0));
+    let btc = find(&l, "BTCUSD_260925");
+    assert_eq!((btc.price_exp, btc.size_exp, btc.contract_size), (1, 0, dec(100, 0)));
+    assert_eq!((btc.is_inverse, btc.status.as_str(), btc.settle.as_str()), (true, "TRADING", "BTC"));
+    assert_eq!(btc.ts_expiry, 1_790_323_200_000_000_000);
+    assert_eq!(btc.min_notional, Dec::NONE);
+    assert_eq!(find(&l, "ETHUSD_PERP").ts_expiry, 0);
+}
+
+#[test]
+fn aster_futures() {
+    let l = list("aster-futures", include_str!("../aster/fixtures/exchangeInfo-futures-2026.json"));
+    assert_eq!((l.instruments.len(), l.faulty, l.weight_per_minute), (2, 0, 2400));
+    let doge = find(&l, "DOGEUSDT");
+    assert_eq!((doge.base.as_str(), doge.price_exp, doge.size_exp), ("BLZ", 4, 0));
+    assert_eq!((doge.min_notional, doge.contract_size), (dec(1, 0), dec(1, 0)));
+    assert_eq!(
+        (find(&l, "龙虾USDT").price_exp, find(&l, "龙虾USDT").status.as_str()),
+        (7, "PENDING_TRADING")
+    );
+}
+
+/// The lists whole, where the recordings are.
+#[test]
+fn whole_lists_have_no_faulty_element() {
+    use std::io::Read;
+    let meta = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/recordings/meta");
+    for (file, id, count) in [
+        ("binance-usdm_exchangeInfo_20210722.json.gz", "binance-usdm", 122),
+        ("binance-spot_exchangeInfo_20211012.json.gz", "binance-spot", 1695),
+    ] {
+        let mut body = Vec::new();
+        flate2::read::MultiGzDecoder::new(std::fs::File::open(meta.join(file)).unwrap())
+            .read_to_end(&mut body)
+            .unwrap();
+        let l = venue(id).parse_instruments(&body).unwrap();
+        assert_eq!((l.instruments.len(), l.faulty), (count, 0));
+        let half = venue(id).parse_instruments(&body[..body.len() / 2]).unwrap_err();
+        assert_eq!(half.cause, RejectCause::Malformed);
+    }
+}
+
+#[test]
+fn faulty_elements_are_left_out_and_counted() {
+    let body = r#"{"rateLimits":[{"rateLimitType":"REQUEST_WEIGHT","interval":"SECOND","intervalNum":10,"limit":400},5,{}],
+        "symbols":[{"symbol":"A","filters":[]},5,{},{"symbol":""},{"symbol":"a/b"},{"symbol":7},
+        {"symbol":"B","filters":[{"filterType":"PRICE_FILTER","tickSize":"1e-5"}]},
+        {"symbol":"C","filters":[{"filterType":"PRICE_FILTER","tickSize":"-1"}]},
+        {"symbol":"D","filters":[{"filterType":"LOT_SIZE","stepSize":"0.0000000000000000001"}]},
+        {"symbol":"E","pricePrecision":200},
+        {"symbol":"F","contractSize":0},
+        {"symbol":"G","filters":[{"filterType":"PRICE_FILTER","tickSize":0.5},{"filterType":7},8]}]}"#;
+    let l = list("binance-usdm", body);
+    assert_eq!(l.instruments.iter().map(|i| i.symbol.as_str()).collect::<Vec<_>>(), ["A", "G"]);
+    assert_eq!((l.faulty, l.weight_per_minute), (10, 2400));
+    assert_eq!(find(&l, "G").price_exp, 1);
+}
+
+#[test]
+fn bodies_that_are_no_lists_have_their_cause() {
+    for v in crate::venue::all() {
+        for (body, cause) in [
+            (&b""[..], RejectCause::Malformed),
+            (b"{\"symbols\":[", RejectCause::Malformed),
+            (b"\xff", RejectCause::Malformed),
+            (b"{}", RejectCause::Shape),
+            (b"{\"symbols\":5}", RejectCause::Shape),
+            (br#"{"code":-1003,"msg":"Too many requests"}"#, RejectCause::Status),
+        ] {
+            assert_eq!(v.parse_instruments(body).map_err(|r| r.cause).err(), Some(cause));
+        }
+        let many = format!("{{\"symbols\":[{}]}}", vec!["1"; 20_001].join(","));
+        assert_eq!(v.parse_instruments(many.as_bytes()).map_err(|r| r.cause).err(), Some(RejectCause::Limit));
+    }
+}
