@@ -53,8 +53,8 @@ pub(super) fn parse(family: &Family, body: &[u8]) -> Result<InstrumentList, Reje
     if list.symbols.len() > SYMBOLS_MAX {
         return Err(Reject::new(RejectCause::Limit, "more than 20,000 symbols"));
     }
-    let mut out =
-        InstrumentList { weight_per_minute: weight(&list.rate_limits), ..InstrumentList::default() };
+    let weight_per_minute = if family.list_states_weight { weight(&list.rate_limits) } else { 0 };
+    let mut out = InstrumentList { weight_per_minute, ..InstrumentList::default() };
     for element in list.symbols {
         match instrument(family, element.get()) {
             Some(i) => out.instruments.push(i),
