@@ -30,7 +30,7 @@ pub mod model;
 pub mod parse;
 pub mod replay;
 pub mod simulator;
-//SINK pub mod sink;
+pub mod sink;
 pub mod sys;
 pub mod venue;
 pub mod verify;

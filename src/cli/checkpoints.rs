@@ -1,5 +1,6 @@
 //! `lobtape checkpoints`: book states as JSON lines, from recordings or from a dataset.
 
+mod from_dataset;
 mod tape;
 
 use std::io::Write as _;
@@ -48,6 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut stdout = out::stdout();
     let tape = Tape::new(args.every, args.sha, args.symbol.clone());
     let code = match args.inputs.as_slice() {
+        [dir] if dir.is_dir() => from_dataset::run(&args, dir, tape, &mut stdout)?,
         _ => from_files(&args, tape, &mut stdout)?,
     };
     stdout.flush()?;
@@ -112,9 +114,7 @@ impl FoldSink for Watch {
     fn observe(&mut self, what: Observed<'_>) {
         match what {
             Observed::Diff { instrument } => self.tape.diff(instrument),
-            Observed::Loaded { instrument, snap_id, book, exps } => {
-                self.tape.loaded(instrument, snap_id, book, exps)
-            }
+            Observed::Loaded { instrument, snap_id, book, exps } => self.tape.loaded(instrument, snap_id, book, exps),
             Observed::Stale { instrument } => self.tape.stale(instrument),
             Observed::Applied { instrument, last, replayed, book, exps, changes } => {
                 self.last[instrument.ix()] = Some((last, exps, self.tape.at()));

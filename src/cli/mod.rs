@@ -9,6 +9,7 @@
 pub mod book;
 pub mod checkpoints;
 pub mod fault;
+pub mod import;
 pub mod importing;
 pub mod log;
 pub mod ls;
@@ -59,6 +60,8 @@ pub enum Command {
     Ls(ls::Args),
     /// Book states as JSON lines, from recordings or a dataset.
     Checkpoints(checkpoints::Args),
+    /// Recordings of other tools become a dataset.
+    Import(import::Args),
 }
 
 impl Command {
@@ -67,6 +70,7 @@ impl Command {
             Command::Book(a) => book::run(a),
             Command::Ls(a) => ls::run(a),
             Command::Checkpoints(a) => checkpoints::run(a),
+            Command::Import(a) => import::run(a),
         }
     }
 }

@@ -3,9 +3,9 @@
 use rustc_hash::FxHashMap;
 
 use super::{SinkError, publish};
-use crate::dataset::{ClosedPart, Dataset, DatasetError, Level, PartKey, PartWriter, Published, Table};
+use crate::dataset::{ClosedPart, Dataset, DatasetError, Level, PartKey, PartWriter, Provenance, PublishReport, Table};
 use crate::fold::{Effect, FoldSink};
-use crate::model::{Head, InstrumentId, InstrumentVersion, LaneId, RowRef, VenueIx, time};
+use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, VenueIx, time};
 
 /// Memory of a lane's open parts until its run record says otherwise.
 const MEMORY_DEFAULT: u64 = 256 << 20;
@@ -61,7 +61,6 @@ struct Open {
 
 /// Everything about a lane's parts.
 pub(super) struct LaneSink {
-    pub lane: LaneId,
     rules_version: u32,
     pub interval_ns: i64,
     pub interval_start: i64,
@@ -79,9 +78,8 @@ pub(super) struct LaneSink {
 }
 
 impl LaneSink {
-    pub fn new(lane: LaneId, rules_version: u32) -> LaneSink {
+    pub fn new(rules_version: u32) -> LaneSink {
         LaneSink {
-            lane,
             rules_version,
             interval_ns: 3_600 * time::NS_PER_S,
             interval_start: i64::MIN,
@@ -202,15 +200,15 @@ impl LaneSink {
     }
 
     /// Parts that were cut by this record become visible.
-    pub fn publish_cut(&mut self, ds: &Dataset) -> Result<Vec<Published>, SinkError> {
-        publish(ds, std::mem::take(&mut self.cut))
+    pub fn publish_cut(&mut self, ds: &Dataset, by: &Provenance) -> Result<PublishReport, SinkError> {
+        publish(ds, std::mem::take(&mut self.cut), by)
     }
 
     /// All parts end and become visible, in the order of their names.
-    pub fn close_all(&mut self, ds: &Dataset) -> Result<Vec<Published>, SinkError> {
+    pub fn close_all(&mut self, ds: &Dataset, by: &Provenance) -> Result<PublishReport, SinkError> {
         self.close_where(|_| true)?;
         self.cut.sort_by(|a, b| a.key.cmp(&b.key));
-        self.publish_cut(ds)
+        self.publish_cut(ds, by)
     }
 }
 

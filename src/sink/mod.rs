@@ -14,7 +14,7 @@ pub use control::{ControlLane, ControlRecord};
 
 use std::collections::BTreeMap;
 
-use crate::dataset::{ClosedPart, Dataset, DatasetError, Published};
+use crate::dataset::{ClosedPart, Dataset, DatasetError, Provenance, PublishReport};
 use crate::fold::{Fold, FoldCounters};
 use crate::model::control::from_payload;
 use crate::model::{Kind, LaneId, Record, RunStart, TimerEvent};
@@ -39,7 +39,7 @@ pub struct Fed {
     /// The lane crossed a boundary or stopped: its state, to be recorded on lane 000.
     pub checkpoint: Option<Checkpoint>,
     /// Files that became visible.
-    pub published: Vec<Published>,
+    pub published: PublishReport,
 }
 
 /// One lane: its fold and its open parts.
@@ -53,12 +53,17 @@ struct Lane {
 pub struct Converter {
     lanes: BTreeMap<LaneId, Lane>,
     rules_version: u32,
+    by: Provenance,
 }
 
 impl Converter {
     /// A converter that knows nothing yet.
     pub fn new() -> Converter {
-        Converter { lanes: BTreeMap::new(), rules_version: crate::fold::RULES_VERSION }
+        Converter {
+            lanes: BTreeMap::new(),
+            rules_version: crate::fold::RULES_VERSION,
+            by: Provenance { build: env!("CARGO_PKG_VERSION").to_owned(), ..Provenance::default() },
+        }
     }
 
     /// Goes on from a checkpoint of one lane.
@@ -66,7 +71,7 @@ impl Converter {
     /// # Errors
     /// [`CheckpointError`] where its bytes are not this program's.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
-        let mut sink = LaneSink::new(c.lane, self.rules_version);
+        let mut sink = LaneSink::new(self.rules_version);
         let fold = c.load(&mut sink)?;
         self.lanes.insert(c.lane, Lane { fold, sink, last_seq: c.lane_seq });
         Ok(())
@@ -100,7 +105,7 @@ impl Converter {
         let rules = self.rules_version;
         let lane = self.lanes.entry(rec.lane).or_insert_with(|| Lane {
             fold: Fold::new(rec.lane),
-            sink: LaneSink::new(rec.lane, rules),
+            sink: LaneSink::new(rules),
             last_seq: -1,
         });
         if rec.lane_seq <= lane.last_seq {
@@ -111,6 +116,9 @@ impl Converter {
             && let Ok(run) = from_payload::<RunStart>(rec.payload)
         {
             lane.sink.run(run.interval_ns, run.lane_memory_bytes);
+            self.by.run_id = run.run_id;
+            self.by.host = run.host;
+            self.by.config_sha256 = run.config_sha256;
         }
         let mut sink = lane.sink.at(ds, rec.ts_recv);
         lane.fold.step(rec, &mut sink);
@@ -118,13 +126,13 @@ impl Converter {
         match boundary_of(rec) {
             Some(at) => self.end_interval(ds, rec, at),
             None if rec.kind == Kind::Stop => self.end_run(ds, rec),
-            None => Ok(Fed { checkpoint: None, published: lane.sink.publish_cut(ds)? }),
+            None => Ok(Fed { checkpoint: None, published: lane.sink.publish_cut(ds, &self.by)? }),
         }
     }
 
     fn end_interval(&mut self, ds: &Dataset, rec: &Record<'_>, at: i64) -> Result<Fed, SinkError> {
         let Some(lane) = self.lanes.get_mut(&rec.lane) else { return Ok(Fed::default()) };
-        let published = lane.sink.close_all(ds)?;
+        let published = lane.sink.close_all(ds, &self.by)?;
         lane.sink.open_interval(at);
         let checkpoint = Checkpoint::take(rec.lane, rec.lane_seq, at, &lane.fold, &lane.sink)?;
         Ok(Fed { checkpoint: Some(checkpoint), published })
@@ -132,7 +140,7 @@ impl Converter {
 
     fn end_run(&mut self, ds: &Dataset, rec: &Record<'_>) -> Result<Fed, SinkError> {
         let Some(lane) = self.lanes.get_mut(&rec.lane) else { return Ok(Fed::default()) };
-        let published = lane.sink.close_all(ds)?;
+        let published = lane.sink.close_all(ds, &self.by)?;
         let checkpoint = Checkpoint::take(rec.lane, rec.lane_seq, rec.ts_recv, &lane.fold, &lane.sink)?;
         Ok(Fed { checkpoint: Some(checkpoint), published })
     }
@@ -155,9 +163,9 @@ pub fn boundary_of(rec: &Record<'_>) -> Option<i64> {
     }
 }
 
-fn publish(ds: &Dataset, parts: Vec<ClosedPart>) -> Result<Vec<Published>, SinkError> {
+fn publish(ds: &Dataset, parts: Vec<ClosedPart>, by: &Provenance) -> Result<PublishReport, SinkError> {
     if parts.is_empty() {
-        return Ok(Vec::new());
+        return Ok(PublishReport::default());
     }
-    Ok(crate::dataset::publish(ds, parts)?)
+    Ok(crate::dataset::publish(ds, parts, by)?)
 }

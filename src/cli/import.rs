@@ -1,0 +1,173 @@
+//! `lobtape import`: recordings of other tools become a dataset.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+use super::importing::{self, Options};
+use super::{Fault, WELL, out};
+use crate::config::Duration;
+use crate::dataset::{Dataset, PublishReport};
+use crate::model::control::to_payload;
+use crate::model::{Kind, Record, RunStart, RunStop};
+use crate::sink::{Checkpoint, ControlLane, ControlRecord, Converter, SinkError};
+
+/// Arguments of `lobtape import`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  lobtape import btcusdt_20240808.gz --venue binance-usdm --out data
+  lobtape import eth_0808.gz eth_0809.gz --venue binance-coinm --out data --json
+
+Lines are `<receive time in ns> {frame}`, plain or .gz, as the hftbacktest collector writes them. Several files are one
+session, in the order given. The same files give the same bytes.")]
+pub struct Args {
+    /// Recordings (plain or .gz), in order.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Venue id.
+    #[arg(long)]
+    pub venue: String,
+    /// Dataset directory; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How long a part is.
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub interval: String,
+    /// The result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The converter with lane 000 beside it, as capture has it with a journal between.
+struct Import<'d> {
+    ds: &'d Dataset,
+    converter: Converter,
+    control: ControlLane,
+    files: usize,
+    rows: i64,
+    bytes: u64,
+    run_id: String,
+}
+
+impl Import<'_> {
+    fn feed(&mut self, rec: &Record<'_>) -> Result<(), SinkError> {
+        let fed = self.converter.feed(self.ds, rec)?;
+        self.count(&fed.published);
+        if let Some(c) = fed.checkpoint
+            && rec.kind != Kind::Stop
+        {
+            self.checkpoint(c)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, r: &PublishReport) {
+        self.files += r.published + r.already;
+        self.rows += r.rows;
+        self.bytes += r.bytes;
+    }
+
+    fn checkpoint(&mut self, c: Checkpoint) -> Result<(), SinkError> {
+        let records = self.control.stamp(Kind::Checkpoint, c.at, 0, c.payload);
+        self.control_records(records)
+    }
+
+    fn control_records(&mut self, records: Vec<ControlRecord>) -> Result<(), SinkError> {
+        let mut own = Vec::new();
+        for r in records {
+            let fed = self.converter.feed(self.ds, &r.record())?;
+            self.count(&fed.published);
+            own.extend(fed.checkpoint);
+        }
+        for c in own {
+            self.checkpoint(c)?;
+        }
+        Ok(())
+    }
+
+    /// Lane 000 begins and ends with the lane that it stands beside.
+    fn beside(&mut self, rec: &Record<'_>) -> Result<(), SinkError> {
+        if rec.kind == Kind::Run
+            && let Ok(run) = crate::model::control::from_payload::<RunStart>(rec.payload)
+        {
+            self.run_id.clone_from(&run.run_id);
+            let records = self.control.stamp(Kind::Run, rec.ts_recv, 0, to_payload(&run));
+            self.control_records(records)?;
+        }
+        self.feed(rec)?;
+        if rec.kind == Kind::Stop {
+            let stop = RunStop { run_id: self.run_id.clone(), ts_stop: rec.ts_recv, exit: "clean".to_owned() };
+            for r in self.control.stamp(Kind::Stop, rec.ts_recv, 0, to_payload(&stop)) {
+                let fed = self.converter.feed(self.ds, &r.record())?;
+                self.count(&fed.published);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Files that cannot be read, a directory that is not ours, a disk that is full.
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    let interval_ns = Duration::parse(&args.interval).map(|d| d.ns).map_err(|e| Fault::usage(anyhow::anyhow!("--interval: {e}")))?;
+    let options = Options { interval_ns, ..Options::default() };
+    importing::venue(&args.venue)?;
+    let ds = Dataset::create(&args.out)?;
+    if ds.manifest()?.parts().next().is_some() {
+        return Err(Fault::usage(anyhow::anyhow!(
+            "{}: holds data already; import into a new directory, one session each",
+            args.out.display()
+        )));
+    }
+    let mut import = Import {
+        ds: &ds,
+        converter: Converter::new(),
+        control: ControlLane::new(-1, 0, interval_ns),
+        files: 0,
+        rows: 0,
+        bytes: 0,
+        run_id: String::new(),
+    };
+    let mut progress = out::Progress::new(args.json);
+    let mut n = 0u64;
+    let stats = importing::records(&args.files, &args.venue, &options, &mut |rec, at| {
+        n += 1;
+        progress.show(|| format!("file {} line {}: {} records", at.file + 1, out::count(at.line), out::count(n)));
+        import.beside(rec).map_err(Into::into)
+    })?;
+    progress.clear();
+    let counters = import.converter.counters(1);
+    let mut stdout = out::stdout();
+    if args.json {
+        let line = serde_json::json!({
+            "out": args.out, "lines": stats.lines, "frames": stats.frames, "bodies": stats.bodies,
+            "faulty_lines": stats.faulty, "cut_files": stats.cut_files, "rejects": counters.rejects,
+            "syncs": counters.syncs, "seq_gaps": counters.seq_gaps, "diffs_applied": counters.applied,
+            "files": import.files, "rows": import.rows, "bytes": import.bytes,
+        });
+        out::json_line(&mut stdout, &line)?;
+    } else {
+        let c = out::count;
+        writeln!(stdout, "{} frames and {} bodies from {} lines", c(stats.frames), c(stats.bodies), c(stats.lines))?;
+        if stats.faulty > 0 || counters.rejects > 0 {
+            writeln!(stdout, "{} lines and {} frames could not be read: see the table rejects", c(stats.faulty), c(counters.rejects))?;
+        }
+        if stats.cut_files > 0 {
+            writeln!(stdout, "{} file(s) end in the middle; what could be read was taken", stats.cut_files)?;
+        }
+        writeln!(
+            stdout,
+            "{} diffs applied, {} book(s) proven, {} sequence gap(s)",
+            c(counters.applied),
+            c(counters.syncs),
+            c(counters.seq_gaps)
+        )?;
+        writeln!(stdout, "{} rows in {} files, {}", c(import.rows as u64), import.files, out::bytes(import.bytes))?;
+        writeln!(stdout, "next: lobtape ls {0}; lobtape verify {0}", args.out.display())?;
+    }
+    stdout.flush()?;
+    Ok(WELL)
+}
