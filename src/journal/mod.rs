@@ -27,7 +27,12 @@
 //! are appended again; a reader that saw them before knows them by `(lane, lane_seq)`.
 
 mod format;
+mod marks;
+mod pump;
+#[cfg(test)]
+mod pump_tests;
 mod reader;
+mod recover;
 mod scan;
 mod segment;
 #[cfg(test)]
@@ -44,7 +49,10 @@ use crate::bus::raw::RawError;
 use crate::model::RecordError;
 
 pub use format::VERSION;
+pub use marks::{JournalShared, LaneMark, Marks, Storage};
+pub use pump::{Appended, Command, ControlRecord, Pump, PumpOptions};
 pub use reader::{JournalReader, ReadItem, ReaderStats};
+pub use recover::{LaneReport, Report, RingReport, recover};
 pub use scan::{LaneState, Tail};
 pub use segment::{SegmentInfo, list_segments};
 pub use writer::{JournalWriter, Options};

@@ -303,12 +303,12 @@ fn successor_says(dirs: &Dirs, number: u64) -> Result<Option<u64>, JournalError>
 }
 
 /// The lanes' last numbers at the journal's end: from the newest segment that begins with a sound summary on, so that a
-/// start need not read all that is kept.
+/// start need not read all that is kept. With it the damage met on the way.
 pub(super) fn lanes_at_end(
     dirs: &Dirs,
     segments: &[SegmentInfo],
     end: Position,
-) -> Result<Lanes, JournalError> {
+) -> Result<(Lanes, u64), JournalError> {
     let mut lanes = Lanes::default();
     let mut from = Position::START;
     for s in segments.iter().rev() {
@@ -323,7 +323,7 @@ pub(super) fn lanes_at_end(
         match reader.read(end) {
             Ok(Some(ReadItem::Record { record, .. })) => lanes.note_record(&record),
             Ok(Some(_)) | Err(JournalError::Record { .. }) => {}
-            Ok(None) => return Ok(lanes),
+            Ok(None) => return Ok((lanes, reader.stats().corrupt)),
             Err(e) => return Err(e),
         }
     }

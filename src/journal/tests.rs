@@ -3,7 +3,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::format::{BLOCK, HEADER_LEN, MIN_ROOM};
 use super::segment::segment_name;
@@ -16,6 +16,8 @@ pub(super) struct Faults {
     pub write_in: AtomicI64,
     pub sync_in: AtomicI64,
     pub create_in: AtomicI64,
+    /// No segment can be created at all.
+    pub broken: AtomicBool,
 }
 
 fn due(n: &AtomicI64) -> bool {
@@ -37,7 +39,8 @@ impl Faults {
     }
 
     pub fn create(&self) -> io::Result<()> {
-        if due(&self.create_in) { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { Ok(()) }
+        let fails = due(&self.create_in) || self.broken.load(Ordering::SeqCst);
+        if fails { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { Ok(()) }
     }
 }
 

@@ -131,11 +131,14 @@ pub struct JournalWriter {
     buf: Vec<u8>,
     lanes: Lanes,
     durable: Durable,
+    /// End of the last record, the journal's own left out.
+    records_end: Position,
     failed: bool,
     syncer: Option<Syncer>,
     /// What the sync under way will have made durable.
     syncing: Option<Durable>,
     tail: Option<Tail>,
+    corrupt_found: u64,
 }
 
 impl JournalWriter {
@@ -145,7 +148,7 @@ impl JournalWriter {
     /// [`JournalError`]; a journal that is in use, foreign or newer is left exactly as it is.
     pub fn open(dir: impl Into<PathBuf>, options: Options) -> Result<JournalWriter, JournalError> {
         let size = options.segment_bytes;
-        if size % BLOCK != 0 || !(2 * BLOCK..=MAX_SEGMENT).contains(&size) {
+        if !size.is_multiple_of(BLOCK) || !(2 * BLOCK..=MAX_SEGMENT).contains(&size) {
             return Err(JournalError::SegmentSize(size));
         }
         let dirs = Dirs { primary: dir.into(), fallback: options.fallback.clone() };
@@ -177,7 +180,7 @@ impl JournalWriter {
                 (end, chain, tail) = (t.end, t.chain, Some(t));
             }
         }
-        let lanes = lanes_at_end(&store.dirs, &segments, end)?;
+        let (lanes, corrupt_found) = lanes_at_end(&store.dirs, &segments, end)?;
         Ok(JournalWriter {
             store,
             _lock: lock,
@@ -187,16 +190,28 @@ impl JournalWriter {
             buf: Vec::with_capacity(FLUSH + BLOCK as usize),
             durable: Durable { end, chain, lanes: lanes.clone() },
             lanes,
+            records_end: end,
             failed: false,
             syncer: None,
             syncing: None,
             tail,
+            corrupt_found,
         })
     }
 
     /// How the last segment ended when the journal was opened; `None` if there was none that could be read.
     pub fn tail_found(&self) -> Option<&Tail> {
         self.tail.as_ref()
+    }
+
+    /// Damaged blocks met in the part of the journal that opening had to read.
+    pub fn corrupt_found(&self) -> u64 {
+        self.corrupt_found
+    }
+
+    /// The lanes' last numbers as far as they are durable.
+    pub fn lanes_durable(&self) -> &[LaneState] {
+        self.durable.lanes.states()
     }
 
     /// The lanes' last numbers, all appended records included.
@@ -217,6 +232,11 @@ impl JournalWriter {
     /// End of what was appended.
     pub fn position(&self) -> Position {
         self.current.as_ref().map_or(self.durable.end, Current::end)
+    }
+
+    /// End of the last record that was appended: all is durable once [`JournalWriter::durable`] has reached it.
+    pub fn records_end(&self) -> Position {
+        self.records_end
     }
 
     /// All before this is on the disk.
@@ -269,6 +289,7 @@ impl JournalWriter {
         if let Some(c) = &mut self.current {
             c.dirty = true;
         }
+        self.records_end = self.position();
         Ok(at)
     }
 
@@ -376,6 +397,7 @@ impl JournalWriter {
         self.buf.clear();
         self.lanes = self.durable.lanes.clone();
         self.current = None;
+        self.records_end = self.durable.end;
         self.begin_segment(0, 0, true)
     }
 
