@@ -60,7 +60,7 @@ impl Backoff {
     pub fn next_wait(&mut self, random: u64) -> Duration {
         let span = u128::from(self.ceiling_ns() - self.base) + 1;
         // Multiply-shift maps the whole range of `random` onto 0..span with no value left out.
-        let jitter = (u128::from(random) * span >> 64) as u64;
+        let jitter = ((u128::from(random) * span) >> 64) as u64;
         self.attempt = self.attempt.saturating_add(1);
         Duration::from_nanos(self.base + jitter)
     }

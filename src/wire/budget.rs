@@ -184,6 +184,14 @@ impl WeightBudget {
     }
 }
 
+/// The Unix time in ms at which a ban ends, out of the text of an error body (`… IP banned until 1720000000000 …`).
+pub fn banned_until_ms(body: &[u8]) -> Option<i64> {
+    const MARK: &[u8] = b"banned until ";
+    let at = body.windows(MARK.len()).position(|w| w == MARK)? + MARK.len();
+    let digits = body[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+    std::str::from_utf8(&body[at..at + digits]).ok()?.parse().ok()
+}
+
 /// Requests that wait for a budget, by priority, then age. Strictly: a light request does not overtake a heavy one of
 /// its own priority, or the heavy one might never go.
 #[derive(Clone, Debug)]
@@ -310,6 +318,16 @@ mod tests {
         b.on_response(t3, t3, 200, None, None);
         b.on_response(t3, t3, 418, None, None);
         assert_eq!(b.blocked_until(t3), Some(t3 + 2 * MINUTE), "a good one does");
+    }
+
+    #[test]
+    fn a_ban_is_read_from_the_body() {
+        let body =
+            br#"{"code":-1003,"msg":"Way too many requests; IP banned until 1720000000123. Please use"}"#;
+        assert_eq!(banned_until_ms(body), Some(1_720_000_000_123));
+        assert_eq!(banned_until_ms(b"banned until tomorrow"), None);
+        assert_eq!(banned_until_ms(b"banned until 99999999999999999999"), None);
+        assert_eq!(banned_until_ms(b""), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Limits {
     pub write_buffer_bytes: usize,
     /// Texts of ours that may wait for the rate limit.
     pub queued_sends: usize,
-    /// Bytes asked of the kernel per read. Memory per connection grows with it.
+    /// Bytes asked of the kernel per read under TLS (plain reads are at most 16 KiB). Memory per connection grows with it.
     pub read_buffer_bytes: usize,
 }
 

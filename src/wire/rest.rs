@@ -14,8 +14,11 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Proxy};
 
+use super::budget::banned_until_ms;
 use super::clock;
 use super::tls::{TlsError, TlsSetup};
+use crate::model::GapCause;
+use crate::model::time::NS_PER_MS;
 
 /// What an answer may weigh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +77,7 @@ pub struct RestResponse {
     pub body: Vec<u8>,
     /// The venue's weight counter, if it sent one.
     pub used_weight: Option<u32>,
-    /// `Retry-After` in seconds, if there is one in that form.
+    /// `Retry-After` in seconds, if there is one in that form; else, on 418 and 429, what the body says of a ban.
     pub retry_after_s: Option<u32>,
     /// Wall time at which the request was begun, ns.
     pub ts_sent: i64,
@@ -157,9 +160,14 @@ pub enum RestError {
 }
 
 impl RestError {
-    /// The gap cause that a failed request gives to what waited for it.
-    pub fn is_tls(&self) -> bool {
-        matches!(self, RestError::Tls { .. })
+    /// What the gap of those who waited for this answer is to be called.
+    pub fn cause(&self) -> GapCause {
+        match self {
+            RestError::Tls { .. } => GapCause::TlsFailure,
+            RestError::TooLarge { .. } => GapCause::LimitExceeded,
+            RestError::Protocol { .. } => GapCause::ProtocolViolation,
+            _ => GapCause::VenueDisconnect,
+        }
     }
 }
 
@@ -225,17 +233,28 @@ impl RestClient {
                 return Err(RestError::Protocol { url, why });
             }
         };
+        let status = parts.status.as_u16();
+        let retry_after_s = number(&parts.headers, "retry-after").or_else(|| match status {
+            418 | 429 => ban_seconds(&body, ts_recv),
+            _ => None,
+        });
         Ok(RestResponse {
-            status: parts.status.as_u16(),
+            status,
             body,
             used_weight: number(&parts.headers, &self.weight_header),
-            retry_after_s: number(&parts.headers, "retry-after"),
+            retry_after_s,
             ts_sent,
             mono_sent,
             ts_recv,
             mono_recv,
         })
     }
+}
+
+/// Seconds until the ban of which a body speaks ends.
+fn ban_seconds(body: &[u8], now: i64) -> Option<u32> {
+    let left = banned_until_ms(body)?.checked_mul(NS_PER_MS)?.checked_sub(now)?;
+    u32::try_from(left.max(0) / 1_000_000_000 + 1).ok()
 }
 
 fn header<'a>(h: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -1,4 +1,6 @@
 //! Why a connection ended, in the words of the dataset.
+//!
+//! Cold: once per connection.
 
 use std::io;
 

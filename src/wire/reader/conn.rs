@@ -1,10 +1,11 @@
 //! One connection, from the first SYN to its end.
 
+// `core::time` has durations only, no clock.
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -28,6 +29,9 @@ use crate::wire::url::Target;
 
 /// The venue's "per second" is measured at its end: a tenth more keeps jitter from pressing eleven into ten.
 const RATE_WINDOW_NS: i64 = 1_100_000_000;
+
+/// The WebSocket library zeroes as much of its buffer before each read, so more than this costs more than it saves.
+const PLAIN_READ: usize = 16 << 10;
 
 /// What a connection needs from its reader for one turn.
 pub(super) struct Turn<'a> {
@@ -221,6 +225,7 @@ impl Conn {
                         self.phase = Phase::Connecting(tcp);
                         return Step::Keep;
                     }
+                    // cold: once per address that fails
                     Err(e) => self.last_error = e.to_string(),
                 },
                 Phase::Proxy(mut tcp, mut tunnel) => match tunnel.drive(&mut tcp) {
@@ -255,6 +260,7 @@ impl Conn {
         }
     }
 
+    #[cold]
     fn connect_next(&mut self, turn: &mut Turn<'_>) -> Result<TcpStream, CloseInfo> {
         while let Some(&addr) = self.request.addrs.get(self.next_addr) {
             self.next_addr += 1;
@@ -295,6 +301,7 @@ impl Conn {
         }
     }
 
+    #[cold]
     fn start_upgrade(&mut self, tcp: TcpStream) -> Result<(), CloseInfo> {
         // Both were tried in `new`; should they fail now, the connection says so like any other failure.
         let bad = |e: &dyn std::fmt::Display| {
@@ -308,7 +315,7 @@ impl Conn {
         let limits = self.request.limits;
         let transport = Transport::new(tcp, session, limits);
         let config = WebSocketConfig::default()
-            .read_buffer_size(limits.read_buffer_bytes)
+            .read_buffer_size(limits.read_buffer_bytes.min(PLAIN_READ))
             .write_buffer_size(0)
             .max_write_buffer_size(limits.write_buffer_bytes.max(1))
             .max_message_size(Some(limits.message_bytes))
@@ -484,6 +491,7 @@ impl Conn {
         }
         if !self.paused {
             if now >= due(self.last_rx, self.request.dead_after) {
+                // cold: it ends the connection
                 let detail = format!("no frame for {} ms", self.request.dead_after.as_millis());
                 return Step::End(CloseInfo::new(GapCause::StaleTimeout, ClosePhase::Open, detail));
             }
@@ -522,6 +530,7 @@ impl Conn {
         Ok(())
     }
 
+    #[cold]
     fn handshake_too_long(&self) -> CloseInfo {
         let limit = self.request.limits.handshake.as_millis();
         match self.phase_name() {
@@ -573,6 +582,7 @@ fn not_blocked(r: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
+#[cold]
 fn upgrade_request(url: &str) -> Result<Request, OpenError> {
     let mut r = url
         .into_client_request()

@@ -17,10 +17,11 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+// `core::time` has durations only, no clock.
+use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 
@@ -31,6 +32,7 @@ use super::clock;
 use super::limits::Limits;
 use super::tls::{TlsError, TlsSetup};
 use super::url::{Target, UrlError};
+use crate::model::VenueSpec;
 
 /// When something was received. Messages completed by one read share one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +135,26 @@ pub struct ConnectRequest {
     pub dead_after: Duration,
     /// What the peer may do.
     pub limits: Limits,
+}
+
+impl ConnectRequest {
+    /// A request with a venue's own figures, default limits and no proxy.
+    pub fn new(token: u64, url: String, addrs: Vec<SocketAddr>, tls: TlsSetup, venue: &VenueSpec) -> Self {
+        ConnectRequest {
+            token,
+            url,
+            addrs,
+            proxy: None,
+            tls,
+            subscribe: Vec::new(),
+            messages_per_s: venue.client_messages_per_s,
+            // Some venues count pings and pongs, and a venue that does not is not hurt by fewer messages.
+            count_control: true,
+            probe_after: Duration::from_secs(u64::from(venue.probe_after_s)),
+            dead_after: Duration::from_secs(u64::from(venue.dead_after_s)),
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// Why a connection cannot even be tried.
@@ -429,6 +451,7 @@ impl Reader {
 }
 
 /// What can be refused before a socket exists.
+#[cold]
 fn check_request(r: &ConnectRequest) -> Result<(), OpenError> {
     let target = Target::parse(&r.url)?;
     if r.addrs.is_empty() {

@@ -1,4 +1,6 @@
 //! `CONNECT` through an HTTP proxy, before TLS begins.
+//!
+//! Cold: once per connection.
 
 use std::io::{self, Read, Write};
 

@@ -113,8 +113,9 @@ impl Tls {
     }
 }
 
-fn cut(kind: io::ErrorKind, why: &str) -> io::Error {
-    io::Error::new(kind, HandshakeCut(why.to_owned()))
+#[cold]
+fn cut(kind: io::ErrorKind, why: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(kind, HandshakeCut(why.to_string()))
 }
 
 impl Read for Tls {
@@ -133,7 +134,7 @@ impl Read for Tls {
             let handshaking = self.session.is_handshaking();
             if ended {
                 return if handshaking {
-                    Err(cut(io::ErrorKind::UnexpectedEof, "end of stream"))
+                    Err(cut(io::ErrorKind::UnexpectedEof, &"end of stream"))
                 } else {
                     Ok(0)
                 };
@@ -141,7 +142,7 @@ impl Read for Tls {
             self.push_or_later()?;
             match self.pull() {
                 Err(e) if handshaking && e.get_ref().is_none() && e.kind() != io::ErrorKind::WouldBlock => {
-                    return Err(cut(e.kind(), &e.to_string()));
+                    return Err(cut(e.kind(), &e));
                 }
                 other => other?,
             }

@@ -87,6 +87,11 @@ fn refusals_are_answers() {
     assert_eq!(r.body, b"{\"code\":-1003}");
     let (c, t) = answering(http("418 I'm a teapot\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT", b""));
     assert_eq!(get(c, t).unwrap().retry_after_s, None);
+    // An hour from now, told in the body only.
+    let until = clock::wall_ns() / NS_PER_MS + 3_600_000;
+    let body = format!(r#"{{"code":-1003,"msg":"IP banned until {until}"}}"#);
+    let (c, t) = answering(http("418 I'm a teapot", body.as_bytes()));
+    assert!((3590..=3601).contains(&get(c, t).unwrap().retry_after_s.unwrap()));
 }
 
 #[test]

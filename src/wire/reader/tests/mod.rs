@@ -6,7 +6,7 @@ mod secure;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tungstenite::WebSocket;
 
