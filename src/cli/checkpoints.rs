@@ -114,7 +114,9 @@ impl FoldSink for Watch {
     fn observe(&mut self, what: Observed<'_>) {
         match what {
             Observed::Diff { instrument } => self.tape.diff(instrument),
-            Observed::Loaded { instrument, snap_id, book, exps } => self.tape.loaded(instrument, snap_id, book, exps),
+            Observed::Loaded { instrument, snap_id, book, exps } => {
+                self.tape.loaded(instrument, snap_id, book, exps)
+            }
             Observed::Stale { instrument } => self.tape.stale(instrument),
             Observed::Applied { instrument, last, replayed, book, exps, changes } => {
                 self.last[instrument.ix()] = Some((last, exps, self.tape.at()));

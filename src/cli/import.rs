@@ -97,7 +97,8 @@ impl Import<'_> {
         }
         self.feed(rec)?;
         if rec.kind == Kind::Stop {
-            let stop = RunStop { run_id: self.run_id.clone(), ts_stop: rec.ts_recv, exit: "clean".to_owned() };
+            let stop =
+                RunStop { run_id: self.run_id.clone(), ts_stop: rec.ts_recv, exit: "clean".to_owned() };
             for r in self.control.stamp(Kind::Stop, rec.ts_recv, 0, to_payload(&stop)) {
                 let fed = self.converter.feed(self.ds, &r.record())?;
                 self.count(&fed.published);
@@ -112,7 +113,9 @@ impl Import<'_> {
 /// # Errors
 /// Files that cannot be read, a directory that is not ours, a disk that is full.
 pub fn run(args: Args) -> anyhow::Result<u8> {
-    let interval_ns = Duration::parse(&args.interval).map(|d| d.ns).map_err(|e| Fault::usage(anyhow::anyhow!("--interval: {e}")))?;
+    let interval_ns = Duration::parse(&args.interval)
+        .map(|d| d.ns)
+        .map_err(|e| Fault::usage(anyhow::anyhow!("--interval: {e}")))?;
     let options = Options { interval_ns, ..Options::default() };
     importing::venue(&args.venue)?;
     let ds = Dataset::create(&args.out)?;
@@ -135,7 +138,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut n = 0u64;
     let stats = importing::records(&args.files, &args.venue, &options, &mut |rec, at| {
         n += 1;
-        progress.show(|| format!("file {} line {}: {} records", at.file + 1, out::count(at.line), out::count(n)));
+        progress
+            .show(|| format!("file {} line {}: {} records", at.file + 1, out::count(at.line), out::count(n)));
         import.beside(rec).map_err(Into::into)
     })?;
     progress.clear();
@@ -151,9 +155,20 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         out::json_line(&mut stdout, &line)?;
     } else {
         let c = out::count;
-        writeln!(stdout, "{} frames and {} bodies from {} lines", c(stats.frames), c(stats.bodies), c(stats.lines))?;
+        writeln!(
+            stdout,
+            "{} frames and {} bodies from {} lines",
+            c(stats.frames),
+            c(stats.bodies),
+            c(stats.lines)
+        )?;
         if stats.faulty > 0 || counters.rejects > 0 {
-            writeln!(stdout, "{} lines and {} frames could not be read: see the table rejects", c(stats.faulty), c(counters.rejects))?;
+            writeln!(
+                stdout,
+                "{} lines and {} frames could not be read: see the table rejects",
+                c(stats.faulty),
+                c(counters.rejects)
+            )?;
         }
         if stats.cut_files > 0 {
             writeln!(stdout, "{} file(s) end in the middle; what could be read was taken", stats.cut_files)?;
@@ -165,7 +180,13 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             c(counters.syncs),
             c(counters.seq_gaps)
         )?;
-        writeln!(stdout, "{} rows in {} files, {}", c(import.rows as u64), import.files, out::bytes(import.bytes))?;
+        writeln!(
+            stdout,
+            "{} rows in {} files, {}",
+            c(import.rows as u64),
+            import.files,
+            out::bytes(import.bytes)
+        )?;
         writeln!(stdout, "next: lobtape ls {0}; lobtape verify {0}", args.out.display())?;
     }
     stdout.flush()?;

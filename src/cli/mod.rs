@@ -7,7 +7,9 @@
 //! is no fault. A command that ends without an error chooses 0 or 2 itself; an error carries its code by [`Fault`].
 
 pub mod book;
+pub mod check;
 pub mod checkpoints;
+pub mod configured;
 pub mod fault;
 pub mod import;
 pub mod importing;
@@ -58,6 +60,8 @@ pub enum Command {
     Book(book::Args),
     /// What a dataset holds at a glance.
     Ls(ls::Args),
+    /// What a configuration comes to: connections, streams, REST weight, memory, disk. Nothing is opened.
+    Check(check::Args),
     /// Book states as JSON lines, from recordings or a dataset.
     Checkpoints(checkpoints::Args),
     /// Recordings of other tools become a dataset.
@@ -69,6 +73,7 @@ impl Command {
         match self {
             Command::Book(a) => book::run(a),
             Command::Ls(a) => ls::run(a),
+            Command::Check(a) => check::run(a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),
         }

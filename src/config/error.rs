@@ -70,8 +70,9 @@ pub(super) fn unknown_name(what: &str, unknown: &str, known: &[&str]) -> String 
     }
 }
 
-/// The known word with the least edits (insert, remove, replace, swap neighbours); ties go to the first.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known word with the least edits (insert, remove, replace, swap neighbours); ties go to the first. `None` if none
+/// is known.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().copied().min_by_key(|k| edits(word, k))
 }
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use error::ConfigError;
+pub use error::{ConfigError, nearest};
 pub use text::{Duration, Size};
 
 /// Tables of the dataset that `keep` may name.
@@ -57,6 +57,7 @@ pub struct Dataset {
 
 /// How a reader thread waits for its sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Wait {
     /// Sleeps in the kernel.
     Epoll,

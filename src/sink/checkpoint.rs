@@ -26,7 +26,14 @@ pub struct Checkpoint {
 
 impl std::fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Checkpoint(lane {}, seq {}, at {}, {} bytes)", self.lane, self.lane_seq, self.at, self.payload.len())
+        write!(
+            f,
+            "Checkpoint(lane {}, seq {}, at {}, {} bytes)",
+            self.lane,
+            self.lane_seq,
+            self.at,
+            self.payload.len()
+        )
     }
 }
 
@@ -119,7 +126,8 @@ impl Checkpoint {
             numbers,
             fold: fold.save()?,
         };
-        let plain = postcard::to_stdvec(&state).map_err(|_| CheckpointError::Damaged("state cannot be written"))?;
+        let plain =
+            postcard::to_stdvec(&state).map_err(|_| CheckpointError::Damaged("state cannot be written"))?;
         Ok(Checkpoint { lane, lane_seq, at, payload: zstd::bulk::compress(&plain, 1)? })
     }
 
@@ -156,7 +164,8 @@ fn state(payload: &[u8]) -> Result<State, CheckpointError> {
     if plain.len() > BYTES_MAX {
         return Err(CheckpointError::Damaged("too large"));
     }
-    let (format, _) = postcard::take_from_bytes::<u32>(&plain).map_err(|_| CheckpointError::Damaged("no format"))?;
+    let (format, _) =
+        postcard::take_from_bytes::<u32>(&plain).map_err(|_| CheckpointError::Damaged("no format"))?;
     if format != FORMAT {
         return Err(CheckpointError::Format(format));
     }

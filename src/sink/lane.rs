@@ -3,7 +3,9 @@
 use rustc_hash::FxHashMap;
 
 use super::{SinkError, publish};
-use crate::dataset::{ClosedPart, Dataset, DatasetError, Level, PartKey, PartWriter, Provenance, PublishReport, Table};
+use crate::dataset::{
+    ClosedPart, Dataset, DatasetError, Level, PartKey, PartWriter, Provenance, PublishReport, Table,
+};
 use crate::fold::{Effect, FoldSink};
 use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, VenueIx, time};
 
@@ -125,7 +127,8 @@ impl LaneSink {
             Some(at) => *at,
             None => self.open_part(ds, slot, head)?,
         };
-        static NOBODY: Named = Named { key: String::new(), venue: String::new(), symbol: String::new(), exps: (0, 0) };
+        static NOBODY: Named =
+            Named { key: String::new(), venue: String::new(), symbol: String::new(), exps: (0, 0) };
         let named = self.names.get(head.instrument.ix()).unwrap_or(&NOBODY);
         let counter = self.rows.entry(slot.counter()).or_insert(0);
         let open = &mut self.open[at];

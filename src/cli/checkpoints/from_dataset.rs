@@ -94,7 +94,9 @@ impl Replay {
         let to = exps(part);
         if to != self.exps {
             let e = self.exps;
-            self.book.rescale(e.0, to.0, e.1, to.1).map_err(|e| Fault::data(anyhow::anyhow!("{}: {e}", part.path)))?;
+            self.book
+                .rescale(e.0, to.0, e.1, to.1)
+                .map_err(|e| Fault::data(anyhow::anyhow!("{}: {e}", part.path)))?;
             self.exps = to;
         }
         Ok(())

@@ -1,0 +1,157 @@
+//! `lobtape check`: what a configuration comes to.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::config::{Config, Wait};
+use crate::engine::plan::{Plan, plan};
+use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
+
+use super::configured::Configured;
+use super::{Faulty, WELL, out};
+
+/// What a configuration comes to: connections, streams, REST weight, memory, disk. Nothing is opened.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  lobtape check -c lobtape.toml\n  lobtape check -c lobtape.toml --set capture.cores=[2,3] --json\n\n\
+    Whether the venues list the symbols is known only when capture asks them."
+)]
+pub struct Args {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub configured: Configured,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A configuration that cannot be captured (code 1), or output that failed.
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    let config = args.configured.load()?;
+    let plan = plan(&config).or_usage()?;
+    let mut stdout = out::stdout();
+    if args.json {
+        out::json_line(&mut stdout, &to_json(&config, &plan))?;
+    } else {
+        print(&mut stdout, &config, &plan)?;
+    }
+    stdout.flush()?;
+    Ok(WELL)
+}
+
+fn span(ns: i64) -> String {
+    for (unit, len) in
+        [("d", NS_PER_DAY), ("h", 60 * NS_PER_MIN), ("m", NS_PER_MIN), ("s", NS_PER_S), ("ms", 1_000_000)]
+    {
+        if ns != 0 && ns % len == 0 {
+            return format!("{}{unit}", ns / len);
+        }
+    }
+    format!("{ns}ns")
+}
+
+fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
+    let keep: Vec<String> = c.dataset.keep.iter().map(|(t, ns)| format!("{t} kept {}", span(*ns))).collect();
+    let keep = if keep.is_empty() { "everything kept".to_owned() } else { keep.join(", ") };
+    let limit = c.dataset.max_size.map(|n| format!(", at most {}", out::bytes(n))).unwrap_or_default();
+    writeln!(
+        w,
+        "dataset   {}, files every {}, {keep}{limit}",
+        c.dataset.path.display(),
+        span(c.dataset.interval_ns)
+    )?;
+    let wait = match c.capture.wait {
+        Wait::Epoll => "epoll",
+        Wait::Spin => "spin",
+    };
+    for l in &p.lanes {
+        let core = l.core.map_or("not pinned".to_owned(), |c| format!("core {c}"));
+        let streams: usize = l.conns.iter().map(|(_, c)| c.streams.len()).sum();
+        let conns = l.conns.len();
+        let s = if conns == 1 { "" } else { "s" };
+        writeln!(w, "lane {:03}  {core}, {wait}: {streams} streams over {conns} connection{s}", l.lane)?;
+    }
+    for v in &p.venues {
+        let (id, streams, books) = (v.venue.spec().id, v.streams.len(), v.books.len());
+        writeln!(w, "venue     {id}: {streams} streams, {books} books")?;
+        if let Some(h) = v.hosts.rest.as_ref().or(v.hosts.ws.as_ref()) {
+            writeln!(w, "          on {h}")?;
+        }
+        writeln!(
+            w,
+            "          REST: {} of weight for all first snapshots, {} a minute allowed: all books asked for within {} s",
+            v.weight_snapshots,
+            v.weight_allowed,
+            v.seconds_to_sync()
+        )?;
+        for (channel, to) in &v.fallbacks {
+            writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
+        }
+    }
+    let m = &p.memory;
+    writeln!(
+        w,
+        "memory    about {}: rings {}, converter {}, books {}, connections {}, rest {}",
+        out::bytes(m.total()),
+        out::bytes(m.rings),
+        out::bytes(m.converter),
+        out::bytes(m.books),
+        out::bytes(m.connections),
+        out::bytes(m.base)
+    )?;
+    writeln!(
+        w,
+        "disk      up to {} a day, if every symbol is as busy as BTCUSDT; quiet ones need a hundredth",
+        out::bytes(p.disk_per_day_max)
+    )?;
+    match &c.http {
+        Some(h) => writeln!(w, "http      {}: /livez /readyz /metrics /status", h.listen),
+        None => writeln!(w, "http      off"),
+    }
+}
+
+fn to_json(c: &Config, p: &Plan) -> Value {
+    let lanes: Vec<Value> = p
+        .lanes
+        .iter()
+        .map(|l| {
+            let conns: Vec<Value> = l
+                .conns
+                .iter()
+                .map(|(v, c)| {
+                    let names: Vec<&str> = c.streams.iter().map(|s| s.name.as_str()).collect();
+                    json!({"venue": p.venues[*v].venue.spec().id, "url": c.url, "streams": names})
+                })
+                .collect();
+            json!({"lane": l.lane, "core": l.core, "connections": conns})
+        })
+        .collect();
+    let venues: Vec<Value> = p
+        .venues
+        .iter()
+        .map(|v| {
+            json!({
+                "venue": v.venue.spec().id,
+                "streams": v.streams.len(),
+                "books": v.books,
+                "rest_weight_snapshots": v.weight_snapshots,
+                "rest_weight_per_minute": v.weight_allowed,
+                "seconds_to_sync": v.seconds_to_sync(),
+                "fallbacks": v.fallbacks,
+            })
+        })
+        .collect();
+    json!({
+        "config": c,
+        "config_sha256": c.sha256(),
+        "lanes": lanes,
+        "venues": venues,
+        "memory_bytes": p.memory,
+        "memory_bytes_total": p.memory.total(),
+        "disk_bytes_per_day_max": p.disk_per_day_max,
+    })
+}

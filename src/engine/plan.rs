@@ -1,0 +1,280 @@
+//! A checked configuration against the venues: which streams over which connections in which lane, and what it costs.
+//!
+//! Pure: nothing is opened. Whether a venue lists a symbol is known only later, from its instrument list.
+
+use crate::config::{Config, VenueConfig, nearest};
+use crate::model::{ConnPlan, Hosts, LaneId, PlanError, StreamKind, StreamSpec, VenueIx};
+use crate::venue::{self, Venue};
+
+/// Why a configuration cannot be captured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanFault {
+    /// No such venue.
+    #[error("unknown venue {id:?}; the nearest known one is {nearest:?} (known: {known})")]
+    UnknownVenue {
+        /// What was asked for.
+        id: String,
+        /// The closest slug.
+        nearest: &'static str,
+        /// All slugs, comma-separated.
+        known: String,
+    },
+    /// The venue refuses it.
+    #[error(transparent)]
+    Venue(#[from] PlanError),
+}
+
+/// What a capture will do.
+pub struct Plan {
+    /// One per `[[venue]]`, in the file's order.
+    pub venues: Vec<VenuePlan>,
+    /// One per reader thread, lanes 1 and up.
+    pub lanes: Vec<LanePlan>,
+    /// Expected memory.
+    pub memory: Memory,
+    /// Bytes of dataset per day if every symbol were as busy as BTCUSDT in the recordings.
+    pub disk_per_day_max: u64,
+}
+
+/// One venue's share.
+pub struct VenuePlan {
+    /// Its place in the registry.
+    pub ix: VenueIx,
+    /// The venue.
+    pub venue: &'static dyn Venue,
+    /// Hosts other than its own.
+    pub hosts: Hosts,
+    /// Every stream, symbol by symbol; all-market ones first.
+    pub streams: Vec<StreamSpec>,
+    /// Symbols with a book, in the file's order.
+    pub books: Vec<String>,
+    /// Weight per minute that we allow ourselves, by the venue's documented limit.
+    pub weight_allowed: u32,
+    /// Weight of all first snapshots.
+    pub weight_snapshots: u32,
+    /// Channels that the venue may not serve, and what is taken then.
+    pub fallbacks: Vec<(String, &'static str)>,
+}
+
+impl VenuePlan {
+    /// Seconds until all books can have their first snapshot inside the budget.
+    pub fn seconds_to_sync(&self) -> u32 {
+        let beyond = self.weight_snapshots.saturating_sub(self.weight_allowed);
+        if beyond == 0 { 1 } else { beyond.div_ceil(self.weight_allowed.max(1)).saturating_mul(60) }
+    }
+}
+
+/// One reader thread.
+pub struct LanePlan {
+    /// Number, 1 and up.
+    pub lane: LaneId,
+    /// Raw CPU id, `None` = not pinned.
+    pub core: Option<usize>,
+    /// Connections, as (index into [`Plan::venues`], connection).
+    pub conns: Vec<(usize, ConnPlan)>,
+}
+
+/// Expected memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    /// Raw rings of all lanes, control's included.
+    pub rings: u64,
+    /// Row builders of the converter.
+    pub converter: u64,
+    /// Books, live and in the converter.
+    pub books: u64,
+    /// Sockets, TLS, buffers of connections.
+    pub connections: u64,
+    /// All else.
+    pub base: u64,
+}
+
+impl Memory {
+    /// The sum.
+    pub fn total(&self) -> u64 {
+        self.rings + self.converter + self.books + self.connections + self.base
+    }
+}
+
+/// A book of some thousand levels with its buffer of diffs; there are two of each (live and in the converter).
+const BOOK_BYTES: u64 = 640 << 10;
+/// Read buffers, TLS records and the WebSocket's buffer.
+const CONN_BYTES: u64 = 1 << 20;
+/// Program, instrument lists, histograms, journal buffers.
+const BASE_BYTES: u64 = 96 << 20;
+/// Control's ring is small.
+const CONTROL_RING_BYTES: u64 = 8 << 20;
+
+/// Works it out.
+///
+/// # Errors
+/// [`PlanFault`] for what no venue here has.
+pub fn plan(config: &Config) -> Result<Plan, PlanFault> {
+    let lanes = config.capture.cores.len().max(1);
+    let mut plans: Vec<LanePlan> = (0..lanes)
+        .map(|i| LanePlan {
+            lane: LaneId::try_from(i + 1).unwrap_or(LaneId::MAX),
+            core: config.capture.cores.get(i).copied(),
+            conns: Vec::new(),
+        })
+        .collect();
+    let mut venues = Vec::new();
+    for (i, v) in config.venues.iter().enumerate() {
+        venues.push(place(v, i, &mut plans)?);
+    }
+    let books: usize = venues.iter().map(|v: &VenuePlan| v.books.len()).sum();
+    let conns: usize = plans.iter().map(|l| l.conns.len()).sum();
+    let memory = Memory {
+        rings: config.capture.ring_size * lanes as u64 + CONTROL_RING_BYTES,
+        converter: config.capture.converter_memory,
+        books: books as u64 * 2 * BOOK_BYTES,
+        connections: conns as u64 * CONN_BYTES,
+        base: BASE_BYTES,
+    };
+    let disk_per_day_max = venues.iter().flat_map(|v| &v.streams).map(|s| busy_bytes_per_day(s.kind)).sum();
+    Ok(Plan { venues, lanes: plans, memory, disk_per_day_max })
+}
+
+/// All connections of a symbol belong to one lane; symbols go round the lanes, beginning at a different one for each
+/// venue. All-market streams live in the venue's first lane.
+fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<VenuePlan, PlanFault> {
+    let (ix, venue) = find(&config.id)?;
+    let hosts = Hosts { rest: config.rest.clone(), ws: config.ws.clone() };
+    let mut per_lane: Vec<Vec<StreamSpec>> = vec![Vec::new(); lanes.len()];
+    let lane_of = |n: usize| (index + n) % lanes.len();
+    let (market, single): (Vec<&String>, Vec<&String>) =
+        config.channels.iter().partition(|c| c.starts_with('!'));
+    for c in &market {
+        per_lane[lane_of(0)].push(venue.stream(c, None)?);
+    }
+    for (n, symbol) in config.symbols.iter().enumerate() {
+        for c in &single {
+            per_lane[lane_of(n)].push(venue.stream(c, Some(symbol))?);
+        }
+    }
+    for (lane, streams) in lanes.iter_mut().zip(&per_lane) {
+        let conns = venue.plan(streams, &hosts)?;
+        lane.conns.extend(conns.into_iter().map(|c| (index, c)));
+    }
+    let streams: Vec<StreamSpec> = per_lane.into_iter().flatten().collect();
+    let has_book = |symbol: &&String| {
+        streams
+            .iter()
+            .any(|s| s.kind == StreamKind::DepthDiff && s.symbol.as_deref() == Some(symbol.as_str()))
+    };
+    let books: Vec<String> = if streams.iter().any(|s| s.kind == StreamKind::DepthDiff) {
+        config.symbols.iter().filter(has_book).cloned().collect()
+    } else {
+        Vec::new()
+    };
+    let weight_snapshots = books.iter().map(|s| venue.snapshot_request(s).weight).sum();
+    let weight_allowed = (f64::from(venue.spec().weight_per_minute) * config.rest_weight_share) as u32;
+    let fallbacks = config.channels.iter().filter_map(|c| Some((c.clone(), venue.fallback(c)?))).collect();
+    Ok(VenuePlan { ix, venue, hosts, streams, books, weight_allowed, weight_snapshots, fallbacks })
+}
+
+fn find(id: &str) -> Result<(VenueIx, &'static dyn Venue), PlanFault> {
+    let known: Vec<&'static str> = venue::all().iter().map(|v| v.spec().id).collect();
+    venue::by_id(id).ok_or_else(|| PlanFault::UnknownVenue {
+        id: id.to_owned(),
+        nearest: nearest(id, &known).unwrap_or_default(),
+        known: known.join(", "),
+    })
+}
+
+/// Dataset bytes per day of a stream as busy as BTCUSDT was (USD-M, 2024-08-08, `data/recordings`): frames per second ×
+/// bytes compressed in `raw` and in the stream's own table.
+fn busy_bytes_per_day(kind: StreamKind) -> u64 {
+    let bytes_per_s: u64 = match kind {
+        // 19 diffs of 1.6 kB, raw compressed to a sixth; 68 levels each at 4.2 bytes a row.
+        StreamKind::DepthDiff => 19 * (1600 / 6 + 68 * 42 / 10),
+        StreamKind::DepthPartial => 10 * (1000 / 6 + 200),
+        StreamKind::Trade => 62 * (180 / 6 + 12),
+        StreamKind::AggTrade => 25 * (200 / 6 + 12),
+        StreamKind::BookTicker => 192 * (200 / 6 + 20),
+        StreamKind::Kline => 4 * (400 / 6 + 40),
+        StreamKind::Mark
+        | StreamKind::MiniTicker
+        | StreamKind::Ticker
+        | StreamKind::OpenInterest
+        | StreamKind::Funding
+        | StreamKind::RawOnly => 100,
+        StreamKind::Liquidation => 5,
+    };
+    bytes_per_s * 86_400
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn config(text: &str) -> Config {
+        Config::from_parts("x.toml", text, [], &[]).unwrap()
+    }
+
+    fn many(cores: &str, symbols: usize) -> Plan {
+        let list: Vec<String> = (0..symbols).map(|i| format!("\"S{i}USDT\"")).collect();
+        let text = format!(
+            "[capture]\ncores = {cores}\n[[venue]]\nid = \"aster-futures\"\nsymbols = [{}]\n\
+             channels = [\"depth@100ms\", \"aggTrade\", \"bookTicker\", \"!miniTicker@arr\"]\n",
+            list.join(",")
+        );
+        plan(&config(&text)).unwrap()
+    }
+
+    #[test]
+    fn every_stream_has_one_connection_and_every_symbol_one_lane() {
+        for cores in ["[]", "[1]", "[4, 2, 7]"] {
+            let p = many(cores, 500);
+            assert_eq!(p.venues[0].streams.len(), 1501);
+            assert_eq!(p.venues[0].books.len(), 500);
+            let mut lane_of: BTreeMap<String, LaneId> = BTreeMap::new();
+            let mut streams = 0;
+            for l in &p.lanes {
+                for (venue, conn) in &l.conns {
+                    assert_eq!(*venue, 0);
+                    assert!(conn.streams.len() <= 200);
+                    streams += conn.streams.len();
+                    for s in conn.streams.iter().filter_map(|s| s.symbol.clone()) {
+                        assert_eq!(*lane_of.entry(s).or_insert(l.lane), l.lane);
+                    }
+                }
+            }
+            assert_eq!((streams, lane_of.len()), (1501, 500));
+        }
+        let p = many("[4, 2, 7]", 6);
+        assert_eq!(
+            p.lanes.iter().map(|l| (l.lane, l.core)).collect::<Vec<_>>(),
+            [(1, Some(4)), (2, Some(2)), (3, Some(7))]
+        );
+        assert!(p.lanes.iter().all(|l| l.conns.iter().any(|(_, c)| c.streams.len() >= 6)));
+        assert_eq!(many("[]", 1).lanes[0].core, None);
+    }
+
+    #[test]
+    fn cost_is_counted() {
+        let p = many("[]", 500);
+        let v = &p.venues[0];
+        assert_eq!((v.weight_allowed, v.weight_snapshots), (1200, 10_000));
+        assert_eq!(v.seconds_to_sync(), 480);
+        assert!(p.memory.total() < 2 << 30, "{:?}", p.memory);
+        assert_eq!(many("[]", 3).venues[0].seconds_to_sync(), 1);
+        assert!(p.disk_per_day_max > 100 * many("[]", 1).disk_per_day_max);
+    }
+
+    #[test]
+    fn what_no_venue_has_is_refused_by_name() {
+        let with = |id: &str, symbol: &str, channels: &str| {
+            let text = format!("[[venue]]\nid = \"{id}\"\nsymbols = [\"{symbol}\"]\nchannels = {channels}\n");
+            plan(&config(&text)).map(|_| ()).unwrap_err().to_string()
+        };
+        let e = with("aster-future", "A", "[\"trade\"]");
+        assert!(e.contains("nearest known one is \"aster-futures\"") && e.contains("binance-spot"), "{e}");
+        let e = with("aster-futures", "A", "[\"dept@100ms\"]");
+        assert!(e.contains("unknown channel \"dept@100ms\""), "{e}");
+        let e = with("aster-futures", "A", "[\"depth@100ms\", \"depth@500ms\"]");
+        assert!(e.contains("two chains"), "{e}");
+    }
+}
