@@ -308,6 +308,12 @@ fn bookkeeping(r: &mut Row<'_>, row: &RowRef<'_>) {
             r.int(c.close_code);
             r.text(c.detail);
         }
+        _ => measures(r, row),
+    }
+}
+
+fn measures(r: &mut Row<'_>, row: &RowRef<'_>) {
+    match row {
         RowRef::Latency(l) => {
             r.text(l.stream);
             r.text(l.hop);

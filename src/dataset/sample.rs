@@ -44,7 +44,6 @@ fn dec(m: i64, e: u8) -> Dec {
 
 /// One row of every kind except `book_delta`, `trades` and `bbo`.
 pub(super) fn other_rows(mut say: impl FnMut(RowRef<'_>)) {
-    let (i, s) = (InstrumentId(0), StreamId(0));
     let levels: Vec<Level> = (0..25).map(|k| Level { price: 618_000 - k, size: 1_000 + k }).collect();
     let top = TopRow {
         interval_ns: 100 * time::NS_PER_MS,
@@ -57,6 +56,18 @@ pub(super) fn other_rows(mut say: impl FnMut(RowRef<'_>)) {
     };
     say(RowRef::BookTop(top));
     say(RowRef::BookPartial(TopRow { interval_ns: -1, bids: &levels[..5], asks: &levels[..3], ..top }));
+    statistics_rows(&mut say);
+    let mut version = InstrumentVersion::observed("aster-futures", "BTCUSDT");
+    version.price_exp = 1;
+    version.tick_size = dec(1, 1);
+    say(RowRef::Instrument { version: &version, ts_valid_from: NOON, ts_valid_to: 0 });
+    say(RowRef::Raw(RawRow { record: record(0, NOON, b"{\"e\":\"trade\"}"), stream: "btcusdt@trade" }));
+    proof_rows(&mut say);
+    measure_rows(&mut say);
+}
+
+fn statistics_rows(say: &mut impl FnMut(RowRef<'_>)) {
+    let (i, s) = (InstrumentId(0), StreamId(0));
     say(RowRef::Mark(&Mark {
         instrument: i,
         stream: s,
@@ -99,6 +110,11 @@ pub(super) fn other_rows(mut say: impl FnMut(RowRef<'_>)) {
         ts_open: NOON - 24 * HOUR,
         ts_close: NOON,
     }));
+    candle_rows(say);
+}
+
+fn candle_rows(say: &mut impl FnMut(RowRef<'_>)) {
+    let (i, s) = (InstrumentId(0), StreamId(0));
     say(RowRef::Kline(&Kline {
         instrument: i,
         stream: s,
@@ -136,15 +152,9 @@ pub(super) fn other_rows(mut say: impl FnMut(RowRef<'_>)) {
         funding_rate: dec(1, 4),
         ts_funding: NOON,
     }));
-    let mut version = InstrumentVersion::observed("aster-futures", "BTCUSDT");
-    version.price_exp = 1;
-    version.tick_size = dec(1, 1);
-    say(RowRef::Instrument { version: &version, ts_valid_from: NOON, ts_valid_to: 0 });
-    bookkeeping_rows(&mut say);
 }
 
-fn bookkeeping_rows(say: &mut impl FnMut(RowRef<'_>)) {
-    say(RowRef::Raw(RawRow { record: record(0, NOON, b"{\"e\":\"trade\"}"), stream: "btcusdt@trade" }));
+fn proof_rows(say: &mut impl FnMut(RowRef<'_>)) {
     say(RowRef::Coverage(CoverageRow {
         stream: "btcusdt@depth",
         leg: 0,
@@ -180,6 +190,9 @@ fn bookkeeping_rows(say: &mut impl FnMut(RowRef<'_>)) {
         close_code: -1,
         detail: "",
     }));
+}
+
+fn measure_rows(say: &mut impl FnMut(RowRef<'_>)) {
     say(RowRef::Latency(LatencyRow {
         stream: "btcusdt@depth",
         hop: "kernel_read",

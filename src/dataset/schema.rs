@@ -328,20 +328,14 @@ type Own = (&'static str, Level, Option<(&'static str, &'static str)>, Vec<Colum
 
 fn own_columns(table: Table) -> Own {
     match table {
-        Table::BookDelta
-        | Table::BookTop
-        | Table::BookPartial
-        | Table::Bbo
-        | Table::Trades
-        | Table::Mark
-        | Table::Liquidations => own_hot(table),
+        Table::BookDelta | Table::BookTop | Table::BookPartial | Table::Bbo | Table::Trades => own_hot(table),
+        Table::Mark | Table::Liquidations => own_risk(table),
         Table::Tickers | Table::Klines | Table::OpenInterest | Table::Funding => own_statistics(table),
         Table::Instruments | Table::Raw | Table::Connections | Table::Rejects | Table::Runs => {
             own_records(table)
         }
-        Table::Coverage | Table::Gaps | Table::Races | Table::Audits | Table::Clock | Table::Latency => {
-            own_proofs(table)
-        }
+        Table::Coverage | Table::Gaps | Table::Races | Table::Audits => own_proofs(table),
+        Table::Clock | Table::Latency => own_times(table),
     }
 }
 
@@ -383,6 +377,20 @@ fn own_hot(table: Table) -> Own {
                 flag("is_aggregate"),
             ],
         ),
+        // `book_top` and `book_partial`: the same columns.
+        _ => {
+            let name = if table == Table::BookTop { "book_top" } else { "book_partial" };
+            let mut c = vec![int("interval_ns"), int("seq_last"), int("book_epoch")];
+            c.extend(TOP);
+            c.extend([num("bid_horizon"), num("ask_horizon")]);
+            (name, Symbol, Some(("seq_last", "seq_last")), c)
+        }
+    }
+}
+
+fn own_risk(table: Table) -> Own {
+    use Level::Symbol;
+    match table {
         Table::Mark => (
             "mark",
             Symbol,
@@ -395,7 +403,7 @@ fn own_hot(table: Table) -> Own {
                 int("ts_next_funding"),
             ],
         ),
-        Table::Liquidations => (
+        _ => (
             "liquidations",
             Symbol,
             None,
@@ -411,14 +419,6 @@ fn own_hot(table: Table) -> Own {
                 text("status"),
             ],
         ),
-        // `book_top` and `book_partial`: the same columns.
-        _ => {
-            let name = if table == Table::BookTop { "book_top" } else { "book_partial" };
-            let mut c = vec![int("interval_ns"), int("seq_last"), int("book_epoch")];
-            c.extend(TOP);
-            c.extend([num("bid_horizon"), num("ask_horizon")]);
-            (name, Symbol, Some(("seq_last", "seq_last")), c)
-        }
     }
 }
 
@@ -583,12 +583,17 @@ fn own_proofs(table: Table) -> Own {
             None,
             vec![text("stream"), int("seq_last"), int("conn_first"), int("conn_second"), int("lead_ns")],
         ),
-        Table::Audits => (
+        _ => (
             "audits",
             Level::Venue,
             None,
             vec![int("seq"), int("levels_compared"), int("levels_wrong"), int("worst_rank"), text("verdict")],
         ),
+    }
+}
+
+fn own_times(table: Table) -> Own {
+    match table {
         Table::Clock => (
             "clock",
             Level::None,
