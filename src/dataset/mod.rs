@@ -9,6 +9,8 @@ pub mod builder;
 mod columns;
 mod delta;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 pub mod hash;
 pub mod layout;
 pub mod manifest;

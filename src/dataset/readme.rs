@@ -1,35 +1,122 @@
 //! The generated `README.md` and `views.sql` of a dataset.
 
+use std::path::Path;
+
 use super::error::DatasetError;
 use super::layout::{Dataset, replace};
 use super::schema::{Level, Table};
 
-/// Writes `views.sql` for the tables that have files (a view over nothing is an error in DuckDB), and `README.md` where
-/// it is missing.
+/// Writes `README.md` where it is missing, and `views.sql` for the tables that have files (a view over nothing is an
+/// error in DuckDB); at the `start` of a writer too, because the directory may have moved.
 pub(super) fn refresh(ds: &Dataset, start: bool) -> Result<(), DatasetError> {
     let tables = ds.current()?.tables();
-    if !start || !ds.root().join("views.sql").exists() {
-        replace(ds.root(), "views.sql", views(ds, &tables).as_bytes())?;
+    let path = std::path::absolute(ds.root()).unwrap_or_else(|_| ds.root().to_owned());
+    let views = views(&path, &tables);
+    let same = start && std::fs::read_to_string(ds.root().join("views.sql")).is_ok_and(|old| old == views);
+    if !same {
+        replace(ds.root(), "views.sql", views.as_bytes())?;
     }
     if !ds.root().join("README.md").exists() {
-        replace(ds.root(), "README.md", readme(ds).as_bytes())?;
+        replace(ds.root(), "README.md", readme(&path, ds.id()).as_bytes())?;
     }
     Ok(())
 }
 
-fn views(_ds: &Dataset, tables: &[Table]) -> String {
-    let mut s = String::new();
+fn folder_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| "data".to_owned(), |n| n.to_string_lossy().into_owned())
+}
+
+/// The glob of a table's files below the dataset's directory.
+fn glob(table: Table) -> String {
+    let keys = match table.spec().level {
+        Level::Symbol => "venue=*/symbol=*/date=*",
+        Level::Venue => "venue=*/date=*",
+        Level::None => "date=*",
+    };
+    format!("v1/{}/{keys}/*.parquet", table.name())
+}
+
+fn views(path: &Path, tables: &[Table]) -> String {
+    let name = folder_name(path);
+    let quote = |s: &str| s.replace('\'', "''");
+    let mut s = format!(
+        "-- DuckDB views of this dataset, one per table. From the directory above it, inside it, or anywhere else:\n\
+         --   duckdb -init {name}/views.sql\n\
+         -- Relative names win, so a copy of the dataset is read where it stands.\n\
+         SET file_search_path = '.,{},{}';\n",
+        quote(&name),
+        quote(&path.display().to_string())
+    );
     for t in tables {
-        let glob = match t.spec().level {
-            Level::Symbol => "venue=*/symbol=*/date=*",
-            Level::Venue => "venue=*/date=*",
-            Level::None => "date=*",
+        let types = match t.spec().level {
+            Level::Symbol => "'venue': VARCHAR, 'symbol': VARCHAR, 'date': DATE",
+            Level::Venue => "'venue': VARCHAR, 'date': DATE",
+            Level::None => "'date': DATE",
         };
-        s.push_str(&format!("-- {} {glob}\n", t.name()));
+        s.push_str(&format!(
+            "CREATE OR REPLACE VIEW {} AS SELECT * FROM read_parquet('{}', hive_partitioning = true, \
+             hive_types = {{{types}}});\n",
+            t.name(),
+            glob(*t)
+        ));
     }
     s
 }
 
-fn readme(ds: &Dataset) -> String {
-    format!("# Dataset {}\n", ds.id())
+fn readme(path: &Path, id: &str) -> String {
+    let name = folder_name(path);
+    let tables: Vec<String> = Table::ALL.iter().map(|t| format!("`{}`", t.name())).collect();
+    format!(
+        r#"# A Lobtape dataset
+
+Order books and trades as recorded by Lobtape, plain Parquet, partitioned by folders. Dataset id {id}.
+
+```text
+v1/<table>/venue=…/symbol=…/date=…/part-<interval start>-<lane>-<n>.parquet
+v1/_manifest/    what is published, with hashes          views.sql    DuckDB views
+_journal/ _tmp/  live data: not for reading
+```
+
+Tables: {}. What each column means: `DATASET.md` of Lobtape; their exact types: its `schemas/v1/`.
+
+- Times (`ts_*`) are int64, ns since the Unix epoch, UTC; 0 = not given. Ids are int64; −1 = not given. Missing prices and sizes are null.
+- `venue`, `symbol` and `date` (UTC day of `ts_recv`) stand in the path only. In the file stands `instrument` = `"<venue>:<symbol>"`: join on it.
+- Symbols of digits only are read as numbers unless the types of the path are given, as below.
+- `row` is the order of truth per instrument, table and UTC day. Never compare `ts_*` with a datetime: Polars answers, wrongly.
+- In `raw`, the bits of `flags` from 2^20 on are the flags of the record itself (1 = stalled, 2 = binary message).
+
+## Python (Polars)
+
+```python
+import polars as pl
+HIVE = {{"venue": pl.String, "symbol": pl.String, "date": pl.Date}}
+def scan(table, venue="*", symbol="*", date="*"):
+    return pl.scan_parquet(f"{name}/v1/{{table}}/venue={{venue}}/symbol={{symbol}}/date={{date}}/*.parquet", hive_partitioning=True, hive_schema=HIVE)
+
+# The book at T (int, ns since the epoch, UTC): empty inside a gap
+d = scan("book_delta", "aster-futures", "BTCUSDT", "2026-11-20").filter(pl.col("ts_recv") <= T)
+book = (d.filter(pl.col("book_epoch") == pl.col("book_epoch").max()).sort("row")
+         .group_by("side", "price").agg(pl.col("size").last()).filter(pl.col("size") > 0).collect())
+
+# Trades against the quote strictly before
+q = scan("bbo").select("ts_recv", "instrument", "bid_px_00", "ask_px_00").sort("ts_recv")
+tq = scan("trades").sort("ts_recv").join_asof(q, on="ts_recv", by="instrument", allow_exact_matches=False, check_sortedness=False).collect()
+```
+
+## SQL (DuckDB)
+
+```sql
+-- duckdb -init {name}/views.sql
+SELECT t.*, b.bid_px_00, b.ask_px_00 FROM trades t ASOF LEFT JOIN bbo b ON t.instrument = b.instrument AND t.ts_recv > b.ts_recv;
+```
+
+## Without code
+
+```text
+lobtape ls {name}
+lobtape book {name} --venue aster-futures --symbol BTCUSDT --at 2026-11-20T12:00:00Z
+```
+"#,
+        tables.join(", ")
+    )
 }
