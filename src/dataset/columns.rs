@@ -53,7 +53,7 @@ pub(super) enum Column {
     I32(Vec<i32>),
     /// Values and presence; nothing is allocated for presence until the first null.
     F64(Vec<f64>, Option<Vec<bool>>),
-    /// Codes (−1 = null) and texts.
+    /// Codes and texts.
     Text(Vec<i32>, Texts),
     Bool(Vec<bool>),
     Binary(Vec<i32>, Vec<u8>),
@@ -142,12 +142,8 @@ pub(super) fn f64_array(v: Vec<f64>, present: Option<Vec<bool>>) -> ArrayRef {
     Arc::new(Float64Array::new(ScalarBuffer::from(v), nulls))
 }
 
-/// Codes of −1 are nulls.
 pub(super) fn dict_array(codes: Vec<i32>, values: StringArray) -> Result<ArrayRef, ArrowError> {
-    let nulls = codes
-        .contains(&-1)
-        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), |i| codes[i] >= 0)));
-    let keys = Int32Array::try_new(ScalarBuffer::from(codes), nulls)?;
+    let keys = Int32Array::from(codes);
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values) as Arc<dyn Array>)?))
 }
 
@@ -211,13 +207,6 @@ impl Row<'_> {
             }
         };
         self.cols.var_bytes += added;
-    }
-
-    pub(super) fn no_text(&mut self) {
-        match self.next() {
-            Some(Column::Text(v, _)) => v.push(-1),
-            _ => debug_assert!(false, "not a text column"),
-        }
     }
 
     pub(super) fn flag(&mut self, x: bool) {

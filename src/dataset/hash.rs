@@ -1,8 +1,7 @@
 //! `rows_sha256`: a hash of what a file says, free of how it says it, so that files of different versions compare.
 //!
 //! SHA-256 over rows in `row` order, columns in schema order: integers little-endian, booleans one byte, floats a
-//! presence byte and then the value if there is one, texts and binaries a `u32` length and the bytes; a null text has
-//! the length `u32::MAX`.
+//! presence byte and then the value if there is one, texts and binaries a `u32` length and the bytes.
 
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
@@ -55,6 +54,7 @@ impl<'a> Cells<'a> {
                     out.extend_from_slice(&a.value(i).to_le_bytes());
                 }
             }
+            // No table has null texts; a damaged file that has some must differ from one with empty texts.
             Cells::Text(d, values) => match d.key(i) {
                 Some(k) => put_bytes(values.value(k).as_bytes(), out),
                 None => out.extend_from_slice(&u32::MAX.to_le_bytes()),

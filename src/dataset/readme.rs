@@ -37,15 +37,17 @@ fn glob(table: Table) -> String {
 }
 
 fn views(path: &Path, tables: &[Table]) -> String {
-    let name = folder_name(path);
     let quote = |s: &str| s.replace('\'', "''");
+    let name = quote(&folder_name(path));
+    let path = quote(&path.display().to_string());
     let mut s = format!(
-        "-- DuckDB views of this dataset, one per table. From the directory above it, inside it, or anywhere else:\n\
+        "-- DuckDB views of this dataset, one per table. Works from any directory:\n\
          --   duckdb -init {name}/views.sql\n\
-         -- Relative names win, so a copy of the dataset is read where it stands.\n\
-         SET file_search_path = '.,{},{}';\n",
-        quote(&name),
-        quote(&path.display().to_string())
+         -- After the dataset was moved: from the directory above it, or inside it.\n\
+         SET VARIABLE lobtape_dataset = (SELECT min_by(place, i) FROM (\n    \
+             SELECT 1 AS i, '{path}' AS place FROM glob('{path}/LOBTAPE')\n    \
+             UNION ALL SELECT 2, '{name}' FROM glob('{name}/LOBTAPE')\n    \
+             UNION ALL SELECT 3, '.' FROM glob('LOBTAPE')));\n"
     );
     for t in tables {
         let types = match t.spec().level {
@@ -54,8 +56,8 @@ fn views(path: &Path, tables: &[Table]) -> String {
             Level::None => "'date': DATE",
         };
         s.push_str(&format!(
-            "CREATE OR REPLACE VIEW {} AS SELECT * FROM read_parquet('{}', hive_partitioning = true, \
-             hive_types = {{{types}}});\n",
+            "CREATE OR REPLACE VIEW {} AS SELECT * FROM read_parquet(getvariable('lobtape_dataset') || '/{}', \
+             hive_partitioning = true, hive_types = {{{types}}});\n",
             t.name(),
             glob(*t)
         ));
@@ -79,7 +81,7 @@ _journal/ _tmp/  live data: not for reading
 
 Tables: {}. What each column means: `DATASET.md` of Lobtape; their exact types: its `schemas/v1/`.
 
-- Times (`ts_*`) are int64, ns since the Unix epoch, UTC; 0 = not given. Ids are int64; −1 = not given. Missing prices and sizes are null.
+- Times (`ts_*`) are int64, ns since the Unix epoch, UTC; 0 = not given. Ids are int64; −1 = not given. Missing prices and sizes are null, missing texts "".
 - `venue`, `symbol` and `date` (UTC day of `ts_recv`) stand in the path only. In the file stands `instrument` = `"<venue>:<symbol>"`: join on it.
 - Symbols of digits only are read as numbers unless the types of the path are given, as below.
 - `row` is the order of truth per instrument, table and UTC day. Never compare `ts_*` with a datetime: Polars answers, wrongly.

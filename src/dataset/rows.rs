@@ -137,11 +137,7 @@ pub(super) fn push(cols: &mut Columns, row_no: i64, head: &Head, key: &str, exps
 
 fn head_columns(r: &mut Row<'_>, row_no: i64, h: &Head, key: &str) {
     r.int(row_no);
-    if key.is_empty() {
-        r.no_text();
-    } else {
-        r.text(key);
-    }
+    r.text(key);
     for x in [h.ts_recv, h.ts_kernel, h.ts_event, h.ts_send, h.conn, h.rseq] {
         r.int(x);
     }

@@ -59,7 +59,8 @@ pub enum ColumnType {
     I32,
     /// float64; null = not given, never NaN.
     F64,
-    /// dictionary<int32, string>; "" = not given. Null only in `instrument` where a row concerns none.
+    /// dictionary<int32, string>, never null; "" = not given, also in `instrument` where a row concerns none: a file
+    /// with nothing but nulls has an empty dictionary, which Dask cannot join with the dictionaries of other files.
     Text,
     /// boolean, never null.
     Bool,
@@ -241,11 +242,6 @@ impl TableSpec {
         self.columns.iter().position(|c| c.name == name)
     }
 
-    /// Whether `instrument` may be null: where files are not one instrument's.
-    pub fn nullable_instrument(&self) -> bool {
-        self.level != Level::Symbol
-    }
-
     /// The golden text of this table: JSON, one column a line.
     pub fn golden(&self) -> String {
         let mut s = format!(
@@ -314,13 +310,8 @@ fn make_spec(table: Table) -> TableSpec {
     let columns: Vec<ColumnSpec> = HEAD.into_iter().chain(own).collect();
     let at = |name: &str| columns.iter().position(|c| c.name == name);
     let ids = ids.and_then(|(a, b)| at(a).zip(at(b)));
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|c| {
-            let null = c.ty == ColumnType::F64 || (c.name == "instrument" && level != Level::Symbol);
-            Field::new(c.name, c.ty.arrow(), null)
-        })
-        .collect();
+    let fields: Vec<Field> =
+        columns.iter().map(|c| Field::new(c.name, c.ty.arrow(), c.ty == ColumnType::F64)).collect();
     TableSpec { table, name, level, ids, columns, arrow: Arc::new(Schema::new(fields)) }
 }
 
