@@ -145,14 +145,26 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     progress.clear();
     let counters = import.converter.counters(1);
     let mut stdout = out::stdout();
+    summary(&mut stdout, &args, &import, &stats, &counters)?;
+    stdout.flush()?;
+    Ok(WELL)
+}
+
+fn summary(
+    stdout: &mut impl std::io::Write,
+    args: &Args,
+    i: &Import<'_>,
+    stats: &crate::import::ImportStats,
+    counters: &crate::fold::FoldCounters,
+) -> anyhow::Result<()> {
     if args.json {
         let line = serde_json::json!({
             "out": args.out, "lines": stats.lines, "frames": stats.frames, "bodies": stats.bodies,
             "faulty_lines": stats.faulty, "cut_files": stats.cut_files, "rejects": counters.rejects,
             "syncs": counters.syncs, "seq_gaps": counters.seq_gaps, "diffs_applied": counters.applied,
-            "files": import.files, "rows": import.rows, "bytes": import.bytes,
+            "files": i.files, "rows": i.rows, "bytes": i.bytes,
         });
-        out::json_line(&mut stdout, &line)?;
+        out::json_line(&mut *stdout, &line)?;
     } else {
         let c = out::count;
         writeln!(
@@ -180,15 +192,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             c(counters.syncs),
             c(counters.seq_gaps)
         )?;
-        writeln!(
-            stdout,
-            "{} rows in {} files, {}",
-            c(import.rows as u64),
-            import.files,
-            out::bytes(import.bytes)
-        )?;
+        writeln!(stdout, "{} rows in {} files, {}", c(i.rows as u64), i.files, out::bytes(i.bytes))?;
         writeln!(stdout, "next: lobtape ls {0}; lobtape verify {0}", args.out.display())?;
     }
-    stdout.flush()?;
-    Ok(WELL)
+    Ok(())
 }

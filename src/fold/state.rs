@@ -10,7 +10,7 @@ use crate::model::{
     Notice, RawRow, Record, Reject, RejectCause, RejectRow, RestKind, RowRef, StreamId, StreamInfo,
     StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
 };
-use crate::parse::Scratch;
+use crate::venue::Scratch;
 use crate::venue::{self, Venue};
 
 /// Most instruments that one venue may make known (`RELIABILITY` R19).

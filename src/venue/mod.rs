@@ -14,7 +14,7 @@ use crate::model::{
     ConnPlan, DecodeCtx, Hosts, InstrumentVersion, PlanError, Reject, RestKind, RestRequest, StreamSpec,
     VenueIx, VenueSpec,
 };
-use crate::parse::Scratch;
+pub use crate::parse::Scratch;
 
 /// Every venue that this build knows, in the order of [`VenueIx`].
 pub fn all() -> &'static [&'static dyn Venue] {
