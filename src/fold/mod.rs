@@ -16,7 +16,7 @@ mod top;
 mod tests;
 
 pub use checkpoint::{RestoreError, Saved};
-pub use state::{Fold, FoldCounters};
+pub use state::{Fold, FoldCounters, Last};
 
 use crate::book::Book;
 use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
@@ -36,6 +36,8 @@ pub trait FoldSink {
     fn effect(&mut self, effect: Effect<'_>);
     /// The parts of this instrument end here: its exponents or its plan changed.
     fn cut(&mut self, _id: InstrumentId) {}
+    /// The first event of a frame is read: a live sink takes the time here, because the fold must not.
+    fn parsed(&mut self) {}
     /// A look at the book as it changes, for checkpoints and tests.
     fn observe(&mut self, _what: Observed<'_>) {}
 }

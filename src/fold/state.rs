@@ -218,10 +218,24 @@ pub struct FoldCounters {
     pub buffer_dropped: u64,
 }
 
+/// What the last record turned out to be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Its stream, [`StreamId::NONE`] if none.
+    pub stream: StreamId,
+    /// Its instrument, [`InstrumentId::NONE`] if none.
+    pub instrument: InstrumentId,
+    /// Matching time, 0 = not given.
+    pub ts_event: i64,
+    /// Time the message was made, 0 = not given.
+    pub ts_send: i64,
+}
+
 /// The fold of one lane.
 pub struct Fold {
     pub(super) scratch: Vec<Scratch>,
     pub(super) core: Core,
+    last: Last,
 }
 
 /// All state but the parsers' scratch space (apart, so that a parser can borrow both).
@@ -251,6 +265,7 @@ impl Fold {
     pub fn new(lane: LaneId) -> Fold {
         let n = venue::all().len();
         Fold {
+            last: Last { stream: StreamId::NONE, instrument: InstrumentId::NONE, ts_event: 0, ts_send: 0 },
             scratch: (0..n).map(|_| Scratch::default()).collect(),
             core: Core {
                 lane,
@@ -274,6 +289,16 @@ impl Fold {
     /// The lane.
     pub fn lane(&self) -> LaneId {
         self.core.lane
+    }
+
+    /// What the last record turned out to be about.
+    pub fn last(&self) -> Last {
+        self.last
+    }
+
+    /// Name, kind and instrument of a stream.
+    pub fn stream(&self, id: StreamId) -> Option<(&str, StreamKind, InstrumentId)> {
+        self.core.streams.get(id.0 as usize).map(|s| (s.name.as_str(), s.kind, s.instrument))
     }
 
     /// What was counted so far.
@@ -335,6 +360,12 @@ impl Fold {
             _ => self.core.control(rec, sink, &mut about),
         }
         self.core.ts_max = self.core.ts_max.max(rec.ts_recv);
+        self.last = Last {
+            stream: about.stream,
+            instrument: about.instrument,
+            ts_event: about.ts_event,
+            ts_send: about.ts_send,
+        };
         if S::ROWS && !matches!(rec.kind, Kind::Sync | Kind::Seal) {
             let mut head = self.core.head(rec);
             head.instrument = about.instrument;
@@ -578,6 +609,7 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
 
 impl<S: FoldSink> Ctx<'_, '_, S> {
     fn on_event(&mut self, event: Event<'_>) {
+        self.sink.parsed();
         let Ctx { core, sink, rec, conn, about, rest } = self;
         match event {
             Event::Depth(d) => {

@@ -1,0 +1,511 @@
+//! One lane: a reader thread with its sockets, its raw ring and its live fold.
+//!
+//! Everything that changes the lane's state enters the ring first, with the next `lane_seq`, and is then folded. After
+//! start the frame path takes no lock, formats nothing and allocates nothing of ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use rustc_hash::FxHashMap;
+
+use super::messages::{FromLane, OpenLink, RestBody, ToLane};
+use crate::bus::raw::{PushError, RawProducer};
+use crate::fold::{Effect, Fold, FoldSink};
+use crate::metrics::{Hop, LaneMetrics, Recorder};
+use crate::model::control::to_payload;
+use crate::model::record::{FLAG_BINARY, FLAG_STALLED};
+use crate::model::{
+    ConnEvent, ConnId, GapCause, Head, InstrumentId, InstrumentVersion, Kind, LaneClock, LaneId, Record, RowRef,
+    RunStart, RunStop, StreamId, Subscribed, TimerEvent,
+};
+use crate::wire::clock;
+use crate::wire::reader::{CloseInfo, ClosePhase, Handler, Reader, Stamps};
+
+/// While a ring is this full, sockets are not read: TCP pushes back.
+const FULL: f64 = 0.75;
+/// How long a lane sleeps at most, so that boundaries and timers come in time.
+const NAP: Duration = Duration::from_millis(50);
+/// How long events of a second connection wait for the first (`DESIGN`, Books).
+const LEG_WAIT_NS: i64 = 2_000_000_000;
+
+/// A connection as the lane knows it.
+struct Live {
+    link: Box<OpenLink>,
+    next_rseq: i64,
+    opened: bool,
+}
+
+/// What the live fold wants done, kept until the step is over.
+#[derive(Default)]
+struct Wishes {
+    out: Vec<FromLane>,
+    leg_waits: Vec<InstrumentId>,
+    gaps: Vec<&'static str>,
+    lane: LaneId,
+    parsed_mono: i64,
+    symbols: Vec<(String, String)>,
+}
+
+impl FoldSink for Wishes {
+    const ROWS: bool = false;
+    fn row(&mut self, _: &Head, _: RowRef<'_>) {}
+
+    fn instrument(&mut self, id: InstrumentId, v: &InstrumentVersion) {
+        if self.symbols.len() == id.ix() {
+            self.symbols.push((v.venue.clone(), v.symbol.clone()));
+        }
+    }
+
+    #[inline]
+    fn parsed(&mut self) {
+        if self.parsed_mono == 0 {
+            self.parsed_mono = clock::mono_ns();
+        }
+    }
+
+    fn effect(&mut self, effect: Effect<'_>) {
+        match effect {
+            Effect::NeedSnapshot { venue, symbol, attempt, .. } => self.out.push(FromLane::NeedSnapshot {
+                lane: self.lane,
+                venue: venue.to_owned(),
+                symbol: symbol.to_owned(),
+                attempt,
+            }),
+            Effect::Synced { instrument } => {
+                if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
+                    self.out.push(FromLane::Synced { venue, symbol });
+                }
+            }
+            Effect::Gap { cause, .. } => self.gaps.push(cause),
+            Effect::LegWait { instrument } => self.leg_waits.push(instrument),
+            Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
+            Effect::Refused { conn, code } => self.out.push(FromLane::Refused { conn, code }),
+        }
+    }
+}
+
+/// What a lane is made of.
+pub struct LaneParts {
+    /// Its ring.
+    pub ring: RawProducer,
+    /// Its numbering, going on from the last run.
+    pub clock: LaneClock,
+    /// From control.
+    pub orders: Receiver<ToLane>,
+    /// To control.
+    pub reports: Sender<FromLane>,
+    /// What it counts.
+    pub metrics: Arc<LaneMetrics>,
+    /// Its latencies.
+    pub recorder: Recorder,
+}
+
+/// The lane's side of the reader.
+pub struct Lane {
+    ring: RawProducer,
+    clock: LaneClock,
+    fold: Fold,
+    wishes: Wishes,
+    conns: FxHashMap<u64, Live>,
+    /// REST connections that the lane has heard of.
+    rest_conns: FxHashMap<ConnId, i64>,
+    reports: Sender<FromLane>,
+    unsent: std::collections::VecDeque<FromLane>,
+    leg_waits: Vec<(i64, InstrumentId)>,
+    metrics: Arc<LaneMetrics>,
+    recorder: Recorder,
+    /// Latency series per fold stream.
+    series: Vec<u32>,
+    stopping: bool,
+    run_id: String,
+    last_flush: i64,
+}
+
+impl Lane {
+    /// A lane that has begun its run.
+    pub fn new(parts: LaneParts, run: &RunStart) -> (Lane, Receiver<ToLane>) {
+        let lane_id = parts.clock.lane();
+        let mut lane = Lane {
+            ring: parts.ring,
+            clock: parts.clock,
+            fold: Fold::new(lane_id),
+            wishes: Wishes { lane: lane_id, ..Wishes::default() },
+            conns: FxHashMap::default(),
+            rest_conns: FxHashMap::default(),
+            reports: parts.reports,
+            unsent: std::collections::VecDeque::new(),
+            leg_waits: Vec::new(),
+            metrics: parts.metrics,
+            recorder: parts.recorder,
+            series: Vec::new(),
+            stopping: false,
+            run_id: run.run_id.clone(),
+            last_flush: 0,
+        };
+        lane.control(Kind::Run, 0, &Stamps::now(), "", &to_payload(run));
+        (lane, parts.orders)
+    }
+
+    /// Runs until a stop order.
+    ///
+    /// # Errors
+    /// `epoll` itself failed.
+    pub fn run(&mut self, reader: &mut Reader, orders: &Receiver<ToLane>) -> std::io::Result<()> {
+        while !self.stopping {
+            while let Ok(order) = orders.try_recv() {
+                self.order(reader, order);
+                if self.stopping {
+                    break;
+                }
+            }
+            self.timers();
+            self.send_reports();
+            if !self.stopping {
+                reader.poll_once(self, NAP)?;
+                self.metrics.reader.bytes.add(0);
+            }
+        }
+        self.recorder.flush();
+        self.report(FromLane::Stopped { lane: self.clock.lane() });
+        // The last words must arrive: control waits for them.
+        while let Some(m) = self.unsent.pop_front() {
+            if self.reports.send(m).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, reader: &mut Reader, order: ToLane) {
+        let now = Stamps::now();
+        match order {
+            ToLane::Open(link) => self.open(reader, link),
+            ToLane::Close { conn, why } => {
+                if let Some(l) = self.conns.get(&(conn as u64)) {
+                    let e = event(&l.link, "retire", "", why);
+                    self.control(Kind::Connection, conn, &now, "", &e);
+                    reader.close(conn as u64, 1000, "");
+                }
+            }
+            ToLane::Rest(body) => self.rest(&body, &now),
+            ToLane::Instruments(list) => {
+                for v in list {
+                    self.control(Kind::Instrument, 0, &now, "", &to_payload(&v));
+                }
+            }
+            ToLane::Timer(t) => self.control(Kind::Timer, 0, &now, "", &to_payload(&t)),
+            ToLane::Latency(notes) => self.control(Kind::Latency, 0, &now, "", &to_payload(&notes)),
+            ToLane::Stop => {
+                let stop = RunStop { run_id: self.run_id.clone(), ts_stop: now.ts_recv, exit: "clean".to_owned() };
+                self.control(Kind::Stop, 0, &now, "", &to_payload(&stop));
+                self.stopping = true;
+            }
+        }
+    }
+
+    fn open(&mut self, reader: &mut Reader, mut link: Box<OpenLink>) {
+        let (token, conn) = (link.request.token, link.conn);
+        let request = std::mem::replace(&mut link.request, empty_request());
+        link.request.url.clone_from(&request.url);
+        match reader.open(request) {
+            Ok(()) => {
+                self.conns.insert(token, Live { link, next_rseq: 0, opened: false });
+            }
+            Err(e) => self.report(FromLane::Unopened { conn, why: e.to_string() }),
+        }
+    }
+
+    fn rest(&mut self, b: &RestBody, now: &Stamps) {
+        let rseq = match self.rest_conns.get_mut(&b.conn) {
+            Some(n) => {
+                *n += 1;
+                *n
+            }
+            None => {
+                let e = ConnEvent {
+                    event: "open".to_owned(),
+                    venue: b.venue.to_owned(),
+                    leg: 0,
+                    slot: u32::MAX,
+                    code: 0,
+                    cause: String::new(),
+                    detail: "REST".to_owned(),
+                };
+                self.control(Kind::Connection, b.conn, now, "", &to_payload(&e));
+                self.rest_conns.insert(b.conn, 0);
+                0
+            }
+        };
+        self.push(Kind::Rest, 0, (b.conn, rseq), now, b.status, &b.url, &b.body, true);
+    }
+
+    fn control(&mut self, kind: Kind, conn: ConnId, at: &Stamps, url: &str, payload: &[u8]) {
+        self.push(kind, 0, (conn, -1), at, 0, url, payload, true);
+    }
+
+    /// The one way in: the ring first, then the fold.
+    #[allow(clippy::too_many_arguments, reason = "the fields of a record; a struct would be built to be taken apart")]
+    fn push(
+        &mut self,
+        kind: Kind,
+        flags: u8,
+        (conn, rseq): (ConnId, i64),
+        at: &Stamps,
+        status: i32,
+        url: &str,
+        payload: &[u8],
+        control: bool,
+    ) {
+        if self.stopping {
+            return;
+        }
+        self.boundaries(at);
+        let rec = Record {
+            kind,
+            flags,
+            lane: self.clock.lane(),
+            status,
+            conn,
+            lane_seq: self.clock.take_seq(),
+            rseq,
+            ts_kernel: at.ts_kernel,
+            ts_mono: at.ts_mono,
+            ts_recv: at.ts_recv,
+            url,
+            payload,
+        };
+        self.enter(&rec, control);
+    }
+
+    fn enter(&mut self, rec: &Record<'_>, control: bool) {
+        let mut pushed = if control { self.ring.push_control(rec) } else { self.ring.push(rec) };
+        while let Err(PushError::Full) = pushed {
+            // Sockets are not read while the ring is nearly full, so this is rare: the journal is behind. A record
+            // must not be lost, and its number is taken: the lane waits, as TCP then makes the venue wait.
+            std::thread::yield_now();
+            pushed = self.ring.push_control(rec);
+        }
+        if rec.kind != Kind::Frame {
+            self.fold.step(rec, &mut self.wishes);
+            self.after_step();
+        }
+    }
+
+    fn boundaries(&mut self, at: &Stamps) {
+        while let Some(b) = self.clock.boundary_due(at.ts_recv) {
+            let payload = self.clock.boundary_payload(b);
+            let rec = self.clock.boundary_record(b, at.ts_mono, &payload);
+            self.enter(&rec, true);
+        }
+    }
+
+    fn after_step(&mut self) {
+        for id in std::mem::take(&mut self.wishes.leg_waits) {
+            if !self.leg_waits.iter().any(|(_, i)| *i == id) {
+                self.leg_waits.push((clock::mono_ns() + LEG_WAIT_NS, id));
+            }
+        }
+        for cause in self.wishes.gaps.drain(..) {
+            if let Some(c) = GapCause::from_str(cause) {
+                self.metrics.count_gap(c);
+            }
+        }
+        for m in std::mem::take(&mut self.wishes.out) {
+            self.report(m);
+        }
+    }
+
+    fn report(&mut self, m: FromLane) {
+        self.unsent.push_back(m);
+    }
+
+    fn send_reports(&mut self) {
+        while let Some(m) = self.unsent.pop_front() {
+            match self.reports.try_send(m) {
+                Ok(()) => {}
+                Err(TrySendError::Full(m)) => {
+                    self.unsent.push_front(m);
+                    break;
+                }
+                Err(TrySendError::Disconnected(_)) => break,
+            }
+        }
+    }
+
+    fn timers(&mut self) {
+        let now = Stamps::now();
+        self.boundaries(&now);
+        let due: Vec<InstrumentId> =
+            self.leg_waits.iter().filter(|(at, _)| *at <= now.ts_mono).map(|(_, id)| *id).collect();
+        for id in due {
+            self.leg_waits.retain(|(_, i)| *i != id);
+            if let Some((venue, symbol)) = self.wishes.symbols.get(id.ix()) {
+                let t = TimerEvent::LegWait { instrument: format!("{venue}:{symbol}") };
+                self.control(Kind::Timer, 0, &now, "", &to_payload(&t));
+            }
+        }
+        if now.ts_mono - self.last_flush > 250_000_000 {
+            self.last_flush = now.ts_mono;
+            self.recorder.flush();
+            let c = self.fold.counters();
+            let m = &self.metrics.reader;
+            m.rejects.add(c.rejects.saturating_sub(m.rejects.get()));
+        }
+    }
+
+    /// The series of a stream's latencies; made on the stream's first frame.
+    fn series(&mut self, id: StreamId) -> u32 {
+        if id == StreamId::NONE {
+            return self.recorder.stream("", "");
+        }
+        let at = id.0 as usize;
+        if self.series.len() <= at {
+            self.series.resize(at + 1, u32::MAX);
+        }
+        if self.series[at] == u32::MAX {
+            let name = self.fold.stream(id).map_or_else(String::new, |(n, _, _)| n.to_owned());
+            let venue = self.fold.stream_venue(id).unwrap_or("");
+            self.series[at] = self.recorder.stream(venue, &name);
+        }
+        self.series[at]
+    }
+}
+
+impl Handler for Lane {
+    fn may_read(&self) -> bool {
+        self.ring.fill_ratio() < FULL
+    }
+
+    fn on_open(&mut self, token: u64, at: &Stamps) {
+        let Some(live) = self.conns.get_mut(&token) else { return };
+        live.opened = true;
+        let (conn, url) = (live.link.conn, live.link.request.url.clone());
+        let open = event(&live.link, "open", "", "");
+        let add = Subscribed {
+            venue: live.link.venue.to_owned(),
+            add: live.link.streams.clone(),
+            remove: Vec::new(),
+        };
+        self.control(Kind::Connection, conn, at, &url, &open);
+        self.control(Kind::Subscription, conn, at, "", &to_payload(&add));
+        self.report(FromLane::Opened { conn });
+    }
+
+    #[inline]
+    fn on_message(&mut self, token: u64, at: &Stamps, binary: bool, payload: &[u8]) {
+        let Some(live) = self.conns.get_mut(&token) else { return };
+        let (conn, rseq) = (live.link.conn, live.next_rseq);
+        live.next_rseq += 1;
+        if self.stopping {
+            return;
+        }
+        self.boundaries(at);
+        let flags = if binary { FLAG_BINARY } else { 0 } | if at.stalled { FLAG_STALLED } else { 0 };
+        let rec = Record {
+            kind: Kind::Frame,
+            flags,
+            lane: self.clock.lane(),
+            status: 0,
+            conn,
+            lane_seq: self.clock.take_seq(),
+            rseq,
+            ts_kernel: at.ts_kernel,
+            ts_mono: at.ts_mono,
+            ts_recv: at.ts_recv,
+            url: "",
+            payload,
+        };
+        self.enter(&rec, false);
+        let ring_mono = clock::mono_ns();
+        self.wishes.parsed_mono = 0;
+        self.fold.step(&rec, &mut self.wishes);
+        let applied_mono = clock::mono_ns();
+        let m = &self.metrics.reader;
+        m.frames.add(1);
+        m.bytes.add(payload.len() as u64);
+        m.rx.set(rec.lane_seq, rec.ts_recv);
+        if at.stalled {
+            m.stalls.add(1);
+        }
+        self.latencies(&rec, ring_mono, applied_mono);
+        if !self.wishes.out.is_empty() || !self.wishes.gaps.is_empty() || !self.wishes.leg_waits.is_empty() {
+            self.after_step();
+        }
+    }
+
+    fn on_pong(&mut self, token: u64, at: &Stamps, _payload: &[u8]) {
+        if let Some(live) = self.conns.get(&token) {
+            let (conn, e) = (live.link.conn, event(&live.link, "pong", "", ""));
+            self.control(Kind::Connection, conn, at, "", &e);
+        }
+    }
+
+    fn on_ping(&mut self, token: u64, at: &Stamps, _payload: &[u8]) {
+        if let Some(live) = self.conns.get(&token) {
+            let (conn, e) = (live.link.conn, event(&live.link, "ping", "", ""));
+            self.control(Kind::Connection, conn, at, "", &e);
+        }
+    }
+
+    fn on_sent(&mut self, token: u64, at: &Stamps, text: &str) {
+        if let Some(live) = self.conns.get(&token) {
+            let conn = live.link.conn;
+            self.control(Kind::Sent, conn, at, "", text.as_bytes());
+        }
+    }
+
+    fn on_close(&mut self, token: u64, at: &Stamps, info: &CloseInfo) {
+        let Some(live) = self.conns.remove(&token) else { return };
+        let word = if live.opened { "close" } else { "failed" };
+        let detail = match (info.reason.as_str(), info.phase) {
+            ("", ClosePhase::Open) => info.detail.clone(),
+            ("", _) => info.detail.clone(),
+            (r, _) => format!("{}: {r}", info.detail),
+        };
+        let e = ConnEvent {
+            event: word.to_owned(),
+            venue: live.link.venue.to_owned(),
+            leg: live.link.leg,
+            slot: live.link.slot,
+            code: i32::from(info.code),
+            cause: info.cause.as_str().to_owned(),
+            detail,
+        };
+        let url = live.link.request.url.clone();
+        self.control(Kind::Connection, live.link.conn, at, &url, &to_payload(&e));
+        self.report(FromLane::Closed { conn: live.link.conn, info: info.clone() });
+    }
+}
+
+impl Lane {
+    #[inline]
+    fn latencies(&mut self, rec: &Record<'_>, ring_mono: i64, applied_mono: i64) {
+        let last = self.fold.last();
+        let series = self.series(last.stream);
+        let parsed = if self.wishes.parsed_mono == 0 { applied_mono } else { self.wishes.parsed_mono };
+        let r = &mut self.recorder;
+        let sent = if last.ts_send != 0 { last.ts_send } else { last.ts_event };
+        if sent != 0 {
+            r.record(series, Hop::VenueReceive, rec.ts_recv - sent);
+        }
+        if rec.ts_kernel != 0 {
+            r.record(series, Hop::KernelRead, rec.ts_recv - rec.ts_kernel);
+        }
+        r.record(series, Hop::ReadRing, ring_mono - rec.ts_mono);
+        r.record(series, Hop::RingParsed, parsed - ring_mono);
+        r.record(series, Hop::ParsedApplied, applied_mono - parsed);
+    }
+}
+
+fn event(link: &OpenLink, word: &str, cause: &str, detail: &str) -> Vec<u8> {
+    to_payload(&ConnEvent {
+        event: word.to_owned(),
+        venue: link.venue.to_owned(),
+        leg: link.leg,
+        slot: link.slot,
+        code: 0,
+        cause: cause.to_owned(),
+        detail: detail.to_owned(),
+    })
+}

@@ -1,0 +1,127 @@
+//! What the control thread and the lanes say to each other, over bounded channels.
+
+use crate::metrics::LatencyNote;
+use crate::model::{ConnId, InstrumentVersion, LaneId, StreamSpec, TimerEvent};
+use crate::wire::reader::{CloseInfo, ConnectRequest};
+
+/// A connection to open.
+#[derive(Debug)]
+pub struct OpenLink {
+    /// Its id; the request's token is the same number.
+    pub conn: ConnId,
+    /// Venue slug.
+    pub venue: &'static str,
+    /// 0 or 1.
+    pub leg: u8,
+    /// Position in the venue's plan.
+    pub slot: u32,
+    /// How to reach it.
+    pub request: ConnectRequest,
+    /// What it carries.
+    pub streams: Vec<StreamSpec>,
+}
+
+/// A REST answer for a lane.
+#[derive(Debug)]
+pub struct RestBody {
+    /// The REST connection.
+    pub conn: ConnId,
+    /// Venue slug.
+    pub venue: &'static str,
+    /// Path and query.
+    pub url: String,
+    /// HTTP status; 0 = there was no answer.
+    pub status: i32,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Control to lane.
+#[derive(Debug)]
+pub enum ToLane {
+    /// Open a connection.
+    Open(Box<OpenLink>),
+    /// Close one that is replaced or no longer wanted; nothing is lost by it.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// For people.
+        why: &'static str,
+    },
+    /// A REST answer.
+    Rest(Box<RestBody>),
+    /// New versions of instruments.
+    Instruments(Vec<InstrumentVersion>),
+    /// A verdict of control's clocks.
+    Timer(TimerEvent),
+    /// A minute's histograms.
+    Latency(Vec<LatencyNote>),
+    /// The run ends.
+    Stop,
+}
+
+/// Lane to control.
+#[derive(Debug)]
+pub enum FromLane {
+    /// A connection is open and subscribed.
+    Opened {
+        /// Which.
+        conn: ConnId,
+    },
+    /// A connection is gone, or never came.
+    Closed {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        info: CloseInfo,
+    },
+    /// A connection cannot even be tried.
+    Unopened {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        why: String,
+    },
+    /// A book needs a snapshot.
+    NeedSnapshot {
+        /// Whose lane.
+        lane: LaneId,
+        /// Venue slug.
+        venue: String,
+        /// Symbol.
+        symbol: String,
+        /// Snapshots in a row that did not prove it.
+        attempt: u32,
+    },
+    /// A book is proven.
+    Synced {
+        /// Venue slug.
+        venue: String,
+        /// Symbol.
+        symbol: String,
+    },
+    /// The venue will close this connection soon.
+    Replace {
+        /// Which.
+        conn: ConnId,
+    },
+    /// The venue refused something.
+    Refused {
+        /// On which connection.
+        conn: ConnId,
+        /// Its code.
+        code: i64,
+    },
+    /// The lane wrote its stop record and is done.
+    Stopped {
+        /// Which lane.
+        lane: LaneId,
+    },
+    /// The lane cannot go on.
+    Failed {
+        /// Which lane.
+        lane: LaneId,
+        /// Why.
+        why: String,
+    },
+}
