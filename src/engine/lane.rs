@@ -20,7 +20,7 @@ use crate::model::{
     RunStart, RunStop, StreamId, Subscribed, TimerEvent,
 };
 use crate::wire::clock;
-use crate::wire::reader::{CloseInfo, ClosePhase, Handler, Reader, Stamps};
+use crate::wire::reader::{CloseInfo, ClosePhase, ConnectRequest, Handler, Reader, Stamps};
 
 /// While a ring is this full, sockets are not read: TCP pushes back.
 const FULL: f64 = 0.75;
@@ -180,7 +180,7 @@ impl Lane {
     fn order(&mut self, reader: &mut Reader, order: ToLane) {
         let now = Stamps::now();
         match order {
-            ToLane::Open(link) => self.open(reader, link),
+            ToLane::Open(link, request) => self.open(reader, link, *request),
             ToLane::Close { conn, why } => {
                 if let Some(l) = self.conns.get(&(conn as u64)) {
                     let e = event(&l.link, "retire", "", why);
@@ -195,7 +195,11 @@ impl Lane {
                 }
             }
             ToLane::Timer(t) => self.control(Kind::Timer, 0, &now, "", &to_payload(&t)),
-            ToLane::Latency(notes) => self.control(Kind::Latency, 0, &now, "", &to_payload(&notes)),
+            ToLane::Latency(notes) => {
+                for n in notes {
+                    self.control(Kind::Latency, 0, &now, "", &to_payload(&n));
+                }
+            }
             ToLane::Stop => {
                 let stop = RunStop { run_id: self.run_id.clone(), ts_stop: now.ts_recv, exit: "clean".to_owned() };
                 self.control(Kind::Stop, 0, &now, "", &to_payload(&stop));
@@ -204,10 +208,8 @@ impl Lane {
         }
     }
 
-    fn open(&mut self, reader: &mut Reader, mut link: Box<OpenLink>) {
-        let (token, conn) = (link.request.token, link.conn);
-        let request = std::mem::replace(&mut link.request, empty_request());
-        link.request.url.clone_from(&request.url);
+    fn open(&mut self, reader: &mut Reader, link: Box<OpenLink>, request: ConnectRequest) {
+        let (token, conn) = (request.token, link.conn);
         match reader.open(request) {
             Ok(()) => {
                 self.conns.insert(token, Live { link, next_rseq: 0, opened: false });
@@ -380,7 +382,7 @@ impl Handler for Lane {
     fn on_open(&mut self, token: u64, at: &Stamps) {
         let Some(live) = self.conns.get_mut(&token) else { return };
         live.opened = true;
-        let (conn, url) = (live.link.conn, live.link.request.url.clone());
+        let (conn, url) = (live.link.conn, live.link.url.clone());
         let open = event(&live.link, "open", "", "");
         let add = Subscribed {
             venue: live.link.venue.to_owned(),
@@ -472,7 +474,7 @@ impl Handler for Lane {
             cause: info.cause.as_str().to_owned(),
             detail,
         };
-        let url = live.link.request.url.clone();
+        let url = live.link.url.clone();
         self.control(Kind::Connection, live.link.conn, at, &url, &to_payload(&e));
         self.report(FromLane::Closed { conn: live.link.conn, info: info.clone() });
     }

@@ -1,13 +1,13 @@
 //! What the control thread and the lanes say to each other, over bounded channels.
 
-use crate::metrics::LatencyNote;
+use crate::model::control::LatencyNote;
 use crate::model::{ConnId, InstrumentVersion, LaneId, StreamSpec, TimerEvent};
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
 /// A connection to open.
 #[derive(Debug)]
 pub struct OpenLink {
-    /// Its id; the request's token is the same number.
+    /// Its id.
     pub conn: ConnId,
     /// Venue slug.
     pub venue: &'static str,
@@ -15,8 +15,8 @@ pub struct OpenLink {
     pub leg: u8,
     /// Position in the venue's plan.
     pub slot: u32,
-    /// How to reach it.
-    pub request: ConnectRequest,
+    /// Its URL.
+    pub url: String,
     /// What it carries.
     pub streams: Vec<StreamSpec>,
 }
@@ -39,8 +39,8 @@ pub struct RestBody {
 /// Control to lane.
 #[derive(Debug)]
 pub enum ToLane {
-    /// Open a connection.
-    Open(Box<OpenLink>),
+    /// Open a connection; the request's token is its id.
+    Open(Box<OpenLink>, Box<ConnectRequest>),
     /// Close one that is replaced or no longer wanted; nothing is lost by it.
     Close {
         /// Which.

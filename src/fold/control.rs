@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::state::{About, Conn, Core, Detector, RunCfg};
 use super::{FoldSink, RULES_VERSION};
-use crate::model::control::from_payload;
+use crate::model::control::{LatencyNote, from_payload};
 use crate::model::{
     ConnEvent, ConnectionRow, GapNote, InstrumentId, InstrumentVersion, Kind, LatencyRow, Record, Reject,
     RejectCause, RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx,
@@ -25,33 +25,6 @@ pub struct ClockNote {
     pub step_ns: i64,
 }
 
-/// One histogram of a `Latency` record (its payload is a list of them).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct LatencyNote {
-    /// Venue slug, "" for the lane.
-    pub venue: String,
-    /// Stream name, "" for the lane.
-    pub stream: String,
-    /// Hop.
-    pub hop: String,
-    /// Number of values.
-    pub count: i64,
-    /// Smallest, ns.
-    pub min: i64,
-    /// Median, ns.
-    pub p50: i64,
-    /// 90th percentile, ns.
-    pub p90: i64,
-    /// 99th percentile, ns.
-    pub p99: i64,
-    /// 99.9th percentile, ns.
-    pub p999: i64,
-    /// Largest, ns.
-    pub max: i64,
-    /// HDR V2, base64.
-    pub histogram: String,
-}
-
 impl Core {
     pub fn control<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
         let read = match rec.kind {
@@ -66,7 +39,7 @@ impl Core {
             Kind::Stop => from_payload(rec.payload).map(|e| self.run_stop(rec, &e, sink)),
             Kind::Clock => from_payload(rec.payload).map(|e| self.clock(rec, &e, sink)),
             Kind::Latency => {
-                from_payload::<Vec<LatencyNote>>(rec.payload).map(|e| self.latency(rec, &e, sink))
+                from_payload(rec.payload).map(|e| self.latency(rec, &e, sink))
             }
             Kind::Sent => {
                 if let Some(c) = self.conns.get(&rec.conn) {
@@ -443,13 +416,14 @@ impl Core {
         }
     }
 
-    fn latency<S: FoldSink>(&mut self, rec: &Record<'_>, list: &[LatencyNote], sink: &mut S) {
+    fn latency<S: FoldSink>(&mut self, rec: &Record<'_>, note: &LatencyNote, sink: &mut S) {
         if !S::ROWS {
             return;
         }
-        for e in list {
+        for e in &note.entries {
             let mut head = self.head(rec);
-            head.venue = venue::by_id(&e.venue).map_or(VenueIx::NONE, |(ix, _)| ix);
+            head.venue = venue::by_id(&note.venue).map_or(VenueIx::NONE, |(ix, _)| ix);
+            head.ts_event = note.ts_begin;
             let row = LatencyRow {
                 stream: &e.stream,
                 hop: &e.hop,

@@ -301,6 +301,11 @@ impl Fold {
         self.core.streams.get(id.0 as usize).map(|s| (s.name.as_str(), s.kind, s.instrument))
     }
 
+    /// The venue of a stream.
+    pub fn stream_venue(&self, id: StreamId) -> Option<&'static str> {
+        self.core.streams.get(id.0 as usize).map(|s| venue_of(s.venue).spec().id)
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> FoldCounters {
         self.core.counters

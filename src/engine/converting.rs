@@ -1,0 +1,233 @@
+//! The converter thread: the journal's tail through the converter, files behind `dur`, segments reclaimed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::lane0::{Entry, Lane0};
+use crate::dataset::{Dataset, PublishReport};
+use crate::journal::{Dirs, JournalError, JournalReader, JournalShared, Position, ReadItem};
+use crate::metrics::LaneMetrics;
+use crate::model::{Kind, LaneId, Record};
+use crate::sink::{Checkpoint, CheckpointError, Converter, SinkError, boundary_of};
+use crate::wire::clock;
+
+/// Why conversion cannot go on. The journal still has every record.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The dataset cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// What a conversion has done, for status and summaries.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Files made visible.
+    pub files: AtomicI64,
+    /// Their rows.
+    pub rows: AtomicI64,
+    /// Their bytes.
+    pub bytes: AtomicI64,
+    /// Places where the journal was damaged.
+    pub damage: AtomicI64,
+    /// The journal position that is converted.
+    pub at: Mutex<Position>,
+    /// All lanes' stop records are converted and their files visible.
+    pub done: AtomicBool,
+}
+
+impl Progress {
+    fn count(&self, r: &PublishReport) {
+        self.files.fetch_add((r.published + r.already) as i64, Ordering::Relaxed);
+        self.rows.fetch_add(r.rows, Ordering::Relaxed);
+        self.bytes.fetch_add(r.bytes as i64, Ordering::Relaxed);
+    }
+}
+
+/// The converter with its place in the journal.
+pub struct Converting {
+    ds: Arc<Dataset>,
+    reader: JournalReader,
+    converter: Converter,
+    /// Checkpoints that the journal has, by lane and last record: not written twice.
+    known: BTreeSet<(LaneId, i64)>,
+    /// Newest checkpoint of each lane: written again while the lane is silent, so that no segment is kept for it.
+    newest: BTreeMap<LaneId, Checkpoint>,
+    /// Where each lane's newest checkpoint record's lane can be read on from, once that checkpoint is durable.
+    resume: Arc<Mutex<BTreeMap<LaneId, Position>>>,
+    stopped: BTreeSet<LaneId>,
+    progress: Arc<Progress>,
+}
+
+impl Converting {
+    /// Finds the newest checkpoint of each lane and goes on from there.
+    ///
+    /// # Errors
+    /// The journal or a checkpoint cannot be read.
+    pub fn resume(ds: Arc<Dataset>, dirs: Dirs, end: Position) -> Result<Converting, ConvertError> {
+        let mut scan = JournalReader::new(dirs.clone(), Position::START);
+        let mut known = BTreeSet::new();
+        let mut newest: BTreeMap<LaneId, Checkpoint> = BTreeMap::new();
+        while let Some(item) = scan.read(end)? {
+            if let ReadItem::Record { record, .. } = item
+                && record.kind == Kind::Checkpoint
+            {
+                let c = Checkpoint::read(record.payload)?;
+                known.insert((c.lane, c.lane_seq));
+                newest.insert(c.lane, c);
+            }
+        }
+        let mut converter = Converter::new();
+        for c in newest.values() {
+            converter.restore(c)?;
+        }
+        Ok(Converting {
+            ds,
+            reader: JournalReader::new(dirs, Position::START),
+            converter,
+            known,
+            newest,
+            resume: Arc::default(),
+            stopped: BTreeSet::new(),
+            progress: Arc::default(),
+        })
+    }
+
+    /// What it has done.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Converts what the journal has up to `end`, with nobody writing behind it (recovery by hand).
+    ///
+    /// # Errors
+    /// As [`ConvertError`] says.
+    pub fn catch_up(&mut self, end: Position) -> Result<Vec<Checkpoint>, ConvertError> {
+        let mut made = Vec::new();
+        while self.one(end, &mut |_| {}, &mut made)? {}
+        Ok(made)
+    }
+
+    /// Follows a live journal until all lanes in `lanes` have stopped or the journal thread has ended.
+    ///
+    /// # Errors
+    /// As [`ConvertError`] says.
+    pub fn follow(
+        &mut self,
+        shared: &JournalShared,
+        lane0: &Lane0,
+        lanes: &[LaneId],
+        metrics: &[Arc<LaneMetrics>],
+    ) -> Result<(), ConvertError> {
+        loop {
+            let marks = shared.wait_beyond(self.reader.position(), Duration::from_millis(100));
+            let mut made = Vec::new();
+            // A part becomes visible only when the records that closed it are durable.
+            let mut durable = |at: Position| {
+                while shared.marks().dur <= at && !shared.marks().finished {
+                    let _ = shared.wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(2));
+                }
+            };
+            while self.one(marks.jrn, &mut durable, &mut made)? {
+                for (c, at) in made.drain(..).map(|c| (c, self.reader.position())) {
+                    self.record(c, at, lane0);
+                }
+            }
+            for m in metrics {
+                let seq = self.converter.last_seq(m.lane);
+                let ts = self.converter.fold(m.lane).map_or(0, crate::fold::Fold::ts_max);
+                m.converter.converted.set(seq, ts);
+            }
+            if lanes.iter().all(|l| self.stopped.contains(l)) {
+                self.progress.done.store(true, Ordering::Release);
+            }
+            if marks.finished && self.reader.position() >= marks.jrn {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One record; `false` at the end.
+    fn one(
+        &mut self,
+        end: Position,
+        durable: &mut dyn FnMut(Position),
+        made: &mut Vec<Checkpoint>,
+    ) -> Result<bool, ConvertError> {
+        let Some(item) = self.reader.read(end)? else { return Ok(false) };
+        let ReadItem::Record { at, record, .. } = item else {
+            // Reported where it is counted; the records behind it go on.
+            self.progress.damage.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(?item, "the journal is damaged here: what it held is lost");
+            return Ok(true);
+        };
+        if closes_parts(&record) {
+            durable(at);
+        }
+        let (lane, kind) = (record.lane, record.kind);
+        if self.converter.last_seq(lane) < record.lane_seq {
+            match kind {
+                Kind::Stop => self.stopped.insert(lane),
+                Kind::Run => self.stopped.remove(&lane),
+                _ => false,
+            };
+        }
+        let fed = self.converter.feed(&self.ds, &record)?;
+        self.progress.count(&fed.published);
+        if let Some(c) = fed.checkpoint {
+            self.newest.insert(c.lane, c.clone());
+            let again = c.lane == 0;
+            made.push(c);
+            if again {
+                // Lanes that are gone cross no boundary: their state is written again with lane 000's.
+                made.extend(self.newest.values().filter(|c| c.lane != 0 && self.stopped.contains(&c.lane)).cloned());
+            }
+        }
+        *self.progress.at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        Ok(true)
+    }
+
+    fn record(&mut self, c: Checkpoint, at: Position, lane0: &Lane0) {
+        let (lane, seq) = (c.lane, c.lane_seq);
+        let resume = Arc::clone(&self.resume);
+        let note = move || {
+            let mut r = resume.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = r.entry(lane).or_insert(at);
+            *now = (*now).max(at);
+        };
+        if self.known.insert((lane, seq)) || self.stopped.contains(&lane) {
+            let (ts, mono) = (clock::wall_ns().max(c.at), clock::mono_ns());
+            let entry = Entry {
+                durable: true,
+                reply: Some(Box::new(move |_| note())),
+                ..Entry::new(Kind::Checkpoint, c.payload)
+            };
+            lane0.append(ts, mono, entry);
+        } else {
+            note();
+        }
+        let r = self.resume.lock().unwrap_or_else(PoisonError::into_inner);
+        if r.len() == self.newest.len()
+            && let Some(before) = r.values().min().copied()
+        {
+            lane0.reclaim(before);
+        }
+    }
+}
+
+fn closes_parts(rec: &Record<'_>) -> bool {
+    match rec.kind {
+        Kind::Stop | Kind::Instrument | Kind::Subscription => true,
+        Kind::Timer => boundary_of(rec).is_some(),
+        _ => false,
+    }
+}
