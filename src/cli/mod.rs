@@ -8,6 +8,7 @@
 
 pub mod book;
 pub mod check;
+pub mod capture;
 pub mod checkpoints;
 pub mod configured;
 pub mod fault;
@@ -16,6 +17,7 @@ pub mod importing;
 pub mod log;
 pub mod ls;
 pub mod out;
+pub mod recover;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,10 +64,14 @@ pub enum Command {
     Ls(ls::Args),
     /// What a configuration comes to: connections, streams, REST weight, memory, disk. Nothing is opened.
     Check(check::Args),
+    /// The daemon: frames from the venues into the dataset.
+    Capture(capture::Args),
     /// Book states as JSON lines, from recordings or a dataset.
     Checkpoints(checkpoints::Args),
     /// Recordings of other tools become a dataset.
     Import(import::Args),
+    /// What capture does first after a crash, by hand.
+    Recover(recover::Args),
 }
 
 impl Command {
@@ -74,6 +80,8 @@ impl Command {
             Command::Book(a) => book::run(a),
             Command::Ls(a) => ls::run(a),
             Command::Check(a) => check::run(a),
+            Command::Capture(a) => capture::run(a),
+            Command::Recover(a) => recover::run(a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),
         }

@@ -102,6 +102,17 @@ impl Converting {
         })
     }
 
+    /// Counts into this.
+    pub fn with_progress(mut self, p: Arc<Progress>) -> Converting {
+        self.progress = p;
+        self
+    }
+
+    /// Whether the journal has this checkpoint already.
+    pub fn knows(&self, c: &Checkpoint) -> bool {
+        self.known.contains(&(c.lane, c.lane_seq))
+    }
+
     /// What it has done.
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)

@@ -16,7 +16,7 @@ use crate::metrics::{Hop, LaneMetrics, Recorder};
 use crate::model::control::to_payload;
 use crate::model::record::{FLAG_BINARY, FLAG_STALLED};
 use crate::model::{
-    ConnEvent, ConnId, GapCause, Head, InstrumentId, InstrumentVersion, Kind, LaneClock, LaneId, Record, RowRef,
+    ConnEvent, ConnId, GapCause, GapNote, Head, InstrumentId, InstrumentVersion, Kind, LaneClock, LaneId, Record, RowRef,
     RunStart, RunStop, StreamId, Subscribed, TimerEvent,
 };
 use crate::wire::clock;
@@ -123,8 +123,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// A lane that has begun its run.
-    pub fn new(parts: LaneParts, run: &RunStart) -> (Lane, Receiver<ToLane>) {
+    /// A lane that has begun its run, after the gap of the crash before it, if there was one.
+    pub fn new(parts: LaneParts, run: &RunStart, crash: Option<GapNote>) -> (Lane, Receiver<ToLane>) {
         let lane_id = parts.clock.lane();
         let mut lane = Lane {
             ring: parts.ring,
@@ -143,7 +143,12 @@ impl Lane {
             run_id: run.run_id.clone(),
             last_flush: 0,
         };
-        lane.control(Kind::Run, 0, &Stamps::now(), "", &to_payload(run));
+        let now = Stamps::now();
+        if let Some(gap) = crash {
+            let at = Stamps { ts_recv: gap.ts_begin, ..now };
+            lane.control(Kind::Gap, 0, &at, "", &to_payload(&gap));
+        }
+        lane.control(Kind::Run, 0, &now, "", &to_payload(run));
         (lane, parts.orders)
     }
 

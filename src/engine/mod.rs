@@ -1,3 +1,22 @@
 //! Wiring: lanes, threads, cores, rings, recovery, rebuild, shutdown. The only room that knows threads.
+//!
+//! ```text
+//!  control ──orders──▶ lane (reader thread) ──raw ring──▶ journal thread ──segments──▶ converter thread ──▶ dataset
+//!     ▲ ◀──reports──── one per core               lane 000 ──channel──▲                      │
+//!     └── REST workers                                 ▲──checkpoints────────────────────────┘
+//! ```
 
+pub mod capture;
+pub mod control;
+pub mod converting;
+pub mod lane;
+pub mod links;
+pub mod lane0;
+pub mod messages;
+pub mod minutes;
 pub mod plan;
+pub mod recovering;
+pub mod rest;
+pub mod venues;
+
+pub use capture::{Capture, CaptureError, Summary};

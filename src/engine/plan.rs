@@ -23,6 +23,20 @@ pub enum PlanFault {
     /// The venue refuses it.
     #[error(transparent)]
     Venue(#[from] PlanError),
+    /// Symbols that the venue does not list.
+    #[error("{venue}: not listed: {symbols}; correct the symbols or set allow_missing = true")]
+    NotListed {
+        /// Venue slug.
+        venue: String,
+        /// The symbols, comma-separated.
+        symbols: String,
+    },
+    /// Nothing is left to capture.
+    #[error("{venue}: no stream is left to capture")]
+    Nothing {
+        /// Venue slug.
+        venue: String,
+    },
 }
 
 /// What a capture will do.

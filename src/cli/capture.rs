@@ -1,0 +1,103 @@
+//! `lobtape capture`: the daemon.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use super::configured::Configured;
+use super::{Fault, WELL, out};
+use crate::engine::control::ControlFault;
+use crate::engine::{Capture, CaptureError, Summary};
+
+/// Arguments of `lobtape capture`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  lobtape check -c lobtape.toml && lobtape capture -c lobtape.toml
+  lobtape capture -c lobtape.toml --set dataset.path=/data/tape --for 10m
+
+SIGTERM and Ctrl-C seal everything and exit 0; a second one ends at once (nothing received is lost: the next start
+drains the ring). examples/lobtape.toml documents every key.")]
+pub struct Args {
+    /// The configuration.
+    #[command(flatten)]
+    pub configured: Configured,
+    /// Stops by itself after so long.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<String>,
+    /// The summary at the end as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Configuration, dataset, venue and disk faults, each with its exit code.
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    let config = args.configured.load()?;
+    let limit = match &args.duration {
+        None => None,
+        Some(d) => {
+            let d = crate::config::Duration::parse(d).map_err(|e| Fault::usage(anyhow::anyhow!("--for: {e}")))?;
+            Some(crate::wire::clock::mono_ns() + d.ns)
+        }
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        // The second signal ends the process at once; the first sets the flag.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
+    }
+    let quiet = args.json;
+    let line = Box::new(move |l: &str| {
+        if !quiet {
+            out::complain(l);
+        }
+    });
+    let capture = Capture::start(config, line).map_err(fault)?;
+    if let Some(addr) = capture.http_addr() {
+        tracing::info!(%addr, "status is served");
+    }
+    while !stop.load(Ordering::Acquire) && !capture.has_ended() {
+        capture.wait(Duration::from_millis(50));
+        if limit.is_some_and(|at| crate::wire::clock::mono_ns() >= at) {
+            break;
+        }
+    }
+    let summary = capture.stop().map_err(fault)?;
+    let mut stdout = out::stdout();
+    if args.json {
+        out::json_line(&mut stdout, &summary)?;
+    } else {
+        for l in summary_lines(&summary) {
+            writeln!(stdout, "{l}")?;
+        }
+    }
+    stdout.flush()?;
+    Ok(WELL)
+}
+
+/// The summary for people.
+pub fn summary_lines(s: &Summary) -> Vec<String> {
+    let gaps: Vec<String> = s.gaps.iter().map(|(c, n)| format!("{n} {c}")).collect();
+    vec![
+        format!("{} frames ({}), {} rejected", out::count(s.frames), out::bytes(s.bytes), out::count(s.rejects)),
+        format!("gaps: {}", if gaps.is_empty() { "none".to_owned() } else { gaps.join(", ") }),
+        format!("{} rows in {} files, {}", out::count(s.rows.unsigned_abs()), s.files, out::bytes(s.file_bytes.unsigned_abs())),
+    ]
+}
+
+/// A capture's error with its exit code.
+pub fn fault(e: CaptureError) -> anyhow::Error {
+    let usage = match &e {
+        CaptureError::Plan(_) | CaptureError::Tls(_) | CaptureError::Http(_) => true,
+        CaptureError::Control(ControlFault::Plan(_)) => true,
+        CaptureError::Dataset(d) => d.is_usage(),
+        CaptureError::Recover(crate::engine::recovering::RecoverError::Dataset(d)) => d.is_usage(),
+        _ => false,
+    };
+    if usage { Fault::usage(e) } else { Fault::io(e) }
+}

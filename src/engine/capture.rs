@@ -1,0 +1,434 @@
+//! A capture from start to stop: recovery, threads, shutdown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::control::{Control, ControlFault, ControlParts, LaneHandle};
+use super::converting::{ConvertError, Converting, Progress};
+use super::lane::{Lane, LaneParts};
+use super::lane0::{Entry, Lane0};
+use super::messages::{FromLane, ToLane};
+use super::minutes::Minutes;
+use super::links;
+use super::plan::{self, PlanFault};
+use super::recovering::{self, RecoverError, Recovered};
+use crate::bus::raw::{self, RawConsumer, RawError, RawOptions, RawProducer};
+use crate::config::{Config, Wait};
+use crate::dataset::{Dataset, DatasetError};
+use crate::http::{HttpError, Server};
+use crate::journal::{JournalError, JournalShared, Options, Position, Pump, PumpOptions};
+use crate::metrics::{Collector, Recorder, Shared, State, latency};
+use crate::model::control::to_payload;
+use crate::model::{GapNote, Kind, LaneClock, LaneId, RunStart, RunStop};
+use crate::wire::reader::{Reader, ReaderConfig, WaitMode};
+use crate::wire::tls::TlsError;
+use crate::wire::{TlsSetup, clock};
+
+/// Orders that may wait for a lane.
+const ORDERS_MAX: usize = 1024;
+/// Reports that may wait for control.
+const REPORTS_MAX: usize = 8192;
+
+/// Why a capture could not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// The configuration does not fit the venues.
+    #[error(transparent)]
+    Plan(#[from] PlanFault),
+    /// The dataset.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Recovery of the run before.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A raw ring.
+    #[error(transparent)]
+    Ring(#[from] RawError),
+    /// Control.
+    #[error(transparent)]
+    Control(#[from] ControlFault),
+    /// The converter.
+    #[error("the converter stopped; every record is in the journal, the next start goes on: {0}")]
+    Convert(#[from] ConvertError),
+    /// The status server.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// Trust.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A file of the configuration.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A thread or the kernel.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A thread of ours died.
+    #[error("the {0} thread died; its records are in the ring and the journal")]
+    Died(&'static str),
+}
+
+/// What a capture did.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Summary {
+    /// Frames received.
+    pub frames: u64,
+    /// Bytes of frames.
+    pub bytes: u64,
+    /// Frames that could not be read.
+    pub rejects: u64,
+    /// Gaps by cause.
+    pub gaps: std::collections::BTreeMap<String, u64>,
+    /// Files made visible.
+    pub files: i64,
+    /// Their rows.
+    pub rows: i64,
+    /// Their bytes.
+    pub file_bytes: i64,
+}
+
+/// A running capture.
+pub struct Capture {
+    shared: Arc<Shared>,
+    progress: Arc<Progress>,
+    journal: Arc<JournalShared>,
+    lane0: Arc<Lane0>,
+    run_id: String,
+    stop: Arc<AtomicBool>,
+    control: JoinHandle<Result<(), ControlFault>>,
+    lanes: Vec<JoinHandle<()>>,
+    pump: JoinHandle<Result<Position, JournalError>>,
+    converter: JoinHandle<Result<(), ConvertError>>,
+    http: Option<Server>,
+    /// Held open (and locked) until the end.
+    _ds: Arc<Dataset>,
+}
+
+/// What is made before any thread starts.
+struct Ready {
+    ds: Arc<Dataset>,
+    config: Config,
+    run: RunStart,
+    recovered: Recovered,
+    rings: Vec<(RawProducer, RawConsumer)>,
+    tls: TlsSetup,
+    shared: Arc<Shared>,
+}
+
+impl Capture {
+    /// Starts a capture. `line` prints the status line of each minute.
+    ///
+    /// # Errors
+    /// [`CaptureError`] names what is wrong; nothing runs then.
+    pub fn start(config: Config, line: Box<dyn FnMut(&str) + Send>) -> Result<Capture, CaptureError> {
+        clock::set_wall_offset_ns(config.capture.wall_offset_ns);
+        if let Err(e) = crate::sys::process::raise_nofile_limit() {
+            tracing::warn!(error = %e, "the limit of open files stays as it is");
+        }
+        plan::plan(&config)?;
+        let ready = prepare(config)?;
+        let (reports_in, reports) = bounded(REPORTS_MAX);
+        let (journal_in, journal_out) = bounded(ORDERS_MAX);
+        let Ready { ds, config, run, recovered, rings, tls, shared } = ready;
+        let last0 = recovered.report.lane(0).map_or(0, |l| l.state.max_ts_recv);
+        let lane0 = Arc::new(Lane0::new(last0, run.interval_ns, journal_in));
+        let (producers, consumers): (Vec<_>, Vec<_>) = rings.into_iter().unzip();
+        let end = recovered.writer.durable();
+        let last_conn = recovered.report.lanes.iter().map(|l| l.state.max_conn).max().unwrap_or(0);
+        let dirs = recovering::dirs(&ds, config.capture.fallback_dir.clone());
+        let (lane_states, cause) = (recovered.report.lanes.clone(), recovered.cause);
+        let pump = Pump::new(recovered.writer, consumers, journal_out, PumpOptions::default());
+        let journal = pump.shared();
+        let pump = spawn("journal", move || pump.run())?;
+        lane0.append(run.ts_start, clock::mono_ns(), Entry::new(Kind::Run, to_payload(&run)));
+
+        let mut lanes = Vec::new();
+        let mut handles = Vec::new();
+        let mut collectors = Vec::new();
+        let mut ids = vec![0];
+        for (n, ring) in producers.into_iter().enumerate() {
+            let id = ring.lane();
+            let state = lane_states.iter().find(|l| l.state.lane == id).map(|l| l.state);
+            let crash = state.filter(recovering::crashed).map(|s| recovering::crash_gap(&s, cause));
+            let mut lane_clock = LaneClock::new(id, ring.last_lane_seq(), run.interval_ns);
+            if let Some(s) = state {
+                // Only sets the clock to where the last run ended; nothing can be due yet.
+                let _ = lane_clock.boundary_due(s.max_ts_recv);
+            }
+            let (recorder, collector) = latency();
+            let seed = LaneSeed { ring, clock: lane_clock, crash, recorder };
+            let (thread, handle) = start_lane(seed, &config, n, &run, reports_in.clone(), &shared)?;
+            lanes.push(thread);
+            handles.push(handle);
+            collectors.push((id, collector));
+            ids.push(id);
+        }
+        let converter = start_converter(Arc::clone(&ds), dirs, end, &journal, &lane0, ids, &shared)?;
+        let parts = ControlParts {
+            config: config.clone(),
+            tls,
+            proxy: config.proxy.clone(),
+            lanes: handles,
+            reports,
+            lane0: Arc::clone(&lane0),
+            shared: Arc::clone(&shared),
+            minutes: minutes(&ds, collectors, line),
+            last_conn,
+        };
+        let control = Control::new(parts)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        let control = spawn("control", move || control.run(&flag))?;
+        let http = match &config.http {
+            Some(h) => Some(Server::start(h.listen, Arc::clone(&shared))?),
+            None => None,
+        };
+        Ok(Capture {
+            shared,
+            progress: converter.1,
+            journal,
+            lane0,
+            run_id: run.run_id,
+            stop,
+            control,
+            lanes,
+            pump,
+            converter: converter.0,
+            http,
+            _ds: ds,
+        })
+    }
+
+    /// What is shared with status pages.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Where status is served.
+    pub fn http_addr(&self) -> Option<std::net::SocketAddr> {
+        self.http.as_ref().map(Server::addr)
+    }
+
+    /// Whether control or a vital thread has ended although nobody asked it to.
+    pub fn has_ended(&self) -> bool {
+        self.control.is_finished() || self.pump.is_finished() || self.converter.is_finished()
+    }
+
+    /// Waits a little for something to do.
+    pub fn wait(&self, at_most: Duration) {
+        let _ = self.journal.wait_beyond(Position { segment: u64::MAX, offset: 0 }, at_most);
+    }
+
+    /// Stops cleanly: lanes, journal, converter, all files visible.
+    ///
+    /// # Errors
+    /// What went wrong first; the rest is stopped all the same.
+    pub fn stop(self) -> Result<Summary, CaptureError> {
+        self.stop.store(true, Ordering::Release);
+        let control = self.control.join().map_err(|_| CaptureError::Died("control"));
+        for l in self.lanes {
+            if l.join().is_err() {
+                tracing::error!("a reader thread died");
+            }
+        }
+        let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
+        let stop = RunStop { run_id: self.run_id.clone(), ts_stop: wall, exit: "clean".to_owned() };
+        self.lane0.append(wall, mono, Entry::new(Kind::Stop, to_payload(&stop)));
+        while !self.progress.done.load(Ordering::Acquire) && !self.converter.is_finished() && !self.pump.is_finished() {
+            let _ = self.journal.wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(5));
+        }
+        self.journal.request_finish();
+        let pump = self.pump.join().map_err(|_| CaptureError::Died("journal"));
+        let converter = self.converter.join().map_err(|_| CaptureError::Died("converter"));
+        if let Some(h) = self.http {
+            h.stop();
+        }
+        control??;
+        pump??;
+        converter??;
+        Ok(summary(&self.shared, &self.progress))
+    }
+}
+
+/// What a capture has done so far.
+pub fn summary(shared: &Shared, p: &Progress) -> Summary {
+    let mut s = Summary::default();
+    for l in shared.lanes() {
+        s.frames += l.reader.frames.get();
+        s.bytes += l.reader.bytes.get();
+        s.rejects += l.reader.rejects.get();
+        for (c, n) in crate::model::GapCause::ALL.iter().zip(&l.reader.gaps) {
+            if n.get() > 0 {
+                *s.gaps.entry(c.as_str().to_owned()).or_default() += n.get();
+            }
+        }
+    }
+    s.files = p.files.load(Ordering::Relaxed);
+    s.rows = p.rows.load(Ordering::Relaxed);
+    s.file_bytes = p.bytes.load(Ordering::Relaxed);
+    s
+}
+
+fn prepare(config: Config) -> Result<Ready, CaptureError> {
+    let tls = match &config.tls.ca {
+        Some(path) => {
+            let pem = std::fs::read(path).map_err(|source| CaptureError::File { path: path.clone(), source })?;
+            TlsSetup::new(&[pem])?
+        }
+        None => TlsSetup::new(&[])?,
+    };
+    let ds = Arc::new(Dataset::create(&config.dataset.path)?);
+    let number = recovering::dataset_number(&ds)?;
+    let options = Options {
+        segment_bytes: config.capture.segment_size,
+        fallback: config.capture.fallback_dir.clone(),
+        ..Options::new(number)
+    };
+    let mut recovered = recovering::recover(&ds, options, config.capture.runtime_dir.as_deref())?;
+    let lanes = links::lanes(&config);
+    recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l))?;
+    if recovered.report.salvaged() > 0 {
+        tracing::info!(records = recovered.report.salvaged(), "the ring of the last run was drained into the journal");
+    }
+    let ts_start = clock::wall_ns();
+    let run_id = format!("{ts_start}-{}", std::process::id());
+    let floor = recovered.report.lanes.iter().map(|l| l.state.max_ts_recv).max().unwrap_or(0);
+    let run = RunStart {
+        run_id: run_id.clone(),
+        writer: "capture".to_owned(),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        host: crate::sys::process::hostname(),
+        config_sha256: config.sha256(),
+        rules_version: crate::fold::RULES_VERSION,
+        ts_start,
+        interval_ns: config.dataset.interval_ns,
+        book_top_interval_ns: config.dataset.book_top_interval_ns,
+        lane_memory_bytes: config.capture.converter_memory / u64::from(lanes),
+        auto_register: false,
+        epoch_floor: floor,
+    };
+    let dir = config
+        .capture
+        .runtime_dir
+        .clone()
+        .unwrap_or_else(|| raw::ring_dir(&ds.journal_dir(), config.capture.ring_size * u64::from(lanes)));
+    let mut rings = Vec::new();
+    let mut paths = Vec::new();
+    for lane in 1..=lanes {
+        let path = dir.join(raw::ring_file_name(number, lane));
+        let last = recovered.writer.lane(lane).map_or(-1, |l| l.last_seq);
+        let o = RawOptions { dataset: number, lane, capacity: config.capture.ring_size, last_lane_seq: last };
+        rings.push(raw::create(&path, &o)?);
+        paths.push((lane, path));
+    }
+    ds.set_rings(&paths)?;
+    let shared = Arc::new(Shared::new(&run_id, &config.dataset.path.display().to_string()));
+    shared.set_state(State::Recovering);
+    Ok(Ready { ds, config, run, recovered, rings, tls, shared })
+}
+
+fn minutes(ds: &Dataset, collectors: Vec<(LaneId, Collector)>, line: Box<dyn FnMut(&str) + Send>) -> Minutes {
+    Minutes::new(ds.root().to_owned(), collectors, line)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, CaptureError> {
+    let b = std::thread::Builder::new().name(name.to_owned());
+    b.spawn(f).map_err(|source| CaptureError::Io { what: "starting a thread", source })
+}
+
+/// What a lane begins with.
+struct LaneSeed {
+    ring: RawProducer,
+    clock: LaneClock,
+    crash: Option<GapNote>,
+    recorder: Recorder,
+}
+
+fn start_lane(
+    seed: LaneSeed,
+    config: &Config,
+    n: usize,
+    run: &RunStart,
+    reports: Sender<FromLane>,
+    shared: &Shared,
+) -> Result<(JoinHandle<()>, LaneHandle), CaptureError> {
+    let id = seed.clock.lane();
+    let (orders, from_control): (Sender<ToLane>, Receiver<ToLane>) = bounded(ORDERS_MAX);
+    let wait = match config.capture.wait {
+        Wait::Epoll => WaitMode::Epoll,
+        Wait::Spin => WaitMode::Spin,
+    };
+    let mut reader = Reader::new(ReaderConfig { wait, ..ReaderConfig::default() })
+        .map_err(|source| CaptureError::Io { what: "epoll", source })?;
+    let waker = reader.waker();
+    let parts = LaneParts {
+        ring: seed.ring,
+        clock: seed.clock,
+        orders: from_control,
+        reports: reports.clone(),
+        metrics: shared.add_lane(id),
+        recorder: seed.recorder,
+    };
+    let (run, crash, cpu) = (run.clone(), seed.crash, config.capture.cores.get(n).copied());
+    let thread = spawn("reader", move || {
+        if let Some(cpu) = cpu
+            && let Err(e) = crate::sys::thread::pin_to_cpu(cpu)
+        {
+            tracing::warn!(lane = id, cpu, error = %e, "not pinned");
+        }
+        let body = std::panic::AssertUnwindSafe(|| {
+            let (mut lane, orders) = Lane::new(parts, &run, crash);
+            lane.run(&mut reader, &orders)
+        });
+        let why = match std::panic::catch_unwind(body) {
+            Ok(Ok(())) => return,
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "panic in the reader thread".to_owned(),
+        };
+        // Control may be gone already; then nobody needs to know.
+        let _ = reports.send(FromLane::Failed { lane: id, why });
+    })?;
+    Ok((thread, LaneHandle { lane: id, orders, waker }))
+}
+
+type ConverterThread = (JoinHandle<Result<(), ConvertError>>, Arc<Progress>);
+
+fn start_converter(
+    ds: Arc<Dataset>,
+    dirs: crate::journal::Dirs,
+    end: Position,
+    journal: &Arc<JournalShared>,
+    lane0: &Arc<Lane0>,
+    lanes: Vec<LaneId>,
+    shared: &Arc<Shared>,
+) -> Result<ConverterThread, CaptureError> {
+    let progress = Arc::new(Progress::default());
+    let (p, journal, lane0, metrics) = (Arc::clone(&progress), Arc::clone(journal), Arc::clone(lane0), shared.lanes());
+    let thread = spawn("converter", move || {
+        // Reads what the last run left before it follows this one: capture does not wait for it.
+        let mut c = Converting::resume(ds, dirs, end)?.with_progress(p);
+        c.follow(&journal, &lane0, &lanes, &metrics)
+    })?;
+    Ok((thread, progress))
+}

@@ -1,0 +1,638 @@
+//! The control thread: instruments, connections, snapshots, clocks, status. Cold: it may allocate, wait and log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::lane0::{Entry, Lane0};
+use super::messages::{FromLane, OpenLink, RestBody, ToLane};
+use super::minutes::Minutes;
+use super::links::{Links, Slot};
+use super::plan::PlanFault;
+use crate::config::Config;
+use super::rest::{Done, Job, Pool, Purpose};
+use super::venues::{SlotState, VenueState, Wanted};
+use crate::metrics::{BookMetrics, BookState, Shared, State};
+use crate::model::control::to_payload;
+use crate::model::{ConnEvent, ConnId, Kind, LaneId, StreamKind, TimerEvent};
+use crate::wire::budget::Next;
+use crate::wire::reader::{ConnectRequest, Proxy};
+use crate::wire::rest::{RestClient, RestConfig, RestError, RestLimits, RestResponse};
+use crate::wire::url::Target;
+use crate::wire::{BudgetConfig, Grant, Priority, TlsSetup, WaitQueue, WeightBudget, clock};
+
+const S: i64 = 1_000_000_000;
+/// How often the instrument lists are asked for.
+const LIST_EVERY_NS: i64 = 600 * S;
+/// A quiet book's snapshot is asked for although no diff has come (`protocols/aster-futures.md` 5.3 step 1).
+const QUIET_NS: i64 = 2 * S;
+/// A book that waits so long for the budget says so in its gap.
+const LATE_NS: i64 = 2 * S;
+
+/// A lane as control reaches it.
+pub struct LaneHandle {
+    /// Its number.
+    pub lane: LaneId,
+    /// Its orders.
+    pub orders: Sender<ToLane>,
+    /// Wakes it.
+    pub waker: Arc<mio::Waker>,
+}
+
+impl LaneHandle {
+    fn order(&self, o: ToLane) {
+        // A lane that is gone has said why; its orders are void.
+        if self.orders.send(o).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+struct Group {
+    name: &'static str,
+    budget: WeightBudget,
+    queue: WaitQueue<(usize, String)>,
+}
+
+/// What control is given.
+pub struct ControlParts {
+    /// The configuration.
+    pub config: Config,
+    /// How to check peers.
+    pub tls: TlsSetup,
+    /// `host:port` of a proxy.
+    pub proxy: Option<String>,
+    /// The lanes.
+    pub lanes: Vec<LaneHandle>,
+    /// What they report.
+    pub reports: Receiver<FromLane>,
+    /// Lane 000.
+    pub lane0: Arc<Lane0>,
+    /// Status.
+    pub shared: Arc<Shared>,
+    /// Once-a-minute work.
+    pub minutes: Minutes,
+    /// No connection id at or below this: those of earlier runs.
+    pub last_conn: ConnId,
+}
+
+/// The control thread's state.
+pub struct Control {
+    venues: Vec<VenueState>,
+    groups: Vec<Group>,
+    owner: BTreeMap<ConnId, usize>,
+    books: BTreeMap<(usize, String), Arc<BookMetrics>>,
+    pool: Pool,
+    parts: ControlParts,
+    last_tick: i64,
+}
+
+/// Why control ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlFault {
+    /// The configuration does not fit what a venue lists.
+    #[error(transparent)]
+    Plan(#[from] PlanFault),
+    /// A REST base that cannot be one.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// A lane cannot go on.
+    #[error("lane {lane}: {why}")]
+    Lane {
+        /// Which.
+        lane: LaneId,
+        /// Why.
+        why: String,
+    },
+    /// Threads cannot be started.
+    #[error("control: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Control {
+    /// Prepares all; asks nobody anything yet.
+    ///
+    /// # Errors
+    /// [`ControlFault`].
+    pub fn new(parts: ControlParts) -> Result<Control, ControlFault> {
+        let mut groups: Vec<Group> = Vec::new();
+        let mut venues = Vec::new();
+        for plan in Links::all(&parts.config)? {
+            let spec = plan.venue.spec();
+            let group = match groups.iter().position(|g| g.name == spec.weight_group) {
+                Some(g) => g,
+                None => {
+                    let percent = (plan.config.rest_weight_share * 100.0).round().clamp(1.0, 100.0) as u32;
+                    let config = BudgetConfig { snapshot_percent: percent, ..BudgetConfig::new(spec.weight_per_minute) };
+                    groups.push(Group {
+                        name: spec.weight_group,
+                        budget: WeightBudget::new(config),
+                        queue: WaitQueue::default(),
+                    });
+                    groups.len() - 1
+                }
+            };
+            let client = RestClient::new(RestConfig {
+                base: plan.rest_base(),
+                proxy: parts.proxy.as_ref().map(|p| format!("http://{p}")),
+                tls: parts.tls.clone(),
+                weight_header: spec.weight_header.to_owned(),
+                limits: RestLimits::default(),
+            })?;
+            let metrics = parts.shared.add_venue(spec.id);
+            venues.extend(VenueState::new(plan, client, group, metrics));
+        }
+        let pool = Pool::start(2)?;
+        Ok(Control { venues, groups, owner: BTreeMap::new(), books: BTreeMap::new(), pool, parts, last_tick: 0 })
+    }
+
+    /// Works until `stop` is set, then stops the lanes.
+    ///
+    /// # Errors
+    /// [`ControlFault`]: something that waiting does not mend. The lanes are stopped all the same.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), ControlFault> {
+        let mut fault = None;
+        while !stop.load(Ordering::Acquire) {
+            if let Err(e) = self.turn() {
+                fault = Some(e);
+                break;
+            }
+        }
+        self.parts.shared.set_state(State::Stopping);
+        let lanes = &self.parts.lanes;
+        // The unfinished minute counts too.
+        self.parts.minutes.last(&self.parts.shared, &mut |lane, notes| {
+            if let Some(l) = lanes.iter().find(|l| l.lane == lane) {
+                l.order(ToLane::Latency(notes));
+            }
+        });
+        self.stop_lanes();
+        self.pool.stop();
+        fault.map_or(Ok(()), Err)
+    }
+
+    fn turn(&mut self) -> Result<(), ControlFault> {
+        let reports = self.parts.reports.clone();
+        let done = self.pool.done().clone();
+        crossbeam_channel::select! {
+            recv(reports) -> m => if let Ok(m) = m { self.report(m)?; },
+            recv(done) -> d => if let Ok(d) = d { self.done(d)?; },
+            default(Duration::from_millis(20)) => {}
+        }
+        while let Ok(m) = reports.try_recv() {
+            self.report(m)?;
+        }
+        while let Ok(d) = done.try_recv() {
+            self.done(d)?;
+        }
+        let now = clock::mono_ns();
+        for v in 0..self.venues.len() {
+            self.list_due(v, now);
+            self.connect_due(v, now);
+            self.snapshots_due(v, now);
+        }
+        self.grant_snapshots(now);
+        if now - self.last_tick >= S {
+            self.last_tick = now;
+            self.tick();
+        }
+        Ok(())
+    }
+
+    fn lane(&self, lane: LaneId) -> Option<&LaneHandle> {
+        self.parts.lanes.iter().find(|l| l.lane == lane)
+    }
+
+    fn order(&self, lane: LaneId, o: ToLane) {
+        if let Some(l) = self.lane(lane) {
+            l.order(o);
+        }
+    }
+
+    fn next_conn(&mut self) -> ConnId {
+        self.parts.last_conn = clock::wall_ns().max(self.parts.last_conn + 1);
+        self.parts.last_conn
+    }
+
+    // Instruments.
+
+    fn list_due(&mut self, v: usize, now: i64) {
+        if self.venues[v].list_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let request = self.venues[v].plan.venue.instruments_request();
+        let group = self.venues[v].group;
+        match self.groups[group].budget.grant(now, request.weight, Priority::Vital) {
+            Grant::Granted => {
+                let sent = self.get(v, Purpose::Instruments, request.path);
+                self.venues[v].list_at = if sent { None } else { Some(now + S) };
+            }
+            Grant::WaitUntil(at) => self.venues[v].list_at = Some(at),
+        }
+    }
+
+    fn get(&mut self, v: usize, purpose: Purpose, path: String) -> bool {
+        let client = self.venues[v].client.clone();
+        self.venues[v].metrics.requests.add(1);
+        self.pool.ask(Job::Get { venue: v, purpose, client, path }).is_ok()
+    }
+
+    fn done(&mut self, d: Done) -> Result<(), ControlFault> {
+        match d {
+            Done::Got { venue, purpose, path, mono_sent, result } => self.got(venue, purpose, &path, mono_sent, result),
+            Done::Resolved { venue, conn, result } => {
+                self.resolved(venue, conn, result);
+                Ok(())
+            }
+        }
+    }
+
+    fn got(
+        &mut self,
+        v: usize,
+        purpose: Purpose,
+        path: &str,
+        mono_sent: i64,
+        result: Result<RestResponse, RestError>,
+    ) -> Result<(), ControlFault> {
+        let now = clock::mono_ns();
+        let group = self.venues[v].group;
+        match &result {
+            Ok(r) => self.groups[group].budget.on_response(now, mono_sent, r.status, r.used_weight, r.retry_after_s),
+            Err(e) => {
+                self.venues[v].metrics.request_failures.add(1);
+                tracing::warn!(venue = self.venues[v].plan.config.id, path, error = %e, "request failed, will be tried again");
+            }
+        }
+        match purpose {
+            Purpose::Snapshot { symbol } => {
+                self.snapshot(v, &symbol, path, result);
+                Ok(())
+            }
+            Purpose::Instruments => self.instruments(v, path, now, result),
+            Purpose::Time => Ok(()),
+        }
+    }
+
+    fn instruments(
+        &mut self,
+        v: usize,
+        path: &str,
+        now: i64,
+        result: Result<RestResponse, RestError>,
+    ) -> Result<(), ControlFault> {
+        let wait = self.venues[v].list_backoff.next_wait(fastrand::u64(..));
+        self.venues[v].list_at = Some(now + i64::try_from(wait.as_nanos()).unwrap_or(S));
+        let Ok(r) = result else { return Ok(()) };
+        self.record_body(v, path, &r);
+        let list = match (r.status, self.venues[v].plan.venue.parse_instruments(&r.body)) {
+            (200, Ok(list)) => list,
+            (status, other) => {
+                let why = other.err().map_or_else(String::new, |e| e.to_string());
+                tracing::warn!(venue = self.venues[v].plan.config.id, status, why, "no instrument list, will be asked for again");
+                return Ok(());
+            }
+        };
+        let venue = &mut self.venues[v];
+        venue.list_backoff.reset();
+        venue.list_at = Some(now + LIST_EVERY_NS);
+        if list.weight_per_minute > 0 {
+            self.groups[venue.group].budget.set_limit(list.weight_per_minute);
+        }
+        if self.venues[v].slots.is_empty() {
+            let names: Vec<&str> = list.instruments.iter().map(|i| i.symbol.as_str()).collect();
+            let slots = self.venues[v].plan.slots(&self.parts.config, &names)?;
+            self.adopt(v, slots);
+        }
+        let mut changed: BTreeMap<LaneId, Vec<_>> = BTreeMap::new();
+        let venue = &mut self.venues[v];
+        for i in list.instruments {
+            let Some(lane) = venue.lanes.get(&i.symbol) else { continue };
+            if venue.instruments.get(&i.symbol).is_none_or(|old| !old.same_facts(&i)) {
+                venue.instruments.insert(i.symbol.clone(), i.clone());
+                changed.entry(*lane).or_default().push(i);
+            }
+        }
+        for (lane, list) in changed {
+            self.order(lane, ToLane::Instruments(list));
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, v: usize, slots: Vec<Slot>) {
+        let id = self.venues[v].plan.config.id.clone();
+        for s in &slots {
+            for stream in &s.conn.streams {
+                let Some(symbol) = &stream.symbol else { continue };
+                self.venues[v].lanes.insert(symbol.clone(), s.lane);
+                if stream.kind == StreamKind::DepthDiff {
+                    let book = BookMetrics::new(&id, symbol);
+                    if let Some(l) = self.parts.shared.lanes().iter().find(|l| l.lane == s.lane) {
+                        self.books.insert((v, symbol.clone()), l.add_book(book));
+                    }
+                }
+            }
+        }
+        self.venues[v].slots = slots.into_iter().filter_map(SlotState::new).collect();
+        self.parts.shared.set_state(State::Running);
+    }
+
+    /// Bodies that change no lane's state are kept on lane 000.
+    fn record_body(&mut self, v: usize, path: &str, r: &RestResponse) {
+        let conn = match self.venues[v].rest_conns.get(&0) {
+            Some(c) => *c,
+            None => {
+                let conn = self.next_conn();
+                self.venues[v].rest_conns.insert(0, conn);
+                let e = ConnEvent {
+                    event: "open".to_owned(),
+                    venue: self.venues[v].plan.config.id.clone(),
+                    leg: 0,
+                    slot: u32::MAX,
+                    code: 0,
+                    cause: String::new(),
+                    detail: "REST".to_owned(),
+                };
+                let entry = Entry { conn: (conn, -1), ..Entry::new(Kind::Connection, to_payload(&e)) };
+                self.parts.lane0.append(r.ts_recv, r.mono_recv, entry);
+                conn
+            }
+        };
+        let rseq = self.venues[v].rest_rseq;
+        self.venues[v].rest_rseq += 1;
+        let entry = Entry {
+            conn: (conn, rseq),
+            status: i32::from(r.status),
+            url: path.to_owned(),
+            ..Entry::new(Kind::Rest, r.body.clone())
+        };
+        self.parts.lane0.append(r.ts_recv, r.mono_recv, entry);
+    }
+
+    // Connections.
+
+    fn connect_due(&mut self, v: usize, now: i64) {
+        for s in 0..self.venues[v].slots.len() {
+            let slot = &mut self.venues[v].slots[s];
+            if let Some((conn, at)) = slot.retiring
+                && now >= at
+            {
+                let lane = slot.slot.lane;
+                slot.retiring = Some((conn, i64::MAX));
+                self.order(lane, ToLane::Close { conn, why: "replaced" });
+            }
+            let slot = &mut self.venues[v].slots[s];
+            if !slot.wants(now) {
+                continue;
+            }
+            if let Grant::WaitUntil(at) = self.venues[v].limiter.grant(now) {
+                self.venues[v].slots[s].retry_at = at;
+                continue;
+            }
+            let conn = self.next_conn();
+            let target = Target::parse(&self.venues[v].slots[s].slot.conn.url);
+            let to = match (&self.parts.proxy, target) {
+                (Some(p), _) => p.rsplit_once(':').and_then(|(h, p)| Some((h.to_owned(), p.parse().ok()?))),
+                (None, Ok(t)) => Some((t.host, t.port)),
+                (None, Err(_)) => None,
+            };
+            let Some((host, port)) = to else {
+                self.venues[v].slots[s].retry_at = i64::MAX;
+                continue;
+            };
+            if self.pool.ask(Job::Resolve { venue: v, conn, host, port }).is_ok() {
+                self.venues[v].slots[s].opening = Some((conn, now));
+                self.owner.insert(conn, v);
+            } else {
+                self.venues[v].slots[s].retry_at = now + S;
+            }
+        }
+    }
+
+    fn resolved(&mut self, v: usize, conn: ConnId, result: std::io::Result<Vec<std::net::SocketAddr>>) {
+        let now = clock::mono_ns();
+        let venue = &mut self.venues[v];
+        let spec = venue.plan.venue.spec();
+        let Some(slot) = venue.slot_of(conn) else { return };
+        let addrs = match result {
+            Ok(a) => a,
+            Err(e) => {
+                tracing::warn!(venue = spec.id, error = %e, "name does not resolve, will be tried again");
+                slot.closed(conn, now, fastrand::u64(..), 0);
+                self.owner.remove(&conn);
+                return;
+            }
+        };
+        let (lane, number, plan) = (slot.slot.lane, slot.slot.number, slot.slot.conn.clone());
+        let mut request = ConnectRequest::new(conn as u64, plan.url.clone(), addrs, self.parts.tls.clone(), spec);
+        request.subscribe = plan.subscribe;
+        request.proxy = self.parts.proxy.as_ref().map(|_| Proxy::default());
+        let link = OpenLink { conn, venue: spec.id, leg: 0, slot: number, url: plan.url, streams: plan.streams };
+        self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
+    }
+
+    fn report(&mut self, m: FromLane) -> Result<(), ControlFault> {
+        let now = clock::mono_ns();
+        match m {
+            FromLane::Opened { conn } => self.opened(conn, now),
+            FromLane::Closed { conn, info } => {
+                let not_before = i64::from(info.retry_after_s) * S;
+                self.closed(conn, now, not_before, &format!("{}: {}", info.cause.as_str(), info.detail), info.by_us);
+            }
+            FromLane::Unopened { conn, why } => self.closed(conn, now, 30 * S, &why, false),
+            FromLane::NeedSnapshot { lane, venue, symbol, attempt } => {
+                if let Some(v) = self.venue_ix(&venue) {
+                    self.need_snapshot(v, lane, symbol, attempt, now);
+                }
+            }
+            FromLane::Synced { venue, symbol } => {
+                if let Some(v) = self.venue_ix(&venue) {
+                    self.venues[v].wanted.remove(&symbol);
+                    self.book_state(v, &symbol, BookState::Synced);
+                }
+            }
+            FromLane::Replace { conn } => {
+                if let Some(v) = self.owner.get(&conn).copied()
+                    && let Some(s) = self.venues[v].slot_of(conn)
+                    && s.current == Some(conn)
+                {
+                    s.rotate_at = now;
+                }
+            }
+            FromLane::Refused { conn, code } => tracing::warn!(conn, code, "the venue refused a message of ours"),
+            FromLane::Stopped { .. } => {}
+            FromLane::Failed { lane, why } => return Err(ControlFault::Lane { lane, why }),
+        }
+        Ok(())
+    }
+
+    fn venue_ix(&self, id: &str) -> Option<usize> {
+        self.venues.iter().position(|v| v.plan.config.id == id)
+    }
+
+    fn opened(&mut self, conn: ConnId, now: i64) {
+        let Some(v) = self.owner.get(&conn).copied() else { return };
+        let spec = self.venues[v].plan.venue.spec();
+        let Some(slot) = self.venues[v].slot_of(conn) else { return };
+        slot.opened(conn, now, i64::from(spec.rotate_after_s) * S);
+        let (lane, streams) = (slot.slot.lane, slot.slot.conn.streams.clone());
+        tracing::info!(venue = spec.id, lane, streams = streams.len(), "connected");
+        for s in streams.iter().filter(|s| s.kind == StreamKind::DepthDiff) {
+            let Some(symbol) = &s.symbol else { continue };
+            let synced = self.books.get(&(v, symbol.clone())).is_some_and(|b| b.state() == BookState::Synced);
+            if !synced && !self.venues[v].wanted.contains_key(symbol) {
+                let w = Wanted { lane, at: now + QUIET_NS, attempt: 0, asked: false, since: now, told_late: false };
+                self.venues[v].wanted.insert(symbol.clone(), w);
+            }
+        }
+        let n = self.venues[v].open_count() as i64;
+        self.venues[v].metrics.connections.set(n);
+    }
+
+    fn closed(&mut self, conn: ConnId, now: i64, not_before: i64, why: &str, by_us: bool) {
+        let Some(v) = self.owner.remove(&conn) else { return };
+        let id = self.venues[v].plan.venue.spec().id;
+        let Some(slot) = self.venues[v].slot_of(conn) else { return };
+        slot.closed(conn, now, fastrand::u64(..), not_before);
+        if !by_us {
+            self.venues[v].metrics.reconnects.add(1);
+            tracing::warn!(venue = id, conn, why, "connection lost, will be opened again");
+        }
+        let n = self.venues[v].open_count() as i64;
+        self.venues[v].metrics.connections.set(n);
+    }
+
+    // Snapshots.
+
+    fn need_snapshot(&mut self, v: usize, lane: LaneId, symbol: String, attempt: u32, now: i64) {
+        let was = self.books.get(&(v, symbol.clone())).map(|b| b.state());
+        if was == Some(BookState::Synced) {
+            self.book_state(v, &symbol, BookState::Stale);
+            if let Some(b) = self.books.get(&(v, symbol.clone())) {
+                b.resyncs.add(1);
+            }
+        } else if was == Some(BookState::Init) {
+            self.book_state(v, &symbol, BookState::Buffering);
+        }
+        // The venue's answer may be a cached image: each try in vain waits longer, 250 ms to 8 s.
+        let wait = if attempt == 0 { 0 } else { (250_000_000i64 << (attempt - 1).min(5)).min(8 * S) };
+        let w = self.venues[v].wanted.entry(symbol).or_insert(Wanted {
+            lane,
+            at: now + wait,
+            attempt,
+            asked: false,
+            since: now,
+            told_late: false,
+        });
+        w.attempt = attempt;
+        if !w.asked {
+            w.at = now + wait;
+        }
+    }
+
+    fn book_state(&self, v: usize, symbol: &str, s: BookState) {
+        if let Some(b) = self.books.get(&(v, symbol.to_owned())) {
+            b.set_state(s);
+        }
+    }
+
+    fn snapshots_due(&mut self, v: usize, now: i64) {
+        let group = self.venues[v].group;
+        let mut late = Vec::new();
+        let (id, plan_venue) = (self.venues[v].plan.config.id.clone(), self.venues[v].plan.venue);
+        for (symbol, w) in &mut self.venues[v].wanted {
+            if !w.asked && w.at <= now {
+                w.asked = true;
+                w.since = now;
+                let state = self.books.get(&(v, symbol.clone())).map(|b| b.state());
+                let priority = if state == Some(BookState::Stale) { Priority::Resync } else { Priority::Initial };
+                let weight = plan_venue.snapshot_request(symbol).weight;
+                self.groups[group].queue.push(priority, weight, (v, symbol.clone()));
+            } else if w.asked && !w.told_late && now - w.since > LATE_NS {
+                w.told_late = true;
+                late.push((w.lane, format!("{id}:{symbol}")));
+            }
+        }
+        let waiting = self.venues[v].wanted.len() as i64;
+        self.venues[v].metrics.snapshots_waiting.set(waiting);
+        for (lane, instrument) in late {
+            let t = TimerEvent::SnapshotLate { instrument, cause: "rate_limited".to_owned() };
+            self.order(lane, ToLane::Timer(t));
+        }
+    }
+
+    fn grant_snapshots(&mut self, now: i64) {
+        for g in 0..self.groups.len() {
+            loop {
+                let group = &mut self.groups[g];
+                let Next::Go((v, symbol)) = group.queue.next(now, &mut group.budget) else { break };
+                let path = self.venues[v].plan.venue.snapshot_request(&symbol).path;
+                if !self.get(v, Purpose::Snapshot { symbol: symbol.clone() }, path)
+                    && let Some(w) = self.venues[v].wanted.get_mut(&symbol)
+                {
+                    w.asked = false;
+                    w.at = now + S;
+                }
+            }
+        }
+    }
+
+    fn snapshot(&mut self, v: usize, symbol: &str, path: &str, result: Result<RestResponse, RestError>) {
+        let Some(w) = self.venues[v].wanted.remove(symbol) else { return };
+        let conn = match self.venues[v].rest_conns.get(&w.lane) {
+            Some(c) => *c,
+            None => {
+                let c = self.next_conn();
+                self.venues[v].rest_conns.insert(w.lane, c);
+                c
+            }
+        };
+        let (status, body) = match result {
+            Ok(r) => (i32::from(r.status), r.body),
+            Err(e) => (0, e.to_string().into_bytes()),
+        };
+        let venue = self.venues[v].plan.venue.spec().id;
+        let body = RestBody { conn, venue, url: path.to_owned(), status, body };
+        self.order(w.lane, ToLane::Rest(Box::new(body)));
+    }
+
+    // Clocks.
+
+    fn tick(&mut self) {
+        let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
+        self.parts.lane0.tick(wall, mono);
+        for v in &self.venues {
+            let b = &self.groups[v.group].budget;
+            v.metrics.weight_used.set(i64::try_from(b.used(mono)).unwrap_or(i64::MAX));
+            v.metrics.weight_limit.set(i64::from(b.limit()));
+        }
+        let lanes = &self.parts.lanes;
+        self.parts.minutes.tick(wall, mono, &self.parts.shared, &self.parts.lane0, &mut |lane, notes| {
+            if let Some(l) = lanes.iter().find(|l| l.lane == lane) {
+                l.order(ToLane::Latency(notes));
+            }
+        });
+        self.parts.shared.tick(wall);
+    }
+
+    fn stop_lanes(&mut self) {
+        for l in &self.parts.lanes {
+            l.order(ToLane::Stop);
+        }
+        let mut left: Vec<LaneId> = self.parts.lanes.iter().map(|l| l.lane).collect();
+        while !left.is_empty() {
+            match self.parts.reports.recv_timeout(Duration::from_secs(10)) {
+                Ok(FromLane::Stopped { lane } | FromLane::Failed { lane, .. }) => left.retain(|l| *l != lane),
+                Ok(_) => {}
+                Err(_) => {
+                    tracing::error!(lanes = ?left, "lanes did not stop in time");
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What comes first after a crash: the rings' records into the journal, and the gap of the crash itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::converting::{ConvertError, Converting};
+use crate::bus::raw::{find_rings, ring_dir};
+use crate::dataset::{Dataset, DatasetError};
+use crate::journal::{Dirs, JournalError, JournalWriter, LaneState, Options, Report};
+use crate::model::control::to_payload;
+use crate::model::{GapCause, GapNote, Kind, LaneId, Record, RunStop};
+
+/// Why recovery failed; nothing was lost by trying.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// The dataset cannot be opened.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The journal or a ring cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The records cannot be converted.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    /// The dataset's id is no id.
+    #[error("{}: the marker's dataset id {id:?} is damaged", path.display())]
+    Id {
+        /// The dataset.
+        path: PathBuf,
+        /// What it says.
+        id: String,
+    },
+}
+
+/// A dataset's id as a number.
+///
+/// # Errors
+/// The marker is damaged.
+pub fn dataset_number(ds: &Dataset) -> Result<u128, RecoverError> {
+    u128::from_str_radix(&ds.id().replace('-', ""), 16)
+        .map_err(|_| RecoverError::Id { path: ds.root().to_owned(), id: ds.id().to_owned() })
+}
+
+/// Where the journal of a dataset is.
+pub fn dirs(ds: &Dataset, fallback: Option<PathBuf>) -> Dirs {
+    Dirs { primary: ds.journal_dir(), fallback }
+}
+
+/// A journal ready for the next run.
+pub struct Recovered {
+    /// The writer.
+    pub writer: JournalWriter,
+    /// What was found.
+    pub report: Report,
+    /// The cause of gaps of lanes that did not end cleanly.
+    pub cause: GapCause,
+}
+
+/// Drains the rings of a run that died into the journal.
+///
+/// # Errors
+/// [`RecoverError`].
+pub fn recover(ds: &Dataset, options: Options, runtime_dir: Option<&Path>) -> Result<Recovered, RecoverError> {
+    let number = dataset_number(ds)?;
+    let mut rings: Vec<PathBuf> = ds.marker()?.rings.into_iter().map(|(_, p)| p).filter(|p| p.exists()).collect();
+    let default = ring_dir(&ds.journal_dir(), 0);
+    for dir in [runtime_dir, Some(default.as_path()), Some(ds.journal_dir().as_path())].into_iter().flatten() {
+        for r in find_rings(dir, number) {
+            if !rings.contains(&r) {
+                rings.push(r);
+            }
+        }
+    }
+    let had_rings = !rings.is_empty();
+    let (writer, report) = crate::journal::recover(&ds.journal_dir(), options, &rings)?;
+    // Memory that outlives a process does not outlive the machine's power: no ring, no clean end.
+    let cause = if had_rings { GapCause::ProcessCrash } else { GapCause::PowerLoss };
+    Ok(Recovered { writer, report, cause })
+}
+
+/// Whether a lane ended without its stop record.
+pub fn crashed(lane: &LaneState) -> bool {
+    lane.lane != 0 && !lane.stopped && lane.last_seq >= 0
+}
+
+/// The gap of a crash, one nanosecond after the last that is known.
+pub fn crash_gap(lane: &LaneState, cause: GapCause) -> GapNote {
+    GapNote {
+        cause: cause.as_str().to_owned(),
+        ts_begin: lane.max_ts_recv + 1,
+        ts_end: 0,
+        detail: "the run before ended without a stop".to_owned(),
+    }
+}
+
+/// Ends lanes that crashed and will not be read again: their gap and a stop, so that their parts close.
+///
+/// # Errors
+/// The journal cannot be written.
+pub fn end_lanes(r: &mut Recovered, stays: impl Fn(LaneId) -> bool) -> Result<(), JournalError> {
+    let gone: Vec<LaneState> =
+        r.report.lanes.iter().map(|l| l.state).filter(|l| crashed(l) && !stays(l.lane)).collect();
+    for l in gone {
+        let gap = to_payload(&crash_gap(&l, r.cause));
+        let ts = l.max_ts_recv + 1;
+        let stop = RunStop { run_id: String::new(), ts_stop: ts, exit: format!("failed: {}", r.cause.as_str()) };
+        for (n, (kind, payload)) in [(Kind::Gap, gap), (Kind::Stop, to_payload(&stop))].iter().enumerate() {
+            let rec = Record {
+                kind: *kind,
+                flags: 0,
+                lane: l.lane,
+                status: 0,
+                conn: 0,
+                lane_seq: l.last_seq + 1 + n as i64,
+                rseq: -1,
+                ts_kernel: 0,
+                ts_mono: 0,
+                ts_recv: ts,
+                url: "",
+                payload,
+            };
+            r.writer.append(&rec)?;
+        }
+    }
+    r.writer.sync()?;
+    Ok(())
+}
+
+/// What recovery by hand did.
+#[derive(Debug, serde::Serialize)]
+pub struct Outcome {
+    /// What was found.
+    pub report: Report,
+    /// Files made visible.
+    pub files: i64,
+    /// Their rows.
+    pub rows: i64,
+    /// Places where the journal was damaged.
+    pub damage: i64,
+}
+
+/// What capture does first after a crash, by hand: salvage, state the gap, convert, publish, seal.
+///
+/// # Errors
+/// [`RecoverError`].
+pub fn by_hand(root: &Path, runtime_dir: Option<&Path>) -> Result<Outcome, RecoverError> {
+    use std::sync::atomic::Ordering;
+    // Refuses what is no dataset before anything is created.
+    Dataset::open(root)?;
+    let ds = Arc::new(Dataset::create(root)?);
+    let mut r = recover(&ds, Options::new(dataset_number(&ds)?), runtime_dir)?;
+    end_lanes(&mut r, |_| false)?;
+    let mut converting = Converting::resume(Arc::clone(&ds), dirs(&ds, None), r.writer.durable())?;
+    let made = converting.catch_up(r.writer.durable())?;
+    let mut seq = r.writer.lane(0).map_or(-1, |l| l.last_seq);
+    for c in made.iter().filter(|c| !converting.knows(c)) {
+        seq += 1;
+        let ts = r.writer.lane(0).map_or(c.at, |l| l.max_ts_recv.max(c.at));
+        let rec = Record {
+            kind: Kind::Checkpoint,
+            flags: 0,
+            lane: 0,
+            status: 0,
+            conn: 0,
+            lane_seq: seq,
+            rseq: -1,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv: ts,
+            url: "",
+            payload: &c.payload,
+        };
+        r.writer.append(&rec)?;
+    }
+    r.writer.sync()?;
+    r.writer.close()?;
+    ds.set_rings(&[])?;
+    let p = converting.progress();
+    let get = |n: &std::sync::atomic::AtomicI64| n.load(Ordering::Relaxed);
+    Ok(Outcome { report: r.report, files: get(&p.files), rows: get(&p.rows), damage: get(&p.damage) })
+}

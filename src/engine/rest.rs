@@ -1,0 +1,138 @@
+//! REST on worker threads: requests block, and control must not.
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::model::ConnId;
+use crate::wire::rest::{RestClient, RestError, RestResponse};
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A snapshot for a book of this symbol.
+    Snapshot {
+        /// The symbol.
+        symbol: String,
+    },
+    /// The instrument list.
+    Instruments,
+    /// The venue's clock.
+    Time,
+}
+
+/// Work for a worker.
+pub enum Job {
+    /// Ask a venue.
+    Get {
+        /// Its number in control's list.
+        venue: usize,
+        /// Why.
+        purpose: Purpose,
+        /// The client.
+        client: RestClient,
+        /// Path and query.
+        path: String,
+    },
+    /// Resolve a host before a connection is opened.
+    Resolve {
+        /// The venue's number in control's list.
+        venue: usize,
+        /// The connection to be.
+        conn: ConnId,
+        /// Host.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
+
+/// What came of it.
+pub enum Done {
+    /// An answer, or none.
+    Got {
+        /// The venue's number.
+        venue: usize,
+        /// Why it was asked.
+        purpose: Purpose,
+        /// Path and query.
+        path: String,
+        /// When it was begun, monotonic ns.
+        mono_sent: i64,
+        /// The answer.
+        result: Result<RestResponse, RestError>,
+    },
+    /// Addresses, or none.
+    Resolved {
+        /// The venue's number.
+        venue: usize,
+        /// The connection to be.
+        conn: ConnId,
+        /// The addresses.
+        result: std::io::Result<Vec<SocketAddr>>,
+    },
+}
+
+/// The worker threads. They end when the pool is dropped.
+pub struct Pool {
+    jobs: Sender<Job>,
+    done: Receiver<Done>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Jobs that may wait for a worker.
+pub const JOBS_MAX: usize = 256;
+
+impl Pool {
+    /// Starts this many workers.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(workers: usize) -> std::io::Result<Pool> {
+        let (jobs, todo) = bounded::<Job>(JOBS_MAX);
+        let (tell, done) = bounded::<Done>(JOBS_MAX);
+        let spawn = |n: usize| {
+            let (todo, tell) = (todo.clone(), tell.clone());
+            std::thread::Builder::new().name(format!("rest-{n}")).spawn(move || work(&todo, &tell))
+        };
+        let workers = (0..workers.max(1)).map(spawn).collect::<Result<Vec<_>, _>>()?;
+        Ok(Pool { jobs, done, workers })
+    }
+
+    /// Hands over a job; gives it back when too many wait.
+    pub fn ask(&self, job: Job) -> Result<(), Box<Job>> {
+        self.jobs.try_send(job).map_err(|e| Box::new(e.into_inner()))
+    }
+
+    /// Where results arrive.
+    pub fn done(&self) -> &Receiver<Done> {
+        &self.done
+    }
+
+    /// Lets the workers end; those in the middle of a request end when it does.
+    pub fn stop(self) {
+        drop(self.jobs);
+        drop(self.done);
+        // Not joined: a request may take its whole time limit, and nobody waits for its answer any more.
+        drop(self.workers);
+    }
+}
+
+fn work(todo: &Receiver<Job>, tell: &Sender<Done>) {
+    for job in todo {
+        let done = match job {
+            Job::Get { venue, purpose, client, path } => {
+                let mono_sent = crate::wire::clock::mono_ns();
+                let result = client.get(&path);
+                Done::Got { venue, purpose, path, mono_sent, result }
+            }
+            Job::Resolve { venue, conn, host, port } => {
+                Done::Resolved { venue, conn, result: crate::wire::resolve::resolve(&host, port) }
+            }
+        };
+        if tell.send(done).is_err() {
+            return;
+        }
+    }
+}

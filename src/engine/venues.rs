@@ -1,0 +1,174 @@
+//! Control's view of one venue: its connections, its instruments, its snapshots to fetch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::links::{Links, Slot};
+use crate::metrics::VenueMetrics;
+use crate::model::{ConnId, InstrumentVersion, LaneId};
+use crate::wire::rest::RestClient;
+use crate::wire::{Backoff, ConnectLimiter};
+
+/// Reconnect delays: from a quarter of a second to half a minute, jittered.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Both connections of a rotation live side by side for so long.
+pub const OVERLAP_NS: i64 = 5_000_000_000;
+
+/// One connection slot.
+pub struct SlotState {
+    /// What it is.
+    pub slot: Slot,
+    /// The connection in use.
+    pub current: Option<ConnId>,
+    /// The connection being opened, and since when (monotonic ns).
+    pub opening: Option<(ConnId, i64)>,
+    /// The old connection of a rotation, and when it is to be closed.
+    pub retiring: Option<(ConnId, i64)>,
+    /// When the current one was opened.
+    pub opened_at: i64,
+    /// When to replace it.
+    pub rotate_at: i64,
+    /// Not to be tried before this.
+    pub retry_at: i64,
+    /// Delays.
+    pub backoff: Backoff,
+}
+
+impl SlotState {
+    /// A slot that was never connected.
+    pub fn new(slot: Slot) -> Option<SlotState> {
+        Some(SlotState {
+            slot,
+            current: None,
+            opening: None,
+            retiring: None,
+            opened_at: 0,
+            rotate_at: i64::MAX,
+            retry_at: 0,
+            backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
+        })
+    }
+
+    /// Whether a connection is to be opened now.
+    pub fn wants(&self, now: i64) -> bool {
+        self.opening.is_none() && now >= self.retry_at && (self.current.is_none() || now >= self.rotate_at)
+    }
+
+    /// A connection is open.
+    pub fn opened(&mut self, conn: ConnId, now: i64, rotate_after_ns: i64) {
+        if self.opening.is_some_and(|(c, _)| c == conn) {
+            self.opening = None;
+        }
+        if let Some(old) = self.current.replace(conn) {
+            self.retiring = Some((old, now + OVERLAP_NS));
+        }
+        self.opened_at = now;
+        // Clones on one host would all reach the age limit together: each slot is early by another share.
+        let early = rotate_after_ns / 20 * i64::from(self.slot.number % 7);
+        self.rotate_at = now + rotate_after_ns - early;
+    }
+
+    /// A connection is gone.
+    pub fn closed(&mut self, conn: ConnId, now: i64, random: u64, not_before_ns: i64) {
+        if self.retiring.is_some_and(|(c, _)| c == conn) {
+            self.retiring = None;
+            return;
+        }
+        let was_opening = self.opening.is_some_and(|(c, _)| c == conn);
+        if was_opening {
+            self.opening = None;
+        } else if self.current == Some(conn) {
+            self.current = None;
+            let held = Duration::from_nanos(u64::try_from(now - self.opened_at).unwrap_or(0));
+            self.backoff.reset_if_held(held);
+        } else {
+            return;
+        }
+        let wait = self.backoff.next_wait(random);
+        self.retry_at = now + i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX / 2).max(not_before_ns);
+    }
+}
+
+/// A book that waits for a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its lane.
+    pub lane: LaneId,
+    /// Not to be asked for before this (monotonic ns).
+    pub at: i64,
+    /// Snapshots in a row that did not prove it.
+    pub attempt: u32,
+    /// The request is in the budget's queue or on its way.
+    pub asked: bool,
+    /// Since when it waits.
+    pub since: i64,
+    /// The lane was told that it waits for the budget.
+    pub told_late: bool,
+}
+
+/// One venue.
+pub struct VenueState {
+    /// The venue as configured.
+    pub plan: Links,
+    /// The client of its REST base.
+    pub client: RestClient,
+    /// Its slots; empty until the instrument list is there.
+    pub slots: Vec<SlotState>,
+    /// Limit of new connections.
+    pub limiter: ConnectLimiter,
+    /// Number of its weight group.
+    pub group: usize,
+    /// Instruments in use, as last recorded.
+    pub instruments: BTreeMap<String, InstrumentVersion>,
+    /// Lane of each symbol in use.
+    pub lanes: BTreeMap<String, LaneId>,
+    /// Books that wait.
+    pub wanted: BTreeMap<String, Wanted>,
+    /// REST connection per lane (0 = lane 000), and the next number on lane 000's.
+    pub rest_conns: BTreeMap<LaneId, ConnId>,
+    /// Number of the next body on lane 000.
+    pub rest_rseq: i64,
+    /// When to ask for the list again (monotonic ns); `None` while a request is under way.
+    pub list_at: Option<i64>,
+    /// Delays of list requests.
+    pub list_backoff: Backoff,
+    /// What is shown.
+    pub metrics: Arc<VenueMetrics>,
+}
+
+impl VenueState {
+    /// A venue of which nothing is known yet.
+    pub fn new(plan: Links, client: RestClient, group: usize, metrics: Arc<VenueMetrics>) -> Option<VenueState> {
+        let spec = plan.venue.spec();
+        Some(VenueState {
+            limiter: ConnectLimiter::new(spec.connects_per_5min),
+            plan,
+            client,
+            slots: Vec::new(),
+            group,
+            instruments: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            rest_conns: BTreeMap::new(),
+            rest_rseq: 0,
+            list_at: Some(0),
+            list_backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
+            metrics,
+        })
+    }
+
+    /// The slot that a connection belongs to.
+    pub fn slot_of(&mut self, conn: ConnId) -> Option<&mut SlotState> {
+        self.slots.iter_mut().find(|s| {
+            s.current == Some(conn)
+                || s.opening.is_some_and(|(c, _)| c == conn)
+                || s.retiring.is_some_and(|(c, _)| c == conn)
+        })
+    }
+
+    /// Connections that are open.
+    pub fn open_count(&self) -> usize {
+        self.slots.iter().filter(|s| s.current.is_some()).count()
+    }
+}
