@@ -149,7 +149,8 @@ impl Converting {
                 }
             };
             while self.one(marks.jrn, &mut durable, &mut made)? {
-                for (c, at) in made.drain(..).map(|c| (c, self.reader.position())) {
+                for c in std::mem::take(&mut made) {
+                    let at = self.reader.position();
                     self.record(c, at, lane0);
                 }
             }
