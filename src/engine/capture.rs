@@ -297,11 +297,9 @@ fn prepare(config: Config) -> Result<Ready, CaptureError> {
     };
     let ds = Arc::new(Dataset::create(&config.dataset.path)?);
     let number = recovering::dataset_number(&ds)?;
-    let options = Options {
-        segment_bytes: config.capture.segment_size,
-        fallback: config.capture.fallback_dir.clone(),
-        ..Options::new(number)
-    };
+    let mut options = Options::new(number);
+    options.segment_bytes = config.capture.segment_size;
+    options.fallback.clone_from(&config.capture.fallback_dir);
     let mut recovered = recovering::recover(&ds, options, config.capture.runtime_dir.as_deref())?;
     let lanes = links::lanes(&config);
     recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l))?;
