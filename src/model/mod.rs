@@ -3,6 +3,7 @@
 //! Plain data and pure functions. This room must not know sockets, clocks, files, threads or any venue.
 
 pub mod control;
+pub mod dialect;
 pub mod event;
 pub mod flags;
 pub mod ids;
@@ -18,6 +19,7 @@ pub use control::{
     BoundaryTimer, ConnEvent, GapNote, LatencyEntry, LatencyNote, RunStart, RunStop, StreamName, Subscribed,
     TimerEvent,
 };
+pub use dialect::Dialect;
 pub use event::{
     Bbo, DecodeCtx, Depth, Event, FundingRate, Kline, Level, Liquidation, Mark, Notice, OpenInterest,
     Partial, Reject, RejectCause, Reply, StreamInfo, Ticker, Trade, TradeType,

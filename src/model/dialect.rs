@@ -1,0 +1,155 @@
+//! How a venue speaks, as data: what a simulator must know to answer as the venue would.
+//!
+//! The recorder does not read this; it follows its own link plan. Keeping both sides apart is the point: a wrong number
+//! here shows up as a recorder that is refused, not as two errors that agree.
+
+/// What is traded and therefore which keys a message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// Binance spot.
+    Spot,
+    /// Binance USD-M futures.
+    UsdM,
+    /// Binance COIN-M futures; sizes are contracts.
+    CoinM,
+    /// Aster USD-M futures.
+    AsterFutures,
+}
+
+impl Product {
+    /// Whether this is a futures product (`pu`, `T`, mark prices, liquidations).
+    pub fn is_futures(self) -> bool {
+        self != Product::Spot
+    }
+}
+
+/// How update ids are given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdScheme {
+    /// One counter per symbol, every id used: `U == previous u + 1`.
+    Dense,
+    /// One counter of the whole venue, so that a symbol's ids have holes; diffs carry `pu`.
+    Shared,
+}
+
+/// One speed of a depth stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speed {
+    /// What follows the channel's name, `""` for the default speed, else `@100ms`.
+    pub suffix: &'static str,
+    /// The real interval in ms (`@0ms` is not zero: 52 ms on USD-M, 16 ms on COIN-M).
+    pub every_ms: u32,
+}
+
+/// What happens at one stream too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooManyStreams {
+    /// Close frame with this code and reason.
+    Close(u16, &'static str),
+    /// `{"error":{"code":4,…}}`, then a close with 1008.
+    Code4,
+}
+
+/// The shape of error replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// `{"code":2,"msg":"…"}`
+    Flat,
+    /// `{"error":{"code":2,"msg":"…"},"id":1}`
+    Nested,
+}
+
+/// A path prefix and the streams that flow there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `""`, `/public`, `/market`.
+    pub prefix: &'static str,
+    /// Book, best bid/ask and single trades.
+    pub public: bool,
+    /// All other streams. Subscribed on the wrong route a stream is acknowledged and stays silent.
+    pub market: bool,
+}
+
+/// `limit` of the depth endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepthLimits {
+    /// Only these.
+    OneOf(&'static [u32]),
+    /// Anything up to this; more is cut down to it.
+    UpTo(u32),
+}
+
+/// Everything about a venue's speech that is a number or a word. Times in ms.
+#[derive(Debug)]
+pub struct Dialect {
+    /// Slug of the venue.
+    pub venue: &'static str,
+    /// What is traded.
+    pub product: Product,
+    /// Update ids.
+    pub ids: IdScheme,
+    /// Whether diffs list bids from the lowest price up.
+    pub bids_ascend: bool,
+    /// Whether frames may carry `st` (and `ps`) since the 2026 integration; a simulator may turn it off.
+    pub st_ps: bool,
+    /// Speeds of `@depth` (diffs), the default first.
+    pub diff_speeds: &'static [Speed],
+    /// Speeds of `@depth<N>`, the default first.
+    pub partial_speeds: &'static [Speed],
+    /// Aggregated trades are sent in batches of this, 0 = at once.
+    pub agg_every_ms: u32,
+    /// Candles of a minute and more.
+    pub kline_every_ms: u32,
+    /// `@miniTicker` and `@ticker`.
+    pub ticker_every_ms: u32,
+    /// `!bookTicker`: 0 = every change, else one object per symbol and this interval; `u32::MAX` = no such stream.
+    pub all_book_ticker_every_ms: u32,
+    /// Whether `!ticker@arr` is alive.
+    pub all_ticker: bool,
+    /// Whether `!markPrice@arr` exists.
+    pub all_mark: bool,
+    /// Where streams flow.
+    pub routes: &'static [Route],
+    /// The venue's ping.
+    pub ping_every_ms: u64,
+    /// Without a pong for so long the venue closes.
+    pub pong_within_ms: u64,
+    /// Age at which the venue closes.
+    pub age_max_ms: u64,
+    /// Streams per connection.
+    pub streams_max: usize,
+    /// What one more brings.
+    pub too_many_streams: TooManyStreams,
+    /// Names in one SUBSCRIBE; more is a close with 3001. 0 = no limit.
+    pub names_per_subscribe_max: usize,
+    /// Messages per second from the client; more is a close with 1008.
+    pub client_messages_per_s: u32,
+    /// Whether pings and pongs of the client count too.
+    pub control_frames_count: bool,
+    /// Bytes of a URL; more is a 414.
+    pub url_bytes_max: usize,
+    /// New connections per five minutes, 0 = no limit known.
+    pub connects_per_5min: u32,
+    /// Error replies.
+    pub errors: ErrorShape,
+    /// Whether a name that is no stream name at all is refused (else it is acknowledged and silent).
+    pub refuses_bad_names: bool,
+    /// Prefixes of REST paths that answer, the current one first.
+    pub rest_prefixes: &'static [&'static str],
+    /// Request weight per minute.
+    pub weight_per_minute: u32,
+    /// Depth endpoint: `limit`.
+    pub depth_limits: DepthLimits,
+    /// Depth endpoint: default `limit`.
+    pub depth_limit_default: u32,
+    /// Depth endpoint: `(up to this limit, weight)`, ascending.
+    pub depth_weights: &'static [(u32, u32)],
+    /// Weight of the instrument list.
+    pub instruments_weight: u32,
+    /// Weight of `trades`.
+    pub trades_weight: u32,
+    /// Weight of `aggTrades`.
+    pub agg_trades_weight: u32,
+    /// Whether 429 and 418 carry `Retry-After`.
+    pub retry_after: bool,
+}

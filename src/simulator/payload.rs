@@ -1,0 +1,531 @@
+//! The payloads: what the venue's documentation prints, in its order of keys, per dialect.
+//!
+//! Each function writes the bare payload (`data` of the combined envelope) into `o.data`, and what a checker needs to know
+//! of it into `o.line`: the inside of an oracle line, without connection and time.
+
+use super::market::{Ev, Market};
+use super::stats::{Bar, Stats};
+use super::streams::INTERVALS;
+use super::symbols::SymbolDef;
+use super::text::{escaped, fixed, int, key_fixed, key_int, key_str, put};
+use crate::model::dialect::{Dialect, Product};
+use crate::model::num::write_plain_bytes;
+
+/// Buffers of one message, reused.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// The payload.
+    pub data: Vec<u8>,
+    /// Inside of the oracle line: `,"kind":…`.
+    pub line: Vec<u8>,
+    /// Whether an oracle listens.
+    pub logged: bool,
+}
+
+impl Out {
+    fn begin(&mut self, kind: &str, sym: &str) {
+        self.data.clear();
+        self.line.clear();
+        if self.logged {
+            key_str(&mut self.line, "kind", kind);
+            key_str(&mut self.line, "sym", sym);
+        }
+    }
+
+    fn log_int(&mut self, key: &str, n: i64) {
+        if self.logged {
+            key_int(&mut self.line, key, n);
+        }
+    }
+
+    fn log_fixed(&mut self, key: &str, m: i128, dec: u8) {
+        if self.logged {
+            key_fixed(&mut self.line, key, m, dec);
+        }
+    }
+}
+
+/// How this venue prints.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Its dialect.
+    pub d: &'static Dialect,
+    /// Whether `st` and `ps` are there.
+    pub st_ps: bool,
+}
+
+/// A symbol's printing: names safe inside quotes, decimals.
+#[derive(Clone, Debug)]
+pub struct Face {
+    /// Symbol, escaped.
+    pub s: String,
+    /// Pair, escaped.
+    pub ps: String,
+    /// Decimals of prices.
+    pub pd: u8,
+    /// Decimals of sizes.
+    pub sd: u8,
+    tick: i64,
+    step: i64,
+}
+
+impl Face {
+    /// How a symbol is printed.
+    pub fn new(def: &SymbolDef) -> Face {
+        Face {
+            s: escaped(&def.symbol),
+            ps: escaped(&def.pair),
+            pd: def.price_dec,
+            sd: def.size_dec,
+            tick: def.tick_mult,
+            step: def.step_mult,
+        }
+    }
+
+    /// Price mantissa of a price in ticks.
+    pub fn px(&self, ticks: i64) -> i64 {
+        ticks * self.tick
+    }
+
+    /// Size mantissa of a size in steps.
+    pub fn qty(&self, steps: i64) -> i64 {
+        steps * self.step
+    }
+}
+
+/// Ids and times of a depth message.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Time of the message, ms.
+    pub e: i64,
+    /// Time of the last change, ms.
+    pub t: i64,
+    /// First id.
+    pub first: i64,
+    /// Last id.
+    pub last: i64,
+    /// Last id of the message before.
+    pub prev: i64,
+}
+
+impl Shape {
+    fn head(&self, o: &mut Out, event: &str, e: i64) {
+        put(&mut o.data, "{\"e\":\"");
+        put(&mut o.data, event);
+        put(&mut o.data, "\",\"E\":");
+        int(&mut o.data, e);
+    }
+
+    /// `st` (and `ps` where USD-M has it), before the closing brace.
+    fn tail(&self, o: &mut Out, f: &Face, with_ps: bool) {
+        if self.st_ps {
+            if self.d.product == Product::UsdM && with_ps {
+                key_str(&mut o.data, "ps", &f.ps);
+            }
+            key_int(&mut o.data, "st", if self.d.product == Product::CoinM { 2 } else { 1 });
+        }
+        o.data.push(b'}');
+    }
+
+    fn coin_ps(&self, o: &mut Out, f: &Face) {
+        if self.d.product == Product::CoinM {
+            key_str(&mut o.data, "ps", &f.ps);
+        }
+    }
+
+    /// A diff, or a partial book of futures. Levels as `(price in ticks, size in steps)`, in the order to print.
+    pub fn depth(&self, o: &mut Out, f: &Face, kind: &str, s: Span, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
+        o.begin(kind, &f.s);
+        self.head(o, "depthUpdate", s.e);
+        if self.d.product.is_futures() {
+            key_int(&mut o.data, "T", s.t);
+        }
+        key_str(&mut o.data, "s", &f.s);
+        self.coin_ps(o, f);
+        key_int(&mut o.data, "U", s.first);
+        key_int(&mut o.data, "u", s.last);
+        if self.d.product.is_futures() {
+            key_int(&mut o.data, "pu", s.prev);
+        }
+        put(&mut o.data, ",\"b\":[");
+        levels(&mut o.data, f, bids);
+        put(&mut o.data, "],\"a\":[");
+        levels(&mut o.data, f, asks);
+        o.data.push(b']');
+        self.tail(o, f, true);
+        if o.logged {
+            key_int(&mut o.line, "U", s.first);
+            key_int(&mut o.line, "u", s.last);
+            if self.d.product.is_futures() {
+                key_int(&mut o.line, "pu", s.prev);
+                key_int(&mut o.line, "T", s.t);
+            }
+            key_int(&mut o.line, "E", s.e);
+            self.log_levels(o, f, bids, asks);
+        }
+    }
+
+    /// A partial book of spot: no event, no symbol.
+    pub fn partial_spot(&self, o: &mut Out, f: &Face, last: i64, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
+        o.begin("partial", &f.s);
+        put(&mut o.data, "{\"lastUpdateId\":");
+        int(&mut o.data, last);
+        put(&mut o.data, ",\"bids\":[");
+        levels(&mut o.data, f, bids);
+        put(&mut o.data, "],\"asks\":[");
+        levels(&mut o.data, f, asks);
+        put(&mut o.data, "]}");
+        if o.logged {
+            key_int(&mut o.line, "u", last);
+            self.log_levels(o, f, bids, asks);
+        }
+    }
+
+    fn log_levels(&self, o: &mut Out, f: &Face, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
+        let mut crc = crc32fast::Hasher::new();
+        let mut buf = [0u8; 44];
+        for (i, side) in [bids, asks].into_iter().enumerate() {
+            if i == 1 {
+                crc.update(b"|");
+            }
+            for &(px, qty) in side {
+                let n = write_plain_bytes(&mut buf, f.px(px), f.pd);
+                crc.update(&buf[44 - n..]);
+                crc.update(b":");
+                let n = write_plain_bytes(&mut buf, f.qty(qty), f.sd);
+                crc.update(&buf[44 - n..]);
+                crc.update(b";");
+            }
+        }
+        key_int(&mut o.line, "nb", bids.len() as i64);
+        key_int(&mut o.line, "na", asks.len() as i64);
+        put(&mut o.line, ",\"lv\":\"");
+        super::text::hex8(&mut o.line, crc.finalize());
+        o.line.push(b'"');
+    }
+
+    /// Best bid and ask.
+    pub fn book_ticker(&self, o: &mut Out, f: &Face, m: &Market, id: i64, now: i64) {
+        o.begin("bookTicker", &f.s);
+        let ((bp, bq), (ap, aq)) = m.top();
+        let w = &mut o.data;
+        match self.d.product {
+            Product::Spot => {
+                put(w, "{\"u\":");
+                int(w, id);
+            }
+            Product::UsdM => {
+                put(w, "{\"e\":\"bookTicker\",\"u\":");
+                int(w, id);
+            }
+            Product::CoinM => {
+                put(w, "{\"u\":");
+                int(w, id);
+                key_str(w, "e", "bookTicker");
+            }
+            Product::AsterFutures => {
+                put(w, "{\"e\":\"bookTicker\",\"u\":");
+                int(w, id);
+                key_int(w, "E", now);
+                key_int(w, "T", now);
+            }
+        }
+        key_str(w, "s", &f.s);
+        self.coin_ps(o, f);
+        let w = &mut o.data;
+        key_fixed(w, "b", f.px(bp).into(), f.pd);
+        key_fixed(w, "B", f.qty(bq).into(), f.sd);
+        key_fixed(w, "a", f.px(ap).into(), f.pd);
+        key_fixed(w, "A", f.qty(aq).into(), f.sd);
+        match self.d.product {
+            Product::Spot => w.push(b'}'),
+            Product::UsdM | Product::CoinM => {
+                key_int(w, "T", now);
+                key_int(w, "E", now);
+                self.tail(o, f, true);
+            }
+            Product::AsterFutures => self.tail(o, f, false),
+        }
+        if o.logged {
+            key_int(&mut o.line, "u", id);
+            if self.d.product != Product::Spot {
+                key_int(&mut o.line, "T", now);
+                key_int(&mut o.line, "E", now);
+            }
+            key_fixed(&mut o.line, "bp", f.px(bp).into(), f.pd);
+            key_fixed(&mut o.line, "bq", f.qty(bq).into(), f.sd);
+            key_fixed(&mut o.line, "ap", f.px(ap).into(), f.pd);
+            key_fixed(&mut o.line, "aq", f.qty(aq).into(), f.sd);
+        }
+    }
+
+    /// One fill.
+    pub fn trade(&self, o: &mut Out, f: &Face, ev: Ev, now: i64) {
+        let Ev::Fill { t, px, qty, buyer_maker, insurance } = ev else { return };
+        o.begin("trade", &f.s);
+        self.head(o, "trade", now);
+        let futures = self.d.product.is_futures();
+        let w = &mut o.data;
+        if futures {
+            key_int(w, "T", now);
+        }
+        key_str(w, "s", &f.s);
+        key_int(w, "t", t);
+        let (pd, sd) = if qty == 0 { (0, 0) } else { (f.pd, f.sd) };
+        key_fixed(w, "p", f.px(px).into(), pd);
+        key_fixed(w, "q", f.qty(qty).into(), sd);
+        if futures {
+            let x = if qty == 0 {
+                "NA"
+            } else if insurance {
+                "INSURANCE_FUND"
+            } else {
+                "MARKET"
+            };
+            key_str(w, "X", x);
+        } else {
+            key_int(w, "T", now);
+        }
+        put(w, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
+        if futures {
+            self.tail(o, f, false);
+        } else {
+            put(w, ",\"M\":true}");
+        }
+        o.log_int("t", t);
+        self.log_fill(o, f, px, qty, buyer_maker, now, now);
+    }
+
+    fn log_fill(&self, o: &mut Out, f: &Face, px: i64, qty: i64, buyer_maker: bool, t: i64, e: i64) {
+        if o.logged {
+            key_fixed(&mut o.line, "p", f.px(px).into(), f.pd);
+            key_fixed(&mut o.line, "q", f.qty(qty).into(), f.sd);
+            put(&mut o.line, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
+            key_int(&mut o.line, "T", t);
+            key_int(&mut o.line, "E", e);
+        }
+    }
+
+    /// The fills of one order at one price, matched at `t`, sent at `e`.
+    pub fn agg_trade(&self, o: &mut Out, f: &Face, ev: Ev, t: i64, e: i64) {
+        let Ev::Agg { a, px, qty, first, last, buyer_maker } = ev else { return };
+        o.begin("aggTrade", &f.s);
+        self.head(o, "aggTrade", e);
+        let w = &mut o.data;
+        if matches!(self.d.product, Product::UsdM | Product::CoinM) {
+            key_int(w, "a", a);
+            key_str(w, "s", &f.s);
+        } else {
+            key_str(w, "s", &f.s);
+            key_int(w, "a", a);
+        }
+        key_fixed(w, "p", f.px(px).into(), f.pd);
+        key_fixed(w, "q", f.qty(qty).into(), f.sd);
+        if self.d.product == Product::UsdM {
+            key_fixed(w, "nq", f.qty(qty).into(), f.sd);
+        }
+        key_int(w, "f", first);
+        key_int(w, "l", last);
+        key_int(w, "T", t);
+        put(w, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
+        if self.d.product == Product::Spot {
+            put(w, ",\"M\":true}");
+        } else {
+            self.tail(o, f, false);
+        }
+        o.log_int("a", a);
+        o.log_int("f", first);
+        o.log_int("l", last);
+        self.log_fill(o, f, px, qty, buyer_maker, t, e);
+    }
+
+    /// Mark price. `mark`, `index` in ticks times 100; printed with two more decimals than the price.
+    pub fn mark(&self, o: &mut Out, f: &Face, mark: i64, index: i64, rate_e8: i64, next: i64, now: i64) {
+        o.begin("mark", &f.s);
+        self.head(o, "markPriceUpdate", now);
+        let dec = f.pd + 2;
+        let (m, i) = (i128::from(f.px(mark)), i128::from(f.px(index)));
+        let w = &mut o.data;
+        key_str(w, "s", &f.s);
+        key_fixed(w, "p", m, dec);
+        if self.d.product == Product::AsterFutures {
+            key_fixed(w, "i", i, dec);
+            key_fixed(w, "P", i, dec);
+        } else {
+            if self.st_ps {
+                key_fixed(w, "ap", m, dec);
+            }
+            key_fixed(w, "P", i, dec);
+            key_fixed(w, "i", i, dec);
+        }
+        key_fixed(w, "r", rate_e8.into(), 8);
+        key_int(w, "T", next);
+        self.tail(o, f, false);
+        o.log_int("E", now);
+        o.log_int("T", next);
+        o.log_fixed("p", m, dec);
+    }
+
+    /// Index price of a pair (COIN-M).
+    pub fn index_price(&self, o: &mut Out, f: &Face, index: i64, now: i64) {
+        o.begin("indexPrice", &f.ps);
+        self.head(o, "indexPriceUpdate", now);
+        key_str(&mut o.data, "i", &f.ps);
+        key_fixed(&mut o.data, "p", f.px(index).into(), f.pd + 2);
+        self.tail(o, f, false);
+        o.log_int("E", now);
+    }
+
+    /// The price of the last minutes (spot).
+    pub fn avg_price(&self, o: &mut Out, f: &Face, s: &Stats, now: i64) {
+        o.begin("avgPrice", &f.s);
+        self.head(o, "avgPrice", now);
+        key_str(&mut o.data, "s", &f.s);
+        key_str(&mut o.data, "i", "5m");
+        let b = &s.bars[3];
+        let w = if b.volume == 0 { i128::from(b.close) } else { b.quote / b.volume };
+        key_fixed(&mut o.data, "w", w, f.pd);
+        key_int(&mut o.data, "T", s.last_ms);
+        o.data.push(b'}');
+        o.log_int("E", now);
+    }
+
+    /// A candle; `continuous` names the contract instead of the symbol.
+    pub fn kline(&self, o: &mut Out, f: &Face, interval: usize, b: &Bar, continuous: bool, now: i64) {
+        o.begin(if continuous { "continuousKline" } else { "kline" }, &f.s);
+        let closed = now > b.close_ms;
+        self.head(o, if continuous { "continuous_kline" } else { "kline" }, now);
+        let w = &mut o.data;
+        if continuous {
+            key_str(w, "ps", &f.ps);
+            key_str(w, "ct", "PERPETUAL");
+        } else {
+            key_str(w, "s", &f.s);
+        }
+        put(w, ",\"k\":{\"t\":");
+        int(w, b.open_ms);
+        key_int(w, "T", b.close_ms);
+        if !continuous {
+            key_str(w, "s", &f.s);
+        }
+        key_str(w, "i", INTERVALS[interval].0);
+        key_int(w, "f", b.first);
+        key_int(w, "L", b.last);
+        for (k, v) in [("o", b.open), ("c", b.close), ("h", b.high), ("l", b.low)] {
+            key_fixed(w, k, v.into(), f.pd);
+        }
+        key_fixed(w, "v", b.volume, f.sd);
+        key_int(w, "n", b.trades);
+        put(w, if closed { ",\"x\":true" } else { ",\"x\":false" });
+        let quote = f.pd + f.sd;
+        key_fixed(w, "q", b.quote, quote);
+        key_fixed(w, "V", b.taker, f.sd);
+        key_fixed(w, "Q", b.taker_quote, quote);
+        put(w, ",\"B\":\"0\"}");
+        self.tail(o, f, false);
+        o.log_int("E", now);
+        o.log_int("n", b.trades);
+    }
+
+    /// Rolling day, short.
+    pub fn mini_ticker(&self, o: &mut Out, f: &Face, s: &Stats, now: i64) {
+        o.begin("miniTicker", &f.s);
+        self.head(o, "24hrMiniTicker", now);
+        let d = &s.day;
+        let w = &mut o.data;
+        key_str(w, "s", &f.s);
+        for (k, v) in [("c", d.close), ("o", d.open), ("h", d.high), ("l", d.low)] {
+            key_fixed(w, k, v.into(), f.pd);
+        }
+        key_fixed(w, "v", d.volume, f.sd);
+        key_fixed(w, "q", d.quote, f.pd + f.sd);
+        self.coin_ps(o, f);
+        self.tail(o, f, true);
+        o.log_int("E", now);
+        o.log_fixed("p", d.close.into(), f.pd);
+    }
+
+    /// Rolling day.
+    pub fn ticker(&self, o: &mut Out, f: &Face, s: &Stats, m: &Market, now: i64) {
+        o.begin("ticker", &f.s);
+        self.head(o, "24hrTicker", now);
+        let d = &s.day;
+        let w = &mut o.data;
+        key_str(w, "s", &f.s);
+        let change = i128::from(d.close - d.open);
+        key_fixed(w, "p", change, f.pd);
+        key_fixed(w, "P", change * 100_000 / i128::from(d.open.max(1)), 3);
+        let vwap = if d.volume == 0 { i128::from(d.close) } else { d.quote / d.volume };
+        key_fixed(w, "w", vwap, f.pd);
+        let ((bp, bq), (ap, aq)) = m.top();
+        if self.d.product == Product::Spot {
+            key_fixed(w, "x", d.open.into(), f.pd);
+        }
+        key_fixed(w, "c", d.close.into(), f.pd);
+        key_fixed(w, "Q", f.qty(s.last_qty).into(), f.sd);
+        if self.d.product == Product::Spot {
+            key_fixed(w, "b", f.px(bp).into(), f.pd);
+            key_fixed(w, "B", f.qty(bq).into(), f.sd);
+            key_fixed(w, "a", f.px(ap).into(), f.pd);
+            key_fixed(w, "A", f.qty(aq).into(), f.sd);
+        }
+        for (k, v) in [("o", d.open), ("h", d.high), ("l", d.low)] {
+            key_fixed(w, k, v.into(), f.pd);
+        }
+        key_fixed(w, "v", d.volume, f.sd);
+        key_fixed(w, "q", d.quote, f.pd + f.sd);
+        key_int(w, "O", now - 86_400_000);
+        key_int(w, "C", now);
+        key_int(w, "F", d.first);
+        key_int(w, "L", d.last);
+        key_int(w, "n", d.trades);
+        self.coin_ps(o, f);
+        self.tail(o, f, true);
+        o.log_int("E", now);
+        o.log_fixed("p", d.close.into(), f.pd);
+    }
+
+    /// A liquidation order.
+    pub fn force_order(&self, o: &mut Out, f: &Face, ev: Ev, t: i64, now: i64) {
+        let Ev::Force { sell, px, avg, qty, last_fill } = ev else { return };
+        o.begin("forceOrder", &f.s);
+        self.head(o, "forceOrder", now);
+        let w = &mut o.data;
+        put(w, ",\"o\":{\"s\":\"");
+        put(w, &f.s);
+        w.push(b'"');
+        self.coin_ps(o, f);
+        let w = &mut o.data;
+        key_str(w, "S", if sell { "SELL" } else { "BUY" });
+        key_str(w, "o", "LIMIT");
+        key_str(w, "f", "IOC");
+        key_fixed(w, "q", f.qty(qty).into(), f.sd);
+        key_fixed(w, "p", f.px(px).into(), f.pd);
+        key_fixed(w, "ap", f.px(avg).into(), f.pd);
+        key_str(w, "X", "FILLED");
+        key_fixed(w, "l", f.qty(last_fill).into(), f.sd);
+        key_fixed(w, "z", f.qty(qty).into(), f.sd);
+        key_int(w, "T", t);
+        w.push(b'}');
+        self.tail(o, f, true);
+        o.log_int("E", now);
+        o.log_int("T", t);
+        o.log_fixed("p", f.px(px).into(), f.pd);
+        o.log_fixed("q", f.qty(qty).into(), f.sd);
+    }
+}
+
+/// `["price","size"],…`
+pub fn levels(out: &mut Vec<u8>, f: &Face, levels: &[(i64, i64)]) {
+    for (i, &(px, qty)) in levels.iter().enumerate() {
+        put(out, if i == 0 { "[\"" } else { ",[\"" });
+        fixed(out, f.px(px).into(), f.pd);
+        put(out, "\",\"");
+        fixed(out, f.qty(qty).into(), f.sd);
+        put(out, "\"]");
+    }
+}
+
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

@@ -1,0 +1,425 @@
+//! The REST side: instruments, clock, snapshots, a few more; weights and what happens to those who overdo it.
+
+use std::sync::atomic::Ordering;
+
+use super::faults::{FaultKind, FaultSpec};
+use super::http::{Answer, Head, query};
+use super::market::Ev;
+use super::payload::levels;
+use super::rng::mix;
+use super::strike::log_conn;
+use super::text::{fixed, int, key_fixed, key_int, key_str, put};
+use super::world::World;
+use crate::model::dialect::{DepthLimits, IdScheme, Product};
+
+/// A book as `(last id, bids, asks)`, best first.
+type Kept = (i64, Vec<(i64, i64)>, Vec<(i64, i64)>);
+
+/// Weights and faults of the REST side.
+#[derive(Default)]
+pub(super) struct RestState {
+    minute: i64,
+    used: u64,
+    /// Requests after the budget was spent, in this minute.
+    beyond: u64,
+    banned_until: i64,
+    /// Faults that last until then.
+    timed: Vec<(FaultSpec, i64)>,
+    /// Faults that hit a number of requests.
+    counted: Vec<FaultSpec>,
+    /// Books as they were at the start, for stale snapshots.
+    kept: Vec<Kept>,
+}
+
+impl RestState {
+    /// A fault begins.
+    pub fn arm(&mut self, spec: FaultSpec, now: i64) {
+        match spec.kind {
+            FaultKind::Http429 | FaultKind::Http418 | FaultKind::Http503 | FaultKind::Redirect => {
+                let until = now + spec.for_ms as i64;
+                self.timed.push((spec, until));
+            }
+            _ => self.counted.push(spec),
+        }
+    }
+
+    /// All faults end.
+    pub fn forgive(&mut self) {
+        self.timed.clear();
+        self.counted.clear();
+    }
+
+    /// One use of a counted fault that aims at this symbol.
+    fn use_up(&mut self, kind: FaultKind, symbol: &str) -> Option<FaultSpec> {
+        let i = self.counted.iter().position(|f| f.kind == kind && f.aims_at(0, "", Some(symbol)))?;
+        let f = self.counted[i].clone();
+        self.counted[i].frames -= 1;
+        if self.counted[i].frames == 0 {
+            self.counted.remove(i);
+        }
+        Some(f)
+    }
+}
+
+fn error(status: u16, code: i32, msg: &str) -> Answer {
+    Answer::new(status, format!("{{\"code\":{code},\"msg\":\"{msg}\"}}"))
+}
+
+impl World {
+    /// Keeps the books as they are now, for stale snapshots.
+    pub(super) fn keep_books(&mut self) {
+        self.rest.kept = self
+            .symbols
+            .iter()
+            .map(|s| {
+                let m = &s.market;
+                (m.last_id, m.bids.best_first().take(1000).collect(), m.asks.best_first().take(1000).collect())
+            })
+            .collect();
+    }
+
+    /// Answers a request.
+    pub(super) fn rest(&mut self, head: &Head) -> Answer {
+        self.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let path = head.target.split_once('?').map_or(head.target.as_str(), |p| p.0);
+        let q = query(&head.target);
+        let get = |k: &str| q.iter().find(|p| p.0 == k).map(|p| p.1.as_str());
+        let symbol = get("symbol").unwrap_or("").to_owned();
+        let mut last_id = -1;
+        let mut a = match self.turned_away(path, get("limit")) {
+            Some(a) => a,
+            None if head.method != "GET" => error(405, -1000, "only GET is served"),
+            None => {
+                let prefixes = self.shape.d.rest_prefixes;
+                match prefixes.iter().find_map(|p| path.strip_prefix(p)) {
+                    Some("depth") => {
+                        let (a, id) = self.depth(&symbol, get("limit"));
+                        last_id = id;
+                        a
+                    }
+                    Some(name) => self.other(name, &symbol, get("limit")),
+                    None => error(404, -1000, "no such path"),
+                }
+            }
+        };
+        let minute = self.rest.used;
+        a.headers.push(("x-mbx-used-weight-1m", minute.to_string()));
+        a.headers.push(("Date", super::http_date(self.now)));
+        if a.status == 200 && self.rest.use_up(FaultKind::TruncatedJson, &symbol).is_some() {
+            a.cut = true;
+        }
+        let (status, len, cut) = (a.status, a.body.len(), a.cut);
+        let crc = crc32fast::hash(&a.body);
+        let used = self.rest.used;
+        log_conn(self, "rest", 0, |l| {
+            key_str(l, "path", &super::text::escaped(&head.target));
+            key_int(l, "status", status.into());
+            key_str(l, "sym", &super::text::escaped(&symbol));
+            key_int(l, "last_id", last_id);
+            key_int(l, "len", len as i64);
+            key_str(l, "crc", &format!("{crc:08x}"));
+            key_int(l, "used", used as i64);
+            if cut {
+                key_str(l, "fault", FaultKind::TruncatedJson.as_str());
+            }
+        });
+        a
+    }
+
+    /// Counts the weight; an answer if the client gets nothing else.
+    fn turned_away(&mut self, path: &str, limit: Option<&str>) -> Option<Answer> {
+        let d = self.shape.d;
+        let now = self.now;
+        let minute = now.div_euclid(60_000);
+        let r = &mut self.rest;
+        if r.minute != minute {
+            (r.minute, r.used, r.beyond) = (minute, 0, 0);
+        }
+        let name = path.rsplit('/').next().unwrap_or("");
+        let limit: u32 = limit.and_then(|l| l.parse().ok()).unwrap_or(d.depth_limit_default);
+        let weight = match name {
+            "depth" => d.depth_weights.iter().find(|w| limit <= w.0).or(d.depth_weights.last()).map_or(1, |w| w.1),
+            "exchangeInfo" => d.instruments_weight,
+            "trades" => d.trades_weight,
+            "aggTrades" => d.agg_trades_weight,
+            _ => 1,
+        };
+        r.used += u64::from(weight);
+        r.timed.retain(|f| f.1 > now);
+        let limited = |status: u16, secs: i64, always: bool| {
+            let mut a = error(status, -1003, "Too many requests; please use the websocket for live updates.");
+            if always || d.retry_after {
+                a.headers.push(("Retry-After", secs.max(1).to_string()));
+            }
+            a
+        };
+        if let Some((f, until)) = r.timed.first() {
+            let secs = f.retry_after_s.map_or((until - now + 999) / 1000, i64::from);
+            let always = f.retry_after_s.is_some();
+            return Some(match f.kind {
+                FaultKind::Http429 => limited(429, secs, always),
+                FaultKind::Http418 => limited(418, secs, always),
+                FaultKind::Redirect => {
+                    let mut a = Answer::new(302, "");
+                    a.headers.push(("Location", "http://192.0.2.1/".to_owned()));
+                    a
+                }
+                _ => Answer::new(503, "{\"code\":-1016,\"msg\":\"This service is no longer available.\"}"),
+            });
+        }
+        if now < r.banned_until {
+            return Some(limited(418, (r.banned_until - now + 999) / 1000, false));
+        }
+        if r.used > u64::from(self.cfg.weight_per_minute.unwrap_or(d.weight_per_minute)) {
+            r.beyond += 1;
+            if r.beyond > 20 {
+                r.banned_until = now + 120_000;
+            }
+            return Some(limited(429, (60_000 - now.rem_euclid(60_000) + 999) / 1000, false));
+        }
+        None
+    }
+
+    fn find(&self, symbol: &str) -> Option<usize> {
+        let ix = *self.by_name.get(&super::symbols::lower(symbol))?;
+        (self.symbols[ix].def.symbol == symbol).then_some(ix)
+    }
+
+    /// The snapshot and its id.
+    fn depth(&mut self, symbol: &str, limit: Option<&str>) -> (Answer, i64) {
+        let d = self.shape.d;
+        if symbol.is_empty() {
+            return (error(400, -1102, "Mandatory parameter 'symbol' was not sent."), -1);
+        }
+        let Some(ix) = self.find(symbol) else { return (error(400, -1121, "Invalid symbol."), -1) };
+        let limit: Option<u32> = limit.map_or(Some(d.depth_limit_default), |l| l.parse().ok());
+        let limit = match (d.depth_limits, limit) {
+            (DepthLimits::OneOf(l), Some(n)) if l.contains(&n) => n,
+            (DepthLimits::UpTo(max), Some(n)) if n > 0 => n.min(max),
+            _ if d.product == Product::AsterFutures => return (error(400, -1130, "Data sent for parameter 'limit' is not valid."), -1),
+            _ => return (error(400, -4021, "Invalid depth limit."), -1),
+        };
+        let late = self.rest.use_up(FaultKind::LateSnapshot, symbol).map_or(0, |f| f.for_ms);
+        let delay_ms = late + self.cfg.rest_delay_ms;
+        if let Some(r) = &mut self.recording {
+            let lower = self.symbols[ix].def.lower.clone();
+            let Some((id, body)) = r.snapshot(&lower, limit as usize) else {
+                return (error(503, -1016, "the recording has no snapshot of this symbol"), -1);
+            };
+            return (Answer { delay_ms, ..Answer::new(200, body) }, id);
+        }
+        let stale = self.rest.use_up(FaultKind::StaleSnapshot, symbol);
+        let in_hole = self.rest.use_up(FaultKind::HoleSnapshot, symbol).is_some();
+        let s = &self.symbols[ix];
+        let n = limit as usize;
+        let (mut id, bids, asks) = match (stale, self.rest.kept.get(ix)) {
+            (Some(_), Some((id, b, a))) => (*id, b[..n.min(b.len())].to_vec(), a[..n.min(a.len())].to_vec()),
+            _ => {
+                let m = &s.market;
+                (m.last_id, m.bids.best_first().take(n).collect(), m.asks.best_first().take(n).collect())
+            }
+        };
+        // A shared counter may stand anywhere after the symbol's last change: `pu < L < U` is as right as `U <= L <= u`.
+        let somewhere = mix(self.cfg.seed ^ self.now as u64 ^ mix(ix as u64)) % 4 == 0;
+        if d.ids == IdScheme::Shared && id == s.market.last_id && (in_hole || somewhere) {
+            id = self.venue_id().max(id);
+        }
+        let mut b = Vec::with_capacity(64 * n);
+        put(&mut b, "{\"lastUpdateId\":");
+        int(&mut b, id);
+        if d.product.is_futures() {
+            key_int(&mut b, "E", self.now);
+            key_int(&mut b, "T", self.now);
+        }
+        if d.product == Product::CoinM {
+            key_str(&mut b, "symbol", &s.face.s);
+            key_str(&mut b, "pair", &s.face.ps);
+        }
+        put(&mut b, ",\"bids\":[");
+        levels(&mut b, &s.face, &bids);
+        put(&mut b, "],\"asks\":[");
+        levels(&mut b, &s.face, &asks);
+        put(&mut b, "]}");
+        (Answer { delay_ms, ..Answer::new(200, b) }, id)
+    }
+
+    fn other(&mut self, name: &str, symbol: &str, limit: Option<&str>) -> Answer {
+        let limit = limit.and_then(|l| l.parse::<usize>().ok()).unwrap_or(500).min(1000);
+        let one = self.find(symbol);
+        match name {
+            "ping" => Answer::new(200, "{}"),
+            "time" => Answer::new(200, format!("{{\"serverTime\":{}}}", self.now)),
+            "exchangeInfo" => Answer::new(200, self.exchange_info()),
+            "trades" | "historicalTrades" | "aggTrades" => match one {
+                Some(ix) => Answer::new(200, self.fills(ix, name == "aggTrades", limit)),
+                None => error(400, -1121, "Invalid symbol."),
+            },
+            "premiumIndex" | "ticker/bookTicker" | "ticker/price" | "openInterest" => {
+                if !symbol.is_empty() && one.is_none() {
+                    return error(400, -1121, "Invalid symbol.");
+                }
+                if name == "openInterest" && one.is_none() {
+                    return error(400, -1102, "Mandatory parameter 'symbol' was not sent.");
+                }
+                let all: Vec<usize> = one.map_or((0..self.symbols.len()).collect(), |ix| vec![ix]);
+                let parts: Vec<String> =
+                    all.iter().map(|&ix| String::from_utf8_lossy(&self.small(name, ix)).into_owned()).collect();
+                match one {
+                    Some(_) if !(name == "premiumIndex" && self.shape.d.product == Product::CoinM) => {
+                        Answer::new(200, parts.concat())
+                    }
+                    _ => Answer::new(200, format!("[{}]", parts.join(","))),
+                }
+            }
+            _ => error(404, -1000, "no such path"),
+        }
+    }
+
+    fn small(&self, name: &str, ix: usize) -> Vec<u8> {
+        let s = &self.symbols[ix];
+        let f = &s.face;
+        let ((bp, bq), (ap, aq)) = s.market.top();
+        let mut b = Vec::new();
+        put(&mut b, "{\"symbol\":\"");
+        put(&mut b, &f.s);
+        b.push(b'"');
+        match name {
+            "premiumIndex" => {
+                let (mark, index, rate) = self.mark_of(ix);
+                key_fixed(&mut b, "markPrice", f.px(mark).into(), f.pd + 2);
+                key_fixed(&mut b, "indexPrice", f.px(index).into(), f.pd + 2);
+                key_fixed(&mut b, "estimatedSettlePrice", f.px(index).into(), f.pd + 2);
+                key_fixed(&mut b, "lastFundingRate", rate.into(), 8);
+                key_fixed(&mut b, "interestRate", 10_000, 8);
+                key_int(&mut b, "nextFundingTime", (self.now / 28_800_000 + 1) * 28_800_000);
+            }
+            "ticker/price" => key_fixed(&mut b, "price", s.stats.day.close.into(), f.pd),
+            "openInterest" => key_fixed(&mut b, "openInterest", f.qty(1_000_000).into(), f.sd),
+            _ => {
+                key_fixed(&mut b, "bidPrice", f.px(bp).into(), f.pd);
+                key_fixed(&mut b, "bidQty", f.qty(bq).into(), f.sd);
+                key_fixed(&mut b, "askPrice", f.px(ap).into(), f.pd);
+                key_fixed(&mut b, "askQty", f.qty(aq).into(), f.sd);
+            }
+        }
+        key_int(&mut b, "time", self.now);
+        b.push(b'}');
+        b
+    }
+
+    fn fills(&self, ix: usize, agg: bool, limit: usize) -> Vec<u8> {
+        let s = &self.symbols[ix];
+        let f = &s.face;
+        let mut parts = Vec::new();
+        for &(e, at) in s.fills.iter().rev() {
+            let mut b = Vec::new();
+            match e {
+                Ev::Agg { a, px, qty, first, last, buyer_maker } if agg => {
+                    put(&mut b, "{\"a\":");
+                    int(&mut b, a);
+                    key_fixed(&mut b, "p", f.px(px).into(), f.pd);
+                    key_fixed(&mut b, "q", f.qty(qty).into(), f.sd);
+                    key_int(&mut b, "f", first);
+                    key_int(&mut b, "l", last);
+                    key_int(&mut b, "T", at);
+                    put(&mut b, if buyer_maker { ",\"m\":true}" } else { ",\"m\":false}" });
+                }
+                Ev::Fill { t, px, qty, buyer_maker, .. } if !agg => {
+                    put(&mut b, "{\"id\":");
+                    int(&mut b, t);
+                    key_fixed(&mut b, "price", f.px(px).into(), f.pd);
+                    key_fixed(&mut b, "qty", f.qty(qty).into(), f.sd);
+                    let quote = i128::from(f.px(px)) * i128::from(f.qty(qty));
+                    key_fixed(&mut b, "quoteQty", quote, f.pd + f.sd);
+                    key_int(&mut b, "time", at);
+                    put(&mut b, if buyer_maker { ",\"isBuyerMaker\":true}" } else { ",\"isBuyerMaker\":false}" });
+                }
+                _ => continue,
+            }
+            parts.push(b);
+            if parts.len() == limit {
+                break;
+            }
+        }
+        parts.reverse();
+        let mut out = vec![b'['];
+        out.extend_from_slice(&parts.join(&b','));
+        out.push(b']');
+        out
+    }
+
+    fn exchange_info(&self) -> Vec<u8> {
+        let d = self.shape.d;
+        let max = self.cfg.weight_per_minute.unwrap_or(d.weight_per_minute);
+        let mut b = Vec::new();
+        put(&mut b, "{\"timezone\":\"UTC\",\"serverTime\":");
+        int(&mut b, self.now);
+        put(&mut b, ",\"rateLimits\":[{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":");
+        int(&mut b, max.into());
+        put(&mut b, "},{\"rateLimitType\":\"ORDERS\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":1200}],\"exchangeFilters\":[]");
+        if d.product.is_futures() {
+            put(&mut b, ",\"assets\":[{\"asset\":\"USDT\",\"marginAvailable\":true,\"autoAssetExchange\":\"-10000\"}]");
+        }
+        put(&mut b, ",\"symbols\":[");
+        for ix in 0..self.symbols.len() {
+            if ix > 0 {
+                b.push(b',');
+            }
+            self.instrument(&mut b, ix);
+        }
+        put(&mut b, "]}");
+        b
+    }
+
+    fn instrument(&self, b: &mut Vec<u8>, ix: usize) {
+        let s = &self.symbols[ix];
+        let (f, p) = (&s.face, self.shape.d.product);
+        let esc = super::text::escaped;
+        put(b, "{\"symbol\":\"");
+        put(b, &f.s);
+        b.push(b'"');
+        let status = if p == Product::CoinM { "contractStatus" } else { "status" };
+        key_str(b, status, "TRADING");
+        key_str(b, "baseAsset", &esc(&s.def.base));
+        key_str(b, "quoteAsset", &esc(&s.def.quote));
+        if p.is_futures() {
+            key_str(b, "pair", &f.ps);
+            key_str(b, "contractType", "PERPETUAL");
+            key_int(b, "deliveryDate", 4_133_404_800_000);
+            key_int(b, "onboardDate", 1_569_398_400_000);
+            key_str(b, "marginAsset", &esc(if p == Product::CoinM { &s.def.base } else { &s.def.quote }));
+            key_int(b, "pricePrecision", f.pd.into());
+            key_int(b, "quantityPrecision", f.sd.into());
+            key_int(b, "baseAssetPrecision", 8);
+            key_int(b, "quotePrecision", 8);
+            if p == Product::CoinM {
+                key_int(b, "contractSize", if s.def.base == "BTC" { 100 } else { 10 });
+                key_int(b, "equalQtyPrecision", 4);
+            }
+            put(b, ",\"underlyingType\":\"COIN\",\"underlyingSubType\":[],\"settlePlan\":0,\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"timeInForce\":[\"GTC\",\"IOC\",\"FOK\",\"GTX\"]");
+        } else {
+            key_int(b, "baseAssetPrecision", 8);
+            key_int(b, "quotePrecision", 8);
+            key_int(b, "quoteAssetPrecision", 8);
+            put(b, ",\"isSpotTradingAllowed\":true,\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"permissionSets\":[[\"SPOT\"]]");
+        }
+        // Filter objects do not put their type first on futures (recorded).
+        put(b, ",\"filters\":[{\"minPrice\":\"");
+        fixed(b, f.px(1).into(), f.pd);
+        put(b, "\",\"maxPrice\":\"");
+        fixed(b, i128::from(f.px(1)) * 100_000_000, f.pd);
+        put(b, "\",\"filterType\":\"PRICE_FILTER\",\"tickSize\":\"");
+        fixed(b, f.px(1).into(), f.pd);
+        put(b, "\"},{\"stepSize\":\"");
+        fixed(b, f.qty(1).into(), f.sd);
+        put(b, "\",\"filterType\":\"LOT_SIZE\",\"maxQty\":\"");
+        fixed(b, i128::from(f.qty(1)) * 10_000_000, f.sd);
+        put(b, "\",\"minQty\":\"");
+        fixed(b, f.qty(1).into(), f.sd);
+        match p {
+            Product::Spot => put(b, "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}"),
+            Product::CoinM => put(b, "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"}]}"),
+            Product::UsdM | Product::AsterFutures => put(b, "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"},{\"notional\":\"5\",\"filterType\":\"MIN_NOTIONAL\"}]}"),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Stream names of the simulated dialects: what a name asks for, and where (on which route) it flows.
+
+use std::collections::BTreeMap;
+
+use crate::model::StreamKind;
+use crate::model::dialect::{Dialect, Product};
+
+/// Candle intervals and their length in ms (`1M` is of calendar length: 0).
+pub const INTERVALS: [(&str, i64); 16] = [
+    ("1s", 1_000),
+    ("1m", 60_000),
+    ("3m", 180_000),
+    ("5m", 300_000),
+    ("15m", 900_000),
+    ("30m", 1_800_000),
+    ("1h", 3_600_000),
+    ("2h", 7_200_000),
+    ("4h", 14_400_000),
+    ("6h", 21_600_000),
+    ("8h", 28_800_000),
+    ("12h", 43_200_000),
+    ("1d", 86_400_000),
+    ("3d", 259_200_000),
+    ("1w", 604_800_000),
+    ("1M", 0),
+];
+
+/// Depths of partial streams.
+pub const PARTIAL_LEVELS: [usize; 3] = [5, 10, 20];
+
+/// What a stream carries. The numbers after a name are indexes into the dialect's speeds, [`INTERVALS`] or
+/// [`PARTIAL_LEVELS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Channel {
+    /// `@bookTicker`, `!bookTicker`
+    BookTicker,
+    /// `@trade`
+    Trade,
+    /// `@aggTrade`
+    AggTrade,
+    /// `@forceOrder`, `!forceOrder@arr`
+    Force,
+    /// `@markPrice`, `!markPrice@arr`, `<pair>@markPrice`
+    Mark3s,
+    /// the same `@1s`
+    Mark1s,
+    /// `@miniTicker`, `!miniTicker@arr`
+    MiniTicker,
+    /// `@ticker`, `!ticker@arr`
+    Ticker,
+    /// `@depth…`
+    Diff(u8),
+    /// `@depth<N>…`: levels, speed
+    Partial(u8, u8),
+    /// `@kline_…`
+    Kline(u8),
+    /// `<pair>_perpetual@continuousKline_…`
+    ContinuousKline(u8),
+    /// `@avgPrice`
+    AvgPrice,
+    /// `<pair>@indexPrice`
+    IndexPrice,
+    /// A well-formed name of which nothing ever comes.
+    Silent,
+}
+
+/// How many [`Channel`]s of one symbol have a place in the tables of the world.
+pub const SLOTS: usize = 64;
+
+impl Channel {
+    /// Its place in a table of [`SLOTS`]; `Silent` has none.
+    pub fn slot(self) -> Option<usize> {
+        Some(match self {
+            Channel::BookTicker => 0,
+            Channel::Trade => 1,
+            Channel::AggTrade => 2,
+            Channel::Force => 3,
+            Channel::Mark3s => 4,
+            Channel::Mark1s => 5,
+            Channel::MiniTicker => 6,
+            Channel::Ticker => 7,
+            Channel::Diff(s) => 8 + usize::from(s),
+            Channel::Partial(n, s) => 12 + 4 * usize::from(n) + usize::from(s),
+            Channel::Kline(i) => 24 + usize::from(i),
+            Channel::ContinuousKline(i) => 40 + usize::from(i),
+            Channel::AvgPrice => 56,
+            Channel::IndexPrice => 57,
+            Channel::Silent => return None,
+        })
+    }
+
+    /// The kind of stream as the rest of the house calls it.
+    pub fn kind(self) -> StreamKind {
+        match self {
+            Channel::BookTicker => StreamKind::BookTicker,
+            Channel::Trade => StreamKind::Trade,
+            Channel::AggTrade => StreamKind::AggTrade,
+            Channel::Force => StreamKind::Liquidation,
+            Channel::Mark3s | Channel::Mark1s => StreamKind::Mark,
+            Channel::MiniTicker => StreamKind::MiniTicker,
+            Channel::Ticker => StreamKind::Ticker,
+            Channel::Diff(_) => StreamKind::DepthDiff,
+            Channel::Partial(..) => StreamKind::DepthPartial,
+            Channel::Kline(_) => StreamKind::Kline,
+            Channel::ContinuousKline(_) | Channel::AvgPrice | Channel::IndexPrice | Channel::Silent => {
+                StreamKind::RawOnly
+            }
+        }
+    }
+
+    /// Whether it flows on the `/public` route (else on `/market`).
+    pub fn is_public(self) -> bool {
+        matches!(self, Channel::BookTicker | Channel::Trade | Channel::Diff(_) | Channel::Partial(..))
+    }
+}
+
+/// Whose stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// One symbol's, by its position.
+    Symbol(usize),
+    /// All symbols of the pair of this symbol: array payload.
+    Pair(usize),
+    /// The whole venue's.
+    All,
+    /// Nobody's: acknowledged and silent.
+    Nobody,
+}
+
+/// What a name asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Wanted {
+    /// Whose.
+    pub scope: Scope,
+    /// What.
+    pub channel: Channel,
+}
+
+const SILENT: Wanted = Wanted { scope: Scope::Nobody, channel: Channel::Silent };
+
+/// Reads a name. `None`: it is no stream name at all (blanks, no `@`).
+pub fn parse(
+    d: &Dialect,
+    symbols: &BTreeMap<String, usize>,
+    pairs: &BTreeMap<String, usize>,
+    name: &str,
+) -> Option<Wanted> {
+    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    if let Some(all) = name.strip_prefix('!') {
+        return Some(parse_all(d, all).map_or(SILENT, |channel| Wanted { scope: Scope::All, channel }));
+    }
+    // A symbol may itself hold an `@`? No venue has one; the first `@` parts the symbol.
+    let (symbol, channel) = name.split_once('@')?;
+    let found = parse_channel(d, channel);
+    if let (Some(&ix), Some(channel)) = (symbols.get(symbol), found) {
+        return Some(Wanted { scope: Scope::Symbol(ix), channel });
+    }
+    if d.product == Product::CoinM
+        && let Some(&ix) = pairs.get(symbol)
+    {
+        return Some(match channel {
+            "markPrice" => Wanted { scope: Scope::Pair(ix), channel: Channel::Mark3s },
+            "markPrice@1s" => Wanted { scope: Scope::Pair(ix), channel: Channel::Mark1s },
+            // `@1s` was removed and is silent.
+            "indexPrice" => Wanted { scope: Scope::Symbol(ix), channel: Channel::IndexPrice },
+            _ => SILENT,
+        });
+    }
+    if d.product.is_futures()
+        && d.product != Product::AsterFutures
+        && let Some(i) = channel.strip_prefix("continuousKline_")
+        && let Some(pair) = symbol.strip_suffix("_perpetual")
+        && let (Some(&ix), Some(i)) = (pairs.get(pair), interval(d, i))
+    {
+        return Some(Wanted { scope: Scope::Symbol(ix), channel: Channel::ContinuousKline(i) });
+    }
+    Some(SILENT)
+}
+
+fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {
+    let futures = d.product.is_futures();
+    Some(match name {
+        "miniTicker@arr" => Channel::MiniTicker,
+        "ticker@arr" if d.all_ticker => Channel::Ticker,
+        "bookTicker" if d.all_book_ticker_every_ms != u32::MAX => Channel::BookTicker,
+        "forceOrder@arr" if futures => Channel::Force,
+        "markPrice@arr" if d.all_mark => Channel::Mark3s,
+        "markPrice@arr@1s" if d.all_mark => Channel::Mark1s,
+        _ => return None,
+    })
+}
+
+/// Reads the part after the symbol.
+pub fn parse_channel(d: &Dialect, channel: &str) -> Option<Channel> {
+    let futures = d.product.is_futures();
+    Some(match channel {
+        "bookTicker" => Channel::BookTicker,
+        "trade" => Channel::Trade,
+        "aggTrade" => Channel::AggTrade,
+        "miniTicker" => Channel::MiniTicker,
+        "ticker" => Channel::Ticker,
+        "forceOrder" if futures => Channel::Force,
+        "markPrice" if futures => Channel::Mark3s,
+        "markPrice@1s" if futures => Channel::Mark1s,
+        "avgPrice" if d.product == Product::Spot => Channel::AvgPrice,
+        _ => {
+            if let Some(i) = channel.strip_prefix("kline_") {
+                return interval(d, i).map(Channel::Kline);
+            }
+            let rest = channel.strip_prefix("depth")?;
+            if let Some(s) = d.diff_speeds.iter().position(|s| s.suffix == rest) {
+                return Some(Channel::Diff(s as u8));
+            }
+            let at = rest.find('@').unwrap_or(rest.len());
+            let n = PARTIAL_LEVELS.iter().position(|n| n.to_string() == rest[..at])?;
+            let s = d.partial_speeds.iter().position(|s| s.suffix == &rest[at..])?;
+            Channel::Partial(n as u8, s as u8)
+        }
+    })
+}
+
+fn interval(d: &Dialect, name: &str) -> Option<u8> {
+    let i = INTERVALS.iter().position(|i| i.0 == name)?;
+    // Seconds exist on spot only.
+    (i > 0 || d.product == Product::Spot).then_some(i as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::{config::Symbols, dialects, symbols};
+
+    fn names(d: &'static Dialect) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
+        let defs = symbols::define(d, &Symbols::Count(2), true);
+        (
+            defs.iter().enumerate().map(|(i, s)| (s.lower.clone(), i)).collect(),
+            defs.iter().enumerate().map(|(i, s)| (symbols::lower(&s.pair), i)).collect(),
+        )
+    }
+
+    #[test]
+    fn every_documented_name_is_read() {
+        let d = &dialects::ASTER_FUTURES;
+        let (s, p) = names(d);
+        let one = |n: &str| parse(d, &s, &p, n).unwrap();
+        let on = |scope, channel| Wanted { scope, channel };
+        assert_eq!(one("btcusdt@depth"), on(Scope::Symbol(0), Channel::Diff(0)));
+        assert_eq!(one("ethusdt@depth@100ms"), on(Scope::Symbol(1), Channel::Diff(2)));
+        assert_eq!(one("btcusdt@depth20@500ms"), on(Scope::Symbol(0), Channel::Partial(2, 1)));
+        assert_eq!(one("龙虾usdt@kline_1M"), on(Scope::Symbol(2), Channel::Kline(15)));
+        assert_eq!(one("!markPrice@arr@1s"), on(Scope::All, Channel::Mark1s));
+        assert_eq!(one("!forceOrder@arr"), on(Scope::All, Channel::Force));
+        for silent in ["btcusdt@depth@0ms", "btcusdt@aggtrade", "BTCUSDT@trade", "xyz@trade", "btcusdt@kline_1s", "!nothing"] {
+            assert_eq!(one(silent).channel, Channel::Silent, "{silent}");
+        }
+        for bad in ["", "not asdfads", "btcusdt", "btc\nusdt@trade"] {
+            assert_eq!(parse(d, &s, &p, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn products_differ_where_the_pages_say() {
+        let is = |d: &'static Dialect, n: &str| {
+            let (s, p) = names(d);
+            parse(d, &s, &p, n).unwrap().channel
+        };
+        assert_eq!(is(&dialects::BINANCE_USDM, "btcusdt@depth@0ms"), Channel::Diff(3));
+        assert_eq!(is(&dialects::BINANCE_SPOT, "btcusdt@depth@0ms"), Channel::Silent);
+        assert_eq!(is(&dialects::BINANCE_SPOT, "btcusdt@depth@100ms"), Channel::Diff(1));
+        assert_eq!(is(&dialects::BINANCE_SPOT, "btcusdt@kline_1s"), Channel::Kline(0));
+        assert_eq!(is(&dialects::BINANCE_SPOT, "!ticker@arr"), Channel::Silent);
+        assert_eq!(is(&dialects::BINANCE_SPOT, "btcusdt@markPrice"), Channel::Silent);
+        assert_eq!(is(&dialects::BINANCE_COINM, "btcusd_perp@bookTicker"), Channel::BookTicker);
+        assert_eq!(is(&dialects::BINANCE_COINM, "btcusd@indexPrice"), Channel::IndexPrice);
+        assert_eq!(is(&dialects::BINANCE_COINM, "btcusd@indexPrice@1s"), Channel::Silent);
+        assert_eq!(is(&dialects::BINANCE_COINM, "btcusd_perpetual@continuousKline_5m"), Channel::ContinuousKline(3));
+        assert_eq!(is(&dialects::BINANCE_COINM, "!markPrice@arr"), Channel::Silent);
+    }
+
+    #[test]
+    fn every_channel_has_its_own_place() {
+        let mut seen = std::collections::BTreeSet::new();
+        let d = &dialects::BINANCE_USDM;
+        let all = (0..4).map(Channel::Diff).chain((0..3).flat_map(|n| (0..4).map(move |s| Channel::Partial(n, s))));
+        let all = all.chain((0..16).map(Channel::Kline)).chain((0..16).map(Channel::ContinuousKline));
+        let few = ["bookTicker", "trade", "aggTrade", "forceOrder", "markPrice", "markPrice@1s", "miniTicker", "ticker"];
+        let few = few.iter().map(|n| parse_channel(d, n).unwrap());
+        for c in all.chain(few).chain([Channel::AvgPrice, Channel::IndexPrice]) {
+            let slot = c.slot().unwrap();
+            assert!(slot < SLOTS && seen.insert(slot), "{c:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is traded: made-up instruments with the ticks and decimals of real ones.
+
+use super::config::Symbols;
+use super::rng::mix;
+use crate::model::dialect::{Dialect, Product};
+
+/// One instrument of the simulated venue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SymbolDef {
+    /// As in the instrument list and in frames.
+    pub symbol: String,
+    /// As in stream names: ASCII letters in lower case.
+    pub lower: String,
+    /// Pair (futures), else the symbol.
+    pub pair: String,
+    /// Base asset.
+    pub base: String,
+    /// Quote asset.
+    pub quote: String,
+    /// Decimals printed in prices.
+    pub price_dec: u8,
+    /// One tick in units of the last printed decimal.
+    pub tick_mult: i64,
+    /// Decimals printed in sizes.
+    pub size_dec: u8,
+    /// One size step in units of the last printed decimal.
+    pub step_mult: i64,
+    /// Mid price at the start, in ticks.
+    pub start_ticks: i64,
+    /// Typical size at a level, in steps.
+    pub typical_steps: i64,
+    /// Relative activity.
+    pub weight: u64,
+}
+
+/// `(base, start price in ticks, decimals of the tick, decimals of the step on futures)`.
+const KNOWN: [(&str, i64, u8, u8); 20] = [
+    ("BTC", 618_002, 1, 3),
+    ("ETH", 268_218, 2, 3),
+    ("SOL", 153_420, 3, 2),
+    ("BNB", 60_212, 2, 2),
+    ("XRP", 24_831, 4, 1),
+    ("DOGE", 21_337, 5, 0),
+    ("ASTER", 15_770, 4, 0),
+    ("SUI", 35_105, 4, 1),
+    ("LINK", 18_230, 3, 2),
+    ("AVAX", 30_414, 3, 0),
+    ("LTC", 94_210, 3, 3),
+    ("ADA", 80_115, 5, 0),
+    ("TRX", 31_422, 5, 0),
+    ("DOT", 41_208, 4, 1),
+    ("NEAR", 26_514, 4, 0),
+    ("UNI", 77_310, 4, 0),
+    ("AAVE", 28_912, 2, 1),
+    ("ARB", 45_021, 5, 1),
+    ("SUSHI", 76_115, 5, 0),
+    ("B-MONEY", 33_050, 5, 0),
+];
+
+/// Lower case in the venue's sense: ASCII letters only.
+pub fn lower(symbol: &str) -> String {
+    symbol.chars().map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The instruments of a configuration, busiest first, each name once.
+pub fn define(d: &Dialect, symbols: &Symbols, non_ascii: bool) -> Vec<SymbolDef> {
+    let mut names: Vec<String> = match symbols {
+        Symbols::Count(n) => (0..*n).map(|i| listed(d.product, i)).collect(),
+        Symbols::List(l) => l.clone(),
+    };
+    if non_ascii {
+        names.push("龙虾USDT".to_owned());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|n| !n.is_empty() && seen.insert(lower(n)));
+    names.iter().enumerate().map(|(i, n)| one(d.product, n, i)).collect()
+}
+
+fn listed(p: Product, i: usize) -> String {
+    let base = match KNOWN.get(i) {
+        Some(k) => k.0.to_owned(),
+        None => format!("S{i:04}"),
+    };
+    match p {
+        Product::CoinM => format!("{base}USD_PERP"),
+        _ => format!("{base}USDT"),
+    }
+}
+
+fn split(symbol: &str) -> (&str, &str, &str) {
+    if let Some(cut) = symbol.find('_') {
+        let pair = &symbol[..cut];
+        let base = pair.strip_suffix("USDT").or_else(|| pair.strip_suffix("USD")).unwrap_or(pair);
+        return (base, if pair.ends_with("USDT") { "USDT" } else { "USD" }, pair);
+    }
+    for q in ["USDT", "USDC", "FDUSD", "USD1", "USD", "BTC", "ETH", "EUR"] {
+        if let Some(base) = symbol.strip_suffix(q)
+            && !base.is_empty()
+        {
+            return (base, q, symbol);
+        }
+    }
+    (symbol, "USDT", symbol)
+}
+
+fn one(p: Product, symbol: &str, rank: usize) -> SymbolDef {
+    let (base, quote, pair) = split(symbol);
+    let known = KNOWN.iter().find(|k| k.0 == base).map(|k| (k.1, k.2, k.3));
+    let h = mix(symbol.bytes().fold(0u64, |a, b| mix(a ^ u64::from(b))));
+    let (start_ticks, tick_dec, step_dec) =
+        known.unwrap_or((20_000 + (h % 180_000) as i64, 3 + (h >> 32) as u8 % 3, (h >> 40) as u8 % 3));
+    let (price_dec, size_dec, step_real) = match p {
+        Product::Spot => (8, 8, (step_dec + 2).min(8)),
+        // Binance prints `pricePrecision` decimals, which may exceed the tick's.
+        Product::UsdM => (tick_dec.max(2), step_dec, step_dec),
+        Product::CoinM => (tick_dec, 0, 0),
+        Product::AsterFutures => (tick_dec, step_dec, step_dec),
+    };
+    SymbolDef {
+        symbol: symbol.to_owned(),
+        lower: lower(symbol),
+        pair: pair.to_owned(),
+        base: base.to_owned(),
+        quote: quote.to_owned(),
+        price_dec,
+        tick_mult: crate::model::pow10(price_dec - tick_dec.min(price_dec)),
+        size_dec,
+        step_mult: crate::model::pow10(size_dec - step_real.min(size_dec)),
+        start_ticks,
+        typical_steps: 40 + (h >> 8) as i64 % 900,
+        // Zipf-like: the busiest symbol has about 20 % of the frames of 20 symbols.
+        weight: 1_000_000 / (rank as u64 + 2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::dialects;
+
+    #[test]
+    fn names_follow_the_product() {
+        let u = define(&dialects::BINANCE_USDM, &Symbols::Count(25), false);
+        assert_eq!(u.len(), 25);
+        assert_eq!((u[0].symbol.as_str(), u[0].price_dec, u[0].tick_mult), ("BTCUSDT", 2, 10));
+        assert_eq!(u[24].symbol, "S0024USDT");
+        let c = define(&dialects::BINANCE_COINM, &Symbols::Count(2), false);
+        assert_eq!((c[1].symbol.as_str(), c[1].lower.as_str(), c[1].pair.as_str()), ("ETHUSD_PERP", "ethusd_perp", "ETHUSD"));
+        assert_eq!((c[1].base.as_str(), c[1].quote.as_str(), c[1].size_dec), ("ETH", "USD", 0));
+        let s = define(&dialects::BINANCE_SPOT, &Symbols::List(vec!["NKNUSDT".into(), "LRCBTC".into()]), true);
+        assert_eq!((s[1].base.as_str(), s[1].quote.as_str(), s[1].price_dec), ("LRC", "BTC", 8));
+        assert_eq!((s[2].symbol.as_str(), s[2].lower.as_str()), ("龙虾USDT", "龙虾usdt"));
+    }
+
+    #[test]
+    fn a_name_is_traded_once() {
+        let l = Symbols::List(vec!["BTCUSDT".into(), "btcusdt".into(), String::new()]);
+        assert_eq!(define(&dialects::ASTER_FUTURES, &l, false).len(), 1);
+    }
+}

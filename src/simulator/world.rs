@@ -1,0 +1,733 @@
+//! The simulated venue without its sockets: symbols, clock, pacing, streams and who listens to them.
+//!
+//! Content is a function of the seed and of venue time alone. Who is connected decides what is *printed*, never what
+//! happens: the same seed gives the same frames to the first client and to the second, today and tomorrow.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use super::config::{SimConfig, SimError};
+use super::dialects;
+use super::faults::FaultKind;
+use super::market::{Clocked, Ev, Market};
+use super::oracle::{self, Oracle, wall_ns};
+use super::outbound::Conn;
+use super::payload::{Face, Out, Shape, Span};
+use super::recording::Recording;
+use super::rest::RestState;
+use super::rng::{Rng, mix};
+use super::stats::Stats;
+use super::streams::{self, Channel, INTERVALS, PARTIAL_LEVELS, SLOTS, Scope, Wanted};
+use super::strike::Strikes;
+use super::symbols::{self, SymbolDef};
+use super::text::{escaped, key_int, key_str};
+
+/// "No stream" in a table of streams.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// One client's subscription to one stream.
+pub(super) struct Sub {
+    pub conn: Rc<Conn>,
+    /// Frames of the stream since the subscription, lost ones included.
+    pub ordinal: u64,
+    /// Whether one was sent.
+    pub told: bool,
+    /// Frames still to lose.
+    pub drop_left: u32,
+    /// Why frames wait in `held`, if they do.
+    pub hold: Hold,
+    pub held: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Why frames of a subscription wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    No,
+    /// Until the next frame has gone first.
+    Next,
+    /// Until this venue time.
+    Until(i64),
+}
+
+/// A stream that somebody asked for.
+pub(super) struct Stream {
+    /// As asked for.
+    pub name: String,
+    /// The same, escaped.
+    pub safe: String,
+    /// Names it in the dice of faults.
+    pub place: u64,
+    pub symbol: Option<usize>,
+    pub chained: bool,
+    pub subs: Vec<Sub>,
+}
+
+/// What one depth speed has told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Win {
+    pos: u64,
+    prev: i64,
+}
+
+/// One traded symbol.
+pub(super) struct Symbol {
+    pub def: SymbolDef,
+    pub face: Face,
+    pub market: Market,
+    pub stats: Stats,
+    pub slots: [u32; SLOTS],
+    wins: [Win; 4],
+    aggs: Vec<(Ev, i64)>,
+    force: Option<(Ev, i64)>,
+    bbo_changed: bool,
+    /// The latest fills, for `trades` and `aggTrades`, oldest first.
+    pub fills: std::collections::VecDeque<(Ev, i64)>,
+}
+
+/// Symbols whose turn comes at the same ms of an interval.
+struct Grid {
+    due: Vec<Vec<u32>>,
+}
+
+impl Grid {
+    fn new(every_ms: u32, symbols: usize, salt: u64) -> Grid {
+        let mut due = vec![Vec::new(); every_ms.max(1) as usize];
+        for i in 0..symbols {
+            due[(mix(salt ^ i as u64) % u64::from(every_ms.max(1))) as usize].push(i as u32);
+        }
+        Grid { due }
+    }
+
+    fn take(&mut self, now: i64) -> (usize, Vec<u32>) {
+        let at = now.rem_euclid(self.due.len() as i64) as usize;
+        (at, std::mem::take(&mut self.due[at]))
+    }
+
+    fn put_back(&mut self, (at, v): (usize, Vec<u32>)) {
+        self.due[at] = v;
+    }
+}
+
+/// Numbers that others may read at any time.
+#[derive(Debug, Default)]
+pub struct SimStats {
+    /// Messages handed to sockets.
+    pub messages: AtomicU64,
+    /// Bytes handed to sockets.
+    pub bytes: AtomicU64,
+    /// Frames lost on purpose.
+    pub dropped: AtomicU64,
+    /// WebSocket connections opened so far.
+    pub opened: AtomicU64,
+    /// WebSocket connections open now.
+    pub open: AtomicU64,
+    /// REST requests answered.
+    pub requests: AtomicU64,
+    /// Subscribed streams now, over all connections.
+    pub subscriptions: AtomicU64,
+    /// Venue time, ms.
+    pub now_ms: AtomicI64,
+    /// How far venue time is behind the wall clock, ms.
+    pub lag_ms: AtomicI64,
+    /// Whether the duration is over.
+    pub over: AtomicBool,
+}
+
+/// The venue.
+pub(super) struct World {
+    pub cfg: SimConfig,
+    pub shape: Shape,
+    /// Venue time, ms.
+    pub now: i64,
+    /// Venue time at the start, ms.
+    pub start: i64,
+    /// Venue time of the first subscription.
+    pub t0: Option<i64>,
+    pub symbols: Vec<Symbol>,
+    pub by_name: BTreeMap<String, usize>,
+    pub by_pair: BTreeMap<String, usize>,
+    pub streams: Vec<Stream>,
+    by_stream: BTreeMap<String, usize>,
+    all_slots: [u32; SLOTS],
+    pair_slots: [u32; SLOTS],
+    pub conns: BTreeMap<u64, Rc<Conn>>,
+    pub out: Out,
+    pub oracle: Oracle,
+    pub strikes: Strikes,
+    pub stats: Arc<SimStats>,
+    pub rest: RestState,
+    pub recording: Option<Recording>,
+    pub doorbook: super::server::Doorbook,
+    rng: Rng,
+    venue_id: i64,
+    weights: Vec<u64>,
+    run: (usize, u64),
+    debt_milli: i64,
+    nominal: u64,
+    grids: Grids,
+    ev: Vec<Ev>,
+    bids: Vec<(i64, i64)>,
+    asks: Vec<(i64, i64)>,
+}
+
+struct Grids {
+    diff: Vec<Grid>,
+    agg: Grid,
+    kline: Grid,
+    ticker: Grid,
+    second: Grid,
+}
+
+/// How many of the latest fills are kept for REST.
+const FILLS_KEPT: usize = 1000;
+
+impl World {
+    pub fn new(cfg: SimConfig, stats: Arc<SimStats>) -> Result<World, SimError> {
+        let d = dialects::by_venue(&cfg.venue).ok_or_else(|| SimError::UnknownVenue {
+            venue: cfg.venue.clone(),
+            known: dialects::ALL.map(|d| d.venue).join(", "),
+        })?;
+        let recording = match cfg.serve.as_slice() {
+            [] => None,
+            files => Some(Recording::load(files)?),
+        };
+        let non_ascii = cfg.faults.iter().any(|f| f.kind == FaultKind::NonAscii);
+        let defs = match &recording {
+            Some(r) => r.symbols(d),
+            None => symbols::define(d, &cfg.symbols, non_ascii),
+        };
+        if defs.is_empty() {
+            return Err(SimError::Config { what: "no symbols to simulate".to_owned() });
+        }
+        let mut nominal = 0;
+        for c in &cfg.rate_channels {
+            match streams::parse_channel(d, c).and_then(Channel::slot) {
+                Some(slot) => nominal |= 1u64 << slot,
+                // Channels of other dialects (`forceOrder` on spot) are simply not there.
+                None => continue,
+            }
+        }
+        let start = match (&recording, cfg.start_ms) {
+            (_, Some(ms)) => ms,
+            (Some(r), None) => r.start_ms(),
+            (None, None) => wall_ns() / 1_000_000,
+        };
+        let mut rng = Rng::new(cfg.seed, 0);
+        let venue_id = 5_000_000_000_000 + (rng.below(1 << 40)) as i64;
+        let levels = if recording.is_some() { 1 } else { cfg.book_levels.clamp(100, 5000) };
+        let symbols: Vec<Symbol> =
+            defs.into_iter().enumerate().map(|(i, def)| symbol(d, &cfg, def, i, levels, start, venue_id)).collect();
+        let n = symbols.len();
+        let mut sum = 0;
+        let weights = symbols.iter().map(|s| {
+            sum += s.def.weight;
+            sum
+        });
+        let grid = |every, salt| Grid::new(every, n, salt);
+        let mut w = World {
+            weights: weights.collect(),
+            by_name: symbols.iter().enumerate().map(|(i, s)| (s.def.lower.clone(), i)).collect(),
+            by_pair: symbols.iter().enumerate().rev().map(|(i, s)| (symbols::lower(&s.def.pair), i)).collect(),
+            symbols,
+            shape: Shape { d, st_ps: cfg.st_ps.unwrap_or(d.st_ps) },
+            now: start,
+            start,
+            t0: None,
+            streams: Vec::new(),
+            by_stream: BTreeMap::new(),
+            all_slots: [NONE; SLOTS],
+            pair_slots: [NONE; SLOTS],
+            conns: BTreeMap::new(),
+            out: Out::default(),
+            oracle: Oracle::open(&cfg.oracle)?,
+            strikes: Strikes::new(&cfg),
+            stats,
+            rest: RestState::default(),
+            recording,
+            doorbook: Default::default(),
+            rng,
+            venue_id,
+            run: (0, 0),
+            debt_milli: 0,
+            nominal,
+            grids: Grids {
+                diff: d.diff_speeds.iter().enumerate().map(|(i, s)| grid(s.every_ms, i as u64)).collect(),
+                agg: grid(d.agg_every_ms.max(1), 10),
+                kline: grid(d.kline_every_ms, 11),
+                ticker: grid(d.ticker_every_ms, 12),
+                second: grid(1000, 13),
+            },
+            ev: Vec::new(),
+            bids: Vec::new(),
+            asks: Vec::new(),
+            cfg,
+        };
+        w.out.logged = w.oracle.on();
+        w.log_start();
+        Ok(w)
+    }
+
+    fn log_start(&mut self) {
+        if self.oracle.on() {
+            let names: Vec<&str> = self.symbols.iter().map(|s| s.def.symbol.as_str()).collect();
+            // Infallible: a list of strings.
+            let names = serde_json::to_string(&names).unwrap_or_default();
+            let line = self.oracle.begin("start");
+            key_str(line, "venue", self.shape.d.venue);
+            key_int(line, "seed", self.cfg.seed as i64);
+            key_int(line, "version", oracle::VERSION.into());
+            line.extend_from_slice(b",\"symbols\":");
+            line.extend_from_slice(names.as_bytes());
+            self.oracle.end_line();
+        }
+    }
+
+    /// The venue's shared counter of update ids.
+    pub fn venue_id(&self) -> i64 {
+        self.venue_id
+    }
+
+    /// Ms since the first subscription.
+    pub fn since_t0(&self) -> Option<i64> {
+        self.t0.map(|t| self.now - t)
+    }
+
+    /// Moves venue time on by one ms.
+    pub fn tick(&mut self) {
+        self.now += 1;
+        self.strike_due();
+        if self.recording.is_some() {
+            self.play();
+        } else {
+            self.pace();
+            self.flush_due();
+        }
+        if self.now % 8 == 0 {
+            self.tend_conns();
+        }
+        if self.now % 100 == 0 {
+            self.stats.now_ms.store(self.now, Ordering::Relaxed);
+            let begun = self.t0.unwrap_or(self.start);
+            if self.cfg.duration_ms.is_some_and(|d| self.now - begun >= d as i64) {
+                self.stats.over.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Lets as much happen as the rate asks for.
+    fn pace(&mut self) {
+        self.debt_milli += i64::from(self.cfg.rate);
+        // A debt that timers cannot pay (nobody counts a stream that moves) is not carried along.
+        self.debt_milli = self.debt_milli.min(i64::from(self.cfg.rate) * 200);
+        let mut most = 64 + self.cfg.rate / 100;
+        while self.debt_milli >= 1000 && most > 0 {
+            most -= 1;
+            if self.run.1 == 0 {
+                let dice = self.rng.below(self.weights.last().copied().unwrap_or(1));
+                let sym = self.weights.partition_point(|&w| w <= dice);
+                // Activity comes in runs: bursts last several diffs.
+                let len = self.rng.quantile(&[(0, 1), (5000, 4), (9000, 20), (10_000, 150)]) as u64;
+                self.run = (sym, len);
+            }
+            self.run.1 -= 1;
+            self.act(self.run.0);
+        }
+    }
+
+    fn counts(&mut self, slot: usize) {
+        self.debt_milli -= 1000 * (self.nominal >> slot & 1) as i64;
+    }
+
+    fn act(&mut self, sym: usize) {
+        let now = self.now;
+        let mut ev = std::mem::take(&mut self.ev);
+        let mut clocked =
+            Clocked { now, venue_id: &mut self.venue_id, rng: &mut self.rng, odd_trades: self.cfg.odd_trades };
+        self.symbols[sym].market.act(&mut clocked, &mut ev);
+        for e in ev.drain(..) {
+            match e {
+                Ev::Bbo { id } => {
+                    self.symbols[sym].bbo_changed = true;
+                    let all = self.shape.d.all_book_ticker_every_ms == 0;
+                    self.tell(sym, Channel::BookTicker, all, |sh, o, s| {
+                        sh.book_ticker(o, &s.face, &s.market, id, now);
+                    });
+                }
+                Ev::Fill { t, px, qty, buyer_maker, insurance } => {
+                    let s = &mut self.symbols[sym];
+                    if qty > 0 && !insurance {
+                        s.stats.fill(now, s.face.px(px), s.face.qty(qty), !buyer_maker, t);
+                        remember(s, e, now);
+                    }
+                    self.tell(sym, Channel::Trade, false, |sh, o, s| sh.trade(o, &s.face, e, now));
+                }
+                Ev::Agg { .. } => {
+                    remember(&mut self.symbols[sym], e, now);
+                    if self.shape.d.agg_every_ms == 0 {
+                        self.tell(sym, Channel::AggTrade, false, |sh, o, s| sh.agg_trade(o, &s.face, e, now, now));
+                    } else {
+                        self.symbols[sym].aggs.push((e, now));
+                    }
+                }
+                Ev::Force { .. } => self.symbols[sym].force = Some((e, now)),
+            }
+        }
+        self.ev = ev;
+    }
+
+    /// Prints a message of a symbol's channel for whoever listens; `all`: the venue's all-market twin listens too.
+    fn tell(&mut self, sym: usize, c: Channel, all: bool, write: impl FnOnce(&Shape, &mut Out, &Symbol)) {
+        let Some(slot) = c.slot() else { return };
+        self.counts(slot);
+        let one = self.symbols[sym].slots[slot];
+        let twin = if all { self.all_slots[slot] } else { NONE };
+        let heard = |ix: u32| ix != NONE && !self.streams[ix as usize].subs.is_empty();
+        let (one, twin) = (heard(one).then_some(one), heard(twin).then_some(twin));
+        if one.is_none() && twin.is_none() {
+            return;
+        }
+        write(&self.shape, &mut self.out, &self.symbols[sym]);
+        for ix in [one, twin].into_iter().flatten() {
+            self.spread(ix as usize);
+        }
+    }
+
+    fn flush_due(&mut self) {
+        let now = self.now;
+        for speed in 0..self.grids.diff.len() {
+            let due = self.grids.diff[speed].take(now);
+            for &sym in &due.1 {
+                self.flush_depth(sym as usize, speed);
+            }
+            self.grids.diff[speed].put_back(due);
+        }
+        let due = self.grids.agg.take(now);
+        for &sym in &due.1 {
+            let mut aggs = std::mem::take(&mut self.symbols[sym as usize].aggs);
+            for (e, t) in aggs.drain(..) {
+                self.tell(sym as usize, Channel::AggTrade, false, |sh, o, s| sh.agg_trade(o, &s.face, e, t, now));
+            }
+            self.symbols[sym as usize].aggs = aggs;
+        }
+        self.grids.agg.put_back(due);
+        let due = self.grids.kline.take(now);
+        for &sym in &due.1 {
+            self.flush_klines(sym as usize);
+        }
+        self.grids.kline.put_back(due);
+        let due = self.grids.ticker.take(now);
+        for &sym in &due.1 {
+            if std::mem::take(&mut self.symbols[sym as usize].stats.day.changed) {
+                let sym = sym as usize;
+                self.tell(sym, Channel::MiniTicker, false, |sh, o, s| sh.mini_ticker(o, &s.face, &s.stats, now));
+                self.tell(sym, Channel::Ticker, false, |sh, o, s| sh.ticker(o, &s.face, &s.stats, &s.market, now));
+            }
+        }
+        self.grids.ticker.put_back(due);
+        let due = self.grids.second.take(now);
+        for &sym in &due.1 {
+            self.each_second(sym as usize);
+        }
+        self.grids.second.put_back(due);
+        if now % 1000 == 0 {
+            self.on_the_second();
+        }
+    }
+
+    fn each_second(&mut self, sym: usize) {
+        let now = self.now;
+        if let Some((e, t)) = self.symbols[sym].force.take() {
+            self.tell(sym, Channel::Force, true, |sh, o, s| sh.force_order(o, &s.face, e, t, now));
+        }
+        self.tell(sym, Channel::AvgPrice, false, |sh, o, s| sh.avg_price(o, &s.face, &s.stats, now));
+    }
+
+    /// What all symbols say together, at full seconds.
+    fn on_the_second(&mut self) {
+        let (now, n) = (self.now, self.symbols.len());
+        let next = (now / 28_800_000 + 1) * 28_800_000;
+        let three = now % 3000 == 0;
+        for sym in 0..n {
+            let (mark, index, rate) = self.mark_of(sym);
+            self.tell(sym, Channel::Mark1s, false, |sh, o, s| sh.mark(o, &s.face, mark, index, rate, next, now));
+            if three {
+                self.tell(sym, Channel::Mark3s, false, |sh, o, s| sh.mark(o, &s.face, mark, index, rate, next, now));
+            }
+            self.tell(sym, Channel::IndexPrice, false, |sh, o, s| sh.index_price(o, &s.face, index, now));
+        }
+        for c in [Channel::Mark1s, Channel::Mark3s] {
+            if c == Channel::Mark1s || three {
+                for table in [Scope::All, Scope::Pair(0)] {
+                    self.tell_array(table, c, |w, sym| {
+                        let (mark, index, rate) = w.mark_of(sym);
+                        let s = &w.symbols[sym];
+                        w.shape.mark(&mut w.out, &s.face, mark, index, rate, next, now);
+                        true
+                    });
+                }
+            }
+        }
+        self.tell_array(Scope::All, Channel::MiniTicker, |w, sym| {
+            let changed = std::mem::take(&mut w.symbols[sym].stats.changed_mini_all);
+            let s = &w.symbols[sym];
+            w.shape.mini_ticker(&mut w.out, &s.face, &s.stats, now);
+            changed
+        });
+        self.tell_array(Scope::All, Channel::Ticker, |w, sym| {
+            let changed = std::mem::take(&mut w.symbols[sym].stats.changed_ticker_all);
+            let s = &w.symbols[sym];
+            w.shape.ticker(&mut w.out, &s.face, &s.stats, &s.market, now);
+            changed
+        });
+        let every = i64::from(self.shape.d.all_book_ticker_every_ms);
+        let twin = self.all_slots[0];
+        if every > 0 && now % every == 0 && twin != NONE {
+            for sym in 0..n {
+                if std::mem::take(&mut self.symbols[sym].bbo_changed) {
+                    let s = &self.symbols[sym];
+                    self.shape.book_ticker(&mut self.out, &s.face, &s.market, s.market.last_id, now);
+                    self.spread(twin as usize);
+                }
+            }
+        }
+    }
+
+    /// `(mark, index, funding rate)`: hundredths of a tick, 1e-8. No dice: it depends on time and symbol alone.
+    pub fn mark_of(&self, sym: usize) -> (i64, i64, i64) {
+        let noise = |salt: u64| (mix(self.cfg.seed ^ salt ^ mix(sym as u64) ^ self.now as u64) % 401) as i64 - 200;
+        let mid = self.symbols[sym].market.mid() * 100;
+        (mid + noise(1), mid + noise(2), 10_000 + noise(3) * 10)
+    }
+
+    /// An array of all symbols, for the all-market stream or a pair's stream.
+    fn tell_array(&mut self, scope: Scope, c: Channel, mut one: impl FnMut(&mut World, usize) -> bool) {
+        let Some(slot) = c.slot() else { return };
+        let ix = if scope == Scope::All { self.all_slots[slot] } else { self.pair_slots[slot] };
+        if ix == NONE || self.streams[ix as usize].subs.is_empty() {
+            return;
+        }
+        let of_pair = self.streams[ix as usize].symbol;
+        let mut data = vec![b'['];
+        for sym in 0..self.symbols.len() {
+            let wanted = of_pair.is_none_or(|p| self.symbols[p].def.pair == self.symbols[sym].def.pair);
+            if wanted && one(self, sym) {
+                if data.len() > 1 {
+                    data.push(b',');
+                }
+                data.extend_from_slice(&self.out.data);
+            }
+        }
+        data.push(b']');
+        if data.len() == 2 {
+            return;
+        }
+        self.out.data = data;
+        self.out.line.clear();
+        if self.out.logged {
+            key_str(&mut self.out.line, "kind", "array");
+            key_int(&mut self.out.line, "E", self.now);
+        }
+        self.spread(ix as usize);
+    }
+
+    /// The changes of a symbol since the last time at this speed.
+    fn flush_depth(&mut self, sym: usize, speed: usize) {
+        let s = &mut self.symbols[sym];
+        let m = &s.market;
+        let from = (s.wins[speed].pos - m.touched_from) as usize;
+        let (Some(first), Some(latest)) = (m.touched.get(from), m.touched.last()) else { return };
+        let prev = s.wins[speed].prev;
+        let dense = self.shape.d.ids == crate::model::dialect::IdScheme::Dense;
+        let span = Span {
+            e: self.now,
+            t: latest.at,
+            first: if dense { prev + 1 } else { first.id },
+            last: m.last_id,
+            prev,
+        };
+        let end = m.touched_from + m.touched.len() as u64;
+        let diff = Channel::Diff(speed as u8);
+        let heard = diff.slot().is_some_and(|x| {
+            let ix = s.slots[x];
+            ix != NONE && !self.streams[ix as usize].subs.is_empty()
+        });
+        let (mut bids, mut asks) = (std::mem::take(&mut self.bids), std::mem::take(&mut self.asks));
+        if heard {
+            changed_levels(m, from, self.shape.d.bids_ascend, &mut bids, &mut asks);
+        }
+        self.tell(sym, diff, false, |sh, o, s| sh.depth(o, &s.face, "depth", span, &bids, &asks));
+        for n in 0..PARTIAL_LEVELS.len() {
+            self.flush_partial(sym, n, speed, span, &mut bids, &mut asks);
+        }
+        (self.bids, self.asks) = (bids, asks);
+        let s = &mut self.symbols[sym];
+        s.wins[speed] = Win { pos: end, prev: span.last };
+        let told = s.wins[..self.grids.diff.len()].iter().map(|w| w.pos).min().unwrap_or(end);
+        s.market.forget_before(told);
+    }
+
+    fn flush_partial(
+        &mut self,
+        sym: usize,
+        n: usize,
+        speed: usize,
+        span: Span,
+        bids: &mut Vec<(i64, i64)>,
+        asks: &mut Vec<(i64, i64)>,
+    ) {
+        if speed >= self.shape.d.partial_speeds.len() {
+            return;
+        }
+        let c = Channel::Partial(n as u8, speed as u8);
+        let d = self.shape.d;
+        self.tell(sym, c, false, |sh, o, s| {
+            bids.clear();
+            asks.clear();
+            bids.extend(s.market.bids.best_first().take(PARTIAL_LEVELS[n]));
+            asks.extend(s.market.asks.best_first().take(PARTIAL_LEVELS[n]));
+            if d.product.is_futures() {
+                if d.bids_ascend {
+                    bids.reverse();
+                }
+                sh.depth(o, &s.face, "partial", span, bids, asks);
+            } else {
+                sh.partial_spot(o, &s.face, span.last, bids, asks);
+            }
+        });
+    }
+
+    fn flush_klines(&mut self, sym: usize) {
+        let now = self.now;
+        let s = &mut self.symbols[sym];
+        let first = Channel::Kline(0).slot().unwrap_or(0);
+        let last = Channel::ContinuousKline(INTERVALS.len() as u8 - 1).slot().unwrap_or(first);
+        if s.slots[first..=last].iter().all(|&ix| ix == NONE) {
+            return;
+        }
+        s.stats.roll(now);
+        for i in 0..INTERVALS.len() {
+            let closed = self.symbols[sym].stats.closed[i].take();
+            let running = std::mem::take(&mut self.symbols[sym].stats.bars[i].changed)
+                .then(|| self.symbols[sym].stats.bars[i]);
+            for bar in [closed, running].into_iter().flatten() {
+                for (c, cont) in [(Channel::Kline(i as u8), false), (Channel::ContinuousKline(i as u8), true)] {
+                    self.tell(sym, c, false, |sh, o, s| sh.kline(o, &s.face, i, &bar, cont, now));
+                }
+            }
+        }
+    }
+
+    /// Sends the recorded lines whose time has come.
+    fn play(&mut self) {
+        let Some(t0) = self.t0 else { return };
+        let Some(mut r) = self.recording.take() else { return };
+        r.play_until(self.now - t0, self.cfg.speed, |name, data| {
+            if let Some(&ix) = self.by_stream.get(name)
+                && !self.streams[ix].subs.is_empty()
+            {
+                self.out.data.clear();
+                self.out.data.extend_from_slice(data);
+                self.out.line.clear();
+                if self.out.logged {
+                    super::recording::describe(&mut self.out.line, data);
+                }
+                self.spread(ix);
+            }
+        });
+        if r.ended() {
+            self.stats.over.store(true, Ordering::Relaxed);
+        }
+        self.recording = Some(r);
+    }
+
+    /// The number of a stream, made on first demand.
+    pub fn stream_ix(&mut self, name: &str, wanted: Wanted) -> usize {
+        if let Some(&ix) = self.by_stream.get(name) {
+            return ix;
+        }
+        let ix = self.streams.len();
+        let symbol = match wanted.scope {
+            Scope::Symbol(s) | Scope::Pair(s) => Some(s),
+            Scope::All | Scope::Nobody => None,
+        };
+        self.streams.push(Stream {
+            name: name.to_owned(),
+            safe: escaped(name),
+            place: name.bytes().fold(0, |a, b| mix(a ^ u64::from(b))),
+            symbol,
+            chained: wanted.channel.kind().is_chained(),
+            subs: Vec::new(),
+        });
+        self.by_stream.insert(name.to_owned(), ix);
+        if let Some(slot) = wanted.channel.slot() {
+            match wanted.scope {
+                Scope::Symbol(s) => self.symbols[s].slots[slot] = ix as u32,
+                Scope::All => self.all_slots[slot] = ix as u32,
+                Scope::Pair(_) => self.pair_slots[slot] = ix as u32,
+                Scope::Nobody => {}
+            }
+        }
+        ix
+    }
+}
+
+fn remember(s: &mut Symbol, e: Ev, now: i64) {
+    if s.fills.len() >= FILLS_KEPT {
+        s.fills.pop_front();
+    }
+    s.fills.push_back((e, now));
+}
+
+fn symbol(
+    d: &'static crate::model::Dialect,
+    cfg: &SimConfig,
+    def: SymbolDef,
+    i: usize,
+    levels: usize,
+    start: i64,
+    venue_id: i64,
+) -> Symbol {
+    let mut rng = Rng::new(cfg.seed, 1 + i as u64);
+    let first_id = match d.ids {
+        crate::model::dialect::IdScheme::Dense => 1_000_000 + rng.below(1 << 36) as i64,
+        crate::model::dialect::IdScheme::Shared => venue_id,
+    };
+    let market = Market::new(d.product, d.ids, &def, i, levels, first_id, &mut rng);
+    let face = Face::new(&def);
+    Symbol {
+        stats: Stats::new(start, face.px(def.start_ticks)),
+        face,
+        wins: [Win { pos: 0, prev: market.last_id }; 4],
+        market,
+        def,
+        slots: [NONE; SLOTS],
+        aggs: Vec::new(),
+        force: None,
+        bbo_changed: false,
+        fills: Default::default(),
+    }
+}
+
+/// Levels touched since `from`, each once with its size now, in the dialect's order.
+fn changed_levels(
+    m: &Market,
+    from: usize,
+    bids_ascend: bool,
+    bids: &mut Vec<(i64, i64)>,
+    asks: &mut Vec<(i64, i64)>,
+) {
+    bids.clear();
+    asks.clear();
+    for t in &m.touched[from..] {
+        if t.bid { bids.push((t.px, 0)) } else { asks.push((t.px, 0)) }
+    }
+    for (levels, side, ascend) in [(&mut *bids, &m.bids, bids_ascend), (&mut *asks, &m.asks, true)] {
+        levels.sort_unstable_by_key(|l| if ascend { l.0 } else { -l.0 });
+        levels.dedup_by_key(|l| l.0);
+        for l in levels.iter_mut() {
+            l.1 = side.qty(side.key(l.0));
+        }
+    }
+}
