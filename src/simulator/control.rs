@@ -6,14 +6,13 @@ use std::sync::atomic::Ordering;
 use serde_json::Value;
 
 use super::outbound::{Conn, End, Message};
-use super::strike::log_conn;
 use super::streams::{self, Channel, Scope, Wanted};
+use super::strike::log_conn;
 use super::text::escaped;
 use super::world::{Hold, Sub, World};
 use crate::model::dialect::{ErrorShape, Product, TooManyStreams};
 
-const METHODS: &str =
-    "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`";
+const METHODS: &str = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`";
 
 /// Where a path leads: route, whether wrapped, names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +30,8 @@ impl World {
         let route = self.shape.d.routes.iter().find(|r| !r.prefix.is_empty() && path.starts_with(r.prefix));
         let route = route.or_else(|| self.shape.d.routes.iter().find(|r| r.prefix.is_empty()))?;
         let rest = path.strip_prefix(route.prefix)?;
-        let split = |s: &str| -> Vec<String> { s.split('/').filter(|n| !n.is_empty()).map(str::to_owned).collect() };
+        let split =
+            |s: &str| -> Vec<String> { s.split('/').filter(|n| !n.is_empty()).map(str::to_owned).collect() };
         let (combined, names) = if rest == "/stream" || rest == "/stream/" {
             let q = super::http::query(target);
             (true, q.iter().filter(|p| p.0 == "streams").flat_map(|p| split(&p.1)).collect())
@@ -99,7 +99,11 @@ impl World {
         let spot = self.shape.d.product == Product::Spot;
         let id = match v.get("id") {
             Some(id) if id.is_u64() => id.clone(),
-            Some(id) if spot && (id.is_i64() || id.is_null() || id.as_str().is_some_and(|s| s.len() <= 36)) => id.clone(),
+            Some(id)
+                if spot && (id.is_i64() || id.is_null() || id.as_str().is_some_and(|s| s.len() <= 36)) =>
+            {
+                id.clone()
+            }
             None if spot => Value::Null,
             _ => {
                 return self.reply_error(conn, 2, &invalid("request ID must be an unsigned integer"), None);

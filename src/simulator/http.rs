@@ -66,7 +66,8 @@ fn parse(head: &[u8]) -> Result<Head, Refused> {
     let text = std::str::from_utf8(head).map_err(|_| Refused::Malformed)?;
     let mut lines = text.split("\r\n");
     let mut first = lines.next().unwrap_or("").split(' ');
-    let (Some(method), Some(target), Some(version), None) = (first.next(), first.next(), first.next(), first.next())
+    let (Some(method), Some(target), Some(version), None) =
+        (first.next(), first.next(), first.next(), first.next())
     else {
         return Err(Refused::Malformed);
     };
@@ -172,10 +173,13 @@ mod tests {
 
     #[test]
     fn heads_are_read_and_limits_hold() {
-        let h = head("GET /stream?streams=a@b HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade").unwrap();
+        let h =
+            head("GET /stream?streams=a@b HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade").unwrap();
         assert_eq!((h.method.as_str(), h.target.as_str()), ("GET", "/stream?streams=a@b"));
         assert!(h.says("connection", "upgrade") && !h.says("connection", "close"));
-        for bad in ["", "GET", "GET / HTTP/2", "GET x HTTP/1.1", "GET / HTTP/1.1\r\nno colon", "GET /a b HTTP/1.1"] {
+        for bad in
+            ["", "GET", "GET / HTTP/2", "GET x HTTP/1.1", "GET / HTTP/1.1\r\nno colon", "GET /a b HTTP/1.1"]
+        {
             assert_eq!(head(bad), Err(Refused::Malformed), "{bad:?}");
         }
         let many = format!("GET / HTTP/1.1{}", "\r\na: b".repeat(65));
@@ -187,7 +191,10 @@ mod tests {
         assert_eq!(decode("%E9%BE%99%E8%99%BEusdt%40trade"), "龙虾usdt@trade");
         assert_eq!(decode("100%"), "100%");
         assert_eq!(decode("%zz%4"), "%zz%4");
-        assert_eq!(query("/x?a=1&b=%2F&c"), [("a".into(), "1".into()), ("b".into(), "/".into()), ("c".into(), String::new())]);
+        assert_eq!(
+            query("/x?a=1&b=%2F&c"),
+            [("a".into(), "1".into()), ("b".into(), "/".into()), ("c".into(), String::new())]
+        );
     }
 
     #[test]

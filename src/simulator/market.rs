@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn the_book_stays_a_book_and_agrees_with_its_events() {
-        for d in dialects::ALL {
+        for d in dialects::all() {
             let (mut m, mut rng) = market(d);
             let (mut venue_id, mut ev) = (1_000_000, Vec::new());
             let mut shown = m.top();

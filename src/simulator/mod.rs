@@ -50,3 +50,5 @@ fn http_date(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_rules;

@@ -93,6 +93,17 @@ impl Face {
     }
 }
 
+/// A mark price.
+#[derive(Clone, Copy, Debug)]
+pub struct Marked {
+    /// Mark price, hundredths of a tick.
+    pub mark: i64,
+    /// Index price, hundredths of a tick.
+    pub index: i64,
+    /// Funding rate, 1e-8.
+    pub rate_e8: i64,
+}
+
 /// Ids and times of a depth message.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
@@ -134,7 +145,15 @@ impl Shape {
     }
 
     /// A diff, or a partial book of futures. Levels as `(price in ticks, size in steps)`, in the order to print.
-    pub fn depth(&self, o: &mut Out, f: &Face, kind: &str, s: Span, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
+    pub fn depth(
+        &self,
+        o: &mut Out,
+        f: &Face,
+        kind: &str,
+        s: Span,
+        bids: &[(i64, i64)],
+        asks: &[(i64, i64)],
+    ) {
         o.begin(kind, &f.s);
         self.head(o, "depthUpdate", s.e);
         if self.d.product.is_futures() {
@@ -293,10 +312,10 @@ impl Shape {
             put(w, ",\"M\":true}");
         }
         o.log_int("t", t);
-        self.log_fill(o, f, px, qty, buyer_maker, now, now);
+        self.log_fill(o, f, (px, qty), buyer_maker, (now, now));
     }
 
-    fn log_fill(&self, o: &mut Out, f: &Face, px: i64, qty: i64, buyer_maker: bool, t: i64, e: i64) {
+    fn log_fill(&self, o: &mut Out, f: &Face, (px, qty): (i64, i64), buyer_maker: bool, (t, e): (i64, i64)) {
         if o.logged {
             key_fixed(&mut o.line, "p", f.px(px).into(), f.pd);
             key_fixed(&mut o.line, "q", f.qty(qty).into(), f.sd);
@@ -336,15 +355,15 @@ impl Shape {
         o.log_int("a", a);
         o.log_int("f", first);
         o.log_int("l", last);
-        self.log_fill(o, f, px, qty, buyer_maker, t, e);
+        self.log_fill(o, f, (px, qty), buyer_maker, (t, e));
     }
 
-    /// Mark price. `mark`, `index` in ticks times 100; printed with two more decimals than the price.
-    pub fn mark(&self, o: &mut Out, f: &Face, mark: i64, index: i64, rate_e8: i64, next: i64, now: i64) {
+    /// Mark price, printed with two more decimals than the price. `next` is the next funding time.
+    pub fn mark(&self, o: &mut Out, f: &Face, p: Marked, next: i64, now: i64) {
         o.begin("mark", &f.s);
         self.head(o, "markPriceUpdate", now);
         let dec = f.pd + 2;
-        let (m, i) = (i128::from(f.px(mark)), i128::from(f.px(index)));
+        let (m, i) = (i128::from(f.px(p.mark)), i128::from(f.px(p.index)));
         let w = &mut o.data;
         key_str(w, "s", &f.s);
         key_fixed(w, "p", m, dec);
@@ -358,7 +377,7 @@ impl Shape {
             key_fixed(w, "P", i, dec);
             key_fixed(w, "i", i, dec);
         }
-        key_fixed(w, "r", rate_e8.into(), 8);
+        key_fixed(w, "r", p.rate_e8.into(), 8);
         key_int(w, "T", next);
         self.tail(o, f, false);
         o.log_int("E", now);

@@ -73,10 +73,13 @@ fn keys_stand_in_the_recorded_order() {
     check(&U, agg, "e,E,a,s,p,q,nq,f,l,T,m,st");
     check(&C, agg, "e,E,a,s,p,q,f,l,T,m,st");
     check(&S, agg, "e,E,s,a,p,q,f,l,T,m,M");
-    let mark = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, _: &Stats| sh.mark(o, f, 100, 99, 10_000, 8, 7);
+    let mark = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, _: &Stats| {
+        sh.mark(o, f, Marked { mark: 100, index: 99, rate_e8: 10_000 }, 8, 7)
+    };
     check(&A, mark, "e,E,s,p,i,P,r,T");
     check(&U, mark, "e,E,s,p,ap,P,i,r,T,st");
-    let kline = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, s: &Stats| sh.kline(o, f, 1, &s.bars[1], false, 7);
+    let kline =
+        |sh: &Shape, o: &mut Out, f: &Face, _: &Market, s: &Stats| sh.kline(o, f, 1, &s.bars[1], false, 7);
     check(&A, kline, "e,E,s,k");
     let mini = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, s: &Stats| sh.mini_ticker(o, f, s, 7);
     check(&A, mini, "e,E,s,c,o,h,l,v,q");
@@ -85,7 +88,8 @@ fn keys_stand_in_the_recorded_order() {
     check(&A, ticker, "e,E,s,p,P,w,c,Q,o,h,l,v,q,O,C,F,L,n");
     check(&S, ticker, "e,E,s,p,P,w,x,c,Q,b,B,a,A,o,h,l,v,q,O,C,F,L,n");
     let force = Ev::Force { sell: true, px: 100, avg: 101, qty: 5, last_fill: 2 };
-    let force = move |sh: &Shape, o: &mut Out, f: &Face, _: &Market, _: &Stats| sh.force_order(o, f, force, 6, 7);
+    let force =
+        move |sh: &Shape, o: &mut Out, f: &Face, _: &Market, _: &Stats| sh.force_order(o, f, force, 6, 7);
     check(&A, force, "e,E,o");
     check(&U, force, "e,E,o,ps,st");
 }
@@ -94,12 +98,23 @@ fn keys_stand_in_the_recorded_order() {
 fn numbers_are_printed_as_the_venue_prints_them() {
     let (sh, f, m, _) = world(&dialects::BINANCE_USDM);
     let mut o = Out::default();
-    sh.depth(&mut o, &f, "depth", Span { e: 5, t: 4, first: 3, last: 3, prev: 2 }, &[(618_002, 14), (618_001, 0)], &[]);
+    sh.depth(
+        &mut o,
+        &f,
+        "depth",
+        Span { e: 5, t: 4, first: 3, last: 3, prev: 2 },
+        &[(618_002, 14), (618_001, 0)],
+        &[],
+    );
     let text = String::from_utf8(o.data.clone()).unwrap();
     assert!(text.contains("\"b\":[[\"61800.20\",\"0.014\"],[\"61800.10\",\"0.000\"]],\"a\":[]"), "{text}");
     assert!(o.line.is_empty());
     sh.book_ticker(&mut o, &f, &m, 5_123_107_839_020, 7);
-    assert!(String::from_utf8(o.data.clone()).unwrap().starts_with("{\"e\":\"bookTicker\",\"u\":5123107839020,\"s\":\"BTCUSDT\",\"b\":\"6180"));
+    assert!(
+        String::from_utf8(o.data.clone())
+            .unwrap()
+            .starts_with("{\"e\":\"bookTicker\",\"u\":5123107839020,\"s\":\"BTCUSDT\",\"b\":\"6180")
+    );
     let (sh, f, ..) = world(&dialects::BINANCE_SPOT);
     sh.partial_spot(&mut o, &f, 9, &[(618_002, 14)], &[]);
     assert_eq!(
@@ -112,7 +127,14 @@ fn numbers_are_printed_as_the_venue_prints_them() {
 fn the_level_checksum_is_that_of_the_canonical_text() {
     let (sh, f, ..) = world(&dialects::BINANCE_USDM);
     let mut o = Out { logged: true, ..Out::default() };
-    sh.depth(&mut o, &f, "depth", Span { e: 5, t: 4, first: 3, last: 3, prev: 2 }, &[(618_002, 14)], &[(618_003, 0)]);
+    sh.depth(
+        &mut o,
+        &f,
+        "depth",
+        Span { e: 5, t: 4, first: 3, last: 3, prev: 2 },
+        &[(618_002, 14)],
+        &[(618_003, 0)],
+    );
     let line = format!("{{\"k\":1{}}}", String::from_utf8(o.line).unwrap());
     let v: serde_json::Value = serde_json::from_str(&line).unwrap();
     let crc = crc32fast::hash(b"61800.2:0.014;|61800.3:0;");

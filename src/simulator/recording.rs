@@ -61,13 +61,8 @@ impl Recording {
     /// # Errors
     /// [`SimError::Recording`] with file and line; [`SimError::Io`] where a file cannot be read.
     pub fn load(files: &[PathBuf]) -> Result<Recording, SimError> {
-        let mut r = Recording {
-            bytes: Vec::new(),
-            items: Vec::new(),
-            next: 0,
-            known: BTreeMap::new(),
-            first_ns: 0,
-        };
+        let mut r =
+            Recording { bytes: Vec::new(), items: Vec::new(), next: 0, known: BTreeMap::new(), first_ns: 0 };
         for f in files {
             let from = r.bytes.len();
             read_file(f, &mut r.bytes)?;
@@ -87,7 +82,8 @@ impl Recording {
         while at < self.bytes.len() {
             n += 1;
             let end = self.bytes[at..].iter().position(|&b| b == b'\n').map_or(self.bytes.len(), |i| at + i);
-            let bad = |what: &str| SimError::Recording { path: path.to_owned(), line: n, what: what.to_owned() };
+            let bad =
+                |what: &str| SimError::Recording { path: path.to_owned(), line: n, what: what.to_owned() };
             if end > at {
                 let line = at..end;
                 let space = self.bytes[line.clone()].iter().position(|&b| b == b' ');
@@ -117,7 +113,9 @@ impl Recording {
         const HEAD: &[u8] = b"{\"stream\":\"";
         const MID: &[u8] = b"\",\"data\":";
         if b.starts_with(HEAD) {
-            let Some(q) = b[HEAD.len()..].iter().position(|&c| c == b'"').map(|i| i + HEAD.len()) else { return };
+            let Some(q) = b[HEAD.len()..].iter().position(|&c| c == b'"').map(|i| i + HEAD.len()) else {
+                return;
+            };
             if b[q..].starts_with(MID) && b.ends_with(b"}") {
                 let name = rest.start + HEAD.len()..rest.start + q;
                 let data = rest.start + q + MID.len()..rest.end - 1;
@@ -212,7 +210,8 @@ impl Recording {
             let name = std::str::from_utf8(&self.bytes[i.name.clone()]).unwrap_or("");
             if name.is_empty() {
                 let start = i.data.start;
-                let of = self.known.values_mut().find(|k| k.snapshot.as_ref().is_some_and(|r| r.start == start));
+                let of =
+                    self.known.values_mut().find(|k| k.snapshot.as_ref().is_some_and(|r| r.start == start));
                 if let Some(k) = of {
                     k.book = Some(load_book(data));
                 }
@@ -404,7 +403,10 @@ mod tests {
         let mut r = Recording::load(&[a, b]).unwrap();
         assert_eq!(r.start_ms(), 1_723_161_255_000);
         let defs = r.symbols(&crate::simulator::dialects::BINANCE_USDM);
-        assert_eq!((defs.len(), defs[0].symbol.as_str(), defs[0].price_dec, defs[0].size_dec), (1, "BTCUSDT", 2, 3));
+        assert_eq!(
+            (defs.len(), defs[0].symbol.as_str(), defs[0].price_dec, defs[0].size_dec),
+            (1, "BTCUSDT", 2, 3)
+        );
         let mut said = Vec::new();
         r.play_until(0, 2.0, |n, d| said.push((n.to_owned(), d.len())));
         assert_eq!(said.len(), 1);
@@ -413,7 +415,10 @@ mod tests {
         r.play_until(500, 2.0, |n, d| said.push((n.to_owned(), d.len())));
         assert!(r.ended() && said.len() == 2);
         let (id, body) = r.snapshot("btcusdt", 1000).unwrap();
-        assert_eq!((id, String::from_utf8(body).unwrap().as_str()), (12, "{\"lastUpdateId\":12,\"bids\":[[\"10.4\",\"1\"]],\"asks\":[]}"));
+        assert_eq!(
+            (id, String::from_utf8(body).unwrap().as_str()),
+            (12, "{\"lastUpdateId\":12,\"bids\":[[\"10.4\",\"1\"]],\"asks\":[]}")
+        );
         assert!(r.snapshot("ethusdt", 5).is_none());
     }
 
@@ -431,8 +436,14 @@ mod tests {
     #[test]
     fn recorded_payloads_are_described() {
         let mut l = Vec::new();
-        describe(&mut l, b"{\"e\":\"depthUpdate\",\"E\":7,\"T\":6,\"s\":\"X\",\"U\":1,\"u\":2,\"pu\":0,\"b\":[],\"a\":[]}");
-        assert_eq!(String::from_utf8(l).unwrap(), ",\"kind\":\"depth\",\"sym\":\"X\",\"U\":1,\"u\":2,\"pu\":0,\"E\":7,\"T\":6");
+        describe(
+            &mut l,
+            b"{\"e\":\"depthUpdate\",\"E\":7,\"T\":6,\"s\":\"X\",\"U\":1,\"u\":2,\"pu\":0,\"b\":[],\"a\":[]}",
+        );
+        assert_eq!(
+            String::from_utf8(l).unwrap(),
+            ",\"kind\":\"depth\",\"sym\":\"X\",\"U\":1,\"u\":2,\"pu\":0,\"E\":7,\"T\":6"
+        );
         let mut l = Vec::new();
         describe(&mut l, b"{\"u\":2,\"s\":\"X\",\"b\":\"1\",\"B\":\"1\",\"a\":\"2\",\"A\":\"1\"}");
         assert_eq!(String::from_utf8(l).unwrap(), ",\"kind\":\"bookTicker\",\"sym\":\"X\",\"u\":2");

@@ -73,7 +73,11 @@ impl World {
             .iter()
             .map(|s| {
                 let m = &s.market;
-                (m.last_id, m.bids.best_first().take(1000).collect(), m.asks.best_first().take(1000).collect())
+                (
+                    m.last_id,
+                    m.bids.best_first().take(1000).collect(),
+                    m.asks.best_first().take(1000).collect(),
+                )
             })
             .collect();
     }
@@ -138,7 +142,9 @@ impl World {
         let name = path.rsplit('/').next().unwrap_or("");
         let limit: u32 = limit.and_then(|l| l.parse().ok()).unwrap_or(d.depth_limit_default);
         let weight = match name {
-            "depth" => d.depth_weights.iter().find(|w| limit <= w.0).or(d.depth_weights.last()).map_or(1, |w| w.1),
+            "depth" => {
+                d.depth_weights.iter().find(|w| limit <= w.0).or(d.depth_weights.last()).map_or(1, |w| w.1)
+            }
             "exchangeInfo" => d.instruments_weight,
             "trades" => d.trades_weight,
             "aggTrades" => d.agg_trades_weight,
@@ -196,7 +202,9 @@ impl World {
         let limit = match (d.depth_limits, limit) {
             (DepthLimits::OneOf(l), Some(n)) if l.contains(&n) => n,
             (DepthLimits::UpTo(max), Some(n)) if n > 0 => n.min(max),
-            _ if d.product == Product::AsterFutures => return (error(400, -1130, "Data sent for parameter 'limit' is not valid."), -1),
+            _ if d.product == Product::AsterFutures => {
+                return (error(400, -1130, "Data sent for parameter 'limit' is not valid."), -1);
+            }
             _ => return (error(400, -4021, "Invalid depth limit."), -1),
         };
         let late = self.rest.use_up(FaultKind::LateSnapshot, symbol).map_or(0, |f| f.for_ms);
@@ -220,7 +228,7 @@ impl World {
             }
         };
         // A shared counter may stand anywhere after the symbol's last change: `pu < L < U` is as right as `U <= L <= u`.
-        let somewhere = mix(self.cfg.seed ^ self.now as u64 ^ mix(ix as u64)) % 4 == 0;
+        let somewhere = mix(self.cfg.seed ^ self.now as u64 ^ mix(ix as u64)).is_multiple_of(4);
         if d.ids == IdScheme::Shared && id == s.market.last_id && (in_hole || somewhere) {
             id = self.venue_id().max(id);
         }
@@ -262,8 +270,10 @@ impl World {
                     return error(400, -1102, "Mandatory parameter 'symbol' was not sent.");
                 }
                 let all: Vec<usize> = one.map_or((0..self.symbols.len()).collect(), |ix| vec![ix]);
-                let parts: Vec<String> =
-                    all.iter().map(|&ix| String::from_utf8_lossy(&self.small(name, ix)).into_owned()).collect();
+                let parts: Vec<String> = all
+                    .iter()
+                    .map(|&ix| String::from_utf8_lossy(&self.small(name, ix)).into_owned())
+                    .collect();
                 match one {
                     Some(_) if !(name == "premiumIndex" && self.shape.d.product == Product::CoinM) => {
                         Answer::new(200, parts.concat())
@@ -285,11 +295,11 @@ impl World {
         b.push(b'"');
         match name {
             "premiumIndex" => {
-                let (mark, index, rate) = self.mark_of(ix);
-                key_fixed(&mut b, "markPrice", f.px(mark).into(), f.pd + 2);
-                key_fixed(&mut b, "indexPrice", f.px(index).into(), f.pd + 2);
-                key_fixed(&mut b, "estimatedSettlePrice", f.px(index).into(), f.pd + 2);
-                key_fixed(&mut b, "lastFundingRate", rate.into(), 8);
+                let p = self.mark_of(ix);
+                key_fixed(&mut b, "markPrice", f.px(p.mark).into(), f.pd + 2);
+                key_fixed(&mut b, "indexPrice", f.px(p.index).into(), f.pd + 2);
+                key_fixed(&mut b, "estimatedSettlePrice", f.px(p.index).into(), f.pd + 2);
+                key_fixed(&mut b, "lastFundingRate", p.rate_e8.into(), 8);
                 key_fixed(&mut b, "interestRate", 10_000, 8);
                 key_int(&mut b, "nextFundingTime", (self.now / 28_800_000 + 1) * 28_800_000);
             }
@@ -332,7 +342,10 @@ impl World {
                     let quote = i128::from(f.px(px)) * i128::from(f.qty(qty));
                     key_fixed(&mut b, "quoteQty", quote, f.pd + f.sd);
                     key_int(&mut b, "time", at);
-                    put(&mut b, if buyer_maker { ",\"isBuyerMaker\":true}" } else { ",\"isBuyerMaker\":false}" });
+                    put(
+                        &mut b,
+                        if buyer_maker { ",\"isBuyerMaker\":true}" } else { ",\"isBuyerMaker\":false}" },
+                    );
                 }
                 _ => continue,
             }
@@ -354,11 +367,20 @@ impl World {
         let mut b = Vec::new();
         put(&mut b, "{\"timezone\":\"UTC\",\"serverTime\":");
         int(&mut b, self.now);
-        put(&mut b, ",\"rateLimits\":[{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":");
+        put(
+            &mut b,
+            ",\"rateLimits\":[{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":",
+        );
         int(&mut b, max.into());
-        put(&mut b, "},{\"rateLimitType\":\"ORDERS\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":1200}],\"exchangeFilters\":[]");
+        put(
+            &mut b,
+            "},{\"rateLimitType\":\"ORDERS\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":1200}],\"exchangeFilters\":[]",
+        );
         if d.product.is_futures() {
-            put(&mut b, ",\"assets\":[{\"asset\":\"USDT\",\"marginAvailable\":true,\"autoAssetExchange\":\"-10000\"}]");
+            put(
+                &mut b,
+                ",\"assets\":[{\"asset\":\"USDT\",\"marginAvailable\":true,\"autoAssetExchange\":\"-10000\"}]",
+            );
         }
         put(&mut b, ",\"symbols\":[");
         for ix in 0..self.symbols.len() {
@@ -396,12 +418,18 @@ impl World {
                 key_int(b, "contractSize", if s.def.base == "BTC" { 100 } else { 10 });
                 key_int(b, "equalQtyPrecision", 4);
             }
-            put(b, ",\"underlyingType\":\"COIN\",\"underlyingSubType\":[],\"settlePlan\":0,\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"timeInForce\":[\"GTC\",\"IOC\",\"FOK\",\"GTX\"]");
+            put(
+                b,
+                ",\"underlyingType\":\"COIN\",\"underlyingSubType\":[],\"settlePlan\":0,\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"timeInForce\":[\"GTC\",\"IOC\",\"FOK\",\"GTX\"]",
+            );
         } else {
             key_int(b, "baseAssetPrecision", 8);
             key_int(b, "quotePrecision", 8);
             key_int(b, "quoteAssetPrecision", 8);
-            put(b, ",\"isSpotTradingAllowed\":true,\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"permissionSets\":[[\"SPOT\"]]");
+            put(
+                b,
+                ",\"isSpotTradingAllowed\":true,\"orderTypes\":[\"LIMIT\",\"MARKET\"],\"permissionSets\":[[\"SPOT\"]]",
+            );
         }
         // Filter objects do not put their type first on futures (recorded).
         put(b, ",\"filters\":[{\"minPrice\":\"");
@@ -417,9 +445,15 @@ impl World {
         put(b, "\",\"minQty\":\"");
         fixed(b, f.qty(1).into(), f.sd);
         match p {
-            Product::Spot => put(b, "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}"),
+            Product::Spot => put(
+                b,
+                "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}",
+            ),
             Product::CoinM => put(b, "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"}]}"),
-            Product::UsdM | Product::AsterFutures => put(b, "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"},{\"notional\":\"5\",\"filterType\":\"MIN_NOTIONAL\"}]}"),
+            Product::UsdM | Product::AsterFutures => put(
+                b,
+                "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"},{\"notional\":\"5\",\"filterType\":\"MIN_NOTIONAL\"}]}",
+            ),
         }
     }
 }

@@ -193,7 +193,10 @@ impl SimHandle {
         }
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(r)) => r,
-            _ => SimReport { oracle_error: Some("the simulator's thread died".to_owned()), ..Default::default() },
+            _ => SimReport {
+                oracle_error: Some("the simulator's thread died".to_owned()),
+                ..Default::default()
+            },
         }
     }
 }
@@ -268,6 +271,7 @@ fn on_thread(
 }
 
 /// Moves the clock until told to stop.
+#[allow(clippy::disallowed_methods, reason = "the simulator is the other side: it paces itself")]
 async fn drive(world: &Rc<RefCell<World>>, clock: SimClock, mut inbox: mpsc::Receiver<Command>) {
     let begun = Instant::now();
     let start = world.borrow().start;
@@ -427,7 +431,8 @@ async fn upgrade(
         return io.shutdown().await;
     };
     let Some(conn) = world.borrow_mut().open(&head.target, &entry) else {
-        io.write_all(&Answer::new(429, "{\"code\":-1003,\"msg\":\"Too many connections.\"}").bytes(true)).await?;
+        io.write_all(&Answer::new(429, "{\"code\":-1003,\"msg\":\"Too many connections.\"}").bytes(true))
+            .await?;
         return io.shutdown().await;
     };
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
@@ -459,7 +464,13 @@ impl World {
         self.doorbook.push_back(now);
         let no = self.stats.opened.fetch_add(1, Ordering::Relaxed) + 1;
         self.stats.open.fetch_add(1, Ordering::Relaxed);
-        let side = Side { combined: entry.combined, opened: now, pinged: now, stall_until: i64::MIN, ..Side::default() };
+        let side = Side {
+            combined: entry.combined,
+            opened: now,
+            pinged: now,
+            stall_until: i64::MIN,
+            ..Side::default()
+        };
         let conn = Rc::new(Conn {
             no,
             public: entry.public,

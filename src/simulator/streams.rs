@@ -252,7 +252,14 @@ mod tests {
         assert_eq!(one("龙虾usdt@kline_1M"), on(Scope::Symbol(2), Channel::Kline(15)));
         assert_eq!(one("!markPrice@arr@1s"), on(Scope::All, Channel::Mark1s));
         assert_eq!(one("!forceOrder@arr"), on(Scope::All, Channel::Force));
-        for silent in ["btcusdt@depth@0ms", "btcusdt@aggtrade", "BTCUSDT@trade", "xyz@trade", "btcusdt@kline_1s", "!nothing"] {
+        for silent in [
+            "btcusdt@depth@0ms",
+            "btcusdt@aggtrade",
+            "BTCUSDT@trade",
+            "xyz@trade",
+            "btcusdt@kline_1s",
+            "!nothing",
+        ] {
             assert_eq!(one(silent).channel, Channel::Silent, "{silent}");
         }
         for bad in ["", "not asdfads", "btcusdt", "btc\nusdt@trade"] {
@@ -275,7 +282,10 @@ mod tests {
         assert_eq!(is(&dialects::BINANCE_COINM, "btcusd_perp@bookTicker"), Channel::BookTicker);
         assert_eq!(is(&dialects::BINANCE_COINM, "btcusd@indexPrice"), Channel::IndexPrice);
         assert_eq!(is(&dialects::BINANCE_COINM, "btcusd@indexPrice@1s"), Channel::Silent);
-        assert_eq!(is(&dialects::BINANCE_COINM, "btcusd_perpetual@continuousKline_5m"), Channel::ContinuousKline(3));
+        assert_eq!(
+            is(&dialects::BINANCE_COINM, "btcusd_perpetual@continuousKline_5m"),
+            Channel::ContinuousKline(3)
+        );
         assert_eq!(is(&dialects::BINANCE_COINM, "!markPrice@arr"), Channel::Silent);
     }
 
@@ -283,9 +293,19 @@ mod tests {
     fn every_channel_has_its_own_place() {
         let mut seen = std::collections::BTreeSet::new();
         let d = &dialects::BINANCE_USDM;
-        let all = (0..4).map(Channel::Diff).chain((0..3).flat_map(|n| (0..4).map(move |s| Channel::Partial(n, s))));
+        let all =
+            (0..4).map(Channel::Diff).chain((0..3).flat_map(|n| (0..4).map(move |s| Channel::Partial(n, s))));
         let all = all.chain((0..16).map(Channel::Kline)).chain((0..16).map(Channel::ContinuousKline));
-        let few = ["bookTicker", "trade", "aggTrade", "forceOrder", "markPrice", "markPrice@1s", "miniTicker", "ticker"];
+        let few = [
+            "bookTicker",
+            "trade",
+            "aggTrade",
+            "forceOrder",
+            "markPrice",
+            "markPrice@1s",
+            "miniTicker",
+            "ticker",
+        ];
         let few = few.iter().map(|n| parse_channel(d, n).unwrap());
         for c in all.chain(few).chain([Channel::AvgPrice, Channel::IndexPrice]) {
             let slot = c.slot().unwrap();

@@ -97,7 +97,8 @@ impl World {
                 fate = strikes.fate(sub, name, *place, symbol, *chained, *now);
             }
             if fate == Fate::Pass && sub.hold == Hold::No {
-                let m = Message { stream: safe, data: &out.data, line: &out.line, fault: None, dropped: false };
+                let m =
+                    Message { stream: safe, data: &out.data, line: &out.line, fault: None, dropped: false };
                 sub.conn.push(m, log, full);
                 sub.told = true;
                 continue;
@@ -401,7 +402,9 @@ impl Strikes {
         }
         for i in 0..self.random_frames.len() {
             let (ix, spec) = &self.random_frames[i];
-            if hits(spec, sub, name, symbol, chained) && spec.strikes(self.seed, *ix, conn, place, sub.ordinal) {
+            if hits(spec, sub, name, symbol, chained)
+                && spec.strikes(self.seed, *ix, conn, place, sub.ordinal)
+            {
                 let spec = spec.clone();
                 return self.fate_of(&spec, sub);
             }
@@ -492,7 +495,10 @@ mod tests {
     fn made_up_frames_keep_their_shape() {
         let good = br#"{"e":"depthUpdate","E":5,"U":157,"u":160,"pu":149,"b":[],"a":[["1","2"]]}"#;
         let s = |k| String::from_utf8(made_up(k, good)).unwrap();
-        assert_eq!(s(FaultKind::ResetIds), r#"{"e":"depthUpdate","E":5,"U":3,"u":4,"pu":5,"b":[],"a":[["1","2"]]}"#);
+        assert_eq!(
+            s(FaultKind::ResetIds),
+            r#"{"e":"depthUpdate","E":5,"U":3,"u":4,"pu":5,"b":[],"a":[["1","2"]]}"#
+        );
         assert!(s(FaultKind::HugeId).contains("\"u\":92233720368547758081,"));
         assert!(serde_json::from_slice::<serde_json::Value>(&made_up(FaultKind::Garbage, good)).is_err());
         assert!(serde_json::from_slice::<serde_json::Value>(&made_up(FaultKind::UnknownEvent, good)).is_ok());

@@ -145,9 +145,13 @@ mod tests {
         assert_eq!((u[0].symbol.as_str(), u[0].price_dec, u[0].tick_mult), ("BTCUSDT", 2, 10));
         assert_eq!(u[24].symbol, "S0024USDT");
         let c = define(&dialects::BINANCE_COINM, &Symbols::Count(2), false);
-        assert_eq!((c[1].symbol.as_str(), c[1].lower.as_str(), c[1].pair.as_str()), ("ETHUSD_PERP", "ethusd_perp", "ETHUSD"));
+        assert_eq!(
+            (c[1].symbol.as_str(), c[1].lower.as_str(), c[1].pair.as_str()),
+            ("ETHUSD_PERP", "ethusd_perp", "ETHUSD")
+        );
         assert_eq!((c[1].base.as_str(), c[1].quote.as_str(), c[1].size_dec), ("ETH", "USD", 0));
-        let s = define(&dialects::BINANCE_SPOT, &Symbols::List(vec!["NKNUSDT".into(), "LRCBTC".into()]), true);
+        let s =
+            define(&dialects::BINANCE_SPOT, &Symbols::List(vec!["NKNUSDT".into(), "LRCBTC".into()]), true);
         assert_eq!((s[1].base.as_str(), s[1].quote.as_str(), s[1].price_dec), ("LRC", "BTC", 8));
         assert_eq!((s[2].symbol.as_str(), s[2].lower.as_str()), ("龙虾USDT", "龙虾usdt"));
     }

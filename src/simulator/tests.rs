@@ -135,12 +135,15 @@ fn i(v: &Value, k: &str) -> i64 {
 
 #[test]
 fn chains_hold_on_every_venue_and_speed() {
-    for d in dialects::ALL {
+    for d in dialects::all() {
         let sim = Simulator::start(manual(d.venue)).unwrap();
         let sym = if d.venue == "binance-coinm" { "btcusd_perp" } else { "btcusdt" };
         let names: Vec<String> = d.diff_speeds.iter().map(|s| format!("{sym}@depth{}", s.suffix)).collect();
         let trades = format!("{sym}@trade");
-        let mut c = Client::open(sim.addr(), &format!("/stream?streams={}/{trades}/{sym}@bookTicker", names.join("/")));
+        let mut c = Client::open(
+            sim.addr(),
+            &format!("/stream?streams={}/{trades}/{sym}@bookTicker", names.join("/")),
+        );
         sim.advance(4_000).unwrap();
         let got = c.by_stream();
         for n in &names {
@@ -223,8 +226,12 @@ fn depth_best_prices_and_trades_tell_one_story() {
 fn a_seed_gives_the_same_frames_whoever_listens() {
     let run = |seed, others: bool| {
         let sim = Simulator::start(SimConfig { seed, ..manual("aster-futures") }).unwrap();
-        let mut noise = others.then(|| Client::open(sim.addr(), "/stream?streams=!bookTicker/ethusdt@depth@500ms"));
-        let mut c = Client::open(sim.addr(), "/stream?streams=btcusdt@depth@100ms/btcusdt@aggTrade/ethusdt@bookTicker/!markPrice@arr@1s");
+        let mut noise =
+            others.then(|| Client::open(sim.addr(), "/stream?streams=!bookTicker/ethusdt@depth@500ms"));
+        let mut c = Client::open(
+            sim.addr(),
+            "/stream?streams=btcusdt@depth@100ms/btcusdt@aggTrade/ethusdt@bookTicker/!markPrice@arr@1s",
+        );
         sim.advance(3_000).unwrap();
         let out = c.all();
         if let Some(n) = &mut noise {
@@ -241,12 +248,15 @@ fn a_seed_gives_the_same_frames_whoever_listens() {
 #[test]
 fn the_rate_is_kept_over_all_symbols() {
     for (venue, n) in [("aster-futures", 20), ("binance-usdm", 4), ("aster-futures", 200)] {
-        let cfg = SimConfig { rate: 5_000, symbols: Symbols::Count(n), streams_max: Some(2_000), ..manual(venue) };
+        let cfg =
+            SimConfig { rate: 5_000, symbols: Symbols::Count(n), streams_max: Some(2_000), ..manual(venue) };
         let sim = Simulator::start(cfg.clone()).unwrap();
         let d = dialects::by_venue(venue).unwrap();
         let defs = symbols::define(d, &cfg.symbols, false);
-        let all: Vec<String> =
-            defs.iter().flat_map(|s| cfg.rate_channels.iter().map(move |c| format!("{}@{c}", s.lower))).collect();
+        let all: Vec<String> = defs
+            .iter()
+            .flat_map(|s| cfg.rate_channels.iter().map(move |c| format!("{}@{c}", s.lower)))
+            .collect();
         let mut got = 0;
         let mut clients: Vec<Client> = ["/public/ws", "/market/ws"]
             .iter()
@@ -305,7 +315,10 @@ fn partial_books_are_whole_tops() {
     assert!(got.len() > 5);
     for t in got {
         let v: Value = serde_json::from_str(&t).unwrap();
-        assert_eq!(v.as_object().unwrap().keys().cloned().collect::<Vec<_>>(), ["asks", "bids", "lastUpdateId"]);
+        assert_eq!(
+            v.as_object().unwrap().keys().cloned().collect::<Vec<_>>(),
+            ["asks", "bids", "lastUpdateId"]
+        );
         assert_eq!((v["bids"].as_array().unwrap().len(), v["asks"].as_array().unwrap().len()), (20, 20));
     }
 }
@@ -314,7 +327,12 @@ fn partial_books_are_whole_tops() {
 fn a_recording_is_served_with_its_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let p = dir.path().join("r");
-    let frame = |n: u32| format!("{{\"stream\":\"btcusdt@depth@0ms\",\"data\":{{\"e\":\"depthUpdate\",\"s\":\"BTCUSDT\",\"U\":{n},\"u\":{n},\"pu\":{},\"b\":[[\"1.5\",\"2\"]],\"a\":[]}}}}", n - 1);
+    let frame = |n: u32| {
+        format!(
+            "{{\"stream\":\"btcusdt@depth@0ms\",\"data\":{{\"e\":\"depthUpdate\",\"s\":\"BTCUSDT\",\"U\":{n},\"u\":{n},\"pu\":{},\"b\":[[\"1.5\",\"2\"]],\"a\":[]}}}}",
+            n - 1
+        )
+    };
     let mut text = String::new();
     for n in 1..=5u32 {
         text += &format!("17231612550{n}0000000 {}\n", frame(n));
@@ -333,6 +351,7 @@ fn a_recording_is_served_with_its_bytes() {
     assert_eq!(body, "{\"lastUpdateId\": 2, \"bids\": [], \"asks\": []}");
     assert!(sim.is_over());
     sim.stop();
-    let sent: Vec<_> = lines(&log).into_iter().filter(|l| l.kind == "depth").map(|l| (l.pu, l.last)).collect();
+    let sent: Vec<_> =
+        lines(&log).into_iter().filter(|l| l.kind == "depth").map(|l| (l.pu, l.last)).collect();
     assert_eq!(sent[4], (Some(4), Some(5)));
 }

@@ -54,7 +54,8 @@ pub fn fixed(out: &mut Vec<u8>, m: i128, dec: u8) {
     }
     let digits = m.unsigned_abs().to_string();
     let dec = usize::from(dec);
-    let digits = if digits.len() <= dec { format!("{}{digits}", "0".repeat(dec + 1 - digits.len())) } else { digits };
+    let digits =
+        if digits.len() <= dec { format!("{}{digits}", "0".repeat(dec + 1 - digits.len())) } else { digits };
     let (whole, part) = digits.split_at(digits.len() - dec);
     put(out, whole);
     if dec > 0 {

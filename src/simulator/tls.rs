@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -22,7 +25,8 @@ pub(super) fn make(cfg: &TlsConfig, listen: std::net::IpAddr) -> Result<Made, Si
     let tls = |e: &dyn std::fmt::Display| SimError::Tls { what: e.to_string() };
     let mut ca = CertificateParams::new(Vec::<String>::new()).map_err(|e| tls(&e))?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    ca.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     ca.distinguished_name.push(DnType::CommonName, "Lobtape simulated venue, test authority");
     let ca_key = KeyPair::generate().map_err(|e| tls(&e))?;
     let ca_cert = ca.self_signed(&ca_key).map_err(|e| tls(&e))?;

@@ -14,7 +14,7 @@ use super::faults::FaultKind;
 use super::market::{Clocked, Ev, Market};
 use super::oracle::{self, Oracle, wall_ns};
 use super::outbound::Conn;
-use super::payload::{Face, Out, Shape, Span};
+use super::payload::{Face, Marked, Out, Shape, Span};
 use super::recording::Recording;
 use super::rest::RestState;
 use super::rng::{Rng, mix};
@@ -187,7 +187,7 @@ impl World {
     pub fn new(cfg: SimConfig, stats: Arc<SimStats>) -> Result<World, SimError> {
         let d = dialects::by_venue(&cfg.venue).ok_or_else(|| SimError::UnknownVenue {
             venue: cfg.venue.clone(),
-            known: dialects::ALL.map(|d| d.venue).join(", "),
+            known: dialects::all().iter().map(|d| d.venue).collect::<Vec<_>>().join(", "),
         })?;
         let recording = match cfg.serve.as_slice() {
             [] => None,
@@ -217,8 +217,11 @@ impl World {
         let mut rng = Rng::new(cfg.seed, 0);
         let venue_id = 5_000_000_000_000 + (rng.below(1 << 40)) as i64;
         let levels = if recording.is_some() { 1 } else { cfg.book_levels.clamp(100, 5000) };
-        let symbols: Vec<Symbol> =
-            defs.into_iter().enumerate().map(|(i, def)| symbol(d, &cfg, def, i, levels, start, venue_id)).collect();
+        let symbols: Vec<Symbol> = defs
+            .into_iter()
+            .enumerate()
+            .map(|(i, def)| symbol(d, &cfg, def, i, levels, start, venue_id))
+            .collect();
         let n = symbols.len();
         let mut sum = 0;
         let weights = symbols.iter().map(|s| {
@@ -229,7 +232,12 @@ impl World {
         let mut w = World {
             weights: weights.collect(),
             by_name: symbols.iter().enumerate().map(|(i, s)| (s.def.lower.clone(), i)).collect(),
-            by_pair: symbols.iter().enumerate().rev().map(|(i, s)| (symbols::lower(&s.def.pair), i)).collect(),
+            by_pair: symbols
+                .iter()
+                .enumerate()
+                .rev()
+                .map(|(i, s)| (symbols::lower(&s.def.pair), i))
+                .collect(),
             symbols,
             shape: Shape { d, st_ps: cfg.st_ps.unwrap_or(d.st_ps) },
             now: start,
@@ -343,8 +351,12 @@ impl World {
     fn act(&mut self, sym: usize) {
         let now = self.now;
         let mut ev = std::mem::take(&mut self.ev);
-        let mut clocked =
-            Clocked { now, venue_id: &mut self.venue_id, rng: &mut self.rng, odd_trades: self.cfg.odd_trades };
+        let mut clocked = Clocked {
+            now,
+            venue_id: &mut self.venue_id,
+            rng: &mut self.rng,
+            odd_trades: self.cfg.odd_trades,
+        };
         self.symbols[sym].market.act(&mut clocked, &mut ev);
         for e in ev.drain(..) {
             match e {
@@ -366,7 +378,9 @@ impl World {
                 Ev::Agg { .. } => {
                     remember(&mut self.symbols[sym], e, now);
                     if self.shape.d.agg_every_ms == 0 {
-                        self.tell(sym, Channel::AggTrade, false, |sh, o, s| sh.agg_trade(o, &s.face, e, now, now));
+                        self.tell(sym, Channel::AggTrade, false, |sh, o, s| {
+                            sh.agg_trade(o, &s.face, e, now, now)
+                        });
                     } else {
                         self.symbols[sym].aggs.push((e, now));
                     }
@@ -407,7 +421,9 @@ impl World {
         for &sym in &due.1 {
             let mut aggs = std::mem::take(&mut self.symbols[sym as usize].aggs);
             for (e, t) in aggs.drain(..) {
-                self.tell(sym as usize, Channel::AggTrade, false, |sh, o, s| sh.agg_trade(o, &s.face, e, t, now));
+                self.tell(sym as usize, Channel::AggTrade, false, |sh, o, s| {
+                    sh.agg_trade(o, &s.face, e, t, now)
+                });
             }
             self.symbols[sym as usize].aggs = aggs;
         }
@@ -421,8 +437,12 @@ impl World {
         for &sym in &due.1 {
             if std::mem::take(&mut self.symbols[sym as usize].stats.day.changed) {
                 let sym = sym as usize;
-                self.tell(sym, Channel::MiniTicker, false, |sh, o, s| sh.mini_ticker(o, &s.face, &s.stats, now));
-                self.tell(sym, Channel::Ticker, false, |sh, o, s| sh.ticker(o, &s.face, &s.stats, &s.market, now));
+                self.tell(sym, Channel::MiniTicker, false, |sh, o, s| {
+                    sh.mini_ticker(o, &s.face, &s.stats, now)
+                });
+                self.tell(sym, Channel::Ticker, false, |sh, o, s| {
+                    sh.ticker(o, &s.face, &s.stats, &s.market, now)
+                });
             }
         }
         self.grids.ticker.put_back(due);
@@ -450,20 +470,20 @@ impl World {
         let next = (now / 28_800_000 + 1) * 28_800_000;
         let three = now % 3000 == 0;
         for sym in 0..n {
-            let (mark, index, rate) = self.mark_of(sym);
-            self.tell(sym, Channel::Mark1s, false, |sh, o, s| sh.mark(o, &s.face, mark, index, rate, next, now));
+            let p = self.mark_of(sym);
+            self.tell(sym, Channel::Mark1s, false, |sh, o, s| sh.mark(o, &s.face, p, next, now));
             if three {
-                self.tell(sym, Channel::Mark3s, false, |sh, o, s| sh.mark(o, &s.face, mark, index, rate, next, now));
+                self.tell(sym, Channel::Mark3s, false, |sh, o, s| sh.mark(o, &s.face, p, next, now));
             }
-            self.tell(sym, Channel::IndexPrice, false, |sh, o, s| sh.index_price(o, &s.face, index, now));
+            self.tell(sym, Channel::IndexPrice, false, |sh, o, s| sh.index_price(o, &s.face, p.index, now));
         }
         for c in [Channel::Mark1s, Channel::Mark3s] {
             if c == Channel::Mark1s || three {
                 for table in [Scope::All, Scope::Pair(0)] {
                     self.tell_array(table, c, |w, sym| {
-                        let (mark, index, rate) = w.mark_of(sym);
+                        let p = w.mark_of(sym);
                         let s = &w.symbols[sym];
-                        w.shape.mark(&mut w.out, &s.face, mark, index, rate, next, now);
+                        w.shape.mark(&mut w.out, &s.face, p, next, now);
                         true
                     });
                 }
@@ -494,11 +514,12 @@ impl World {
         }
     }
 
-    /// `(mark, index, funding rate)`: hundredths of a tick, 1e-8. No dice: it depends on time and symbol alone.
-    pub fn mark_of(&self, sym: usize) -> (i64, i64, i64) {
-        let noise = |salt: u64| (mix(self.cfg.seed ^ salt ^ mix(sym as u64) ^ self.now as u64) % 401) as i64 - 200;
+    /// Mark and index price. No dice: they depend on time and symbol alone.
+    pub fn mark_of(&self, sym: usize) -> Marked {
+        let noise =
+            |salt: u64| (mix(self.cfg.seed ^ salt ^ mix(sym as u64) ^ self.now as u64) % 401) as i64 - 200;
         let mid = self.symbols[sym].market.mid() * 100;
-        (mid + noise(1), mid + noise(2), 10_000 + noise(3) * 10)
+        Marked { mark: mid + noise(1), index: mid + noise(2), rate_e8: 10_000 + noise(3) * 10 }
     }
 
     /// An array of all symbols, for the all-market stream or a pair's stream.
@@ -612,7 +633,8 @@ impl World {
             let running = std::mem::take(&mut self.symbols[sym].stats.bars[i].changed)
                 .then(|| self.symbols[sym].stats.bars[i]);
             for bar in [closed, running].into_iter().flatten() {
-                for (c, cont) in [(Channel::Kline(i as u8), false), (Channel::ContinuousKline(i as u8), true)] {
+                for (c, cont) in [(Channel::Kline(i as u8), false), (Channel::ContinuousKline(i as u8), true)]
+                {
                     self.tell(sym, c, false, |sh, o, s| sh.kline(o, &s.face, i, &bar, cont, now));
                 }
             }

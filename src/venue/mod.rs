@@ -11,8 +11,8 @@ pub mod testing;
 mod tests;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Hosts, InstrumentVersion, PlanError, Reject, RestKind, RestRequest, StreamSpec,
-    VenueIx, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Hosts, InstrumentVersion, PlanError, Reject, RestKind, RestRequest,
+    StreamSpec, VenueIx, VenueSpec,
 };
 pub use crate::parse::Scratch;
 
@@ -32,6 +32,11 @@ pub fn by_id(id: &str) -> Option<(VenueIx, &'static dyn Venue)> {
 pub trait Venue: Send + Sync {
     /// Its names and numbers.
     fn spec(&self) -> &'static VenueSpec;
+
+    /// How it speaks, for the simulator. `None`: it cannot be simulated yet.
+    fn dialect(&self) -> Option<&'static Dialect> {
+        None
+    }
 
     /// The stream of a channel (`depth@100ms`) and a symbol; all-market channels (`!bookTicker`) take no symbol.
     ///

@@ -2,6 +2,7 @@
 //! known of each channel and from where.
 
 mod coinm;
+pub mod dialect;
 mod spot;
 mod usdm;
 

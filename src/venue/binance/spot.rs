@@ -35,6 +35,7 @@ pub static SPOT: Family = Family {
         sequence: SequenceRule::BINANCE_SPOT,
         channels_default: &["depth@100ms", "trade", "bookTicker", "miniTicker"],
     },
+    dialect: &super::dialect::SPOT,
     channels: &[
         Channel::new("depth", &["", "@100ms"], DepthDiff),
         Channel::new("depth", &["", "@100ms"], DepthPartial).args(&["5", "10", "20"]),

@@ -35,6 +35,7 @@ pub static USDM: Family = Family {
         sequence: SequenceRule::FUTURES,
         channels_default: &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
     },
+    dialect: &super::dialect::USDM,
     channels: &[
         Channel::new("depth", &["", "@100ms", "@500ms", "@0ms"], DepthDiff),
         Channel::new("depth", SPEEDS, DepthPartial).args(&["5", "10", "20"]),

@@ -5,6 +5,7 @@
 
 mod book;
 mod decode;
+pub mod dialect;
 mod instruments;
 mod plan;
 mod rest;
@@ -13,7 +14,8 @@ pub mod streams;
 mod trades;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Hosts, PlanError, Reject, RestKind, RestRequest, StreamSpec, TradeType, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Reject, RestKind, RestRequest, StreamSpec, TradeType,
+    VenueSpec,
 };
 use crate::parse::Scratch;
 use crate::venue::{InstrumentList, Venue};
@@ -24,6 +26,8 @@ pub use streams::{Channel, Subject};
 pub struct Family {
     /// Names and numbers.
     pub spec: &'static VenueSpec,
+    /// How the venue speaks, for the simulator.
+    pub dialect: &'static Dialect,
     /// The stream grammar: what can be subscribed to.
     pub channels: &'static [Channel],
     /// Path prefixes of WebSocket URLs; [`Channel::route`] is an index into them. One empty prefix where the venue
@@ -60,6 +64,10 @@ pub struct Family {
 impl Venue for Family {
     fn spec(&self) -> &'static VenueSpec {
         self.spec
+    }
+
+    fn dialect(&self) -> Option<&'static Dialect> {
+        Some(self.dialect)
     }
 
     fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {
