@@ -363,7 +363,9 @@ impl World {
 
     fn exchange_info(&self) -> Vec<u8> {
         let d = self.shape.d;
-        let max = self.cfg.weight_per_minute.unwrap_or(d.weight_per_minute);
+        // COIN-M's list still prints a budget of its own, though the pool is USD-M's.
+        let listed = if d.product == Product::CoinM { 6000 } else { d.weight_per_minute };
+        let max = self.cfg.weight_per_minute.unwrap_or(listed);
         let mut b = Vec::new();
         put(&mut b, "{\"timezone\":\"UTC\",\"serverTime\":");
         int(&mut b, self.now);

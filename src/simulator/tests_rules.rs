@@ -78,6 +78,10 @@ fn control_messages_are_answered_as_documented() {
         assert_eq!(v["code"], code, "{text}: {v}");
         assert!(v["msg"].as_str().unwrap().starts_with(msg), "{text}: {v}");
     }
+}
+
+#[test]
+fn spot_wraps_its_errors_and_takes_words_as_ids() {
     let sim = start(manual("binance-spot"));
     let mut c = Client::open(sim.addr(), "/ws");
     let v = c.ask(r#"{"method":"SUBSCRIBE","params":["not asdfads"],"id":2}"#);
@@ -187,7 +191,8 @@ fn the_instrument_list_is_read_by_the_recorders_own_reader() {
         assert_eq!(s, 200);
         let list = v.parse_instruments(body.as_bytes()).unwrap();
         assert_eq!((list.instruments.len(), list.faulty), (30, 0), "{}", d.venue);
-        assert_eq!(list.weight_per_minute, d.weight_per_minute);
+        // COIN-M's list prints a number that its reader must not believe.
+        assert!([0, d.weight_per_minute].contains(&list.weight_per_minute), "{}", d.venue);
         assert!(list.instruments.iter().all(|i| i.status == "TRADING" && !i.tick_size.is_none()));
         let (_, _, body) = get(sim.addr(), &v.time_request().path);
         assert_eq!(v.parse_time(body.as_bytes()).unwrap(), 1_790_000_000_000_000_000);

@@ -23,6 +23,8 @@ use super::streams::{self, Channel, INTERVALS, PARTIAL_LEVELS, SLOTS, Scope, Wan
 use super::strike::Strikes;
 use super::symbols::{self, SymbolDef};
 use super::text::{escaped, key_int, key_str};
+use crate::model::Dialect;
+use crate::model::dialect::IdScheme;
 
 /// "No stream" in a table of streams.
 pub(super) const NONE: u32 = u32::MAX;
@@ -180,6 +182,51 @@ struct Grids {
     second: Grid,
 }
 
+impl Grids {
+    fn new(d: &Dialect, symbols: usize) -> Grids {
+        let grid = |every, salt| Grid::new(every, symbols, salt);
+        Grids {
+            diff: d.diff_speeds.iter().enumerate().map(|(i, s)| grid(s.every_ms, i as u64)).collect(),
+            agg: grid(d.agg_every_ms.max(1), 10),
+            kline: grid(d.kline_every_ms, 11),
+            ticker: grid(d.ticker_every_ms, 12),
+            second: grid(1000, 13),
+        }
+    }
+}
+
+/// What is traded: as recorded, or as configured.
+fn traded(d: &Dialect, cfg: &SimConfig, recording: Option<&Recording>) -> Result<Vec<SymbolDef>, SimError> {
+    let non_ascii = cfg.faults.iter().any(|f| f.kind == FaultKind::NonAscii);
+    let defs = match recording {
+        Some(r) => r.symbols(d),
+        None => symbols::define(d, &cfg.symbols, non_ascii),
+    };
+    if defs.is_empty() {
+        return Err(SimError::Config { what: "no symbols to simulate".to_owned() });
+    }
+    Ok(defs)
+}
+
+fn running_sums(symbols: &[Symbol]) -> Vec<u64> {
+    let mut sum = 0;
+    let add = |s: &Symbol| {
+        sum += s.def.weight;
+        sum
+    };
+    symbols.iter().map(add).collect()
+}
+
+fn first_of_pairs(symbols: &[Symbol]) -> BTreeMap<String, usize> {
+    symbols.iter().enumerate().rev().map(|(i, s)| (symbols::lower(&s.def.pair), i)).collect()
+}
+
+/// The channels by which the rate is counted, as bits. Channels of other dialects (`forceOrder` on spot) are not there.
+fn nominal(d: &Dialect, channels: &[String]) -> u64 {
+    let slots = channels.iter().filter_map(|c| streams::parse_channel(d, c).and_then(Channel::slot));
+    slots.fold(0, |bits, slot| bits | 1 << slot)
+}
+
 /// How many of the latest fills are kept for REST.
 const FILLS_KEPT: usize = 1000;
 
@@ -193,22 +240,8 @@ impl World {
             [] => None,
             files => Some(Recording::load(files)?),
         };
-        let non_ascii = cfg.faults.iter().any(|f| f.kind == FaultKind::NonAscii);
-        let defs = match &recording {
-            Some(r) => r.symbols(d),
-            None => symbols::define(d, &cfg.symbols, non_ascii),
-        };
-        if defs.is_empty() {
-            return Err(SimError::Config { what: "no symbols to simulate".to_owned() });
-        }
-        let mut nominal = 0;
-        for c in &cfg.rate_channels {
-            match streams::parse_channel(d, c).and_then(Channel::slot) {
-                Some(slot) => nominal |= 1u64 << slot,
-                // Channels of other dialects (`forceOrder` on spot) are simply not there.
-                None => continue,
-            }
-        }
+        let defs = traded(d, &cfg, recording.as_ref())?;
+        let nominal = nominal(d, &cfg.rate_channels);
         let start = match (&recording, cfg.start_ms) {
             (_, Some(ms)) => ms,
             (Some(r), None) => r.start_ms(),
@@ -222,22 +255,11 @@ impl World {
             .enumerate()
             .map(|(i, def)| symbol(d, &cfg, def, i, levels, start, venue_id))
             .collect();
-        let n = symbols.len();
-        let mut sum = 0;
-        let weights = symbols.iter().map(|s| {
-            sum += s.def.weight;
-            sum
-        });
-        let grid = |every, salt| Grid::new(every, n, salt);
+        let grids = Grids::new(d, symbols.len());
         let mut w = World {
-            weights: weights.collect(),
+            weights: running_sums(&symbols),
             by_name: symbols.iter().enumerate().map(|(i, s)| (s.def.lower.clone(), i)).collect(),
-            by_pair: symbols
-                .iter()
-                .enumerate()
-                .rev()
-                .map(|(i, s)| (symbols::lower(&s.def.pair), i))
-                .collect(),
+            by_pair: first_of_pairs(&symbols),
             symbols,
             shape: Shape { d, st_ps: cfg.st_ps.unwrap_or(d.st_ps) },
             now: start,
@@ -260,13 +282,7 @@ impl World {
             run: (0, 0),
             debt_milli: 0,
             nominal,
-            grids: Grids {
-                diff: d.diff_speeds.iter().enumerate().map(|(i, s)| grid(s.every_ms, i as u64)).collect(),
-                agg: grid(d.agg_every_ms.max(1), 10),
-                kline: grid(d.kline_every_ms, 11),
-                ticker: grid(d.ticker_every_ms, 12),
-                second: grid(1000, 13),
-            },
+            grids,
             ev: Vec::new(),
             bids: Vec::new(),
             asks: Vec::new(),
@@ -560,7 +576,7 @@ impl World {
         let from = (s.wins[speed].pos - m.touched_from) as usize;
         let (Some(first), Some(latest)) = (m.touched.get(from), m.touched.last()) else { return };
         let prev = s.wins[speed].prev;
-        let dense = self.shape.d.ids == crate::model::dialect::IdScheme::Dense;
+        let dense = self.shape.d.ids == IdScheme::Dense;
         let span = Span {
             e: self.now,
             t: latest.at,
@@ -703,7 +719,7 @@ fn remember(s: &mut Symbol, e: Ev, now: i64) {
 }
 
 fn symbol(
-    d: &'static crate::model::Dialect,
+    d: &'static Dialect,
     cfg: &SimConfig,
     def: SymbolDef,
     i: usize,
@@ -713,8 +729,8 @@ fn symbol(
 ) -> Symbol {
     let mut rng = Rng::new(cfg.seed, 1 + i as u64);
     let first_id = match d.ids {
-        crate::model::dialect::IdScheme::Dense => 1_000_000 + rng.below(1 << 36) as i64,
-        crate::model::dialect::IdScheme::Shared => venue_id,
+        IdScheme::Dense => 1_000_000 + rng.below(1 << 36) as i64,
+        IdScheme::Shared => venue_id,
     };
     let market = Market::new(d.product, d.ids, &def, i, levels, first_id, &mut rng);
     let face = Face::new(&def);
