@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct InstrumentId(pub u32);
 
 impl InstrumentId {
-    /// "Concerns no instrument": a null in the `instrument` column.
+    /// "Concerns no instrument": "" in the `instrument` column.
     pub const NONE: InstrumentId = InstrumentId(u32::MAX);
 
     /// The id as an index; meaningless for [`InstrumentId::NONE`].
