@@ -21,6 +21,7 @@ pub mod publish;
 pub mod raw;
 pub mod read;
 mod readme;
+pub mod retention;
 mod rows;
 #[cfg(test)]
 mod sample;

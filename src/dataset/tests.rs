@@ -201,3 +201,90 @@ fn a_file_is_sorted_by_receive_time_unless_that_fell() {
     assert_eq!(write(&[1, 2, 2, 3]), [2, 2, 2, 2]);
     assert_eq!(write(&[1, 3, 2]), [0, 0, 0]);
 }
+
+/// R4, R20: whatever happened to a file, reading it is an error with its name, never a panic and never other rows.
+#[test]
+fn every_flipped_bit_is_an_error_or_changes_nothing() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let part = one_part(&ds, key(Table::Trades, "v", "S", NOON), |w| {
+        let mut row = 0;
+        for i in 0..200 {
+            w.push(&mut row, &head(NOON + i), "v:S", (1, 3), &RowRef::Trade(&trade(i, 618_000 + i % 9)))?;
+        }
+        Ok(())
+    });
+    let path = ds.root().join(&publish(&ds, vec![part], &provenance()).unwrap().paths[0]);
+    let good = std::fs::read(&path).unwrap();
+    let sha = publish::file_sha256(&path).unwrap();
+    // The library's panics are caught; their messages would drown the test's.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut wrong = 0;
+    for k in 0..240 {
+        let mut bad = good.clone();
+        let bit = k * 7_919 % (good.len() * 8);
+        bad[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, &bad).unwrap();
+        assert_ne!(publish::file_sha256(&path).unwrap(), sha);
+        match read::summary(&path, Table::Trades) {
+            Err(e) => assert!(e.is_damage() && e.to_string().contains("part-"), "{e}"),
+            // Page headers' statistics and the like may be wrong and harm nobody; rows that changed are seen by hash.
+            Ok((_, rows)) => {
+                wrong +=
+                    usize::from(rows != ds.manifest().unwrap().get(&rel(&ds, &path)).unwrap().rows_sha256)
+            }
+        }
+    }
+    for n in 0..good.len() / 97 {
+        std::fs::write(&path, &good[..n * 97]).unwrap();
+        assert!(read::summary(&path, Table::Trades).unwrap_err().is_damage());
+    }
+    std::panic::set_hook(hook);
+    // Without page checksums some flips decode to other rows: that is what the manifest's hash is for.
+    assert!(wrong < 120, "{wrong}");
+}
+
+fn rel(ds: &Dataset, path: &Path) -> String {
+    path.strip_prefix(ds.root()).unwrap().display().to_string()
+}
+
+#[test]
+fn thousands_of_open_parts_hold_no_file_descriptors() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let before = crate::sys::process::open_files();
+    let mut open = Vec::new();
+    for i in 0..400 {
+        let mut w = PartWriter::new(&ds, key(Table::Trades, "v", &format!("S{i}"), NOON), 1).unwrap();
+        w.push(&mut 0, &head(NOON), "v:S", (1, 3), &RowRef::Trade(&trade(1, 5))).unwrap();
+        w.flush_group().unwrap();
+        open.push(w);
+    }
+    let now = crate::sys::process::open_files();
+    // Other tests run beside this one and open a few.
+    assert!(now.zip(before).is_none_or(|(n, b)| n < b + 200), "{before:?} {now:?}");
+    drop(open);
+    assert_eq!(std::fs::read_dir(d.path().join("_tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_group_closes_at_128_000_rows_and_messages_are_not_torn() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let bids: Vec<(i64, i64)> = (0..300).map(|i| (618_000 - i, i)).collect();
+    let m = delta(&bids, &[], 1);
+    let part = one_part(&ds, key(Table::BookDelta, "v", "S", NOON), |w| {
+        let mut row = 0;
+        for i in 0..500 {
+            w.push(&mut row, &head(NOON + i), "v:S", (1, 3), &msg(&m))?;
+            assert!(w.buffered_bytes() < part::GROUP_BYTES);
+        }
+        Ok(())
+    });
+    let f = std::fs::File::open(&part.tmp).unwrap();
+    let m = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&f).unwrap();
+    let groups: Vec<i64> =
+        m.row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).collect();
+    assert_eq!(groups, [127_800, 22_200]);
+}
