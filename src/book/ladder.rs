@@ -44,9 +44,10 @@ pub struct RescaleError {
 /// One instrument's book: sizes by price, both mantissas, any `i64` price, never truncated.
 ///
 /// Setting, removing and reading a level take constant time near and far from the touch; memory follows the largest
-/// number of levels ever held (about 100 bytes for a lone level, 16 in a dense neighbourhood) and is kept by
-/// [`Book::clear`], so that nothing allocates after warm-up. Prices that share no grid with the others are kept
-/// exactly too, in a sorted list; a book of only such prices is as slow as a sorted list.
+/// number of levels ever held (100 to 550 bytes for a lone level, 8 in a dense neighbourhood) and is kept by
+/// [`Book::clear`], so that nothing allocates after warm-up but a move of the grid, which is rare. Prices that share
+/// no grid with the others, or are more than 8 million ticks away, are kept exactly too, in a sorted list; a book of
+/// only such prices is as slow as a sorted list.
 ///
 /// The exponents are not in here: whoever owns the instrument has them.
 ///

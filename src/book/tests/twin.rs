@@ -183,3 +183,21 @@ fn memory_is_bounded_by_the_most_levels_ever_held() {
     }
     assert!(book.memory_bytes() < 1 << 20, "{}", book.memory_bytes());
 }
+
+#[test]
+fn nothing_allocates_after_warm_up() {
+    let mut book = Book::new();
+    let round = |book: &mut Book| {
+        book.clear();
+        let mut rng = Rng(11);
+        for i in 0..50_000u64 {
+            let price = 6_180_000 + rng.below(3000) * rng.below(100);
+            book.set(side(i % 2 == 0), price, rng.below(3));
+        }
+        book.memory_bytes()
+    };
+    let warm = round(&mut book);
+    for _ in 0..3 {
+        assert_eq!(round(&mut book), warm);
+    }
+}
