@@ -87,12 +87,15 @@ fn from_files(args: &Args, mut tape: Tape, stdout: &mut impl std::io::Write) -> 
     Ok(WELL)
 }
 
+/// Last applied update id, exponents of price and size, file and line.
+type Last = (i64, (u8, u8), (u32, u64));
+
 /// Watches the books of a fold.
 struct Watch {
     tape: Tape,
     proto: &'static str,
-    /// Last applied update id, exponents and position per instrument.
-    last: Vec<Option<(i64, (u8, u8), (u32, u64))>>,
+    /// By instrument.
+    last: Vec<Option<Last>>,
 }
 
 impl FoldSink for Watch {

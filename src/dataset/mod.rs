@@ -1,7 +1,7 @@
 //! The dataset on disk: layout, schema, manifest, Parquet written and read.
 //!
 //! [`schema`] says what the tables are, [`builder`] turns rows of the fold into columns, [`part`] turns columns into one
-//! file, [`publish`] makes files visible, [`manifest`] remembers them, [`read`] and [`raw`] give them back.
+//! file, [`mod@publish`] makes files visible, [`manifest`] remembers them, [`read`] and [`raw`] give them back.
 //! This room must not know where rows come from: no journal, no fold, no clock.
 
 pub mod book_at;
