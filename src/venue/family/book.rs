@@ -67,8 +67,8 @@ pub(super) fn depth(m: &mut Message<'_>, v: Val<'_, '_>, sides: &mut Sides) -> R
     m.exact(at, |exps| f.sides(sides, exps))?;
     if !diff {
         // Venues print futures' bids worst first; a push is a whole view, so it can be put in order.
-        sides.bids.sort_unstable_by(|a, b| b.price.cmp(&a.price));
-        sides.asks.sort_unstable_by(|a, b| a.price.cmp(&b.price));
+        sides.bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.price));
+        sides.asks.sort_unstable_by_key(|l| l.price);
     }
     let d = Depth {
         instrument: at.id,

@@ -66,9 +66,7 @@ impl Channel {
 
     fn matches(&self, channel: &str) -> bool {
         channel.strip_prefix(self.base).is_some_and(|rest| {
-            self.args
-                .iter()
-                .any(|a| rest.strip_prefix(a).is_some_and(|speed| self.speeds.iter().any(|s| *s == speed)))
+            self.args.iter().any(|a| rest.strip_prefix(a).is_some_and(|speed| self.speeds.contains(&speed)))
         })
     }
 
@@ -81,7 +79,7 @@ impl Channel {
             [first, .., last] => {
                 out.push('<');
                 out.push_str(first);
-                out.push_str("…");
+                out.push('…');
                 out.push_str(last);
                 out.push('>');
             }

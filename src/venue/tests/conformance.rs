@@ -300,3 +300,27 @@ fn scratch_carries_nothing_from_frame_to_frame() {
         }
     }
 }
+
+#[test]
+fn every_venue_has_its_folder_readme_and_fuzz_target() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for v in all() {
+        let id = v.spec().id;
+        let target = format!("decode_{}", id.replace('-', "_"));
+        let file = root.join("fuzz/targets").join(format!("{target}.rs"));
+        assert!(
+            std::fs::read_to_string(&file).is_ok_and(|t| t.contains(id)),
+            "{} is missing",
+            file.display()
+        );
+        let cargo = std::fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
+        assert!(cargo.contains(&format!("name = \"{target}\"")), "fuzz/Cargo.toml does not name {target}");
+        let folder = id.split('-').next().unwrap();
+        let readme = std::fs::read_to_string(root.join("src/venue").join(folder).join("README.md")).unwrap();
+        assert!(readme.contains(id), "src/venue/{folder}/README.md does not speak of {id}");
+        for channel in v.spec().channels_default {
+            let word = channel.split('@').next().unwrap();
+            assert!(readme.contains(word), "src/venue/{folder}/README.md does not speak of {word}");
+        }
+    }
+}

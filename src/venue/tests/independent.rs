@@ -45,8 +45,8 @@ pub fn book(kind: &str, d: &Value) -> String {
     let mut bids = levels(either(d, "b", "bids"));
     let mut asks = levels(either(d, "a", "asks"));
     if kind == "partial" {
-        bids.sort_by(|a, b| b.0.cmp(&a.0));
-        asks.sort_by(|a, b| a.0.cmp(&b.0));
+        bids.sort_by_key(|l| std::cmp::Reverse(l.0));
+        asks.sort_by_key(|l| l.0);
     }
     format!(
         "{kind} T={} E={} U={} u={} pu={} b=[{}] a=[{}]",

@@ -1,0 +1,97 @@
+//! What the fuzz targets do with their bytes. Every check holds an outcome, not only "no panic".
+
+use lobtape::model::{DecodeCtx, Event};
+use lobtape::parse::{NumError, Scratch, parse_dec, parse_fixed};
+use lobtape::venue::testing::MemoryCtx;
+use lobtape::venue::{Venue, all, by_id};
+
+/// Channels whose streams are subscribed before bytes are read as frames; a venue leaves out what it does not know.
+const CHANNELS: [&str; 14] = [
+    "depth",
+    "depth5",
+    "trade",
+    "aggTrade",
+    "blockTrade",
+    "bookTicker",
+    "markPrice",
+    "kline_1m",
+    "miniTicker",
+    "ticker",
+    "forceOrder",
+    "!markPrice@arr",
+    "!miniTicker@arr",
+    "!forceOrder@arr",
+];
+
+/// Subscribes to everything, so that most frames find a reader.
+fn subscribe<F: FnMut(Event<'_>)>(venue: &dyn Venue, ctx: &mut MemoryCtx<F>) {
+    for channel in CHANNELS {
+        if let Ok(s) = venue.stream(channel, Some("btcusdt")) {
+            ctx.subscribe(venue, &s.name);
+        }
+    }
+}
+
+/// Frames and snapshots of a venue: reading them twice, with fresh and with used buffers, says the same; and the
+/// exponents only ever grow.
+pub fn decode(id: &str, bytes: &[u8]) {
+    let (_, venue) = by_id(id).expect("the target names a venue of the registry");
+    let read = |scratch: &mut Scratch| {
+        let mut events = Vec::new();
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| events.push(format!("{e:?}")));
+        subscribe(venue, &mut ctx);
+        let frame = venue.decode(scratch, bytes, None, &mut ctx);
+        let only = venue.parse_stream("btcusdt@depth");
+        let raw = venue.decode(scratch, bytes, only.as_ref(), &mut ctx);
+        let before = ctx.instrument("BTCUSDT");
+        let body = venue.decode_snapshot(scratch, "BTCUSDT", bytes, &mut ctx);
+        let after = ctx.instrument("BTCUSDT");
+        let grew =
+            before.zip(after).is_none_or(|(a, b)| b.price_exp >= a.price_exp && b.size_exp >= a.size_exp);
+        assert!(grew);
+        ((frame, raw, body), events)
+    };
+    let mut scratch = Scratch::default();
+    let first = read(&mut scratch);
+    assert_eq!(first, read(&mut scratch));
+    assert_eq!(first, read(&mut Scratch::default()));
+}
+
+/// Numbers: text → mantissa → text → mantissa.
+pub fn decimal(bytes: &[u8]) {
+    let Some((exp, text)) = bytes.split_first() else { return };
+    let exp = exp % 19;
+    match parse_fixed(text, exp) {
+        Ok(m) => {
+            let d = parse_dec(text).expect("what has a mantissa has a value");
+            assert_eq!(d.rescale(exp), Some(m));
+            assert_eq!(parse_dec(d.to_string().as_bytes()), Ok(d));
+        }
+        Err(NumError::Wider { decimals }) if decimals <= 18 => {
+            assert!(decimals > exp);
+            assert!(!matches!(parse_fixed(text, decimals), Err(NumError::Wider { .. })));
+        }
+        Err(_) => {}
+    }
+}
+
+/// Instrument lists, clocks, URLs and names, at every venue.
+pub fn instruments(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for venue in all() {
+        if let Ok(list) = venue.parse_instruments(bytes) {
+            for i in list.instruments {
+                assert!(
+                    i.price_exp <= 18 && i.size_exp <= 18 && !i.symbol.is_empty() && i.symbol.len() <= 64
+                );
+            }
+        }
+        let _ = venue.parse_time(bytes);
+        let _ = venue.rest_kind(&text);
+        if let Some(s) = venue.parse_stream(&text) {
+            assert_eq!(s.name, text);
+            let again = venue.stream(&s.channel, text.split('@').next());
+            assert_eq!(again.map(|a| a.kind), Ok(s.kind));
+        }
+    }
+}
