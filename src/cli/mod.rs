@@ -11,6 +11,7 @@ pub mod check;
 pub mod capture;
 pub mod checkpoints;
 pub mod configured;
+pub mod demo;
 pub mod fault;
 pub mod import;
 pub mod importing;
@@ -64,6 +65,8 @@ pub enum Command {
     Ls(ls::Args),
     /// What a configuration comes to: connections, streams, REST weight, memory, disk. Nothing is opened.
     Check(check::Args),
+    /// A simulated venue, a capture of it, a summary: works offline, leaves a dataset to open.
+    Demo(demo::Args),
     /// The daemon: frames from the venues into the dataset.
     Capture(capture::Args),
     /// Book states as JSON lines, from recordings or a dataset.
@@ -80,6 +83,7 @@ impl Command {
             Command::Book(a) => book::run(a),
             Command::Ls(a) => ls::run(a),
             Command::Check(a) => check::run(a),
+            Command::Demo(a) => demo::run(a),
             Command::Capture(a) => capture::run(a),
             Command::Recover(a) => recover::run(a),
             Command::Checkpoints(a) => checkpoints::run(a),
