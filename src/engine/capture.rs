@@ -19,6 +19,7 @@ use super::plan::{self, PlanFault};
 use super::recovering::{self, RecoverError, Recovered};
 use crate::bus::raw::{self, RawConsumer, RawError, RawOptions, RawProducer};
 use crate::config::{Config, Wait};
+use crate::dataset::retention::Keep;
 use crate::dataset::{Dataset, DatasetError};
 use crate::http::{HttpError, Server};
 use crate::journal::{JournalError, JournalShared, Options, Position, Pump, PumpOptions};
@@ -181,7 +182,9 @@ impl Capture {
             collectors.push((id, collector));
             ids.push(id);
         }
-        let converter = start_converter(Arc::clone(&ds), dirs, end, &journal, &lane0, ids, &shared)?;
+        let keep = Keep::new(&config.dataset.keep, config.dataset.max_size);
+        let from = (dirs, end, keep);
+        let converter = start_converter(Arc::clone(&ds), from, &journal, &lane0, ids, &shared)?;
         let parts = ControlParts {
             config: config.clone(),
             tls,
@@ -414,8 +417,7 @@ type ConverterThread = (JoinHandle<Result<(), ConvertError>>, Arc<Progress>);
 
 fn start_converter(
     ds: Arc<Dataset>,
-    dirs: crate::journal::Dirs,
-    end: Position,
+    (dirs, end, keep): (crate::journal::Dirs, Position, Keep),
     journal: &Arc<JournalShared>,
     lane0: &Arc<Lane0>,
     lanes: Vec<LaneId>,
@@ -425,7 +427,7 @@ fn start_converter(
     let (p, journal, lane0, metrics) = (Arc::clone(&progress), Arc::clone(journal), Arc::clone(lane0), shared.lanes());
     let thread = spawn("converter", move || {
         // Reads what the last run left before it follows this one: capture does not wait for it.
-        let mut c = Converting::resume(ds, dirs, end)?.with_progress(p);
+        let mut c = Converting::resume(ds, dirs, end)?.with_progress(p).with_retention(keep);
         c.follow(&journal, &lane0, &lanes, &metrics)
     })?;
     Ok((thread, progress))

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::lane0::{Entry, Lane0};
+use crate::dataset::retention::{Keep, retain};
 use crate::dataset::{Dataset, PublishReport};
 use crate::journal::{Dirs, JournalError, JournalReader, JournalShared, Position, ReadItem};
 use crate::metrics::LaneMetrics;
@@ -66,6 +67,9 @@ pub struct Converting {
     resume: Arc<Mutex<BTreeMap<LaneId, Position>>>,
     stopped: BTreeSet<LaneId>,
     progress: Arc<Progress>,
+    keep: Option<Keep>,
+    /// Something was published since retention last looked.
+    grown: bool,
 }
 
 impl Converting {
@@ -99,6 +103,8 @@ impl Converting {
             resume: Arc::default(),
             stopped: BTreeSet::new(),
             progress: Arc::default(),
+            keep: None,
+            grown: false,
         })
     }
 
@@ -106,6 +112,25 @@ impl Converting {
     pub fn with_progress(mut self, p: Arc<Progress>) -> Converting {
         self.progress = p;
         self
+    }
+
+    /// Old files go by these rules after each publication.
+    pub fn with_retention(mut self, keep: Keep) -> Converting {
+        self.keep = Some(keep);
+        self
+    }
+
+    fn retain(&mut self) {
+        let Some(keep) = &self.keep else { return };
+        if !std::mem::take(&mut self.grown) {
+            return;
+        }
+        match retain(&self.ds, keep, clock::wall_ns()) {
+            Ok(gone) if !gone.paths.is_empty() => tracing::info!(files = gone.paths.len(), bytes = gone.bytes, "old files went"),
+            Ok(_) => {}
+            // Old files cost space, not data; the next publication tries again.
+            Err(e) => tracing::warn!(error = %e, "old files could not be removed"),
+        }
     }
 
     /// Whether the journal has this checkpoint already.
@@ -154,6 +179,7 @@ impl Converting {
                     self.record(c, at, lane0);
                 }
             }
+            self.retain();
             for m in metrics {
                 let seq = self.converter.last_seq(m.lane);
                 let ts = self.converter.fold(m.lane).map_or(0, crate::fold::Fold::ts_max);
@@ -195,6 +221,7 @@ impl Converting {
         }
         let fed = self.converter.feed(&self.ds, &record)?;
         self.progress.count(&fed.published);
+        self.grown |= fed.published.published > 0;
         if let Some(c) = fed.checkpoint {
             self.newest.insert(c.lane, c.clone());
             let again = c.lane == 0;

@@ -25,6 +25,7 @@ impl BookState {
             crossed_run: 0,
             attempt: 0,
             carry: false,
+            last: -1,
             top: super::top::TopState::default(),
             stream,
         }
@@ -81,6 +82,11 @@ impl Core {
                     self.publish_sync(rec, id, &mut b, sink);
                 }
                 self.apply(&head, id, &mut b, &ids, (d.bids, d.asks), false, sink);
+                if !b.buffer.is_empty() {
+                    // Events of the other connection waited for this one.
+                    let _ = self.offer(rec, id, &mut b, other_alive, sink);
+                }
+                let ids = DiffIds { last: b.seq.last(), ..ids };
                 self.depth_proven(stream, conn, rec, &ids, b.epoch, sink);
             }
             Verdict::Buffer => {
@@ -206,13 +212,20 @@ impl Core {
         self.insts[id.ix()].book = Some(b);
     }
 
-    /// Feeds the buffered diffs to a freshly loaded snapshot.
-    fn drain<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+    /// Offers the buffered diffs in order; `true` if one of them could not be used and stays with all after it.
+    fn offer<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        b: &mut BookState,
+        other_alive: bool,
+        sink: &mut S,
+    ) -> bool {
         let venue = self.insts[id.ix()].venue;
         let mut buffer = std::mem::take(&mut b.buffer);
         let mut stuck = false;
         while let Some(e) = buffer.front() {
-            match b.seq.on_diff(&e.ids, false) {
+            match b.seq.on_diff(&e.ids, other_alive) {
                 Verdict::Apply { .. } => {
                     if b.pending.is_some() {
                         self.publish_sync(rec, id, b, sink);
@@ -241,6 +254,12 @@ impl Core {
             buffer.pop_front();
         }
         b.buffer = buffer;
+        stuck
+    }
+
+    /// Feeds the buffered diffs to a freshly loaded snapshot.
+    fn drain<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+        let stuck = self.offer(rec, id, b, false, sink);
         if !stuck {
             if b.synced {
                 self.depth_synced(b.stream, rec, b.seq.last(), b.epoch, sink);
@@ -250,7 +269,7 @@ impl Core {
             // written when its diff came.
             sink.observe(Observed::Gap { instrument: id });
             let mut head = self.head(rec);
-            (head.instrument, head.venue) = (id, venue);
+            (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
             self.clear_book(&head, id, b, sink);
             b.attempt = b.attempt.saturating_add(1);
             self.ask(id, b, sink);
@@ -273,6 +292,7 @@ impl Core {
         b.attempt = 0;
         b.crossed_run = 0;
         b.carry = false;
+        b.last = p.snap_id;
         self.counters.syncs += 1;
         if S::ROWS {
             let head = Head {
@@ -325,8 +345,7 @@ impl Core {
             flags: (head.flags & flags::BAD_TS_RECV) | flags::SNAPSHOT | flags::CARRIED,
             ..*head
         };
-        let last = b.seq.last();
-        self.whole_book(&head, b, (-1, last), sink);
+        self.whole_book(&head, b, (-1, b.last), sink);
     }
 
     #[allow(
@@ -353,6 +372,7 @@ impl Core {
         for l in asks {
             tally(&mut c, b.book.set(Side::Ask, l.price, l.size));
         }
+        b.last = ids.last;
         self.counters.applied += 1;
         self.counters.levels += (bids.len() + asks.len()) as u64;
         self.counters.absent += u64::from(c.absent);

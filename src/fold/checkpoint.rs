@@ -48,6 +48,7 @@ struct SavedBook {
     crossed_run: u32,
     attempt: u32,
     carry: bool,
+    last: i64,
     top: TopState,
     stream: StreamId,
 }
@@ -160,6 +161,7 @@ fn save_inst(i: &Inst) -> SavedInst {
             crossed_run: b.crossed_run,
             attempt: b.attempt,
             carry: b.carry,
+            last: b.last,
             top: b.top.clone(),
             stream: b.stream,
         }),
@@ -186,6 +188,7 @@ fn load_book(s: SavedBook) -> BookState {
         crossed_run: s.crossed_run,
         attempt: s.attempt,
         carry: s.carry,
+        last: s.last,
         top: s.top,
         stream: s.stream,
     }

@@ -90,6 +90,8 @@ pub(super) struct BookState {
     pub attempt: u32,
     /// The next `book_delta` row opens a part: the whole book goes first.
     pub carry: bool,
+    /// Id of the last diff (or snapshot) whose rows are written: behind the sequencer while a diff is being applied.
+    pub last: i64,
     pub top: super::top::TopState,
     /// The diff stream that feeds it.
     pub stream: StreamId,

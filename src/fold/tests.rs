@@ -1,1 +1,389 @@
+//! The fold as a whole: records in, rows out.
 
+use super::*;
+use crate::model::control::to_payload;
+use crate::model::{
+    ConnEvent, GapCause, GapNote, Kind, LaneClock, Record, RunStart, RunStop, StreamSpec, Subscribed, VenueIx, flags,
+};
+use crate::venue;
+
+/// A row as a line of text.
+#[derive(Default)]
+struct Rows {
+    lines: Vec<String>,
+    effects: Vec<String>,
+    cuts: usize,
+}
+
+impl FoldSink for Rows {
+    const ROWS: bool = true;
+
+    fn row(&mut self, h: &Head, row: RowRef<'_>) {
+        let line = match row {
+            RowRef::BookDelta(m) => format!(
+                "delta ts={} rseq={} f={} u={} pu={} e={} b={:?} a={:?}",
+                h.ts_recv,
+                h.rseq,
+                h.flags,
+                m.seq_last,
+                m.seq_prev,
+                m.book_epoch,
+                m.bids.iter().map(|l| (l.price, l.size)).collect::<Vec<_>>(),
+                m.asks.iter().map(|l| (l.price, l.size)).collect::<Vec<_>>()
+            ),
+            RowRef::Gap(g) => format!(
+                "gap {} {} ({}, {}] {}..{} by {} end {}",
+                g.stream,
+                g.cause.as_str(),
+                g.seq_before,
+                g.seq_after,
+                g.ts_begin,
+                g.ts_end,
+                g.detector,
+                g.recovered_by
+            ),
+            RowRef::Coverage(c) => {
+                format!("cover {} {}..{} ids {}..{} {}", c.stream, c.ts_begin, c.ts_end, c.id_first, c.id_last, c.end_cause)
+            }
+            RowRef::Trade(t) => format!("trade {} {}", t.id, t.id_text),
+            RowRef::Reject(r) => format!("reject {} {}", r.cause, r.detail),
+            RowRef::BookTop(t) => format!("top u={} {:?} {:?}", t.seq_last, t.bids.first(), t.asks.first()),
+            RowRef::Instrument { version, .. } => {
+                format!("instrument {} {}/{} {}", version.symbol, version.price_exp, version.size_exp, version.source)
+            }
+            _ => return,
+        };
+        self.lines.push(line);
+    }
+
+    fn instrument(&mut self, _: InstrumentId, _: &InstrumentVersion) {}
+
+    fn effect(&mut self, e: Effect<'_>) {
+        self.effects.push(format!("{e:?}"));
+    }
+
+    fn cut(&mut self, _: InstrumentId) {
+        self.cuts += 1;
+    }
+}
+
+impl Rows {
+    fn of(&self, kind: &str) -> Vec<&str> {
+        self.lines.iter().map(String::as_str).filter(|l| l.starts_with(kind)).collect()
+    }
+}
+
+const VENUE: &str = "aster-futures";
+const REST: i64 = 900;
+
+/// A lane that is fed by hand; one record per unit of time.
+struct Tape {
+    fold: Fold,
+    rows: Rows,
+    clock: LaneClock,
+    ts: i64,
+    rseq: i64,
+}
+
+impl Tape {
+    fn new() -> Tape {
+        let mut t = Tape {
+            fold: Fold::new(1),
+            rows: Rows::default(),
+            clock: LaneClock::new(1, -1, 3_600_000_000_000),
+            ts: 1_000,
+            rseq: 0,
+        };
+        let run = RunStart {
+            run_id: "r".into(),
+            writer: "capture".into(),
+            build: "0".into(),
+            host: String::new(),
+            config_sha256: String::new(),
+            rules_version: RULES_VERSION,
+            ts_start: 1,
+            interval_ns: 3_600_000_000_000,
+            book_top_interval_ns: 0,
+            lane_memory_bytes: 1 << 28,
+            auto_register: false,
+            epoch_floor: 0,
+        };
+        t.push(Kind::Run, 0, -1, "", &to_payload(&run), 0);
+        t.conn("open", REST, "");
+        t
+    }
+
+    fn push(&mut self, kind: Kind, conn: i64, rseq: i64, url: &str, payload: &[u8], status: i32) {
+        self.ts += 1;
+        let lane_seq = self.clock.take_seq();
+        let rec = Record {
+            kind,
+            flags: 0,
+            lane: 1,
+            status,
+            conn,
+            lane_seq,
+            rseq,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv: self.ts,
+            url,
+            payload,
+        };
+        self.fold.step(&rec, &mut self.rows);
+    }
+
+    fn conn(&mut self, event: &str, conn: i64, cause: &str) {
+        let e = ConnEvent {
+            event: event.into(),
+            venue: VENUE.into(),
+            leg: 0,
+            slot: 0,
+            code: 0,
+            cause: cause.into(),
+            detail: String::new(),
+        };
+        self.push(Kind::Connection, conn, -1, "ws://x/stream?streams=", &to_payload(&e), 0);
+    }
+
+    fn subscribe(&mut self, conn: i64) {
+        self.conn("open", conn, "");
+        let v = venue::by_id(VENUE).unwrap().1;
+        let add: Vec<StreamSpec> = ["depth@100ms", "trade", "bookTicker"]
+            .iter()
+            .map(|c| v.stream(c, Some("BTCUSDT")).unwrap())
+            .collect();
+        let s = Subscribed { venue: VENUE.into(), add, remove: Vec::new() };
+        self.push(Kind::Subscription, conn, -1, "", &to_payload(&s), 0);
+    }
+
+    fn frame(&mut self, conn: i64, payload: &str) {
+        self.rseq += 1;
+        self.push(Kind::Frame, conn, self.rseq, "", payload.as_bytes(), 0);
+    }
+
+    fn diff(&mut self, conn: i64, first: i64, last: i64, prev: i64, b: &str, a: &str) {
+        self.frame(
+            conn,
+            &format!(
+                "{{\"stream\":\"btcusdt@depth@100ms\",\"data\":{{\"e\":\"depthUpdate\",\"E\":5,\"T\":4,\"s\":\"BTCUSDT\",\
+                 \"U\":{first},\"u\":{last},\"pu\":{prev},\"b\":[{b}],\"a\":[{a}]}}}}"
+            ),
+        );
+    }
+
+    fn snapshot(&mut self, id: i64) {
+        let body = format!(
+            "{{\"lastUpdateId\":{id},\"E\":3,\"T\":2,\"bids\":[[\"100.5\",\"1\"],[\"100\",\"2\"]],\"asks\":[[\"101\",\"3\"]]}}"
+        );
+        self.push(Kind::Rest, REST, 0, "/fapi/v3/depth?symbol=BTCUSDT&limit=1000", body.as_bytes(), 200);
+    }
+
+    fn trade(&mut self, conn: i64, id: i64) {
+        self.frame(
+            conn,
+            &format!(
+                "{{\"stream\":\"btcusdt@trade\",\"data\":{{\"e\":\"trade\",\"E\":5,\"T\":4,\"s\":\"BTCUSDT\",\"t\":{id},\
+                 \"p\":\"100.5\",\"q\":\"1\",\"X\":\"MARKET\",\"m\":true}}}}"
+            ),
+        );
+    }
+
+    fn synced() -> Tape {
+        let mut t = Tape::new();
+        t.subscribe(7);
+        t.diff(7, 11, 12, 10, "[\"100\",\"5\"]", "");
+        t.snapshot(11);
+        t
+    }
+}
+
+#[test]
+fn a_snapshot_is_written_when_a_diff_proves_it_and_earlier_diffs_follow_flagged() {
+    let t = Tape::synced();
+    let ts = t.ts;
+    let d = t.rows.of("delta");
+    assert_eq!(d.len(), 2, "{d:?}");
+    assert_eq!(d[0], format!("delta ts={ts} rseq=0 f={} u=11 pu=-1 e={ts} b=[(1005, 1), (1000, 2)] a=[(1010, 3)]", flags::SNAPSHOT));
+    assert_eq!(d[1], format!("delta ts={ts} rseq=1 f={} u=12 pu=10 e={ts} b=[(1000, 5)] a=[]", flags::REPLAYED));
+    assert_eq!(t.rows.of("gap btcusdt@depth"), [format!("gap btcusdt@depth@100ms initial_sync (-1, -1] 1004..{ts} by subscription end snapshot")]);
+    assert!(t.fold.book(InstrumentId(0)).is_some());
+}
+
+#[test]
+fn no_row_before_the_proof() {
+    let mut t = Tape::new();
+    t.subscribe(7);
+    t.snapshot(11);
+    assert!(t.rows.of("delta").is_empty());
+    assert!(t.fold.book(InstrumentId(0)).is_none());
+    t.diff(7, 12, 13, 11, "", "");
+    let d = t.rows.of("delta");
+    assert_eq!(d.len(), 2);
+    assert!(d.iter().all(|l| l.contains(&format!("ts={}", t.ts))), "both carry the proving record's time: {d:?}");
+    assert!(d[1].ends_with("b=[] a=[]"), "an empty diff is a row: chains survive");
+}
+
+#[test]
+fn a_hole_clears_the_book_and_names_the_missing_ids() {
+    let mut t = Tape::synced();
+    let epoch = t.ts;
+    t.diff(7, 30, 31, 20, "[\"100.5\",\"0\"]", "");
+    let at = t.ts;
+    assert!(t.fold.book(InstrumentId(0)).is_none());
+    let clear = t.rows.of("delta").last().unwrap().to_string();
+    assert!(clear.contains(&format!("f={} u=12 pu=-1 e={at} b=[] a=[]", flags::CLEAR)), "{clear}");
+    assert!(at > epoch);
+    t.snapshot(30);
+    assert!(t.fold.book(InstrumentId(0)).is_some(), "the offending diff was kept and proves the next snapshot");
+    let gaps = t.rows.of("gap btcusdt@depth");
+    assert!(gaps[1].starts_with("gap btcusdt@depth@100ms venue_seq_gap (12, 20]"), "{gaps:?}");
+    assert!(gaps[2].starts_with("gap btcusdt@depth@100ms resync_wait (-1, -1]"), "{gaps:?}");
+    assert!(t.rows.effects.iter().filter(|e| e.starts_with("NeedSnapshot")).count() >= 2);
+}
+
+#[test]
+fn trades_show_their_holes_and_repeats_are_dropped() {
+    let mut t = Tape::synced();
+    for id in [5, 6, 6, 9, 10] {
+        t.trade(7, id);
+    }
+    assert_eq!(t.rows.of("trade"), ["trade 5 ", "trade 6 ", "trade 9 ", "trade 10 "]);
+    let gaps = t.rows.of("gap btcusdt@trade");
+    assert_eq!(gaps.len(), 1);
+    assert!(gaps[0].contains("venue_seq_gap (6, 8]"), "{gaps:?}");
+}
+
+#[test]
+fn a_reconnect_whose_ids_go_on_is_no_gap_and_one_that_skips_is_one() {
+    let mut t = Tape::synced();
+    t.trade(7, 5);
+    t.conn("close", 7, "venue_disconnect");
+    t.subscribe(8);
+    t.trade(8, 6);
+    t.diff(8, 13, 14, 12, "[\"100\",\"6\"]", "");
+    assert!(t.fold.book(InstrumentId(0)).is_some(), "pu <= last_u < u: the chain goes on");
+    assert!(t.rows.of("gap btcusdt@trade").is_empty());
+    assert_eq!(t.rows.of("gap btcusdt@bookTicker").len(), 1, "without ids the time without a connection is a gap");
+    t.conn("close", 8, "venue_disconnect");
+    t.subscribe(9);
+    t.trade(9, 9);
+    t.diff(9, 20, 21, 19, "", "");
+    assert!(t.fold.book(InstrumentId(0)).is_none());
+    assert!(t.rows.of("gap btcusdt@trade")[0].contains("venue_disconnect (6, 8]"));
+    assert!(t.rows.of("gap btcusdt@depth")[1].contains("venue_disconnect (14, 19]"), "{:?}", t.rows.of("gap btcusdt@depth"));
+}
+
+#[test]
+fn two_connections_make_one_book_and_one_tape() {
+    let mut t = Tape::synced();
+    t.subscribe(8);
+    t.trade(7, 5);
+    t.trade(8, 5);
+    t.trade(8, 6);
+    t.trade(7, 6);
+    t.diff(8, 13, 14, 12, "[\"100\",\"6\"]", "");
+    t.diff(7, 13, 14, 12, "[\"100\",\"6\"]", "");
+    t.diff(7, 15, 16, 14, "", "[\"101\",\"1\"]");
+    assert_eq!(t.rows.of("trade").len(), 2);
+    assert_eq!(t.rows.of("delta").len(), 4);
+    assert_eq!(t.rows.of("gap").len(), 1, "only the first sync: {:?}", t.rows.of("gap"));
+    t.conn("close", 7, "venue_disconnect");
+    assert_eq!(t.rows.of("gap").len(), 1, "the other leg carries on");
+}
+
+#[test]
+fn a_second_legs_events_wait_for_the_first() {
+    let mut t = Tape::synced();
+    t.subscribe(8);
+    t.diff(8, 15, 16, 14, "[\"99\",\"1\"]", "");
+    assert!(t.rows.effects.iter().any(|e| e.starts_with("LegWait")));
+    assert_eq!(t.rows.of("delta").len(), 2, "held");
+    t.diff(7, 13, 14, 12, "[\"98\",\"1\"]", "");
+    assert_eq!(t.rows.of("delta").len(), 4, "the first leg filled the hole: {:?}", t.rows.of("delta"));
+    assert!(t.fold.book(InstrumentId(0)).is_some());
+}
+
+#[test]
+fn boundaries_split_what_is_open_and_carry_the_book() {
+    let mut t = Tape::synced();
+    let at = 3_600_000_000_000;
+    let payload = t.clock.boundary_payload(at);
+    let r = t.clock.boundary_record(at, 0, &payload);
+    t.fold.step(&r, &mut t.rows);
+    t.ts = at + 5;
+    assert!(t.rows.of("cover btcusdt@depth")[0].contains(&format!("..{at}")));
+    let before = t.rows.of("delta").len();
+    t.diff(7, 13, 14, 12, "[\"100\",\"6\"]", "");
+    let d = t.rows.of("delta");
+    assert_eq!(d.len(), before + 2);
+    assert!(d[before].contains(&format!("ts={} rseq=-1 f={} u=12", t.ts, flags::SNAPSHOT | flags::CARRIED)), "{}", d[before]);
+    let epoch = |l: &str| l.split("e=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert_eq!(epoch(d[before]), epoch(d[before - 1]), "carried rows keep the epoch");
+}
+
+#[test]
+fn a_checkpoint_goes_on_to_the_same_rows() {
+    let mut a = Tape::synced();
+    a.trade(7, 5);
+    let bytes = a.fold.save().unwrap();
+    let mut b = Tape::synced();
+    b.fold = Fold::restore(&bytes, &mut b.rows).unwrap();
+    assert_eq!(b.fold.save().unwrap(), bytes, "the same state gives the same bytes");
+    (b.ts, b.rseq, b.clock) = (a.ts, a.rseq, a.clock);
+    for t in [&mut a, &mut b] {
+        t.rows.lines.clear();
+        t.trade(7, 8);
+        t.diff(7, 13, 14, 12, "[\"100.25\",\"6\"]", "");
+        t.diff(7, 99, 100, 98, "", "");
+        t.conn("close", 7, "silent_stream");
+    }
+    assert_eq!(a.rows.lines, b.rows.lines);
+    assert!(a.rows.lines.iter().any(|l| l.starts_with("instrument BTCUSDT 2/")), "wider decimals are a new version");
+}
+
+#[test]
+fn a_crash_clears_and_explains_and_a_stop_too() {
+    let mut t = Tape::synced();
+    t.trade(7, 5);
+    let last = t.ts;
+    let note = GapNote { cause: "process_crash".into(), ts_begin: last + 1, ts_end: 0, detail: String::new() };
+    t.push(Kind::Gap, 0, -1, "", &to_payload(&note), 0);
+    assert!(t.rows.of("delta").last().unwrap().contains(&format!("ts={}", last + 1)));
+    t.subscribe(8);
+    t.trade(8, 9);
+    assert!(t.rows.of("gap btcusdt@trade")[0].contains(&format!("process_crash (5, 8] {}..{}", last + 1, t.ts)));
+    t.diff(8, 40, 41, 39, "", "");
+    assert!(t.rows.of("gap btcusdt@depth")[1].contains("process_crash (12, 39]"), "{:?}", t.rows.of("gap btcusdt@depth"));
+    let stop = RunStop { run_id: "r".into(), ts_stop: t.ts, exit: "clean".into() };
+    t.push(Kind::Stop, 0, -1, "", &to_payload(&stop), 0);
+    assert!(t.rows.of("cover btcusdt@trade").last().unwrap().ends_with("operator"));
+}
+
+#[test]
+fn nonsense_is_rejected_and_costs_nothing_else() {
+    let mut t = Tape::synced();
+    for bad in ["", "{", "{\"stream\":\"nobody@trade\",\"data\":{}}", "{\"stream\":\"btcusdt@trade\",\"data\":{\"e\":\"trade\"}}", "\u{0}"] {
+        t.frame(7, bad);
+    }
+    t.push(Kind::Frame, 7, 99, "", &[0xff, 0xfe], 0);
+    t.push(Kind::Timer, 7, -1, "", b"{\"timer\":\"of another version\"}", 0);
+    assert_eq!(t.rows.of("reject").len(), 7);
+    assert!(t.fold.book(InstrumentId(0)).is_some(), "no depth frame was among them");
+    t.frame(7, "{\"stream\":\"btcusdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"U\":1}}");
+    assert!(t.fold.book(InstrumentId(0)).is_none(), "a depth frame that cannot be read may have changed the book");
+    t.trade(7, 1);
+    assert_eq!(t.rows.of("trade").len(), 1);
+}
+
+#[test]
+fn a_book_crossed_for_too_long_is_not_proven() {
+    let mut t = Tape::synced();
+    for n in 0..3 {
+        t.diff(7, 13 + n, 13 + n, 12 + n, "[\"102\",\"1\"]", "");
+    }
+    assert!(t.fold.book(InstrumentId(0)).is_none());
+    assert!(t.rows.of("delta").iter().any(|l| l.contains(&format!("f={} ", flags::CROSSED))));
+    assert_eq!(GapCause::from_str("protocol_violation"), Some(GapCause::ProtocolViolation));
+    let _ = VenueIx::NONE;
+}
