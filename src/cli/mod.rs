@@ -18,6 +18,7 @@ pub mod importing;
 pub mod log;
 pub mod ls;
 pub mod out;
+pub mod rebuild;
 pub mod recover;
 
 use std::ffi::OsString;
@@ -75,6 +76,8 @@ pub enum Command {
     Import(import::Args),
     /// What capture does first after a crash, by hand.
     Recover(recover::Args),
+    /// Parquet again from `raw`, compared with what is published.
+    Rebuild(rebuild::Args),
 }
 
 impl Command {
@@ -86,6 +89,7 @@ impl Command {
             Command::Demo(a) => demo::run(a),
             Command::Capture(a) => capture::run(a),
             Command::Recover(a) => recover::run(a),
+            Command::Rebuild(a) => rebuild::run(a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),
         }

@@ -15,6 +15,7 @@ pub mod lane0;
 pub mod messages;
 pub mod minutes;
 pub mod plan;
+pub mod rebuild;
 pub mod recovering;
 pub mod rest;
 pub mod venues;
