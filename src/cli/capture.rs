@@ -41,7 +41,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let limit = match &args.duration {
         None => None,
         Some(d) => {
-            let d = crate::config::Duration::parse(d).map_err(|e| Fault::usage(anyhow::anyhow!("--for: {e}")))?;
+            let d =
+                crate::config::Duration::parse(d).map_err(|e| Fault::usage(anyhow::anyhow!("--for: {e}")))?;
             Some(crate::wire::clock::mono_ns() + d.ns)
         }
     };
@@ -84,9 +85,19 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 pub fn summary_lines(s: &Summary) -> Vec<String> {
     let gaps: Vec<String> = s.gaps.iter().map(|(c, n)| format!("{n} {c}")).collect();
     vec![
-        format!("{} frames ({}), {} rejected", out::count(s.frames), out::bytes(s.bytes), out::count(s.rejects)),
+        format!(
+            "{} frames ({}), {} rejected",
+            out::count(s.frames),
+            out::bytes(s.bytes),
+            out::count(s.rejects)
+        ),
         format!("gaps: {}", if gaps.is_empty() { "none".to_owned() } else { gaps.join(", ") }),
-        format!("{} rows in {} files, {}", out::count(s.rows.unsigned_abs()), s.files, out::bytes(s.file_bytes.unsigned_abs())),
+        format!(
+            "{} rows in {} files, {}",
+            out::count(s.rows.unsigned_abs()),
+            s.files,
+            out::bytes(s.file_bytes.unsigned_abs())
+        ),
     ]
 }
 

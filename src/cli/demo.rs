@@ -78,8 +78,9 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             args.rate
         ));
     }
-    let config = Config::from_parts("demo", &config_text(&args.out, &sim.rest_base(), &sim.ws_base()), [], &[])
-        .map_err(Fault::usage)?;
+    let config =
+        Config::from_parts("demo", &config_text(&args.out, &sim.rest_base(), &sim.ws_base()), [], &[])
+            .map_err(Fault::usage)?;
     let capture = Capture::start(config, Box::new(|_| {})).map_err(fault)?;
     std::fs::write(args.out.join(MARK), "made by `lobtape demo`; the next demo replaces this directory\n")
         .map_err(Fault::io)?;
@@ -220,7 +221,12 @@ fn gap_lines<'p>(ds: &Dataset, parts: impl Iterator<Item = &'p PartRecord>) -> a
                 e.0 += 1;
                 e.1 = e.1.max(longest);
                 if cause.value(i) == "venue_seq_gap" && after[i] > before[i] {
-                    holes.push(format!("{}: ids {} to {} never came", stream.value(i), before[i] + 1, after[i]));
+                    holes.push(format!(
+                        "{}: ids {} to {} never came",
+                        stream.value(i),
+                        before[i] + 1,
+                        after[i]
+                    ));
                 }
             }
         }

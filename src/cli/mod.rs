@@ -7,8 +7,8 @@
 //! is no fault. A command that ends without an error chooses 0 or 2 itself; an error carries its code by [`Fault`].
 
 pub mod book;
-pub mod check;
 pub mod capture;
+pub mod check;
 pub mod checkpoints;
 pub mod configured;
 pub mod demo;
@@ -20,6 +20,7 @@ pub mod ls;
 pub mod out;
 pub mod rebuild;
 pub mod recover;
+pub mod replay;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ pub enum Command {
     Checkpoints(checkpoints::Args),
     /// Recordings of other tools become a dataset.
     Import(import::Args),
+    /// The tape again, through the same fold or to a WebSocket client.
+    Replay(replay::Args),
     /// What capture does first after a crash, by hand.
     Recover(recover::Args),
     /// Parquet again from `raw`, compared with what is published.
@@ -88,6 +91,7 @@ impl Command {
             Command::Check(a) => check::run(a),
             Command::Demo(a) => demo::run(a),
             Command::Capture(a) => capture::run(a),
+            Command::Replay(a) => replay::run(a),
             Command::Recover(a) => recover::run(a),
             Command::Rebuild(a) => rebuild::run(a),
             Command::Checkpoints(a) => checkpoints::run(a),

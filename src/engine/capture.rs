@@ -12,9 +12,9 @@ use super::control::{Control, ControlFault, ControlParts, LaneHandle};
 use super::converting::{ConvertError, Converting, Progress};
 use super::lane::{Lane, LaneParts};
 use super::lane0::{Entry, Lane0};
+use super::links;
 use super::messages::{FromLane, ToLane};
 use super::minutes::Minutes;
-use super::links;
 use super::plan::{self, PlanFault};
 use super::recovering::{self, RecoverError, Recovered};
 use crate::bus::raw::{self, RawConsumer, RawError, RawOptions, RawProducer};
@@ -23,7 +23,7 @@ use crate::dataset::retention::Keep;
 use crate::dataset::{Dataset, DatasetError};
 use crate::http::{HttpError, Server};
 use crate::journal::{JournalError, JournalShared, Options, Position, Pump, PumpOptions};
-use crate::metrics::{Collector, Recorder, Shared, State, latency};
+use crate::metrics::{Recorder, Shared, State, latency};
 use crate::model::control::to_payload;
 use crate::model::{GapNote, Kind, LaneClock, LaneId, RunStart, RunStop};
 use crate::wire::reader::{Reader, ReaderConfig, WaitMode};
@@ -193,7 +193,7 @@ impl Capture {
             reports,
             lane0: Arc::clone(&lane0),
             shared: Arc::clone(&shared),
-            minutes: minutes(&ds, collectors, line),
+            minutes: Minutes::new(ds.root().to_owned(), collectors, Arc::clone(&journal), line),
             last_conn,
         };
         let control = Control::new(parts)?;
@@ -255,8 +255,12 @@ impl Capture {
         let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
         let stop = RunStop { run_id: self.run_id.clone(), ts_stop: wall, exit: "clean".to_owned() };
         self.lane0.append(wall, mono, Entry::new(Kind::Stop, to_payload(&stop)));
-        while !self.progress.done.load(Ordering::Acquire) && !self.converter.is_finished() && !self.pump.is_finished() {
-            let _ = self.journal.wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(5));
+        while !self.progress.done.load(Ordering::Acquire)
+            && !self.converter.is_finished()
+            && !self.pump.is_finished()
+        {
+            let _ =
+                self.journal.wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(5));
         }
         self.journal.request_finish();
         let pump = self.pump.join().map_err(|_| CaptureError::Died("journal"));
@@ -293,7 +297,8 @@ pub fn summary(shared: &Shared, p: &Progress) -> Summary {
 fn prepare(config: Config) -> Result<Ready, CaptureError> {
     let tls = match &config.tls.ca {
         Some(path) => {
-            let pem = std::fs::read(path).map_err(|source| CaptureError::File { path: path.clone(), source })?;
+            let pem =
+                std::fs::read(path).map_err(|source| CaptureError::File { path: path.clone(), source })?;
             TlsSetup::new(&[pem])?
         }
         None => TlsSetup::new(&[])?,
@@ -307,7 +312,10 @@ fn prepare(config: Config) -> Result<Ready, CaptureError> {
     let lanes = links::lanes(&config);
     recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l))?;
     if recovered.report.salvaged() > 0 {
-        tracing::info!(records = recovered.report.salvaged(), "the ring of the last run was drained into the journal");
+        tracing::info!(
+            records = recovered.report.salvaged(),
+            "the ring of the last run was drained into the journal"
+        );
     }
     let ts_start = clock::wall_ns();
     let run_id = format!("{ts_start}-{}", std::process::id());
@@ -344,10 +352,6 @@ fn prepare(config: Config) -> Result<Ready, CaptureError> {
     let shared = Arc::new(Shared::new(&run_id, &config.dataset.path.display().to_string()));
     shared.set_state(State::Recovering);
     Ok(Ready { ds, config, run, recovered, rings, tls, shared })
-}
-
-fn minutes(ds: &Dataset, collectors: Vec<(LaneId, Collector)>, line: Box<dyn FnMut(&str) + Send>) -> Minutes {
-    Minutes::new(ds.root().to_owned(), collectors, line)
 }
 
 fn spawn<T: Send + 'static>(
@@ -424,7 +428,8 @@ fn start_converter(
     shared: &Arc<Shared>,
 ) -> Result<ConverterThread, CaptureError> {
     let progress = Arc::new(Progress::default());
-    let (p, journal, lane0, metrics) = (Arc::clone(&progress), Arc::clone(journal), Arc::clone(lane0), shared.lanes());
+    let (p, journal, lane0, metrics) =
+        (Arc::clone(&progress), Arc::clone(journal), Arc::clone(lane0), shared.lanes());
     let thread = spawn("converter", move || {
         // Reads what the last run left before it follows this one: capture does not wait for it.
         let mut c = Converting::resume(ds, dirs, end)?.with_progress(p).with_retention(keep);

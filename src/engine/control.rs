@@ -8,15 +8,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::lane0::{Entry, Lane0};
+use super::links::{Links, Slot};
 use super::messages::{FromLane, OpenLink, RestBody, ToLane};
 use super::minutes::Minutes;
-use super::links::{Links, Slot};
 use super::plan::PlanFault;
-use crate::config::Config;
 use super::rest::{Done, Job, Pool, Purpose};
 use super::venues::{SlotState, VenueState, Wanted};
+use crate::config::Config;
 use crate::metrics::{BookMetrics, BookState, Shared, State};
-use crate::model::control::to_payload;
+use crate::model::control::{PlanNote, to_payload};
 use crate::model::{ConnEvent, ConnId, Kind, LaneId, StreamKind, TimerEvent};
 use crate::wire::budget::Next;
 use crate::wire::reader::{ConnectRequest, Proxy};
@@ -29,6 +29,8 @@ const S: i64 = 1_000_000_000;
 const LIST_EVERY_NS: i64 = 600 * S;
 /// A quiet book's snapshot is asked for although no diff has come (`protocols/aster-futures.md` 5.3 step 1).
 const QUIET_NS: i64 = 2 * S;
+/// A channel that brought nothing for so long is served by nobody.
+const PROBE_NS: i64 = 10 * S;
 /// A book that waits so long for the budget says so in its gap.
 const LATE_NS: i64 = 2 * S;
 
@@ -127,7 +129,10 @@ impl Control {
                 Some(g) => g,
                 None => {
                     let percent = (plan.config.rest_weight_share * 100.0).round().clamp(1.0, 100.0) as u32;
-                    let config = BudgetConfig { snapshot_percent: percent, ..BudgetConfig::new(spec.weight_per_minute) };
+                    let config = BudgetConfig {
+                        snapshot_percent: percent,
+                        ..BudgetConfig::new(spec.weight_per_minute)
+                    };
                     groups.push(Group {
                         name: spec.weight_group,
                         budget: WeightBudget::new(config),
@@ -147,7 +152,15 @@ impl Control {
             venues.extend(VenueState::new(plan, client, group, metrics));
         }
         let pool = Pool::start(2)?;
-        Ok(Control { venues, groups, owner: BTreeMap::new(), books: BTreeMap::new(), pool, parts, last_tick: 0 })
+        Ok(Control {
+            venues,
+            groups,
+            owner: BTreeMap::new(),
+            books: BTreeMap::new(),
+            pool,
+            parts,
+            last_tick: 0,
+        })
     }
 
     /// Works until `stop` is set, then stops the lanes.
@@ -199,6 +212,7 @@ impl Control {
         if now - self.last_tick >= S {
             self.last_tick = now;
             self.tick();
+            self.fall_back(now)?;
         }
         Ok(())
     }
@@ -243,7 +257,9 @@ impl Control {
 
     fn done(&mut self, d: Done) -> Result<(), ControlFault> {
         match d {
-            Done::Got { venue, purpose, path, mono_sent, result } => self.got(venue, purpose, &path, mono_sent, result),
+            Done::Got { venue, purpose, path, mono_sent, result } => {
+                self.got(venue, purpose, &path, mono_sent, result)
+            }
             Done::Resolved { venue, conn, result } => {
                 self.resolved(venue, conn, result);
                 Ok(())
@@ -262,7 +278,13 @@ impl Control {
         let now = clock::mono_ns();
         let group = self.venues[v].group;
         match &result {
-            Ok(r) => self.groups[group].budget.on_response(now, mono_sent, r.status, r.used_weight, r.retry_after_s),
+            Ok(r) => self.groups[group].budget.on_response(
+                now,
+                mono_sent,
+                r.status,
+                r.used_weight,
+                r.retry_after_s,
+            ),
             Err(e) => {
                 self.venues[v].metrics.request_failures.add(1);
                 tracing::warn!(venue = self.venues[v].plan.config.id, path, error = %e, "request failed, will be tried again");
@@ -293,7 +315,12 @@ impl Control {
             (200, Ok(list)) => list,
             (status, other) => {
                 let why = other.err().map_or_else(String::new, |e| e.to_string());
-                tracing::warn!(venue = self.venues[v].plan.config.id, status, why, "no instrument list, will be asked for again");
+                tracing::warn!(
+                    venue = self.venues[v].plan.config.id,
+                    status,
+                    why,
+                    "no instrument list, will be asked for again"
+                );
                 return Ok(());
             }
         };
@@ -306,6 +333,7 @@ impl Control {
         if self.venues[v].slots.is_empty() {
             let names: Vec<&str> = list.instruments.iter().map(|i| i.symbol.as_str()).collect();
             let slots = self.venues[v].plan.slots(&self.parts.config, &names)?;
+            self.venues[v].listed = names.iter().map(|s| (*s).to_owned()).collect();
             self.adopt(v, slots);
         }
         let mut changed: BTreeMap<LaneId, Vec<_>> = BTreeMap::new();
@@ -329,13 +357,18 @@ impl Control {
             for stream in &s.conn.streams {
                 let Some(symbol) = &stream.symbol else { continue };
                 self.venues[v].lanes.insert(symbol.clone(), s.lane);
-                if stream.kind == StreamKind::DepthDiff {
+                if stream.kind == StreamKind::DepthDiff && !self.books.contains_key(&(v, symbol.clone())) {
                     let book = BookMetrics::new(&id, symbol);
                     if let Some(l) = self.parts.shared.lanes().iter().find(|l| l.lane == s.lane) {
                         self.books.insert((v, symbol.clone()), l.add_book(book));
                     }
                 }
             }
+        }
+        for l in &self.parts.lanes {
+            let here = slots.iter().filter(|s| s.lane == l.lane);
+            let streams = here.flat_map(|s| &s.conn.streams).map(|s| s.name.clone()).collect();
+            l.order(ToLane::Plan(PlanNote { venue: id.clone(), streams }));
         }
         self.venues[v].slots = slots.into_iter().filter_map(SlotState::new).collect();
         self.parts.shared.set_state(State::Running);
@@ -383,7 +416,7 @@ impl Control {
             {
                 let lane = slot.slot.lane;
                 slot.retiring = Some((conn, i64::MAX));
-                self.order(lane, ToLane::Close { conn, why: "replaced" });
+                self.order(lane, ToLane::Close { conn, why: "replaced", unsubscribe: false });
             }
             let slot = &mut self.venues[v].slots[s];
             if !slot.wants(now) {
@@ -428,10 +461,12 @@ impl Control {
             }
         };
         let (lane, number, plan) = (slot.slot.lane, slot.slot.number, slot.slot.conn.clone());
-        let mut request = ConnectRequest::new(conn as u64, plan.url.clone(), addrs, self.parts.tls.clone(), spec);
+        let mut request =
+            ConnectRequest::new(conn as u64, plan.url.clone(), addrs, self.parts.tls.clone(), spec);
         request.subscribe = plan.subscribe;
         request.proxy = self.parts.proxy.as_ref().map(|_| Proxy::default());
-        let link = OpenLink { conn, venue: spec.id, leg: 0, slot: number, url: plan.url, streams: plan.streams };
+        let link =
+            OpenLink { conn, venue: spec.id, leg: 0, slot: number, url: plan.url, streams: plan.streams };
         self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
     }
 
@@ -441,7 +476,13 @@ impl Control {
             FromLane::Opened { conn } => self.opened(conn, now),
             FromLane::Closed { conn, info } => {
                 let not_before = i64::from(info.retry_after_s) * S;
-                self.closed(conn, now, not_before, &format!("{}: {}", info.cause.as_str(), info.detail), info.by_us);
+                self.closed(
+                    conn,
+                    now,
+                    not_before,
+                    &format!("{}: {}", info.cause.as_str(), info.detail),
+                    info.by_us,
+                );
             }
             FromLane::Unopened { conn, why } => self.closed(conn, now, 30 * S, &why, false),
             FromLane::NeedSnapshot { lane, venue, symbol, attempt } => {
@@ -463,7 +504,9 @@ impl Control {
                     s.rotate_at = now;
                 }
             }
-            FromLane::Refused { conn, code } => tracing::warn!(conn, code, "the venue refused a message of ours"),
+            FromLane::Refused { conn, code } => {
+                tracing::warn!(conn, code, "the venue refused a message of ours")
+            }
             FromLane::Stopped { .. } => {}
             FromLane::Failed { lane, why } => return Err(ControlFault::Lane { lane, why }),
         }
@@ -485,7 +528,14 @@ impl Control {
             let Some(symbol) = &s.symbol else { continue };
             let synced = self.books.get(&(v, symbol.clone())).is_some_and(|b| b.state() == BookState::Synced);
             if !synced && !self.venues[v].wanted.contains_key(symbol) {
-                let w = Wanted { lane, at: now + QUIET_NS, attempt: 0, asked: false, since: now, told_late: false };
+                let w = Wanted {
+                    lane,
+                    at: now + QUIET_NS,
+                    attempt: 0,
+                    asked: false,
+                    since: now,
+                    told_late: false,
+                };
                 self.venues[v].wanted.insert(symbol.clone(), w);
             }
         }
@@ -549,7 +599,8 @@ impl Control {
                 w.asked = true;
                 w.since = now;
                 let state = self.books.get(&(v, symbol.clone())).map(|b| b.state());
-                let priority = if state == Some(BookState::Stale) { Priority::Resync } else { Priority::Initial };
+                let priority =
+                    if state == Some(BookState::Stale) { Priority::Resync } else { Priority::Initial };
                 let weight = plan_venue.snapshot_request(symbol).weight;
                 self.groups[group].queue.push(priority, weight, (v, symbol.clone()));
             } else if w.asked && !w.told_late && now - w.since > LATE_NS {
@@ -617,6 +668,58 @@ impl Control {
             }
         });
         self.parts.shared.tick(wall);
+    }
+
+    /// Channels that a venue acknowledges and never serves (`depth@0ms` on Aster): after a while without a single
+    /// frame the venue's second choice takes their place.
+    fn fall_back(&mut self, mono: i64) -> Result<(), ControlFault> {
+        for v in 0..self.venues.len() {
+            let venue = self.venues[v].plan.venue;
+            let open = self.venues[v].slots.iter().filter(|s| s.current.is_some());
+            if open.map(|s| mono - s.opened_at).min().is_none_or(|age| age < PROBE_NS) {
+                continue;
+            }
+            let channels = self.venues[v].plan.config.channels.clone();
+            let dead = channels.iter().find_map(|c| {
+                let other = venue.fallback(c)?;
+                let lanes = self.parts.shared.lanes();
+                let streams = lanes.iter().flat_map(|l| l.streams());
+                let heard: u64 = streams.filter(|s| s.channel == *c).map(|s| s.frames.get()).sum();
+                (heard == 0).then(|| (c.clone(), other))
+            });
+            if let Some((dead, other)) = dead {
+                tracing::warn!(
+                    venue = venue.spec().id,
+                    channel = dead,
+                    instead = other,
+                    "the venue serves nothing on this channel"
+                );
+                self.replace_channel(v, &dead, other)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_channel(&mut self, v: usize, dead: &str, other: &str) -> Result<(), ControlFault> {
+        let index = self.venues[v].plan.index;
+        let channels = &mut self.parts.config.venues[index].channels;
+        channels.retain(|c| c != other);
+        for c in channels.iter_mut().filter(|c| *c == dead) {
+            other.clone_into(c);
+        }
+        self.venues[v].plan.config = self.parts.config.venues[index].clone();
+        for s in 0..self.venues[v].slots.len() {
+            let (lane, conn) = (self.venues[v].slots[s].slot.lane, self.venues[v].slots[s].current);
+            if let Some(conn) = conn {
+                self.owner.remove(&conn);
+                self.order(lane, ToLane::Close { conn, why: "channel replaced", unsubscribe: true });
+            }
+        }
+        let names = self.venues[v].listed.clone();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let slots = self.venues[v].plan.slots(&self.parts.config, &names)?;
+        self.adopt(v, slots);
+        Ok(())
     }
 
     fn stop_lanes(&mut self) {

@@ -126,7 +126,9 @@ impl Converting {
             return;
         }
         match retain(&self.ds, keep, clock::wall_ns()) {
-            Ok(gone) if !gone.paths.is_empty() => tracing::info!(files = gone.paths.len(), bytes = gone.bytes, "old files went"),
+            Ok(gone) if !gone.paths.is_empty() => {
+                tracing::info!(files = gone.paths.len(), bytes = gone.bytes, "old files went")
+            }
             Ok(_) => {}
             // Old files cost space, not data; the next publication tries again.
             Err(e) => tracing::warn!(error = %e, "old files could not be removed"),
@@ -170,7 +172,8 @@ impl Converting {
             // A part becomes visible only when the records that closed it are durable.
             let mut durable = |at: Position| {
                 while shared.marks().dur <= at && !shared.marks().finished {
-                    let _ = shared.wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(2));
+                    let _ = shared
+                        .wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(2));
                 }
             };
             while self.one(marks.jrn, &mut durable, &mut made)? {
@@ -228,7 +231,9 @@ impl Converting {
             made.push(c);
             if again {
                 // Lanes that are gone cross no boundary: their state is written again with lane 000's.
-                made.extend(self.newest.values().filter(|c| c.lane != 0 && self.stopped.contains(&c.lane)).cloned());
+                made.extend(
+                    self.newest.values().filter(|c| c.lane != 0 && self.stopped.contains(&c.lane)).cloned(),
+                );
             }
         }
         *self.progress.at.lock().unwrap_or_else(PoisonError::into_inner) = at;

@@ -12,12 +12,12 @@ use rustc_hash::FxHashMap;
 use super::messages::{FromLane, OpenLink, RestBody, ToLane};
 use crate::bus::raw::{PushError, RawProducer};
 use crate::fold::{Effect, Fold, FoldSink};
-use crate::metrics::{Hop, LaneMetrics, Recorder};
+use crate::metrics::{Hop, LaneMetrics, Recorder, StreamMetrics};
 use crate::model::control::to_payload;
 use crate::model::record::{FLAG_BINARY, FLAG_STALLED};
 use crate::model::{
-    ConnEvent, ConnId, GapCause, GapNote, Head, InstrumentId, InstrumentVersion, Kind, LaneClock, LaneId, Record, RowRef,
-    RunStart, RunStop, StreamId, Subscribed, TimerEvent,
+    ConnEvent, ConnId, GapCause, GapNote, Head, InstrumentId, InstrumentVersion, Kind, LaneClock, LaneId,
+    Record, RowRef, RunStart, RunStop, StreamId, StreamSpec, Subscribed, TimerEvent,
 };
 use crate::wire::clock;
 use crate::wire::reader::{CloseInfo, ClosePhase, ConnectRequest, Handler, Reader, Stamps};
@@ -115,8 +115,10 @@ pub struct Lane {
     leg_waits: Vec<(i64, InstrumentId)>,
     metrics: Arc<LaneMetrics>,
     recorder: Recorder,
-    /// Latency series per fold stream.
-    series: Vec<u32>,
+    /// Latency series and counters per fold stream.
+    series: Vec<Option<(u32, Option<Arc<StreamMetrics>>)>>,
+    /// Counters of the streams that were subscribed, by venue and name.
+    counted: Vec<(&'static str, String, Arc<StreamMetrics>)>,
     stopping: bool,
     run_id: String,
     last_flush: i64,
@@ -139,6 +141,7 @@ impl Lane {
             metrics: parts.metrics,
             recorder: parts.recorder,
             series: Vec::new(),
+            counted: Vec::new(),
             stopping: false,
             run_id: run.run_id.clone(),
             last_flush: 0,
@@ -186,13 +189,22 @@ impl Lane {
         let now = Stamps::now();
         match order {
             ToLane::Open(link, request) => self.open(reader, link, *request),
-            ToLane::Close { conn, why } => {
+            ToLane::Close { conn, why, unsubscribe } => {
                 if let Some(l) = self.conns.get(&(conn as u64)) {
                     let e = event(&l.link, "retire", "", why);
+                    let ends = Subscribed {
+                        venue: l.link.venue.to_owned(),
+                        add: Vec::new(),
+                        remove: l.link.streams.iter().map(|s| s.name.clone()).collect(),
+                    };
                     self.control(Kind::Connection, conn, &now, "", &e);
+                    if unsubscribe {
+                        self.control(Kind::Subscription, conn, &now, "", &to_payload(&ends));
+                    }
                     reader.close(conn as u64, 1000, "");
                 }
             }
+            ToLane::Plan(note) => self.control(Kind::Config, 0, &now, "", &to_payload(&note)),
             ToLane::Rest(body) => self.rest(&body, &now),
             ToLane::Instruments(list) => {
                 for v in list {
@@ -206,7 +218,8 @@ impl Lane {
                 }
             }
             ToLane::Stop => {
-                let stop = RunStop { run_id: self.run_id.clone(), ts_stop: now.ts_recv, exit: "clean".to_owned() };
+                let stop =
+                    RunStop { run_id: self.run_id.clone(), ts_stop: now.ts_recv, exit: "clean".to_owned() };
                 self.control(Kind::Stop, 0, &now, "", &to_payload(&stop));
                 self.stopping = true;
             }
@@ -252,7 +265,10 @@ impl Lane {
     }
 
     /// The one way in: the ring first, then the fold.
-    #[allow(clippy::too_many_arguments, reason = "the fields of a record; a struct would be built to be taken apart")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of a record; a struct would be built to be taken apart"
+    )]
     fn push(
         &mut self,
         kind: Kind,
@@ -361,21 +377,58 @@ impl Lane {
         }
     }
 
-    /// The series of a stream's latencies; made on the stream's first frame.
-    fn series(&mut self, id: StreamId) -> u32 {
+    /// Counters for streams that are new on this lane.
+    fn count_streams(&mut self, venue: &'static str, leg: u8, streams: &[StreamSpec]) {
+        for s in streams {
+            if self.counted.iter().any(|(v, n, _)| *v == venue && *n == s.name) {
+                continue;
+            }
+            let m = self.metrics.add_stream(StreamMetrics {
+                venue: venue.to_owned(),
+                symbol: s.symbol.clone().unwrap_or_default(),
+                channel: s.channel.clone(),
+                leg,
+                ..StreamMetrics::default()
+            });
+            self.counted.push((venue, s.name.clone(), m));
+        }
+    }
+
+    /// Finds a stream's series and counters; on the stream's first frame only.
+    #[cold]
+    fn meet(&mut self, id: StreamId) -> u32 {
+        let (name, venue) = match self.fold.stream(id) {
+            Some((n, _, _)) => (n.to_owned(), self.fold.stream_venue(id).unwrap_or("")),
+            None => (String::new(), ""),
+        };
+        let series = self.recorder.stream(venue, &name);
+        let counters =
+            self.counted.iter().find(|(v, n, _)| *v == venue && *n == name).map(|(_, _, m)| Arc::clone(m));
+        let at = id.0 as usize;
+        if self.series.len() <= at {
+            self.series.resize_with(at + 1, || None);
+        }
+        self.series[at] = Some((series, counters));
+        series
+    }
+
+    /// The series of a frame's stream; counts the frame.
+    #[inline]
+    fn series(&mut self, id: StreamId, rec: &Record<'_>) -> u32 {
         if id == StreamId::NONE {
             return self.recorder.stream("", "");
         }
-        let at = id.0 as usize;
-        if self.series.len() <= at {
-            self.series.resize(at + 1, u32::MAX);
+        match self.series.get(id.0 as usize) {
+            Some(Some((series, counters))) => {
+                if let Some(m) = counters {
+                    m.frames.add(1);
+                    m.bytes.add(rec.payload.len() as u64);
+                    m.last_recv.set(rec.ts_recv);
+                }
+                *series
+            }
+            _ => self.meet(id),
         }
-        if self.series[at] == u32::MAX {
-            let name = self.fold.stream(id).map_or_else(String::new, |(n, _, _)| n.to_owned());
-            let venue = self.fold.stream_venue(id).unwrap_or("");
-            self.series[at] = self.recorder.stream(venue, &name);
-        }
-        self.series[at]
     }
 }
 
@@ -388,12 +441,10 @@ impl Handler for Lane {
         let Some(live) = self.conns.get_mut(&token) else { return };
         live.opened = true;
         let (conn, url) = (live.link.conn, live.link.url.clone());
+        let (venue, leg, streams) = (live.link.venue, live.link.leg, live.link.streams.clone());
         let open = event(&live.link, "open", "", "");
-        let add = Subscribed {
-            venue: live.link.venue.to_owned(),
-            add: live.link.streams.clone(),
-            remove: Vec::new(),
-        };
+        let add = Subscribed { venue: live.link.venue.to_owned(), add: streams.clone(), remove: Vec::new() };
+        self.count_streams(venue, leg, &streams);
         self.control(Kind::Connection, conn, at, &url, &open);
         self.control(Kind::Subscription, conn, at, "", &to_payload(&add));
         self.report(FromLane::Opened { conn });
@@ -489,7 +540,7 @@ impl Lane {
     #[inline]
     fn latencies(&mut self, rec: &Record<'_>, ring_mono: i64, applied_mono: i64) {
         let last = self.fold.last();
-        let series = self.series(last.stream);
+        let series = self.series(last.stream, rec);
         let parsed = if self.wishes.parsed_mono == 0 { applied_mono } else { self.wishes.parsed_mono };
         let r = &mut self.recorder;
         let sent = if last.ts_send != 0 { last.ts_send } else { last.ts_event };

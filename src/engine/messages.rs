@@ -47,7 +47,11 @@ pub enum ToLane {
         conn: ConnId,
         /// For people.
         why: &'static str,
+        /// Its streams end by our own will: that is no gap.
+        unsubscribe: bool,
     },
+    /// What a venue's streams in this lane are now; others of earlier runs are no longer wanted.
+    Plan(crate::model::control::PlanNote),
     /// A REST answer.
     Rest(Box<RestBody>),
     /// New versions of instruments.

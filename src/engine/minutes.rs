@@ -1,10 +1,12 @@
 //! What is due once a minute: the clock's reading, the latencies, the status line.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::lane0::{Entry, Lane0};
 use crate::fold::control::ClockNote;
-use crate::metrics::{BookState, Collector, HlogWriter, Shared};
+use crate::journal::JournalShared;
+use crate::metrics::{BookState, Collector, HlogWriter, Hop, HopSummary, Shared, lane_entry};
 use crate::model::control::{LatencyNote, to_payload};
 use crate::model::time::{NS_PER_MIN, floor_to};
 use crate::model::{Kind, LaneId};
@@ -15,6 +17,7 @@ pub struct Minutes {
     lanes: Vec<(LaneId, Collector, HlogWriter)>,
     /// Start of the minute that is running.
     minute: i64,
+    journal: Arc<JournalShared>,
     /// Wall minus monotonic at the last look: its change is a step.
     drift: Option<i64>,
     /// Prints the status line.
@@ -23,9 +26,14 @@ pub struct Minutes {
 
 impl Minutes {
     /// Minute work for a dataset.
-    pub fn new(root: PathBuf, lanes: Vec<(LaneId, Collector)>, line: Box<dyn FnMut(&str) + Send>) -> Minutes {
+    pub fn new(
+        root: PathBuf,
+        lanes: Vec<(LaneId, Collector)>,
+        journal: Arc<JournalShared>,
+        line: Box<dyn FnMut(&str) + Send>,
+    ) -> Minutes {
         let lanes = lanes.into_iter().map(|(l, c)| (l, c, HlogWriter::new(&root, l))).collect();
-        Minutes { root, lanes, minute: 0, drift: None, line }
+        Minutes { root, lanes, minute: 0, journal, drift: None, line }
     }
 
     /// Called each second.
@@ -64,20 +72,28 @@ impl Minutes {
         self.close(start, shared, latencies);
     }
 
-    fn close(
-        &mut self,
-        start: i64,
-        shared: &Shared,
-        latencies: &mut dyn FnMut(LaneId, Vec<LatencyNote>),
-    ) {
+    fn close(&mut self, start: i64, shared: &Shared, latencies: &mut dyn FnMut(LaneId, Vec<LatencyNote>)) {
+        let journaled = self.journal.take_journaled_ns();
         for (lane, collector, hlog) in &mut self.lanes {
-            let closed = match collector.close_minute(start, Some(hlog)) {
+            let mut closed = match collector.close_minute(start, Some(hlog)) {
                 Ok(c) => c,
                 Err(e) => {
                     tracing::warn!(lane, error = %e, "the .hlog file cannot be written; this minute's histograms are lost");
                     continue;
                 }
             };
+            for (_, h) in journaled.iter().filter(|(l, h)| l == lane && !h.is_empty()) {
+                let e = lane_entry(Hop::AppliedJournaled, h);
+                closed.1.push(HopSummary {
+                    hop: Hop::AppliedJournaled.as_str(),
+                    count: h.len(),
+                    p50: e.p50,
+                    p99: e.p99,
+                    p999: e.p999,
+                    max: e.max,
+                });
+                closed.0.push(LatencyNote { venue: String::new(), ts_begin: start, entries: vec![e] });
+            }
             if let Some(m) = shared.lanes().iter().find(|m| m.lane == *lane) {
                 m.set_hops(closed.1);
             }
@@ -92,7 +108,9 @@ impl Minutes {
         let step_ns = self.drift.map_or(0, |d| drift - d);
         self.drift = Some(drift);
         let (offset_ns, max_error_ns, source) = match crate::sys::clock::adjtimex() {
-            Ok(r) => (r.offset_ns, r.max_error_ns, if r.synchronized { "kernel" } else { "kernel_unsynchronized" }),
+            Ok(r) => {
+                (r.offset_ns, r.max_error_ns, if r.synchronized { "kernel" } else { "kernel_unsynchronized" })
+            }
             Err(_) => (0, -1, "none"),
         };
         shared.clock_offset_ns.set(offset_ns);

@@ -61,11 +61,17 @@ pub struct Recovered {
 ///
 /// # Errors
 /// [`RecoverError`].
-pub fn recover(ds: &Dataset, options: Options, runtime_dir: Option<&Path>) -> Result<Recovered, RecoverError> {
+pub fn recover(
+    ds: &Dataset,
+    options: Options,
+    runtime_dir: Option<&Path>,
+) -> Result<Recovered, RecoverError> {
     let number = dataset_number(ds)?;
-    let mut rings: Vec<PathBuf> = ds.marker()?.rings.into_iter().map(|(_, p)| p).filter(|p| p.exists()).collect();
+    let mut rings: Vec<PathBuf> =
+        ds.marker()?.rings.into_iter().map(|(_, p)| p).filter(|p| p.exists()).collect();
     let default = ring_dir(&ds.journal_dir(), 0);
-    for dir in [runtime_dir, Some(default.as_path()), Some(ds.journal_dir().as_path())].into_iter().flatten() {
+    for dir in [runtime_dir, Some(default.as_path()), Some(ds.journal_dir().as_path())].into_iter().flatten()
+    {
         for r in find_rings(dir, number) {
             if !rings.contains(&r) {
                 rings.push(r);
@@ -104,7 +110,8 @@ pub fn end_lanes(r: &mut Recovered, stays: impl Fn(LaneId) -> bool) -> Result<()
     for l in gone {
         let gap = to_payload(&crash_gap(&l, r.cause));
         let ts = l.max_ts_recv + 1;
-        let stop = RunStop { run_id: String::new(), ts_stop: ts, exit: format!("failed: {}", r.cause.as_str()) };
+        let stop =
+            RunStop { run_id: String::new(), ts_stop: ts, exit: format!("failed: {}", r.cause.as_str()) };
         for (n, (kind, payload)) in [(Kind::Gap, gap), (Kind::Stop, to_payload(&stop))].iter().enumerate() {
             let rec = Record {
                 kind: *kind,

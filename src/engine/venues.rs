@@ -121,6 +121,8 @@ pub struct VenueState {
     pub group: usize,
     /// Instruments in use, as last recorded.
     pub instruments: BTreeMap<String, InstrumentVersion>,
+    /// All symbols of the newest list.
+    pub listed: Vec<String>,
     /// Lane of each symbol in use.
     pub lanes: BTreeMap<String, LaneId>,
     /// Books that wait.
@@ -139,7 +141,12 @@ pub struct VenueState {
 
 impl VenueState {
     /// A venue of which nothing is known yet.
-    pub fn new(plan: Links, client: RestClient, group: usize, metrics: Arc<VenueMetrics>) -> Option<VenueState> {
+    pub fn new(
+        plan: Links,
+        client: RestClient,
+        group: usize,
+        metrics: Arc<VenueMetrics>,
+    ) -> Option<VenueState> {
         let spec = plan.venue.spec();
         Some(VenueState {
             limiter: ConnectLimiter::new(spec.connects_per_5min),
@@ -148,6 +155,7 @@ impl VenueState {
             slots: Vec::new(),
             group,
             instruments: BTreeMap::new(),
+            listed: Vec::new(),
             lanes: BTreeMap::new(),
             wanted: BTreeMap::new(),
             rest_conns: BTreeMap::new(),

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::state::{About, Conn, Core, Detector, RunCfg};
 use super::{FoldSink, RULES_VERSION};
-use crate::model::control::{LatencyNote, from_payload};
+use crate::model::control::{LatencyNote, PlanNote, from_payload};
 use crate::model::{
     ConnEvent, ConnectionRow, GapNote, InstrumentId, InstrumentVersion, Kind, LatencyRow, Record, Reject,
     RejectCause, RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx,
@@ -38,16 +38,15 @@ impl Core {
             Kind::Run => from_payload(rec.payload).map(|e| self.run_start(rec, e, sink)),
             Kind::Stop => from_payload(rec.payload).map(|e| self.run_stop(rec, &e, sink)),
             Kind::Clock => from_payload(rec.payload).map(|e| self.clock(rec, &e, sink)),
-            Kind::Latency => {
-                from_payload(rec.payload).map(|e| self.latency(rec, &e, sink))
-            }
+            Kind::Latency => from_payload(rec.payload).map(|e| self.latency(rec, &e, sink)),
             Kind::Sent => {
                 if let Some(c) = self.conns.get(&rec.conn) {
                     about.venue = c.venue;
                 }
                 Ok(())
             }
-            Kind::Config | Kind::Checkpoint | Kind::Sync | Kind::Seal | Kind::Frame | Kind::Rest => Ok(()),
+            Kind::Config => from_payload(rec.payload).map(|e| self.plan(rec, &e, sink, about)),
+            Kind::Checkpoint | Kind::Sync | Kind::Seal | Kind::Frame | Kind::Rest => Ok(()),
         };
         if read.is_err() {
             self.reject(
@@ -151,6 +150,18 @@ impl Core {
             }
             // A plan change ends the instrument's parts.
             sink.cut(inst);
+        }
+    }
+
+    /// Streams of earlier runs that are wanted no more: their gap ends here.
+    fn plan<S: FoldSink>(&mut self, rec: &Record<'_>, e: &PlanNote, sink: &mut S, about: &mut About) {
+        let Some((ix, _)) = venue::by_id(&e.venue) else { return };
+        about.venue = ix;
+        for i in 0..self.streams.len() {
+            let s = &self.streams[i];
+            if s.venue == ix && s.subscribed && s.alive == 0 && !e.streams.contains(&s.name) {
+                self.stream_removed(StreamId(i as u32), rec, sink);
+            }
         }
     }
 

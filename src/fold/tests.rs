@@ -3,7 +3,8 @@
 use super::*;
 use crate::model::control::to_payload;
 use crate::model::{
-    ConnEvent, GapCause, GapNote, Kind, LaneClock, Record, RunStart, RunStop, StreamSpec, Subscribed, VenueIx, flags,
+    ConnEvent, GapCause, GapNote, Kind, LaneClock, Record, RunStart, RunStop, StreamSpec, Subscribed,
+    VenueIx, flags,
 };
 use crate::venue;
 
@@ -43,13 +44,19 @@ impl FoldSink for Rows {
                 g.recovered_by
             ),
             RowRef::Coverage(c) => {
-                format!("cover {} {}..{} ids {}..{} {}", c.stream, c.ts_begin, c.ts_end, c.id_first, c.id_last, c.end_cause)
+                format!(
+                    "cover {} {}..{} ids {}..{} {}",
+                    c.stream, c.ts_begin, c.ts_end, c.id_first, c.id_last, c.end_cause
+                )
             }
             RowRef::Trade(t) => format!("trade {} {}", t.id, t.id_text),
             RowRef::Reject(r) => format!("reject {} {}", r.cause, r.detail),
             RowRef::BookTop(t) => format!("top u={} {:?} {:?}", t.seq_last, t.bids.first(), t.asks.first()),
             RowRef::Instrument { version, .. } => {
-                format!("instrument {} {}/{} {}", version.symbol, version.price_exp, version.size_exp, version.source)
+                format!(
+                    "instrument {} {}/{} {}",
+                    version.symbol, version.price_exp, version.size_exp, version.source
+                )
             }
             _ => return,
         };
@@ -204,9 +211,21 @@ fn a_snapshot_is_written_when_a_diff_proves_it_and_earlier_diffs_follow_flagged(
     let ts = t.ts;
     let d = t.rows.of("delta");
     assert_eq!(d.len(), 2, "{d:?}");
-    assert_eq!(d[0], format!("delta ts={ts} rseq=0 f={} u=11 pu=-1 e={ts} b=[(1005, 1), (1000, 2)] a=[(1010, 3)]", flags::SNAPSHOT));
-    assert_eq!(d[1], format!("delta ts={ts} rseq=1 f={} u=12 pu=10 e={ts} b=[(1000, 5)] a=[]", flags::REPLAYED));
-    assert_eq!(t.rows.of("gap btcusdt@depth"), [format!("gap btcusdt@depth@100ms initial_sync (-1, -1] 1004..{ts} by subscription end snapshot")]);
+    assert_eq!(
+        d[0],
+        format!(
+            "delta ts={ts} rseq=0 f={} u=11 pu=-1 e={ts} b=[(1005, 1), (1000, 2)] a=[(1010, 3)]",
+            flags::SNAPSHOT
+        )
+    );
+    assert_eq!(
+        d[1],
+        format!("delta ts={ts} rseq=1 f={} u=12 pu=10 e={ts} b=[(1000, 5)] a=[]", flags::REPLAYED)
+    );
+    assert_eq!(
+        t.rows.of("gap btcusdt@depth"),
+        [format!("gap btcusdt@depth@100ms initial_sync (-1, -1] 1004..{ts} by subscription end snapshot")]
+    );
     assert!(t.fold.book(InstrumentId(0)).is_some());
 }
 
@@ -220,7 +239,10 @@ fn no_row_before_the_proof() {
     t.diff(7, 12, 13, 11, "", "");
     let d = t.rows.of("delta");
     assert_eq!(d.len(), 2);
-    assert!(d.iter().all(|l| l.contains(&format!("ts={}", t.ts))), "both carry the proving record's time: {d:?}");
+    assert!(
+        d.iter().all(|l| l.contains(&format!("ts={}", t.ts))),
+        "both carry the proving record's time: {d:?}"
+    );
     assert!(d[1].ends_with("b=[] a=[]"), "an empty diff is a row: chains survive");
 }
 
@@ -235,7 +257,10 @@ fn a_hole_clears_the_book_and_names_the_missing_ids() {
     assert!(clear.contains(&format!("f={} u=12 pu=-1 e={at} b=[] a=[]", flags::CLEAR)), "{clear}");
     assert!(at > epoch);
     t.snapshot(30);
-    assert!(t.fold.book(InstrumentId(0)).is_some(), "the offending diff was kept and proves the next snapshot");
+    assert!(
+        t.fold.book(InstrumentId(0)).is_some(),
+        "the offending diff was kept and proves the next snapshot"
+    );
     let gaps = t.rows.of("gap btcusdt@depth");
     assert!(gaps[1].starts_with("gap btcusdt@depth@100ms venue_seq_gap (12, 20]"), "{gaps:?}");
     assert!(gaps[2].starts_with("gap btcusdt@depth@100ms resync_wait (-1, -1]"), "{gaps:?}");
@@ -264,14 +289,22 @@ fn a_reconnect_whose_ids_go_on_is_no_gap_and_one_that_skips_is_one() {
     t.diff(8, 13, 14, 12, "[\"100\",\"6\"]", "");
     assert!(t.fold.book(InstrumentId(0)).is_some(), "pu <= last_u < u: the chain goes on");
     assert!(t.rows.of("gap btcusdt@trade").is_empty());
-    assert_eq!(t.rows.of("gap btcusdt@bookTicker").len(), 1, "without ids the time without a connection is a gap");
+    assert_eq!(
+        t.rows.of("gap btcusdt@bookTicker").len(),
+        1,
+        "without ids the time without a connection is a gap"
+    );
     t.conn("close", 8, "venue_disconnect");
     t.subscribe(9);
     t.trade(9, 9);
     t.diff(9, 20, 21, 19, "", "");
     assert!(t.fold.book(InstrumentId(0)).is_none());
     assert!(t.rows.of("gap btcusdt@trade")[0].contains("venue_disconnect (6, 8]"));
-    assert!(t.rows.of("gap btcusdt@depth")[1].contains("venue_disconnect (14, 19]"), "{:?}", t.rows.of("gap btcusdt@depth"));
+    assert!(
+        t.rows.of("gap btcusdt@depth")[1].contains("venue_disconnect (14, 19]"),
+        "{:?}",
+        t.rows.of("gap btcusdt@depth")
+    );
 }
 
 #[test]
@@ -317,7 +350,11 @@ fn boundaries_split_what_is_open_and_carry_the_book() {
     t.diff(7, 13, 14, 12, "[\"100\",\"6\"]", "");
     let d = t.rows.of("delta");
     assert_eq!(d.len(), before + 2);
-    assert!(d[before].contains(&format!("ts={} rseq=-1 f={} u=12", t.ts, flags::SNAPSHOT | flags::CARRIED)), "{}", d[before]);
+    assert!(
+        d[before].contains(&format!("ts={} rseq=-1 f={} u=12", t.ts, flags::SNAPSHOT | flags::CARRIED)),
+        "{}",
+        d[before]
+    );
     let epoch = |l: &str| l.split("e=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
     assert_eq!(epoch(d[before]), epoch(d[before - 1]), "carried rows keep the epoch");
 }
@@ -339,7 +376,10 @@ fn a_checkpoint_goes_on_to_the_same_rows() {
         t.conn("close", 7, "silent_stream");
     }
     assert_eq!(a.rows.lines, b.rows.lines);
-    assert!(a.rows.lines.iter().any(|l| l.starts_with("instrument BTCUSDT 2/")), "wider decimals are a new version");
+    assert!(
+        a.rows.lines.iter().any(|l| l.starts_with("instrument BTCUSDT 2/")),
+        "wider decimals are a new version"
+    );
 }
 
 #[test]
@@ -347,14 +387,23 @@ fn a_crash_clears_and_explains_and_a_stop_too() {
     let mut t = Tape::synced();
     t.trade(7, 5);
     let last = t.ts;
-    let note = GapNote { cause: "process_crash".into(), ts_begin: last + 1, ts_end: 0, detail: String::new() };
+    let note =
+        GapNote { cause: "process_crash".into(), ts_begin: last + 1, ts_end: 0, detail: String::new() };
     t.push(Kind::Gap, 0, -1, "", &to_payload(&note), 0);
     assert!(t.rows.of("delta").last().unwrap().contains(&format!("ts={}", last + 1)));
     t.subscribe(8);
     t.trade(8, 9);
-    assert!(t.rows.of("gap btcusdt@trade")[0].contains(&format!("process_crash (5, 8] {}..{}", last + 1, t.ts)));
+    assert!(t.rows.of("gap btcusdt@trade")[0].contains(&format!(
+        "process_crash (5, 8] {}..{}",
+        last + 1,
+        t.ts
+    )));
     t.diff(8, 40, 41, 39, "", "");
-    assert!(t.rows.of("gap btcusdt@depth")[1].contains("process_crash (12, 39]"), "{:?}", t.rows.of("gap btcusdt@depth"));
+    assert!(
+        t.rows.of("gap btcusdt@depth")[1].contains("process_crash (12, 39]"),
+        "{:?}",
+        t.rows.of("gap btcusdt@depth")
+    );
     let stop = RunStop { run_id: "r".into(), ts_stop: t.ts, exit: "clean".into() };
     t.push(Kind::Stop, 0, -1, "", &to_payload(&stop), 0);
     assert!(t.rows.of("cover btcusdt@trade").last().unwrap().ends_with("operator"));
@@ -363,7 +412,13 @@ fn a_crash_clears_and_explains_and_a_stop_too() {
 #[test]
 fn nonsense_is_rejected_and_costs_nothing_else() {
     let mut t = Tape::synced();
-    for bad in ["", "{", "{\"stream\":\"nobody@trade\",\"data\":{}}", "{\"stream\":\"btcusdt@trade\",\"data\":{\"e\":\"trade\"}}", "\u{0}"] {
+    for bad in [
+        "",
+        "{",
+        "{\"stream\":\"nobody@trade\",\"data\":{}}",
+        "{\"stream\":\"btcusdt@trade\",\"data\":{\"e\":\"trade\"}}",
+        "\u{0}",
+    ] {
         t.frame(7, bad);
     }
     t.push(Kind::Frame, 7, 99, "", &[0xff, 0xfe], 0);
@@ -371,7 +426,10 @@ fn nonsense_is_rejected_and_costs_nothing_else() {
     assert_eq!(t.rows.of("reject").len(), 7);
     assert!(t.fold.book(InstrumentId(0)).is_some(), "no depth frame was among them");
     t.frame(7, "{\"stream\":\"btcusdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"U\":1}}");
-    assert!(t.fold.book(InstrumentId(0)).is_none(), "a depth frame that cannot be read may have changed the book");
+    assert!(
+        t.fold.book(InstrumentId(0)).is_none(),
+        "a depth frame that cannot be read may have changed the book"
+    );
     t.trade(7, 1);
     assert_eq!(t.rows.of("trade").len(), 1);
 }

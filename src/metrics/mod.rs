@@ -10,7 +10,10 @@ mod live;
 mod sparse;
 mod status;
 
+mod external;
+
 pub use counter::{Counter, Gauge};
+pub use external::lane_entry;
 pub use hlog::HlogWriter;
 pub use latency::{Collector, Hop, HopSummary, Recorder, latency};
 pub use live::{

@@ -42,6 +42,15 @@ pub struct Subscribed {
     pub remove: Vec<StreamName>,
 }
 
+/// Payload of a `Config` record: what a venue's streams in the lane are from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanNote {
+    /// Venue slug.
+    pub venue: String,
+    /// All its streams in this lane.
+    pub streams: Vec<StreamName>,
+}
+
 /// Payload of a `Timer` record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "timer", rename_all = "snake_case")]
