@@ -7,6 +7,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests may look at the clock")]
 
+mod cli;
 mod common;
 mod house;
 mod recordings;

@@ -1,0 +1,116 @@
+//! The program from outside: exit codes, help, output for people and for programs.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::common::root;
+
+/// The program, in the checkout, without variables that mean it.
+pub fn lobtape(args: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_lobtape"));
+    c.args(args).current_dir(root());
+    for (key, _) in std::env::vars_os() {
+        if key.to_str().is_some_and(|k| k.starts_with("LOBTAPE_")) {
+            c.env_remove(key);
+        }
+    }
+    c
+}
+
+fn run(args: &[&str]) -> Output {
+    lobtape(args).output().unwrap()
+}
+
+fn stdout(o: &Output) -> String {
+    String::from_utf8(o.stdout.clone()).unwrap()
+}
+
+fn stderr(o: &Output) -> String {
+    String::from_utf8(o.stderr.clone()).unwrap()
+}
+
+/// The commands that `--help` lists.
+fn commands() -> Vec<String> {
+    let text = stdout(&run(&["--help"]));
+    let list = text.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    fn name(l: &str) -> Option<&str> {
+        l.strip_prefix("  ").filter(|l| !l.starts_with(' '))?.split(' ').next()
+    }
+    list.lines()
+        .map(|l| name(l).unwrap_or_else(|| panic!("{l:?}")).to_owned())
+        .filter(|n| n != "help")
+        .collect()
+}
+
+#[test]
+fn every_command_has_help_with_an_example_and_reading_ones_speak_json() {
+    let all = commands();
+    assert!(all.len() >= 5, "{all:?}");
+    for c in &all {
+        let o = run(&[c, "--help"]);
+        let text = stdout(&o);
+        assert!(o.status.success() && text.contains("Examples:"), "{c}: no example\n{text}");
+        assert!(text.contains(&format!("lobtape {c}")), "{c}: the example does not use it\n{text}");
+        if ["check", "ls", "book", "verify", "import"].contains(&c.as_str()) {
+            assert!(text.contains("--json"), "{c}: no --json\n{text}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_code_one() {
+    for args in [
+        &["check", "-c", "no/such/file.toml"][..],
+        &["check", "-c", "examples/lobtape.toml", "--set", "capture.wiat=spin"],
+        &["check", "-c", "examples/lobtape.toml", "--set", "dataset.interval=7m"],
+        &["check", "-c", "Cargo.toml"],
+    ] {
+        let o = run(args);
+        let text = stderr(&o);
+        assert_eq!(o.status.code(), Some(1), "{args:?}: {text}");
+        assert!(text.starts_with("lobtape: ") && text.lines().count() == 1, "{args:?}: {text}");
+    }
+    assert_eq!(run(&["no-such-command"]).status.code(), Some(1));
+    assert_eq!(run(&["check"]).status.code(), Some(1));
+    assert_eq!(run(&[]).status.code(), Some(1));
+}
+
+#[test]
+fn check_says_what_the_example_comes_to() {
+    let o = run(&["check", "-c", "examples/lobtape.toml"]);
+    let text = stdout(&o);
+    assert_eq!(o.status.code(), Some(0), "{}", stderr(&o));
+    for part in
+        ["files every 1h, raw kept 30d", "aster-futures: 10 streams, 2 books", "lane 001", "127.0.0.1:9464"]
+    {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let o = lobtape(&["check", "-c", "examples/lobtape.toml", "--json"])
+        .env("LOBTAPE_CAPTURE_CORES", "[3, 5]")
+        .env("LOBTAPE_DATASET_PATH", "elsewhere")
+        .output()
+        .unwrap();
+    let v: serde_json::Value = serde_json::from_str(&stdout(&o)).unwrap();
+    assert_eq!(v["config"]["dataset"]["path"], "elsewhere");
+    assert_eq!(v["lanes"].as_array().unwrap().len(), 2);
+    assert_eq!(v["lanes"][1]["core"], 5);
+    assert!(v["memory_bytes_total"].as_u64().unwrap() < 2 << 30);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_fault() {
+    let mut child = lobtape(&["check", "-c", "examples/lobtape.toml", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let o = child.wait_with_output().unwrap();
+    assert_eq!((o.status.code(), stderr(&o).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_code_three() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let o = lobtape(&["check", "-c", "examples/lobtape.toml"]).stdout(full).output().unwrap();
+    assert_eq!(o.status.code(), Some(3), "{}", stderr(&o));
+}
