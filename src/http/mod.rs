@@ -49,28 +49,37 @@ pub enum HttpError {
     },
 }
 
-/// A running server. Dropping it stops it.
+/// An address that is ours, before anything is served on it: take it first, so that a wrong one is known before a
+/// capture begins. Who connects meanwhile waits.
 #[derive(Debug)]
-pub struct Server {
+pub struct Bound {
+    socket: std::net::TcpListener,
     addr: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
-    /// Listens before it returns; port 0 takes any free one.
+impl Bound {
+    /// Takes the address; port 0 takes any free one.
     ///
     /// # Errors
     /// [`HttpError`].
-    pub fn start(listen: SocketAddr, shared: Arc<Shared>) -> Result<Server, HttpError> {
+    pub fn new(listen: SocketAddr) -> Result<Bound, HttpError> {
         if !listen.ip().is_loopback() {
             return Err(HttpError::NotLoopback { addr: listen });
         }
         let bind = |source| HttpError::Bind { addr: listen, source };
-        let start = |source| HttpError::Start { addr: listen, source };
         let socket = std::net::TcpListener::bind(listen).map_err(bind)?;
         socket.set_nonblocking(true).map_err(bind)?;
         let addr = socket.local_addr().map_err(bind)?;
+        Ok(Bound { socket, addr })
+    }
+
+    /// Serves what is shared, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`HttpError::Start`].
+    pub fn serve(self, shared: Arc<Shared>) -> Result<Server, HttpError> {
+        let Bound { socket, addr } = self;
+        let start = |source| HttpError::Start { addr, source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
@@ -89,6 +98,24 @@ impl Server {
         };
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(serve).map_err(start)?;
         Ok(Server { addr, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// [`Bound::new`] and [`Bound::serve`] in one.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub fn start(listen: SocketAddr, shared: Arc<Shared>) -> Result<Server, HttpError> {
+        Bound::new(listen)?.serve(shared)
     }
 
     /// Where it listens.

@@ -57,6 +57,21 @@ fn every_command_has_help_with_an_example_and_reading_ones_speak_json() {
 }
 
 #[test]
+fn the_readme_lists_the_commands_that_there_are() {
+    let readme = crate::common::read("README.md");
+    let block = readme.split("## Commands").nth(1).unwrap().split("```").nth(1).unwrap();
+    let mut listed: Vec<&str> = block
+        .lines()
+        .filter_map(|l| l.strip_prefix("lobtape "))
+        .filter_map(|l| l.split(' ').next())
+        .collect();
+    let mut there = commands();
+    listed.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(listed, there, "README.md, chapter Commands");
+}
+
+#[test]
 fn wrong_usage_is_one_line_and_code_one() {
     for args in [
         &["check", "-c", "no/such/file.toml"][..],
