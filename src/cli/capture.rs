@@ -11,6 +11,7 @@ use super::configured::Configured;
 use super::{Fault, WELL, out};
 use crate::engine::control::ControlFault;
 use crate::engine::{Capture, CaptureError, Summary};
+use crate::http::Server;
 
 /// Arguments of `lobtape capture`.
 #[derive(Debug, ClapArgs)]
@@ -58,9 +59,17 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             out::complain(l);
         }
     });
+    let listen = config.http.as_ref().map(|h| h.listen);
     let capture = Capture::start(config, line).map_err(fault)?;
-    if let Some(addr) = capture.http_addr() {
-        tracing::info!(%addr, "status is served");
+    let http = match listen.map(|l| Server::start(l, capture.shared())).transpose() {
+        Ok(h) => h,
+        Err(e) => {
+            capture.stop().map_err(fault)?;
+            return Err(Fault::usage(e));
+        }
+    };
+    if let Some(h) = &http {
+        tracing::info!(addr = %h.addr(), "status is served");
     }
     while !stop.load(Ordering::Acquire) && !capture.has_ended() {
         capture.wait(Duration::from_millis(50));
@@ -68,7 +77,11 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             break;
         }
     }
-    let summary = capture.stop().map_err(fault)?;
+    let stopped = capture.stop();
+    if let Some(h) = http {
+        h.stop();
+    }
+    let summary = stopped.map_err(fault)?;
     let mut stdout = out::stdout();
     if args.json {
         out::json_line(&mut stdout, &summary)?;
@@ -104,7 +117,7 @@ pub fn summary_lines(s: &Summary) -> Vec<String> {
 /// A capture's error with its exit code.
 pub fn fault(e: CaptureError) -> anyhow::Error {
     let usage = match &e {
-        CaptureError::Plan(_) | CaptureError::Tls(_) | CaptureError::Http(_) => true,
+        CaptureError::Plan(_) | CaptureError::Tls(_) => true,
         CaptureError::Control(ControlFault::Plan(_)) => true,
         CaptureError::Dataset(d) => d.is_usage(),
         CaptureError::Recover(crate::engine::recovering::RecoverError::Dataset(d)) => d.is_usage(),

@@ -199,7 +199,10 @@ fn report(args: &Args, s: &Summary, shared: &Shared, sent: u64) -> anyhow::Resul
     let d = args.out.display();
     writeln!(o, "\nnext     lobtape ls {d}")?;
     writeln!(o, "         lobtape verify {d}")?;
-    writeln!(o, "         lobtape book {d} --venue aster-futures --symbol BTCUSDT --at now")?;
+    // A second before the stop: from the stop on the book is not known.
+    let last = manifest.parts().filter(|p| p.table == "book_delta").map(|p| p.ts_max).max().unwrap_or(0);
+    let at = last - 1_000_000_000;
+    writeln!(o, "         lobtape book {d} --venue aster-futures --symbol BTCUSDT --at {at}")?;
     writeln!(o, "         or open {d}/v1/*/**/*.parquet with pandas, Polars or DuckDB: see {d}/README.md")?;
     o.flush()?;
     Ok(())

@@ -21,11 +21,10 @@ use crate::bus::raw::{self, RawConsumer, RawError, RawOptions, RawProducer};
 use crate::config::{Config, Wait};
 use crate::dataset::retention::Keep;
 use crate::dataset::{Dataset, DatasetError};
-use crate::http::{HttpError, Server};
-use crate::journal::{JournalError, JournalShared, Options, Position, Pump, PumpOptions};
-use crate::metrics::{Recorder, Shared, State, latency};
+use crate::journal::{JournalError, JournalShared, LaneReport, Options, Position, Pump, PumpOptions};
+use crate::metrics::{Collector, Recorder, Shared, State, latency};
 use crate::model::control::to_payload;
-use crate::model::{GapNote, Kind, LaneClock, LaneId, RunStart, RunStop};
+use crate::model::{GapCause, GapNote, Kind, LaneClock, LaneId, RunStart, RunStop};
 use crate::wire::reader::{Reader, ReaderConfig, WaitMode};
 use crate::wire::tls::TlsError;
 use crate::wire::{TlsSetup, clock};
@@ -60,9 +59,6 @@ pub enum CaptureError {
     /// The converter.
     #[error("the converter stopped; every record is in the journal, the next start goes on: {0}")]
     Convert(#[from] ConvertError),
-    /// The status server.
-    #[error(transparent)]
-    Http(#[from] HttpError),
     /// Trust.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -118,7 +114,6 @@ pub struct Capture {
     lanes: Vec<JoinHandle<()>>,
     pump: JoinHandle<Result<Position, JournalError>>,
     converter: JoinHandle<Result<(), ConvertError>>,
-    http: Option<Server>,
     /// Held open (and locked) until the end.
     _ds: Arc<Dataset>,
 }
@@ -161,27 +156,9 @@ impl Capture {
         let pump = spawn("journal", move || pump.run())?;
         lane0.append(run.ts_start, clock::mono_ns(), Entry::new(Kind::Run, to_payload(&run)));
 
-        let mut lanes = Vec::new();
-        let mut handles = Vec::new();
-        let mut collectors = Vec::new();
-        let mut ids = vec![0];
-        for (n, ring) in producers.into_iter().enumerate() {
-            let id = ring.lane();
-            let state = lane_states.iter().find(|l| l.state.lane == id).map(|l| l.state);
-            let crash = state.filter(recovering::crashed).map(|s| recovering::crash_gap(&s, cause));
-            let mut lane_clock = LaneClock::new(id, ring.last_lane_seq(), run.interval_ns);
-            if let Some(s) = state {
-                // Only sets the clock to where the last run ended; nothing can be due yet.
-                let _ = lane_clock.boundary_due(s.max_ts_recv);
-            }
-            let (recorder, collector) = latency();
-            let seed = LaneSeed { ring, clock: lane_clock, crash, recorder };
-            let (thread, handle) = start_lane(seed, &config, n, &run, reports_in.clone(), &shared)?;
-            lanes.push(thread);
-            handles.push(handle);
-            collectors.push((id, collector));
-            ids.push(id);
-        }
+        let seeds = seeds(producers, &lane_states, cause, run.interval_ns);
+        let started = start_lanes(seeds, &config, &run, &reports_in, &shared)?;
+        let ids = std::iter::once(0).chain(started.collectors.iter().map(|c| c.0)).collect();
         let keep = Keep::new(&config.dataset.keep, config.dataset.max_size);
         let from = (dirs, end, keep);
         let converter = start_converter(Arc::clone(&ds), from, &journal, &lane0, ids, &shared)?;
@@ -189,21 +166,17 @@ impl Capture {
             config: config.clone(),
             tls,
             proxy: config.proxy.clone(),
-            lanes: handles,
+            lanes: started.handles,
             reports,
             lane0: Arc::clone(&lane0),
             shared: Arc::clone(&shared),
-            minutes: Minutes::new(ds.root().to_owned(), collectors, Arc::clone(&journal), line),
+            minutes: Minutes::new(ds.root().to_owned(), started.collectors, Arc::clone(&journal), line),
             last_conn,
         };
         let control = Control::new(parts)?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         let control = spawn("control", move || control.run(&flag))?;
-        let http = match &config.http {
-            Some(h) => Some(Server::start(h.listen, Arc::clone(&shared))?),
-            None => None,
-        };
         Ok(Capture {
             shared,
             progress: converter.1,
@@ -212,10 +185,9 @@ impl Capture {
             run_id: run.run_id,
             stop,
             control,
-            lanes,
+            lanes: started.threads,
             pump,
             converter: converter.0,
-            http,
             _ds: ds,
         })
     }
@@ -223,11 +195,6 @@ impl Capture {
     /// What is shared with status pages.
     pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
-    }
-
-    /// Where status is served.
-    pub fn http_addr(&self) -> Option<std::net::SocketAddr> {
-        self.http.as_ref().map(Server::addr)
     }
 
     /// Whether control or a vital thread has ended although nobody asked it to.
@@ -265,9 +232,6 @@ impl Capture {
         self.journal.request_finish();
         let pump = self.pump.join().map_err(|_| CaptureError::Died("journal"));
         let converter = self.converter.join().map_err(|_| CaptureError::Died("converter"));
-        if let Some(h) = self.http {
-            h.stop();
-        }
         control??;
         pump??;
         converter??;
@@ -368,6 +332,53 @@ struct LaneSeed {
     clock: LaneClock,
     crash: Option<GapNote>,
     recorder: Recorder,
+}
+
+/// What each lane begins with: its ring, its numbers, and the gap of the crash before, if there was one.
+fn seeds(
+    rings: Vec<RawProducer>,
+    before: &[LaneReport],
+    cause: GapCause,
+    interval_ns: i64,
+) -> Vec<(LaneSeed, Collector)> {
+    let seed = |ring: RawProducer| {
+        let id = ring.lane();
+        let state = before.iter().find(|l| l.state.lane == id).map(|l| l.state);
+        let crash = state.filter(recovering::crashed).map(|s| recovering::crash_gap(&s, cause));
+        let mut clock = LaneClock::new(id, ring.last_lane_seq(), interval_ns);
+        if let Some(s) = state {
+            // Only sets the clock to where the last run ended; nothing can be due yet.
+            let _ = clock.boundary_due(s.max_ts_recv);
+        }
+        let (recorder, collector) = latency();
+        (LaneSeed { ring, clock, crash, recorder }, collector)
+    };
+    rings.into_iter().map(seed).collect()
+}
+
+/// Reader threads that run.
+struct Lanes {
+    threads: Vec<JoinHandle<()>>,
+    handles: Vec<LaneHandle>,
+    collectors: Vec<(LaneId, Collector)>,
+}
+
+fn start_lanes(
+    seeds: Vec<(LaneSeed, Collector)>,
+    config: &Config,
+    run: &RunStart,
+    reports: &Sender<FromLane>,
+    shared: &Shared,
+) -> Result<Lanes, CaptureError> {
+    let mut lanes = Lanes { threads: Vec::new(), handles: Vec::new(), collectors: Vec::new() };
+    for (n, (seed, collector)) in seeds.into_iter().enumerate() {
+        let id = seed.clock.lane();
+        let (thread, handle) = start_lane(seed, config, n, run, reports.clone(), shared)?;
+        lanes.threads.push(thread);
+        lanes.handles.push(handle);
+        lanes.collectors.push((id, collector));
+    }
+    Ok(lanes)
 }
 
 fn start_lane(

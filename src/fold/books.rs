@@ -67,14 +67,7 @@ impl Core {
         }
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
         let ids = DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev };
-        let head = Head {
-            instrument: id,
-            venue: conn.venue,
-            ts_event: d.ts_event,
-            ts_send: d.ts_send,
-            flags: self.head(rec).flags | if conn.leg == 1 { flags::SECOND_LEG } else { 0 },
-            ..self.head(rec)
-        };
+        let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
         match b.seq.on_diff(&ids, other_alive) {
             Verdict::Apply { .. } => {
@@ -115,12 +108,8 @@ impl Core {
                 sink.effect(Effect::LegWait { instrument: id });
             }
             Verdict::Gap { before, after } => {
-                sink.observe(Observed::Gap { instrument: id });
-                self.counters.seq_gaps += 1;
                 let epoch_before = b.epoch;
-                self.clear_book(&head, id, &mut b, sink);
-                b.buffer.clear();
-                self.keep(&mut b, &head, &ids, d);
+                self.broken(&head, id, &mut b, &ids, d, sink);
                 self.depth_gap(stream, conn, rec, (before, after), (epoch_before, b.epoch), sink);
                 self.ask(id, &b, sink);
             }
@@ -129,6 +118,35 @@ impl Core {
         if self.insts[id.ix()].book.as_ref().is_some_and(|b| b.crossed_run > self.crossed_max(conn.venue)) {
             self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
         }
+    }
+
+    fn diff_head(&self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) -> Head {
+        let base = self.head(rec);
+        Head {
+            instrument: d.instrument,
+            venue: conn.venue,
+            ts_event: d.ts_event,
+            ts_send: d.ts_send,
+            flags: base.flags | if conn.leg == 1 { flags::SECOND_LEG } else { 0 },
+            ..base
+        }
+    }
+
+    /// The chain broke at this diff: the book is cleared, the diff is kept for the next snapshot.
+    fn broken<S: FoldSink>(
+        &mut self,
+        head: &Head,
+        id: InstrumentId,
+        b: &mut BookState,
+        ids: &DiffIds,
+        d: &Depth<'_>,
+        sink: &mut S,
+    ) {
+        sink.observe(Observed::Gap { instrument: id });
+        self.counters.seq_gaps += 1;
+        self.clear_book(head, id, b, sink);
+        b.buffer.clear();
+        self.keep(b, head, ids, d);
     }
 
     fn crossed_max(&self, venue: VenueIx) -> u32 {
