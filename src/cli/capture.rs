@@ -11,7 +11,7 @@ use super::configured::Configured;
 use super::{Fault, WELL, out};
 use crate::engine::control::ControlFault;
 use crate::engine::{Capture, CaptureError, Summary};
-use crate::http::Server;
+use crate::http::Bound;
 
 /// Arguments of `lobtape capture`.
 #[derive(Debug, ClapArgs)]
@@ -59,13 +59,14 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             out::complain(l);
         }
     });
-    let listen = config.http.as_ref().map(|h| h.listen);
+    // The address is taken first: one that is in use must not cost a started capture.
+    let bound = config.http.as_ref().map(|h| Bound::new(h.listen)).transpose().map_err(Fault::usage)?;
     let capture = Capture::start(config, line).map_err(fault)?;
-    let http = match listen.map(|l| Server::start(l, capture.shared())).transpose() {
+    let http = match bound.map(|b| b.serve(capture.shared())).transpose() {
         Ok(h) => h,
         Err(e) => {
             capture.stop().map_err(fault)?;
-            return Err(Fault::usage(e));
+            return Err(Fault::io(e));
         }
     };
     if let Some(h) = &http {
