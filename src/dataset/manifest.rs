@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use super::error::DatasetError;
@@ -116,24 +117,10 @@ impl Manifest {
     /// Unreadable files; a whole line that is none of ours, with its place.
     pub fn load(root: &Path) -> Result<Manifest, DatasetError> {
         let mut m = Manifest::default();
-        for path in files(root)? {
-            let mut text = Vec::new();
-            File::open(&path)
-                .and_then(|mut f| f.read_to_end(&mut text))
-                .map_err(|e| DatasetError::io(&path, "reading the manifest", e))?;
-            let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-            for (i, line) in text[..whole].split(|&b| b == b'\n').enumerate() {
-                if line.is_empty() {
-                    continue;
-                }
-                let line = serde_json::from_slice(line).map_err(|e| DatasetError::Manifest {
-                    path: path.clone(),
-                    line: i + 1,
-                    detail: e.to_string(),
-                })?;
-                m.apply(line);
-            }
-        }
+        each_line(root, |_, _, line| {
+            m.apply(line);
+            Ok(())
+        })?;
         Ok(m)
     }
 
@@ -189,6 +176,54 @@ impl Manifest {
     pub fn tables(&self) -> Vec<Table> {
         Table::ALL.into_iter().filter(|&t| self.tables & (1 << t as u32) != 0).collect()
     }
+}
+
+/// The footer of a published file as it was, out of the manifest: the last bytes of the file, from the thrift metadata
+/// to the magic. `None` if the manifest does not know the file.
+///
+/// # Errors
+/// As [`Manifest::load`].
+pub fn footer(root: &Path, part: &str) -> Result<Option<Vec<u8>>, DatasetError> {
+    let mut found = None;
+    each_line(root, |path, n, line| {
+        if let Line::Add(a) = line
+            && a.part.path == part
+        {
+            let bad = |e: String| DatasetError::Manifest { path: path.to_owned(), line: n, detail: e };
+            let packed = base64::engine::general_purpose::STANDARD
+                .decode(&a.footer)
+                .map_err(|e| bad(e.to_string()))?;
+            found = Some(zstd::decode_all(&packed[..]).map_err(|e| bad(e.to_string()))?);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Hands out every whole line, with its file and number.
+fn each_line(
+    root: &Path,
+    mut say: impl FnMut(&Path, usize, Line) -> Result<(), DatasetError>,
+) -> Result<(), DatasetError> {
+    for path in files(root)? {
+        let mut text = Vec::new();
+        File::open(&path)
+            .and_then(|mut f| f.read_to_end(&mut text))
+            .map_err(|e| DatasetError::io(&path, "reading the manifest", e))?;
+        let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+        for (i, line) in text[..whole].split(|&b| b == b'\n').enumerate() {
+            if line.is_empty() {
+                continue;
+            }
+            let line = serde_json::from_slice(line).map_err(|e| DatasetError::Manifest {
+                path: path.clone(),
+                line: i + 1,
+                detail: e.to_string(),
+            })?;
+            say(&path, i + 1, line)?;
+        }
+    }
+    Ok(())
 }
 
 /// Directory of the manifest.

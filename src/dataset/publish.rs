@@ -182,7 +182,32 @@ pub fn file_sha256(path: &Path) -> Result<String, DatasetError> {
         .map_err(|e| DatasetError::io(path, "reading", e))
 }
 
-/// The footer (thrift metadata, its length, the magic), zstd, base64.
+/// Holds a published file against the manifest: every changed, missing or added bit is found.
+///
+/// # Errors
+/// [`DatasetError::Damaged`] with what is wrong; the file system's.
+pub fn check(ds: &Dataset, part: &PartRecord) -> Result<(), DatasetError> {
+    let path = ds.root().join(&part.path);
+    let found = match File::open(&path).and_then(|mut f| sha256_of(&mut f)) {
+        Ok(found) => found,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(DatasetError::damaged(&path, "it is missing, the manifest names it"));
+        }
+        Err(e) => return Err(DatasetError::io(&path, "reading", e)),
+    };
+    if found == (part.sha256.clone(), part.bytes) {
+        return Ok(());
+    }
+    let (sha, bytes) = found;
+    let detail = if bytes == part.bytes {
+        format!("sha256 {sha}, the manifest says {}", part.sha256)
+    } else {
+        format!("{bytes} bytes, the manifest says {}", part.bytes)
+    };
+    Err(DatasetError::damaged(&path, detail))
+}
+
+/// The footer (thrift metadata, its length, the magic), zstd, base64; [`super::manifest::footer`] undoes it.
 fn footer_of(file: &mut File, len: u64) -> std::io::Result<String> {
     let mut tail = [0u8; 8];
     file.seek(SeekFrom::End(-8))?;

@@ -245,6 +245,45 @@ fn every_flipped_bit_is_an_error_or_changes_nothing() {
     assert!(wrong < 120, "{wrong}");
 }
 
+/// R4: a footer comes back from its copy in the manifest.
+#[test]
+fn a_lost_footer_is_in_the_manifest_and_a_changed_file_is_named() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    publish_others(&ds, "v", "S");
+    for p in ds.manifest().unwrap().parts() {
+        publish::check(&ds, p).unwrap();
+        let path = ds.root().join(&p.path);
+        let good = std::fs::read(&path).unwrap();
+        let footer = manifest::footer(ds.root(), &p.path).unwrap().unwrap();
+        assert!(good.ends_with(&footer));
+        let mut bad = good[..good.len() - footer.len()].to_vec();
+        std::fs::write(&path, &bad).unwrap();
+        assert!(read::summary(&path, p.table().unwrap()).is_err());
+        assert!(publish::check(&ds, p).unwrap_err().to_string().contains(&p.path));
+        bad.extend(footer);
+        std::fs::write(&path, &bad).unwrap();
+        publish::check(&ds, p).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(publish::check(&ds, p).unwrap_err().is_damage());
+    }
+    assert_eq!(manifest::footer(ds.root(), "v1/none").unwrap(), None);
+}
+
+#[test]
+fn a_damaged_manifest_line_is_named_and_a_torn_one_is_nothing() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    publish_others(&ds, "v", "S");
+    let log = d.path().join("v1/_manifest/000000.jsonl");
+    let good = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, format!("{good}{{\"op\":\"add\",\"path\":\"v1/")).unwrap();
+    assert_eq!(ds.manifest().unwrap().parts().count(), Table::ALL.len() - 3);
+    std::fs::write(&log, good.replacen("\"op\":\"add\"", "\"op\":\"burn\"", 3)).unwrap();
+    let e = ds.manifest().unwrap_err();
+    assert!(matches!(&e, DatasetError::Manifest { line: 1, .. }) && e.is_damage(), "{e}");
+}
+
 fn rel(ds: &Dataset, path: &Path) -> String {
     path.strip_prefix(ds.root()).unwrap().display().to_string()
 }
