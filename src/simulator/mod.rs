@@ -52,3 +52,5 @@ fn http_date(ms: i64) -> String {
 mod tests;
 #[cfg(test)]
 mod tests_rules;
+#[cfg(test)]
+mod tests_faults;
