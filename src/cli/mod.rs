@@ -21,6 +21,7 @@ pub mod out;
 pub mod rebuild;
 pub mod recover;
 pub mod replay;
+pub mod simulate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -81,6 +82,8 @@ pub enum Command {
     Recover(recover::Args),
     /// Parquet again from `raw`, compared with what is published.
     Rebuild(rebuild::Args),
+    /// A venue that speaks the real protocol, from a seed or from a recording, with faults on demand.
+    Simulate(Box<simulate::Args>),
 }
 
 impl Command {
@@ -94,6 +97,7 @@ impl Command {
             Command::Replay(a) => replay::run(a),
             Command::Recover(a) => recover::run(a),
             Command::Rebuild(a) => rebuild::run(a),
+            Command::Simulate(a) => simulate::run(*a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),
         }

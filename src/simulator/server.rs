@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ pub struct SimHandle {
     ca_pem: Option<String>,
     stats: Arc<SimStats>,
     commands: mpsc::Sender<Command>,
+    /// Nothing is ever sent here: it breaks when the thread ends.
+    alive: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<SimReport>>,
 }
 
@@ -102,12 +104,17 @@ impl Simulator {
         let (ca_pem, acceptor) = made.map_or((None, None), |m| (Some(m.ca_pem), Some(m.acceptor)));
         let tls = acceptor.is_some();
         let shared = stats.clone();
+        let (life, alive) = sync_channel(1);
+        let alive = Mutex::new(alive);
         let thread = std::thread::Builder::new()
             .name("simulator".to_owned())
-            .spawn(move || on_thread(cfg, listener, acceptor, shared, inbox, ready))
+            .spawn(move || {
+                let _life = life;
+                on_thread(cfg, listener, acceptor, shared, inbox, ready)
+            })
             .map_err(|e| SimError::io("starting the simulator's thread", e))?;
         match started.recv() {
-            Ok(Ok(())) => Ok(SimHandle { addr, tls, ca_pem, stats, commands, thread: Some(thread) }),
+            Ok(Ok(())) => Ok(SimHandle { addr, tls, ca_pem, stats, commands, alive, thread: Some(thread) }),
             Ok(Err(e)) => Err(e),
             Err(_) => Err(SimError::Stopped),
         }
@@ -174,6 +181,18 @@ impl SimHandle {
     /// [`SimError::Stopped`].
     pub fn quiesce(&self) -> Result<(), SimError> {
         self.send(Command::Quiesce)
+    }
+
+    /// Waits until the simulator has stopped by itself, at most so long. Whether it has.
+    pub fn ended_within(&self, d: Duration) -> bool {
+        // A poisoned lock still guards a good channel.
+        let alive = self.alive.lock().unwrap_or_else(|e| e.into_inner());
+        matches!(alive.recv_timeout(d), Err(RecvTimeoutError::Disconnected))
+    }
+
+    /// The numbers, to keep.
+    pub fn shared_stats(&self) -> Arc<SimStats> {
+        self.stats.clone()
     }
 
     /// Stops: connections take what is queued, then get a close frame; the oracle log is complete when this returns.
