@@ -88,8 +88,18 @@ const DOES: [[u64; 4]; 3] = [[2050, 7400, 7800, 9700], [4000, 5100, 5240, 9240],
 const DEEP: [&[(u32, i64)]; 3] = [
     &[(0, 0), (1500, 1), (5000, 4), (8000, 8), (9500, 16), (9950, 40), (10_000, 500)],
     &[(0, 0), (2500, 1), (5500, 3), (8500, 6), (9700, 12), (9960, 30), (10_000, 400)],
-    &[(0, 0), (1000, 2), (5000, 7), (8000, 14), (9500, 22), (9980, 50), (10_000, 250)],
+    &[(0, 0), (3000, 1), (6000, 4), (8200, 9), (9400, 20), (9950, 80), (10_000, 300)],
 ];
+
+/// Ids that others take between two changes of a symbol (shared counters only).
+const TAKEN: [&[(u32, i64)]; 3] = [
+    &[(0, 0), (5000, 12), (9000, 80), (10_000, 500)],
+    &[(0, 0), (10_000, 0)],
+    &[(0, 0), (5000, 5), (9000, 30), (10_000, 150)],
+];
+
+/// Taker orders, in 10,000 actions.
+const TAKES: [u64; 3] = [1_300, 1_000, 500];
 
 /// Fills per taker order.
 const FILLS: &[(u32, i64)] = &[(0, 1), (6000, 1), (8000, 3), (9500, 8), (9950, 30), (10_000, 160)];
@@ -200,7 +210,7 @@ impl Market {
             self.last_id += 1;
         } else {
             // Symbols that nobody looks at take ids from the same counter.
-            *venue_id += 1 + rng.quantile(&[(0, 0), (5000, 4), (9000, 30), (10_000, 200)]);
+            *venue_id += 1 + rng.quantile(TAKEN[self.table]);
             self.last_id = *venue_id;
         }
         self.last_id
@@ -227,9 +237,9 @@ impl Market {
         };
         if dice < improve {
             self.improve(spread, w);
-        } else if dice < improve + 1_300 {
+        } else if dice < improve + TAKES[self.table] {
             self.take(w, out);
-        } else if dice < improve + 1_500 {
+        } else if dice < improve + TAKES[self.table] + 200 {
             self.pull_best(w);
         } else {
             let bid = w.rng.below(2) == 0;

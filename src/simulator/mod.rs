@@ -51,6 +51,8 @@ fn http_date(ms: i64) -> String {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tests_rules;
-#[cfg(test)]
 mod tests_faults;
+#[cfg(test)]
+mod tests_load;
+#[cfg(test)]
+mod tests_rules;

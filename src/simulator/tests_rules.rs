@@ -249,12 +249,12 @@ fn pings_deadlines_and_age_end_a_silent_client() {
 #[test]
 fn tls_is_proven_by_the_made_up_authority_and_plain_stays_at_home() {
     let dir = tempfile::tempdir().unwrap();
-    let ca_path = Some(dir.path().join("ca.pem"));
+    let ca_path = dir.path().join("ca.pem");
     let sim = start(SimConfig {
-        tls: Some(TlsConfig { ca_path: ca_path.clone(), names: vec![] }),
+        tls: Some(TlsConfig { ca_path: Some(ca_path.clone()), names: vec![] }),
         ..manual("aster-futures")
     });
-    assert_eq!(std::fs::read_to_string(ca_path.unwrap()).unwrap(), sim.ca_pem().unwrap());
+    assert_eq!(std::fs::read_to_string(ca_path).unwrap(), sim.ca_pem().unwrap());
     assert!(sim.ws_base().starts_with("wss://127.0.0.1:"));
     let body = tls_get(&sim, "/fapi/v3/time");
     assert!(body.contains("serverTime"), "{body}");

@@ -166,6 +166,8 @@ pub(super) struct World {
     venue_id: i64,
     weights: Vec<u64>,
     run: (usize, u64),
+    /// Share of each tenth of this second in its frames; they add up to 1000.
+    tenths: [i64; 10],
     debt_milli: i64,
     nominal: u64,
     grids: Grids,
@@ -206,6 +208,23 @@ fn traded(d: &Dialect, cfg: &SimConfig, recording: Option<&Recording>) -> Result
         return Err(SimError::Config { what: "no symbols to simulate".to_owned() });
     }
     Ok(defs)
+}
+
+/// How the frames of a second are spread over it. Recorded streams come in bursts of a few tenths of a second that have
+/// many times their share; the second as a whole is as the rate says.
+fn tenths(rng: &mut Rng) -> [i64; 10] {
+    let peak = rng.below(10) as i64;
+    let height = rng.quantile(&[(0, 0), (3000, 20), (7000, 300), (9000, 1500), (10_000, 6000)]);
+    let mut w: [i64; 10] = std::array::from_fn(|i| {
+        let far = (i as i64 - peak).unsigned_abs().min(12) as u32;
+        70 + rng.below(60) as i64 + (height >> (2 * far))
+    });
+    let sum: i64 = w.iter().sum();
+    for x in &mut w {
+        *x = *x * 1000 / sum;
+    }
+    w[peak as usize] += 1000 - w.iter().sum::<i64>();
+    w
 }
 
 fn running_sums(symbols: &[Symbol]) -> Vec<u64> {
@@ -280,6 +299,7 @@ impl World {
             rng,
             venue_id,
             run: (0, 0),
+            tenths: [100; 10],
             debt_milli: 0,
             nominal,
             grids,
@@ -342,7 +362,11 @@ impl World {
 
     /// Lets as much happen as the rate asks for.
     fn pace(&mut self) {
-        self.debt_milli += i64::from(self.cfg.rate);
+        let tenth = (self.now.rem_euclid(1000) / 100) as usize;
+        if self.now.rem_euclid(1000) == 0 {
+            self.tenths = tenths(&mut self.rng);
+        }
+        self.debt_milli += i64::from(self.cfg.rate) * self.tenths[tenth] / 100;
         // A debt that timers cannot pay (nobody counts a stream that moves) is not carried along.
         self.debt_milli = self.debt_milli.min(i64::from(self.cfg.rate) * 200);
         let mut most = 64 + self.cfg.rate / 100;
