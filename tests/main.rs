@@ -9,5 +9,6 @@
 
 mod cli;
 mod common;
+mod e2e;
 mod house;
 mod recordings;

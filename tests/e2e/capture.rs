@@ -1,0 +1,55 @@
+//! The plain case: one venue, twenty symbols, holes, repeats and cuts, everything of it explained.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::oracle_check::{Rules, check};
+use super::refold::refold;
+use super::rig::{Place, Venue, faults, lobtape, number, proved, turn, wait_for};
+
+#[test]
+fn what_a_venue_sent_is_recorded_once_and_what_is_missing_is_explained() {
+    let _turn = turn();
+    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 8), number("LOBTAPE_PROVE_RATE", 1000));
+    let place = Place::new();
+    let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| {
+        c.duration_ms = Some(seconds * 1000);
+        c.quiet_tail_ms = (seconds * 1000 / 3).min(5000);
+        c.faults = faults(true);
+    });
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
+    assert!(over, "nobody came: {}", recorder.words());
+    // The venue ends first, so that every frame that it handed over must be there.
+    let (id, log) = venue.end();
+    let summary = recorder.stop();
+    let v = check(&place.dataset(), &id, &log, Rules::default());
+    proved("capture", &v.figures);
+    v.demand("capture");
+    assert_eq!(summary["frames"].as_u64(), Some(v.figures.frames_recorded as u64));
+    let few = v.figures.disconnects < 2 || v.figures.holes < 5;
+    assert!(!few, "the faults did not strike: {:?}", v.figures);
+    refold(&place.dataset());
+    flipped_bit(&place.dataset());
+}
+
+/// `verify` is content; after one flipped bit it is not, and says where.
+fn flipped_bit(root: &Path) {
+    let dir = root.to_str().unwrap();
+    if lobtape(&["verify", "--help"]).0 != 0 {
+        return;
+    }
+    let (code, words) = lobtape(&["verify", dir]);
+    assert_eq!(code, 0, "{words}");
+    let files: Vec<_> = super::tape::files(root).into_keys().collect();
+    let victim = &files[files.len() / 2];
+    let path = root.join(victim);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (code, words) = lobtape(&["verify", dir]);
+    assert_eq!(code, 2, "{words}");
+    assert!(words.contains(victim.to_str().unwrap()), "{} is not named: {words}", victim.display());
+}

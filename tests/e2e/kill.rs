@@ -1,0 +1,110 @@
+//! SIGKILL at random moments under load, one data directory: nothing that reached the ring is lost, nothing is doubled,
+//! and the dataset does not break into pieces.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lobtape::bus::raw::{RingMark, inspect};
+use lobtape::dataset::Dataset;
+
+use super::oracle_check::{Rules, check};
+use super::refold::refold;
+use super::rig::{Place, Recorder, Venue, faults, lobtape, number, pass, proved, turn, wait_for};
+use super::tape::Tape;
+
+/// How far the rings' `rx` marks reached at the kills.
+#[derive(Default)]
+struct Reached {
+    lanes: BTreeMap<u16, i64>,
+    conns: BTreeMap<i64, i64>,
+    /// Kills after which a ring held something that was not durable.
+    with_ring: usize,
+    kills: usize,
+}
+
+impl Reached {
+    fn note(&mut self, m: &RingMark) {
+        assert_eq!(m.damaged, 0, "{m:?}");
+        assert!(m.dur <= m.jrn && m.jrn <= m.head, "{m:?}");
+        self.with_ring += usize::from(m.dur < m.head);
+        let last = self.lanes.entry(m.lane).or_insert(-1);
+        *last = (*last).max(m.last_lane_seq);
+        for (conn, rseq) in &m.conns {
+            let last = self.conns.entry(*conn).or_insert(-1);
+            *last = (*last).max(*rseq);
+        }
+    }
+}
+
+fn kill_and_look(place: &Place, recorder: Recorder, reached: &mut Reached) {
+    recorder.kill();
+    reached.kills += 1;
+    for entry in std::fs::read_dir(place.rings()).unwrap() {
+        // A ring that was never finished holds nothing.
+        if let Some(mark) = inspect(&entry.unwrap().path()).unwrap() {
+            reached.note(&mark);
+        }
+    }
+}
+
+#[test]
+fn kills_lose_nothing_that_reached_the_ring() {
+    let _turn = turn();
+    let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 5), number("LOBTAPE_PROVE_RATE", 1000));
+    let mut dice = fastrand::Rng::with_seed(number("LOBTAPE_PROVE_SEED", 7));
+    let place = Place::new();
+    let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| c.faults = faults(false));
+    place.configure("1h", 0, &[&venue]);
+    let mut reached = Reached::default();
+    let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
+    for n in 0..kills {
+        let mut recorder = place.record();
+        // One in four dies at its start, while it still recovers from the one before.
+        if n % 4 != 3 {
+            assert!(wait_for(Duration::from_secs(60), || open() || !recorder.is_alive()), "{}", recorder.words());
+            pass(Duration::from_millis(dice.u64(100..900)));
+        } else {
+            pass(Duration::from_millis(dice.u64(5..500)));
+        }
+        assert!(recorder.is_alive(), "ended by itself: {}", recorder.words());
+        kill_and_look(&place, recorder, &mut reached);
+        assert!(wait_for(Duration::from_secs(10), || !open()), "the venue did not notice");
+    }
+    let recorder = place.record();
+    assert!(wait_for(Duration::from_secs(60), open), "nobody came: {}", recorder.words());
+    venue.sim.quiesce().unwrap();
+    pass(Duration::from_secs(2));
+    recorder.stop();
+    let (id, log) = venue.end();
+    let mut v = check(&place.dataset(), &id, &log, Rules { killed: true, stopped_first: true });
+    let tape = Tape::load(&place.dataset());
+    for (lane, last) in &reached.lanes {
+        let have = tape.lanes.get(lane).copied().unwrap_or(0);
+        if have <= *last {
+            v.fault(format!("lane {lane}: rx had reached record {last}, the record has {have}"));
+        }
+    }
+    for (conn, last) in &reached.conns {
+        let have = tape.conns.get(conn).map_or(0, |c| c.frames.len() as i64);
+        if have <= *last {
+            v.fault(format!("connection {conn}: rx had reached frame {last}, the record has {have}"));
+        }
+    }
+    whole_parts(&place, &mut v);
+    proved("kill", &serde_json::json!({"kills": reached.kills, "with_ring": reached.with_ring, "figures": v.figures}));
+    v.demand("kill");
+    refold(&place.dataset());
+    if lobtape(&["verify", "--help"]).0 == 0 {
+        let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+        assert_eq!(code, 0, "{words}");
+    }
+}
+
+/// A crash cuts no part: each table has one file per interval.
+fn whole_parts(place: &Place, v: &mut super::oracle_check::Verdict) {
+    let manifest = Dataset::open(place.dataset()).unwrap().manifest().unwrap();
+    for p in manifest.parts().filter(|p| p.n != 0) {
+        v.fault(format!("{}: more than one part of an interval", p.path));
+    }
+}

@@ -1,0 +1,14 @@
+//! End to end: the simulated venue's oracle against what the recorder made of it, with faults, boundaries and kills.
+//!
+//! Each test has a short form here; `scripts/prove` runs the long ones. The forms differ in numbers only, which come from
+//! the environment (`LOBTAPE_PROVE_…`).
+
+mod capture;
+mod kill;
+mod memory;
+mod midnight;
+mod oracle_check;
+mod refold;
+mod rig;
+mod rows_check;
+mod tape;

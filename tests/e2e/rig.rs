@@ -1,0 +1,260 @@
+//! A simulated venue in this process and the real recorder as a child of it.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lobtape::simulator::oracle::{self, Line};
+use lobtape::simulator::{CutHow, FaultKind, FaultSpec, OracleTo, SimConfig, SimHandle, Simulator, Symbols};
+use tempfile::TempDir;
+
+/// One end-to-end test at a time: each wants both cores.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number of the environment, or the short form's.
+pub fn number(name: &str, short: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(v) => v.parse().unwrap_or_else(|_| panic!("{name}={v:?} is no number")),
+        Err(_) => short,
+    }
+}
+
+/// Prints a result where `scripts/prove` finds it.
+pub fn proved(what: &str, figures: &impl serde::Serialize) {
+    use std::io::Write as _;
+    let line = serde_json::to_string(figures).unwrap();
+    // Not `println!`: captured output would hide the figures of a test that passes.
+    let _ = writeln!(std::io::stderr(), "PROVED {what} {line}");
+}
+
+/// Waits for a fact; `false` if it does not come in time.
+pub fn wait_for(at_most: Duration, mut fact: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while !fact() {
+        if begun.elapsed() >= at_most {
+            return false;
+        }
+        // The fact is another process's: there is nothing to be woken by.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Lets time pass in which another process works.
+pub fn pass(time: Duration) {
+    wait_for(time, || false);
+}
+
+/// What each venue is asked for.
+pub fn channels(venue: &str) -> &'static [&'static str] {
+    match venue {
+        "binance-spot" => &["depth@100ms", "aggTrade", "trade", "bookTicker"],
+        "binance-usdm" => &["depth@100ms", "aggTrade", "trade", "bookTicker", "markPrice@1s", "forceOrder"],
+        _ => &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
+    }
+}
+
+/// Holes, repeats and cuts from the first second on, until the quiet tail.
+pub fn faults(cuts: bool) -> Vec<FaultSpec> {
+    let mut f = vec![
+        FaultSpec { probability: Some(0.002), frames: 2, ..FaultSpec::new(FaultKind::Drop) },
+        FaultSpec { every_ms: Some(700), ..FaultSpec::new(FaultKind::Drop).at(1500) },
+        FaultSpec { probability: Some(0.002), ..FaultSpec::new(FaultKind::Duplicate) },
+    ];
+    if cuts {
+        for (n, how) in [CutHow::Rst, CutHow::Fin, CutHow::MidFrame, CutHow::Close].into_iter().enumerate() {
+            let at = 2000 + 2500 * n as u64;
+            f.push(FaultSpec { how, every_ms: Some(10_000), ..FaultSpec::new(FaultKind::Cut).at(at) });
+        }
+    }
+    f
+}
+
+/// A simulated venue with its log.
+pub struct Venue {
+    pub id: String,
+    pub symbols: Vec<String>,
+    pub sim: SimHandle,
+    log: PathBuf,
+}
+
+impl Venue {
+    /// Starts one; `change` may alter the configuration. Its log goes to `dir`.
+    pub fn start(dir: &Path, id: &str, symbols: usize, rate: u32, change: impl FnOnce(&mut SimConfig)) -> Venue {
+        let log = dir.join(format!("oracle-{id}.jsonl"));
+        let mut config = SimConfig {
+            venue: id.to_owned(),
+            symbols: Symbols::Count(symbols),
+            rate,
+            rate_channels: channels(id).iter().map(|c| (*c).to_owned()).collect(),
+            oracle: OracleTo::File(log.clone()),
+            // Snapshots of many symbols at once must not wait for the budget of a real venue.
+            weight_per_minute: Some(1_000_000),
+            connects_per_5min: Some(0),
+            ..SimConfig::default()
+        };
+        change(&mut config);
+        let sim = Simulator::start(config).unwrap();
+        Venue { id: id.to_owned(), symbols: traded(id, symbols), sim, log }
+    }
+
+    /// Its part of the configuration.
+    fn table(&self) -> String {
+        let list = |v: &[String]| v.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
+        let channels: Vec<String> = channels(&self.id).iter().map(|c| (*c).to_owned()).collect();
+        format!(
+            "[[venue]]\nid = \"{}\"\nsymbols = [{}]\nchannels = [{}]\nrest = \"{}\"\nws = \"{}\"\n",
+            self.id,
+            list(&self.symbols),
+            list(&channels),
+            self.sim.rest_base(),
+            self.sim.ws_base()
+        )
+    }
+
+    /// Stops it and reads its log.
+    pub fn end(self) -> (String, Vec<Line>) {
+        let report = if self.sim.is_over() { self.sim.wait() } else { self.sim.stop() };
+        assert_eq!(report.oracle_error, None);
+        let lines = oracle::read(BufReader::new(File::open(&self.log).unwrap())).unwrap();
+        assert_eq!(lines.last().map(|l| l.k.as_str()), Some("end"));
+        (self.id, lines)
+    }
+}
+
+/// The symbols that a venue of so many trades, from the head of a log.
+fn traded(id: &str, symbols: usize) -> Vec<String> {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let config = SimConfig {
+        venue: id.to_owned(),
+        symbols: Symbols::Count(symbols),
+        oracle: OracleTo::Memory(log.clone()),
+        book_levels: 1,
+        ..SimConfig::default()
+    };
+    Simulator::start(config).unwrap().stop();
+    let log = log.lock().unwrap();
+    oracle::read(log.as_slice()).unwrap()[0].symbols.clone()
+}
+
+/// A recorder's place: dataset, ring, configuration.
+pub struct Place {
+    pub dir: TempDir,
+    config: PathBuf,
+}
+
+impl Place {
+    /// A new place.
+    pub fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("ring")).unwrap();
+        let config = dir.path().join("lobtape.toml");
+        Place { dir, config }
+    }
+
+    pub fn dataset(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Where the raw rings are.
+    pub fn rings(&self) -> PathBuf {
+        self.dir.path().join("ring")
+    }
+
+    /// Writes the configuration for these venues.
+    pub fn configure(&self, interval: &str, wall_offset_ms: i64, venues: &[&Venue]) {
+        let q = |p: &Path| format!("{:?}", p.to_str().unwrap());
+        let mut text = format!(
+            "[dataset]\npath = {}\ninterval = \"{interval}\"\n[capture]\nruntime_dir = {}\n\
+             wall_offset = \"{wall_offset_ms}ms\"\n",
+            q(&self.dataset()),
+            q(&self.rings())
+        );
+        for v in venues {
+            text.push_str(&v.table());
+        }
+        std::fs::write(&self.config, text).unwrap();
+    }
+
+    /// Starts the recorder.
+    pub fn record(&self) -> Recorder {
+        let log = self.dir.path().join("recorder.log");
+        let stderr = File::options().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_lobtape"))
+            .args(["capture", "--json", "-c"])
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        Recorder { child, log }
+    }
+}
+
+/// The recorder as a child. Killed when dropped, so that a failed test leaves nothing behind.
+pub struct Recorder {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Recorder {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; must end well. Returns its summary.
+    pub fn stop(mut self) -> serde_json::Value {
+        self.terminate();
+        assert!(wait_for(Duration::from_secs(120), || !self.is_alive()), "does not stop: {}", self.words());
+        let status: ExitStatus = self.child.wait().unwrap();
+        let mut text = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        assert!(status.success(), "{status}: {}", self.words());
+        serde_json::from_str(text.trim()).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.pid());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// What it said, for a test that fails.
+    pub fn words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let from = text.char_indices().nth_back(3000).map_or(0, |(i, _)| i);
+        text[from..].to_owned()
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command of the program. Returns its exit code and both outputs.
+pub fn lobtape(args: &[&str]) -> (i32, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_lobtape")).args(args).output().unwrap();
+    let text = [out.stdout, out.stderr].concat();
+    (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+}

@@ -1,0 +1,276 @@
+//! Event rows against the oracle: outside recorded gaps each row is the event that was sent, and each event has its row.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lobtape::dataset::Table;
+use lobtape::dataset::read::Batch;
+use lobtape::model::flags;
+use lobtape::simulator::oracle::Line;
+
+use super::oracle_check::{Pair, Verdict};
+use super::tape::{self, Gap};
+
+const MS: i64 = 1_000_000;
+
+/// The tables that are judged, with the oracle's word for their events.
+const TABLES: [(Table, &[&str]); 4] = [
+    (Table::Trades, &["trade", "aggTrade"]),
+    (Table::Bbo, &["bookTicker"]),
+    (Table::Mark, &["mark"]),
+    (Table::Liquidations, &["forceOrder"]),
+];
+
+/// Rows found per recorded frame, by connection.
+struct Seen<'a, 'p> {
+    by_id: BTreeMap<i64, (&'p Pair<'a>, Vec<u32>)>,
+    venue: &'p str,
+}
+
+impl<'a, 'p> Seen<'a, 'p> {
+    /// The frame of a row, counted. `None`: there is no such frame.
+    fn line(&mut self, conn: i64, rseq: i64) -> Option<(&'p Pair<'a>, usize, &'a Line)> {
+        let (pair, seen) = self.by_id.get_mut(&conn)?;
+        let n = usize::try_from(rseq).ok()?;
+        *seen.get_mut(n)? += 1;
+        Some((*pair, n, pair.sent.get(n)?))
+    }
+}
+
+/// Judges all event tables of a venue.
+pub fn check(root: &Path, venue: &str, pairs: &[Pair<'_>], gaps: &[Gap], v: &mut Verdict) {
+    let by_id = pairs.iter().map(|p| (p.id, (p, vec![0; p.conn.frames.len()]))).collect();
+    let mut seen = Seen { by_id, venue };
+    for (table, kinds) in TABLES {
+        let mut rows = 0;
+        tape::batches(root, table, venue, |b| {
+            rows += b.rows();
+            flat_rows(b, table, kinds, &mut seen, v);
+        });
+        v.figures.rows.insert(table.name().to_owned(), rows);
+    }
+    let mut delta = Delta::default();
+    tape::batches(root, Table::BookDelta, venue, |b| delta.take(b, &mut seen, v));
+    delta.end(&mut seen, v);
+    v.figures.rows.insert(Table::BookDelta.name().to_owned(), delta.rows);
+    complete(&seen, gaps, v);
+}
+
+/// The columns in which every event row must agree with its frame.
+fn heads(b: &Batch) -> [&[i64]; 6] {
+    ["ts_recv", "ts_kernel", "ts_event", "ts_send", "conn", "rseq"].map(|c| b.i64(c).unwrap())
+}
+
+fn ms(t: Option<i64>) -> i64 {
+    t.unwrap_or(0) * MS
+}
+
+/// The double nearest to a text of the oracle.
+fn num(t: Option<&String>) -> Option<f64> {
+    t.map(|t| t.parse().unwrap())
+}
+
+fn flat_rows(b: &Batch, table: Table, kinds: &[&str], seen: &mut Seen<'_, '_>, v: &mut Verdict) {
+    let [ts_recv, ts_kernel, ts_event, ts_send, conn, rseq] = heads(b);
+    let instrument = b.text("instrument").unwrap();
+    for i in 0..b.rows() {
+        let at = format!("{} ({}, {})", table.name(), conn[i], rseq[i]);
+        let Some((pair, n, l)) = seen.line(conn[i], rseq[i]) else {
+            v.fault(format!("{at}: no such frame"));
+            continue;
+        };
+        let f = pair.conn.frames[n];
+        if (f.ts_recv, f.ts_kernel) != (ts_recv[i], ts_kernel[i]) {
+            v.fault(format!("{at}: not received when its frame was"));
+        }
+        let key = format!("{}:{}", seen.venue, l.sym);
+        let event = if l.kind == "mark" { 0 } else { ms(l.ts) };
+        let facts = (l.kind.as_str(), key.as_str(), event, ms(l.e));
+        let row = (l.kind.as_str(), instrument.value(i), ts_event[i], ts_send[i]);
+        if !kinds.contains(&l.kind.as_str()) || facts != row {
+            v.fault(format!("{at}: is {row:?}, sent was {facts:?}"));
+        }
+        if let Some(what) = differs(b, i, table, l) {
+            v.fault(format!("{at}: {what}, sent was {l:?}"));
+        }
+    }
+}
+
+/// What a row says otherwise than its event, in its table's own columns.
+fn differs(b: &Batch, i: usize, table: Table, l: &Line) -> Option<String> {
+    let int = |c: &str| b.i64(c).unwrap()[i];
+    let real = |c: &str| {
+        let a = b.f64(c).unwrap();
+        (!arrow_array::Array::is_null(a, i)).then(|| a.value(i))
+    };
+    let mut ints = Vec::new();
+    let mut reals = Vec::new();
+    match table {
+        Table::Trades => {
+            ints.push(("trade_id", int("trade_id"), l.t.or(l.f)));
+            ints.push(("trade_id_last", int("trade_id_last"), l.t.map(|_| -1).or(l.l)));
+            let side = l.m.map(|m| if m { -1 } else { 1 });
+            ints.push(("side", i64::from(b.i32("side").unwrap()[i]), side));
+            let agg = i64::from(b.bool("is_aggregate").unwrap().value(i));
+            ints.push(("is_aggregate", agg, Some(i64::from(l.a.is_some()))));
+            reals.extend([("price", num(l.p.as_ref())), ("size", num(l.q.as_ref()))]);
+            let text = b.text("trade_id_text").unwrap().value(i);
+            if text != l.a.map_or_else(String::new, |a| a.to_string()) {
+                return Some(format!("trade_id_text {text:?}"));
+            }
+        }
+        Table::Bbo => {
+            ints.push(("seq_last", int("seq_last"), l.last));
+            reals.extend([("bid_px_00", num(l.bp.as_ref())), ("ask_px_00", num(l.ap.as_ref()))]);
+            reals.extend([("bid_sz_00", num(l.bq.as_ref())), ("ask_sz_00", num(l.aq.as_ref()))]);
+        }
+        Table::Mark => {
+            ints.push(("ts_next_funding", int("ts_next_funding"), Some(ms(l.ts))));
+            reals.push(("mark_px", num(l.p.as_ref())));
+        }
+        _ => reals.extend([("price", num(l.p.as_ref())), ("size", num(l.q.as_ref()))]),
+    }
+    for (c, have, sent) in ints {
+        if Some(have) != sent {
+            return Some(format!("{c} {have}"));
+        }
+    }
+    for (c, sent) in reals {
+        if real(c) != sent {
+            return Some(format!("{c} {:?}", real(c)));
+        }
+    }
+    None
+}
+
+/// One message of `book_delta` while its rows are gathered.
+#[derive(Default)]
+struct Message {
+    conn: i64,
+    rseq: i64,
+    ids: (i64, i64, i64),
+    times: (i64, i64, i64),
+    flags: i32,
+    bids: u64,
+    asks: u64,
+    text: String,
+}
+
+/// The rows of `book_delta` put together as messages again; a message may go over from one batch to the next.
+#[derive(Default)]
+struct Delta {
+    open: Option<Message>,
+    rows: usize,
+}
+
+impl Delta {
+    fn take(&mut self, b: &Batch, seen: &mut Seen<'_, '_>, v: &mut Verdict) {
+        let [ts_recv, _, ts_event, ts_send, conn, rseq] = heads(b);
+        let ids = ["seq_first", "seq_last", "seq_prev"].map(|c| b.i64(c).unwrap());
+        let (flag, side) = (b.i32("flags").unwrap(), b.i32("side").unwrap());
+        let (price, size) = (b.f64("price").unwrap(), b.f64("size").unwrap());
+        for i in 0..b.rows() {
+            if flag[i] & (flags::SNAPSHOT | flags::CLEAR) != 0 {
+                continue;
+            }
+            self.rows += 1;
+            let m = self.open.get_or_insert_with(|| Message {
+                conn: conn[i],
+                rseq: rseq[i],
+                ids: (ids[0][i], ids[1][i], ids[2][i]),
+                times: (ts_recv[i], ts_event[i], ts_send[i]),
+                flags: flag[i],
+                ..Message::default()
+            });
+            if (m.conn, m.rseq) != (conn[i], rseq[i]) {
+                v.fault(format!("book_delta ({}, {}): has no last row", m.conn, m.rseq));
+                self.end(seen, v);
+                continue;
+            }
+            if side[i] < 0 && m.asks == 0 {
+                m.text.push('|');
+            }
+            m.bids += u64::from(side[i] > 0);
+            m.asks += u64::from(side[i] < 0);
+            if side[i] != 0 {
+                // The shortest text that reads back as this double is the venue's, without trailing zeros.
+                m.text.push_str(&format!("{}:{};", price.value(i), size.value(i)));
+            }
+            if flag[i] & flags::LAST != 0 {
+                self.end(seen, v);
+            }
+        }
+    }
+
+    fn end(&mut self, seen: &mut Seen<'_, '_>, v: &mut Verdict) {
+        let Some(mut m) = self.open.take() else { return };
+        let at = format!("book_delta ({}, {})", m.conn, m.rseq);
+        let Some((pair, n, l)) = seen.line(m.conn, m.rseq) else {
+            v.fault(format!("{at}: no such frame"));
+            return;
+        };
+        if m.asks == 0 {
+            m.text.push('|');
+        }
+        let prev = l.pu.unwrap_or(-1);
+        let ids = (l.first.unwrap_or(-1), l.last.unwrap_or(-1), prev);
+        let replayed = m.flags & flags::REPLAYED != 0;
+        let ts_recv = if replayed { m.times.0 } else { pair.conn.frames[n].ts_recv };
+        let times = (ts_recv, ms(l.ts), ms(l.e));
+        let crc = format!("{:08x}", crc32fast::hash(m.text.as_bytes()));
+        let levels = (Some(m.bids), Some(m.asks), Some(crc));
+        if l.kind != "depth" || m.ids != ids || m.times != times || levels != (l.nb, l.na, l.lv.clone()) {
+            v.fault(format!("{at}: {:?} {:?} {levels:?}, sent was {l:?}", m.ids, m.times));
+        }
+    }
+}
+
+/// Whether a moment lies in a recorded gap of its stream.
+struct Gaps<'a> {
+    by_stream: BTreeMap<&'a str, Vec<(i64, i64)>>,
+}
+
+impl<'a> Gaps<'a> {
+    fn new(gaps: &'a [Gap]) -> Gaps<'a> {
+        let mut by_stream: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
+        for g in gaps {
+            let end = if g.end == 0 { i64::MAX } else { g.end };
+            by_stream.entry(&g.stream).or_default().push((g.begin, end));
+        }
+        Gaps { by_stream }
+    }
+
+    fn holds(&self, stream: &str, ts: i64) -> bool {
+        self.by_stream.get(stream).is_some_and(|g| g.iter().any(|(a, b)| (*a..=*b).contains(&ts)))
+    }
+}
+
+/// Every frame with a table has its row, and one only.
+fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
+    let gaps = Gaps::new(gaps);
+    for (pair, counts) in seen.by_id.values() {
+        // Greatest id of each chained stream on this connection: what is not above it was told before.
+        let mut greatest: BTreeMap<&str, i64> = BTreeMap::new();
+        for (n, (count, l)) in counts.iter().zip(pair.recorded()).enumerate() {
+            let known = l.kind == "depth" || TABLES.iter().any(|t| t.1.contains(&l.kind.as_str()));
+            if !known {
+                continue;
+            }
+            let mut due = 1..=1;
+            if let Some((_, last)) = l.link() {
+                let g = greatest.entry(&l.stream).or_insert(-1);
+                if last <= *g {
+                    due = 0..=0;
+                }
+                *g = last.max(*g);
+            }
+            if l.kind == "depth" && gaps.holds(&l.stream, pair.conn.frames[n].ts_recv) {
+                v.figures.depth_in_gaps += 1;
+                due = 0..=1;
+            }
+            if !due.contains(count) {
+                v.fault(format!("{}: frame {n} of connection {} has {count} rows, due {due:?}: {l:?}", l.stream, pair.no));
+            }
+        }
+    }
+}
