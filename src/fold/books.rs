@@ -110,7 +110,7 @@ impl Core {
             Verdict::Gap { before, after } => {
                 let epoch_before = b.epoch;
                 self.broken(&head, id, &mut b, &ids, d, sink);
-                self.depth_gap(stream, conn, rec, (before, after), (epoch_before, b.epoch), sink);
+                self.depth_gap(stream, conn, rec, &ids, (before, after), (epoch_before, b.epoch), sink);
                 self.ask(id, &b, sink);
             }
         }
@@ -508,13 +508,15 @@ impl Core {
             return;
         }
         let (before, epoch_before) = (b.seq.last(), b.epoch);
-        let (after, ts) = b.buffer.front().map_or((-1, 0), |e| (e.ids.prev, e.meta.ts_recv));
+        let before_of = |i: &DiffIds| if i.prev >= 0 { i.prev } else { i.first.saturating_sub(1) };
+        let (after, ts) = b.buffer.front().map_or((-1, 0), |e| (before_of(&e.ids), e.meta.ts_recv));
+        let last = b.buffer.iter().map(|e| e.ids.last).max().unwrap_or(-1);
         let mut head = self.head(rec);
         (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
         self.counters.seq_gaps += 1;
         self.clear_book(&head, id, &mut b, sink);
         let epochs = (epoch_before, b.epoch);
-        self.depth_hole(b.stream, rec, (before, after), ts, epochs, sink);
+        self.depth_hole(b.stream, rec, (before, after, last), ts, epochs, sink);
         self.ask(id, &b, sink);
         self.insts[id.ix()].book = Some(b);
     }

@@ -157,6 +157,8 @@ pub(super) struct Stream {
     pub last_id: i64,
     /// Order key of the last message where there is no chain (update id or send time).
     pub last_key: i64,
+    /// Ids below `last_id` one after the other.
+    pub late: u32,
     pub rseq_last: i64,
     pub ts_last: i64,
     /// The open stretch of proof, if any.

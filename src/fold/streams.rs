@@ -21,6 +21,17 @@ pub(super) struct GapEnd<'a> {
     pub recovered_by: &'a str,
 }
 
+/// Ids below the chain's that may come one after the other before they are taken for a count that began anew.
+const LATE_MAX: u32 = 16;
+
+impl Stream {
+    /// Until when the open stretch, proof or gap, holds at least: its last frame, but not before its own beginning.
+    fn known_until(&self) -> i64 {
+        let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
+        self.ts_last.max(begin)
+    }
+}
+
 impl Core {
     fn s(&mut self, id: StreamId) -> &mut Stream {
         &mut self.streams[id.0 as usize]
@@ -92,6 +103,7 @@ impl Core {
             leg: 0,
             last_id: -1,
             last_key: i64::MIN,
+            late: 0,
             rseq_last: -1,
             ts_last: 0,
             cover: None,
@@ -172,35 +184,29 @@ impl Core {
             self.counters.duplicates += 1;
             return false;
         }
-        let hole = last >= 0 && chain_id > last.saturating_add(1);
+        if last >= 0 && chain_id < last && !self.ids_fell(id) {
+            // Late: the hole that it left is written already, and the chain goes on from its greatest id.
+            self.touch(id, conn, rec);
+            return true;
+        }
+        let Some(s) = self.streams.get(id.0 as usize) else { return true };
+        let after = if last >= 0 && chain_id > last { chain_id - 1 } else { -1 };
+        let end = GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: after,
+            rseq_after: rec.rseq,
+            epoch_after: 0,
+            recovered_by: if after == last { "ids" } else { "frame" },
+        };
         if s.gap.is_some() {
-            if last >= 0 && !hole && chain_id > last {
-                // The ids prove that nothing is missing: there was no gap.
-                self.withdraw_gap(id, rec.conn);
-            } else {
-                let end = GapEnd {
-                    ts_end: rec.ts_recv,
-                    seq_after: chain_id - 1,
-                    rseq_after: rec.rseq,
-                    epoch_after: 0,
-                    recovered_by: "frame",
-                };
-                self.close_gap(id, end, rec, sink);
-                self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
-            }
-        } else if hole || (last >= 0 && chain_id < last) {
-            let ts_last = s.ts_last;
-            let after = if hole { chain_id - 1 } else { -1 };
+            // A time without a connection is told also where the ids prove that nothing came in it.
+            self.close_gap(id, end, rec, sink);
+            self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
+        } else if after > last || (last >= 0 && chain_id < last) {
+            let begin = s.known_until();
             self.counters.seq_gaps += 1;
-            self.close_cover(id, ts_last, GapCause::VenueSeqGap.as_str(), rec, sink);
-            self.open_gap(id, GapCause::VenueSeqGap, ts_last, Detector::Ids, last, 0);
-            let end = GapEnd {
-                ts_end: rec.ts_recv,
-                seq_after: after,
-                rseq_after: rec.rseq,
-                epoch_after: 0,
-                recovered_by: "frame",
-            };
+            self.close_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
+            self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
             self.close_gap(id, end, rec, sink);
             self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
             self.say_gap(id, GapCause::VenueSeqGap, sink);
@@ -210,9 +216,17 @@ impl Core {
             c.id_first = chain_id;
             c.rseq_begin = rec.rseq;
         }
-        self.s(id).last_id = chain_id;
+        let s = self.s(id);
+        (s.last_id, s.late) = (chain_id, 0);
         self.touch(id, conn, rec);
         true
+    }
+
+    /// Counts an id below the chain's. `true`: there were so many in a row that the venue counts anew.
+    fn ids_fell(&mut self, id: StreamId) -> bool {
+        let s = self.s(id);
+        s.late = s.late.saturating_add(1);
+        s.late > LATE_MAX
     }
 
     fn say_gap<S: FoldSink>(&self, id: StreamId, cause: GapCause, sink: &mut S) {
@@ -231,15 +245,26 @@ impl Core {
         sink: &mut S,
     ) {
         let Some(s) = self.streams.get(id.0 as usize) else { return };
-        if let Some(g) = s.gap {
-            if g.epoch_before == epoch && epoch != 0 && s.last_id >= 0 {
-                // Same epoch: the new connection went on where the old one ended.
-                self.withdraw_gap(id, rec.conn);
-            } else {
+        match s.gap {
+            Some(g) if g.epoch_before == epoch && epoch != 0 && s.last_id >= 0 => {
+                // Same epoch: the new connection went on where the old one ended. The time without one is told.
+                let end = GapEnd {
+                    ts_end: rec.ts_recv,
+                    seq_after: g.seq_before,
+                    rseq_after: rec.rseq,
+                    epoch_after: epoch,
+                    recovered_by: "ids",
+                };
+                self.close_gap(id, end, rec, sink);
+                self.open_cover(id, rec.ts_recv, ids.last, rec.rseq, rec.conn);
+            }
+            Some(_) => {
+                // The snapshot may cover ids that never came as events: they are missing all the same.
+                self.depth_follows(id, rec, ids, sink);
                 self.depth_synced(id, rec, ids.last, epoch, sink);
             }
-        } else if s.cover.is_none() {
-            self.open_cover(id, rec.ts_recv, ids.last, rec.rseq, rec.conn);
+            None if s.cover.is_none() => self.open_cover(id, rec.ts_recv, ids.last, rec.rseq, rec.conn),
+            None => {}
         }
         self.s(id).last_id = ids.last;
         self.touch(id, conn, rec);
@@ -254,54 +279,64 @@ impl Core {
         ids: &DiffIds,
         sink: &mut S,
     ) {
-        let Some(s) = self.streams.get(id.0 as usize) else { return };
-        let before = if ids.prev >= 0 { ids.prev } else { ids.first.saturating_sub(1) };
-        let starts_anew = s.gap.is_some_and(|g| {
-            !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited)
-        });
-        // The chain is followed even while the book waits: a hole in the buffered diffs is a hole all the same.
-        let last = s.last_id;
-        let hole = last >= 0 && before > last;
-        if starts_anew || hole {
-            if !starts_anew {
-                self.counters.seq_gaps += 1;
-                let now = self.streams[id.0 as usize].ts_last;
-                let end =
-                    GapEnd { ts_end: now, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
-                self.close_gap(id, end, rec, sink);
-                self.open_gap(id, GapCause::VenueSeqGap, now, Detector::Ids, last, 0);
-                self.say_gap(id, GapCause::VenueSeqGap, sink);
-            }
-            let seq_after = if last >= 0 { before.max(last) } else { before };
-            let end = GapEnd {
-                ts_end: rec.ts_recv,
-                seq_after,
-                rseq_after: rec.rseq,
-                epoch_after: 0,
-                recovered_by: "frame",
-            };
-            self.close_gap(id, end, rec, sink);
-            self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, 0);
+        if id == StreamId::NONE {
+            return;
         }
-        self.s(id).last_id = ids.last;
+        self.depth_follows(id, rec, ids, sink);
+        let s = self.s(id);
+        // An event that came late or twice does not bring the chain back.
+        s.last_id = s.last_id.max(ids.last);
         self.touch(id, conn, rec);
     }
 
+    /// While a book is not proven its chain is followed all the same: an event that does not follow the one before shows
+    /// a hole, and the first one after a loss shows where the loss ended.
+    fn depth_follows<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, ids: &DiffIds, sink: &mut S) {
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        let Some(g) = s.gap else { return };
+        let before = if ids.prev >= 0 { ids.prev } else { ids.first.saturating_sub(1) };
+        let waits = matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited);
+        let last = s.last_id;
+        if waits {
+            if last < 0 || before <= last {
+                return;
+            }
+            let begin = s.known_until();
+            self.counters.seq_gaps += 1;
+            let end =
+                GapEnd { ts_end: begin, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            self.close_gap(id, end, rec, sink);
+            self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
+            self.say_gap(id, GapCause::VenueSeqGap, sink);
+        }
+        let end = GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: if last >= 0 { before.max(last) } else { -1 },
+            rseq_after: rec.rseq,
+            epoch_after: 0,
+            recovered_by: "frame",
+        };
+        self.close_gap(id, end, rec, sink);
+        self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, 0);
+    }
+
     /// The chain of a proven book broke at this record.
+    #[allow(clippy::too_many_arguments, reason = "a cold path that names each fact once")]
     pub fn depth_gap<S: FoldSink>(
         &mut self,
         id: StreamId,
         conn: &Conn,
         rec: &Record<'_>,
+        ids: &DiffIds,
         (before, after): (i64, i64),
         (epoch_before, epoch_after): (i64, i64),
         sink: &mut S,
     ) {
         let Some(s) = self.streams.get(id.0 as usize) else { return };
-        let ts_last = s.ts_last;
+        let begin = s.known_until();
         if s.gap.is_none() {
-            self.close_cover(id, ts_last, GapCause::VenueSeqGap.as_str(), rec, sink);
-            self.open_gap(id, GapCause::VenueSeqGap, ts_last, Detector::Ids, before, epoch_before);
+            self.close_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
+            self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, before, epoch_before);
         }
         let cause = self.s(id).gap.map_or(GapCause::VenueSeqGap, |g| g.cause);
         let end = GapEnd {
@@ -314,15 +349,18 @@ impl Core {
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epoch_after);
         self.say_gap(id, cause, sink);
+        let s = self.s(id);
+        s.last_id = s.last_id.max(ids.last);
         self.touch(id, conn, rec);
     }
 
-    /// Two connections' events never met: the hole is stated when the wait is over.
+    /// Two connections' events never met: the hole is stated when the wait is over. `last`: the last id that waits
+    /// behind it.
     pub fn depth_hole<S: FoldSink>(
         &mut self,
         id: StreamId,
         rec: &Record<'_>,
-        (before, after): (i64, i64),
+        (before, after, last): (i64, i64, i64),
         ts_after: i64,
         epochs: (i64, i64),
         sink: &mut S,
@@ -345,6 +383,8 @@ impl Core {
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epochs.1);
         self.say_gap(id, GapCause::VenueSeqGap, sink);
+        let s = self.s(id);
+        s.last_id = s.last_id.max(last);
     }
 
     /// The proof of a book ended without a hole in its ids.
@@ -469,15 +509,6 @@ impl Core {
         s.cover = None;
         s.gap =
             Some(OpenGap { cause, ts_begin, seq_before: seq, rseq_before, epoch_before: epoch, detector });
-    }
-
-    /// The gap turned out to be none: the proof goes on from where it was.
-    fn withdraw_gap(&mut self, id: StreamId, conn: ConnId) {
-        let s = self.s(id);
-        if let Some(g) = s.gap.take() {
-            let id_first = s.last_id;
-            s.cover = Some(Cover { ts_begin: g.ts_begin, id_first, rseq_begin: -1, conn });
-        }
     }
 
     fn stream_head(&self, id: StreamId, rec: &Record<'_>) -> Head {

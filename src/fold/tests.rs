@@ -280,7 +280,7 @@ fn trades_show_their_holes_and_repeats_are_dropped() {
 }
 
 #[test]
-fn a_reconnect_whose_ids_go_on_is_no_gap_and_one_that_skips_is_one() {
+fn a_reconnect_is_one_row_per_stream_and_says_whether_ids_are_missing() {
     let mut t = Tape::synced();
     t.trade(7, 5);
     t.conn("close", 7, "venue_disconnect");
@@ -288,23 +288,84 @@ fn a_reconnect_whose_ids_go_on_is_no_gap_and_one_that_skips_is_one() {
     t.trade(8, 6);
     t.diff(8, 13, 14, 12, "[\"100\",\"6\"]", "");
     assert!(t.fold.book(InstrumentId(0)).is_some(), "pu <= last_u < u: the chain goes on");
-    assert!(t.rows.of("gap btcusdt@trade").is_empty());
-    assert_eq!(
-        t.rows.of("gap btcusdt@bookTicker").len(),
-        1,
-        "without ids the time without a connection is a gap"
-    );
+    let trade = t.rows.of("gap btcusdt@trade");
+    assert!(trade[0].contains("venue_disconnect (5, 5]") && trade[0].ends_with("end ids"), "{trade:?}");
+    let depth = t.rows.of("gap btcusdt@depth");
+    assert!(depth[1].contains("venue_disconnect (12, 12]") && depth[1].ends_with("end ids"), "{depth:?}");
+    assert_eq!(t.rows.of("gap btcusdt@bookTicker").len(), 1);
     t.conn("close", 8, "venue_disconnect");
     t.subscribe(9);
     t.trade(9, 9);
     t.diff(9, 20, 21, 19, "", "");
     assert!(t.fold.book(InstrumentId(0)).is_none());
-    assert!(t.rows.of("gap btcusdt@trade")[0].contains("venue_disconnect (6, 8]"));
-    assert!(
-        t.rows.of("gap btcusdt@depth")[1].contains("venue_disconnect (14, 19]"),
-        "{:?}",
-        t.rows.of("gap btcusdt@depth")
-    );
+    let (trade, depth) = (t.rows.of("gap btcusdt@trade"), t.rows.of("gap btcusdt@depth"));
+    assert!(trade.len() == 2 && trade[1].contains("venue_disconnect (6, 8]"), "{trade:?}");
+    assert!(depth.len() == 3 && depth[2].contains("venue_disconnect (14, 19]"), "{depth:?}");
+}
+
+#[test]
+fn a_hole_is_told_once_however_long_the_snapshot_takes() {
+    let mut t = Tape::synced();
+    t.diff(7, 30, 31, 20, "", "");
+    t.diff(7, 32, 33, 31, "", "");
+    t.diff(7, 40, 41, 39, "", "");
+    t.diff(7, 36, 37, 35, "", "");
+    t.diff(7, 42, 43, 41, "", "");
+    t.snapshot(42);
+    assert!(t.fold.book(InstrumentId(0)).is_some());
+    let gaps = t.rows.of("gap btcusdt@depth");
+    let holes: Vec<_> = gaps.iter().filter_map(|g| g.split_once("venue_seq_gap ")).map(|g| g.1).collect();
+    assert!(holes.len() == 2 && holes[0].starts_with("(12, 20]") && holes[1].starts_with("(33, 39]"), "{gaps:?}");
+}
+
+#[test]
+fn ids_that_a_snapshot_covers_are_missing_all_the_same() {
+    let mut t = Tape::synced();
+    t.diff(7, 30, 31, 20, "", "");
+    t.snapshot(50);
+    t.diff(7, 49, 52, 40, "", "");
+    assert!(t.fold.book(InstrumentId(0)).is_some(), "pu <= L <= u");
+    let gaps = t.rows.of("gap btcusdt@depth");
+    assert!(gaps[2].contains("venue_seq_gap (31, 40]"), "{gaps:?}");
+    assert_eq!(t.rows.of("cover btcusdt@depth").len(), 1);
+}
+
+#[test]
+fn late_trades_lower_nothing_and_a_count_that_begins_anew_is_followed() {
+    let mut t = Tape::synced();
+    for id in [100, 102, 101, 103, 104] {
+        t.trade(7, id);
+    }
+    assert_eq!(t.rows.of("trade").len(), 5);
+    let gaps = t.rows.of("gap btcusdt@trade");
+    assert!(gaps.len() == 1 && gaps[0].contains("venue_seq_gap (100, 101]"), "{gaps:?}");
+    for id in 1..=40 {
+        t.trade(7, id);
+    }
+    t.trade(7, 43);
+    assert_eq!(t.rows.of("trade").len(), 46);
+    let gaps = t.rows.of("gap btcusdt@trade");
+    assert!(gaps.len() == 3 && gaps[1].contains("(104, -1]") && gaps[2].contains("(40, 42]"), "{gaps:?}");
+}
+
+#[test]
+fn no_second_is_told_twice_where_a_hole_is_found_after_a_boundary() {
+    let mut t = Tape::synced();
+    t.trade(7, 5);
+    let at = 3_600_000_000_000;
+    let payload = t.clock.boundary_payload(at);
+    let r = t.clock.boundary_record(at, 0, &payload);
+    t.fold.step(&r, &mut t.rows);
+    t.ts = at + 5;
+    t.trade(7, 9);
+    t.diff(7, 30, 31, 20, "", "");
+    for stream in ["btcusdt@trade", "btcusdt@depth@100ms"] {
+        let begin = |l: &str| l.split_once("..").unwrap().0.rsplit(' ').next().unwrap().parse::<i64>().unwrap();
+        let gap = t.rows.of(&format!("gap {stream} venue_seq_gap"));
+        assert_eq!(gap.iter().map(|l| begin(l)).collect::<Vec<_>>(), [at], "{gap:?}");
+        let covers = t.rows.of(&format!("cover {stream}"));
+        assert!(covers.iter().all(|c| c.contains(&format!("..{at} "))), "{covers:?}");
+    }
 }
 
 #[test]
