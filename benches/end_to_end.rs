@@ -143,7 +143,10 @@ fn run(step: usize, r: &Recording) {
 
 fn table(recordings: &[Recording]) {
     println!("CPU seconds per million frames, median (min–max) of {ROUNDS} interleaved rounds");
-    println!("{:<20} {:>8}  {:<22} {:<22} {:<22} dataset / collector", "recording", "frames", STEPS[0], STEPS[1], STEPS[2]);
+    println!(
+        "{:<20} {:>8}  {:<22} {:<22} {:<22} dataset / collector",
+        "recording", "frames", STEPS[0], STEPS[1], STEPS[2]
+    );
     for r in recordings {
         let mut rounds: [Vec<f64>; 3] = Default::default();
         for _ in 0..ROUNDS {

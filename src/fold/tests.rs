@@ -315,7 +315,10 @@ fn a_hole_is_told_once_however_long_the_snapshot_takes() {
     assert!(t.fold.book(InstrumentId(0)).is_some());
     let gaps = t.rows.of("gap btcusdt@depth");
     let holes: Vec<_> = gaps.iter().filter_map(|g| g.split_once("venue_seq_gap ")).map(|g| g.1).collect();
-    assert!(holes.len() == 2 && holes[0].starts_with("(12, 20]") && holes[1].starts_with("(33, 39]"), "{gaps:?}");
+    assert!(
+        holes.len() == 2 && holes[0].starts_with("(12, 20]") && holes[1].starts_with("(33, 39]"),
+        "{gaps:?}"
+    );
 }
 
 #[test]
@@ -360,7 +363,8 @@ fn no_second_is_told_twice_where_a_hole_is_found_after_a_boundary() {
     t.trade(7, 9);
     t.diff(7, 30, 31, 20, "", "");
     for stream in ["btcusdt@trade", "btcusdt@depth@100ms"] {
-        let begin = |l: &str| l.split_once("..").unwrap().0.rsplit(' ').next().unwrap().parse::<i64>().unwrap();
+        let begin =
+            |l: &str| l.split_once("..").unwrap().0.rsplit(' ').next().unwrap().parse::<i64>().unwrap();
         let gap = t.rows.of(&format!("gap {stream} venue_seq_gap"));
         assert_eq!(gap.iter().map(|l| begin(l)).collect::<Vec<_>>(), [at], "{gap:?}");
         let covers = t.rows.of(&format!("cover {stream}"));
