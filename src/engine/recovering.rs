@@ -160,9 +160,8 @@ pub fn by_hand(root: &Path, runtime_dir: Option<&Path>) -> Result<Outcome, Recov
     end_lanes(&mut r, |_| false)?;
     let mut converting = Converting::resume(Arc::clone(&ds), dirs(&ds, None), r.writer.durable())?;
     let made = converting.catch_up(r.writer.durable())?;
-    let mut seq = r.writer.lane(0).map_or(-1, |l| l.last_seq);
-    for c in made.iter().filter(|c| !converting.knows(c)) {
-        seq += 1;
+    let next = r.writer.lane(0).map_or(0, |l| l.last_seq + 1);
+    for (seq, c) in (next..).zip(made.iter().filter(|c| !converting.knows(c))) {
         let ts = r.writer.lane(0).map_or(c.at, |l| l.max_ts_recv.max(c.at));
         let rec = Record {
             kind: Kind::Checkpoint,
