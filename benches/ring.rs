@@ -147,7 +147,9 @@ impl OwnRaw {
         let dir = PathBuf::from("/dev/shm");
         let dir = if dir.is_dir() { dir } else { std::env::temp_dir() };
         let path = dir.join(format!("lobtape-bench-{}-{len}", std::process::id()));
-        let o = RawOptions { dataset: 1, lane: 1, capacity: 1 << 20, last_lane_seq: -1 };
+        // As much memory as the queues of 1,024 slots have: all three keep to the same cache.
+        let capacity = 1024 * (len as u64 + 64).next_power_of_two();
+        let o = RawOptions { dataset: 1, lane: 1, capacity, last_lane_seq: -1 };
         OwnRaw { ends: raw::create(&path, &o).expect("a ring"), payload: vec![7; len], path }
     }
 }

@@ -28,6 +28,8 @@
 
 mod format;
 mod marks;
+#[cfg(test)]
+mod model_tests;
 mod pump;
 #[cfg(test)]
 mod pump_tests;

@@ -173,14 +173,20 @@ impl Store {
         })
     }
 
-    /// Makes a segment in `dir`; when this returns its header and its name are durable and all its blocks are there.
-    pub fn create(&self, dir: &Path, mut header: Header) -> Result<(SegmentFile, Header), JournalError> {
+    /// Makes a segment in `dir` that begins with what `first` says. When this returns the header, these bytes and the name
+    /// are durable and all blocks are there.
+    pub fn create(
+        &self,
+        dir: &Path,
+        mut header: Header,
+        first: &mut dyn FnMut(&Header) -> Vec<u8>,
+    ) -> Result<SegmentFile, JournalError> {
         let name = segment_name(header.number);
         let (tmp, path) = (dir.join(format!("{name}.tmp")), dir.join(&name));
         #[cfg(test)]
         self.faults.create().map_err(io_error(&tmp, "create"))?;
         header.recycled = dir == self.dirs.primary && self.take_spare(header.size, &tmp);
-        let made = self.fill(&tmp, &header).and_then(|file| {
+        let made = self.fill(&tmp, &header, &first(&header)).and_then(|file| {
             std::fs::rename(&tmp, &path).map_err(io_error(&path, "rename"))?;
             shm::sync_dir(dir).map_err(io_error(dir, "sync"))?;
             Ok(file)
@@ -196,10 +202,10 @@ impl Store {
             #[cfg(test)]
             faults: self.faults.clone(),
         };
-        Ok((segment, header))
+        Ok(segment)
     }
 
-    fn fill(&self, tmp: &Path, header: &Header) -> Result<File, JournalError> {
+    fn fill(&self, tmp: &Path, header: &Header, first: &[u8]) -> Result<File, JournalError> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -213,6 +219,7 @@ impl Store {
         let bytes = header.encode();
         file.write_all_at(&bytes, 0).map_err(io_error(tmp, "write"))?;
         file.write_all_at(&bytes, BLOCK).map_err(io_error(tmp, "write"))?;
+        file.write_all_at(first, HEADER_LEN as u64).map_err(io_error(tmp, "write"))?;
         file.sync_all().map_err(io_error(tmp, "sync"))?;
         Ok(file)
     }

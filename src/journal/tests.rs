@@ -269,10 +269,10 @@ fn each_flip_is_detected_and_costs_its_block() {
             file.write_all_at(&whole[i..=i], i as u64).unwrap();
             flips += 1;
             // Each byte of the headers and of some fragments, then strides that meet all offsets of a fragment.
-            i += if i % (BLOCK as usize) < 300 { 1 } else { 97 };
+            i += if i % (BLOCK as usize) < 150 { 1 } else { 331 };
         }
     }
-    assert!(flips > 3000, "{flips}");
+    assert!(flips > 1200, "{flips}");
     assert_eq!(read_all(dir.path()), seqs(0..130));
 }
 
@@ -550,7 +550,7 @@ fn missing_segments_are_told_and_the_rest_is_read() {
     let dir = scratch();
     let mut w = JournalWriter::open(dir.path(), options()).unwrap();
     let mut firsts = vec![];
-    for seq in 0..150 {
+    for seq in 0..80 {
         let at = w.append_encoded(&bytes(1, seq, 4000)).unwrap();
         if at.segment as usize > firsts.len() {
             firsts.push(seq);
@@ -558,7 +558,7 @@ fn missing_segments_are_told_and_the_rest_is_read() {
     }
     w.close().unwrap();
     let all = list_segments(&Dirs::new(dir.path())).unwrap();
-    assert!(all.len() >= 6, "{}", all.len());
+    assert!((5..8).contains(&all.len()), "{}", all.len());
     let keep = scratch();
     for s in &all {
         std::fs::copy(&s.path, keep.path().join(s.path.file_name().unwrap())).unwrap();
@@ -575,7 +575,7 @@ fn missing_segments_are_told_and_the_rest_is_read() {
         let seen = read_all(dir.path());
         let mut want = 0;
         for (i, &first) in firsts.iter().enumerate() {
-            let next = firsts.get(i + 1).copied().unwrap_or(150);
+            let next = firsts.get(i + 1).copied().unwrap_or(80);
             if subset & 1 << i == 0 || i == all.len() - 1 {
                 assert!((first..next).all(|s| seen.contains(&Seen::Record(1, s))), "{subset:b}");
                 want += next - first;

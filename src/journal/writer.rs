@@ -68,15 +68,21 @@ impl Options {
 /// The segment being written.
 struct Current {
     file: Arc<SegmentFile>,
+    at: Cursor,
+    /// End of what the kernel has; the buffer holds the rest.
+    written: u64,
+    /// There are records that no finished sync covers.
+    dirty: bool,
+}
+
+/// Cuts records into fragments.
+#[derive(Clone, Copy)]
+struct Cursor {
     header: Header,
     seed: u32,
     /// End of what was appended.
     pos: u64,
-    /// End of what the kernel has; the buffer holds the rest.
-    written: u64,
     chain: u32,
-    /// There are records that no finished sync covers.
-    dirty: bool,
 }
 
 /// What is known to be on the disk.
@@ -231,7 +237,7 @@ impl JournalWriter {
 
     /// End of what was appended.
     pub fn position(&self) -> Position {
-        self.current.as_ref().map_or(self.durable.end, Current::end)
+        self.current.as_ref().map_or(self.durable.end, |c| c.at.end())
     }
 
     /// End of the last record that was appended: all is durable once [`JournalWriter::durable`] has reached it.
@@ -277,7 +283,7 @@ impl JournalWriter {
         let note = peek(bytes).ok_or(JournalError::NoRecord { len: bytes.len() })?;
         self.check_failed()?;
         let need = span(bytes.len()) + TAIL_ROOM;
-        let fits = self.current.as_ref().is_some_and(|c| c.pos + need <= c.header.size);
+        let fits = self.current.as_ref().is_some_and(|c| c.at.pos + need <= c.at.header.size);
         if !fits {
             if self.current.is_some() {
                 self.finish_segment()?;
@@ -308,8 +314,9 @@ impl JournalWriter {
     /// # Errors
     /// Storage failed, see [`JournalWriter::append_encoded`].
     pub fn sync(&mut self) -> Result<Position, JournalError> {
-        self.commit()?;
+        self.check_failed()?;
         self.wait_sync()?;
+        self.flush()?;
         if self.is_dirty() {
             self.sync_here()?;
             self.mark()?;
@@ -338,7 +345,7 @@ impl JournalWriter {
             self.sync()?;
             return Ok(false);
         };
-        self.syncing = Some(Durable { end: c.end(), chain: c.chain, lanes: self.lanes.clone() });
+        self.syncing = Some(Durable { end: c.at.end(), chain: c.at.chain, lanes: self.lanes.clone() });
         c.dirty = false;
         // The channel is empty, for at most one sync is under way; a dead helper shows when its answer is read.
         let _ = s.ask.send(Arc::clone(&c.file));
@@ -434,7 +441,7 @@ impl JournalWriter {
 
     fn check_failed(&self) -> Result<(), JournalError> {
         match (&self.current, self.failed) {
-            (Some(c), true) => Err(JournalError::SegmentFailed { number: c.header.number }),
+            (Some(c), true) => Err(JournalError::SegmentFailed { number: c.at.header.number }),
             _ => Ok(()),
         }
     }
@@ -471,49 +478,54 @@ impl JournalWriter {
             recycled: false,
             prev,
         };
-        let mut made = self.store.create(&self.store.dirs.primary, header);
+        // The lanes' summary is durable with the header: whatever is reclaimed, each segment that is left has it.
+        let mut cursor = Cursor::new(header);
+        let mut first = |header: &Header| {
+            cursor = Cursor::new(*header);
+            let (record, mut bytes) = (own(Kind::Sync, &marker), Vec::new());
+            let mut rest = &record[..];
+            while !rest.is_empty() {
+                rest = cursor.piece(rest, rest.len() == record.len(), &mut bytes).1;
+            }
+            bytes
+        };
+        let mut made = self.store.create(&self.store.dirs.primary, header, &mut first);
         if let (true, Err(_), Some(other)) = (may_fall_back, &made, &self.store.dirs.fallback) {
-            made = self.store.create(other, header);
+            made = self.store.create(other, header, &mut first);
         }
-        let (file, header) = made?;
-        let pos = data_start(0);
-        self.current = Some(Current {
-            file: Arc::new(file),
-            seed: header.seed(),
-            header,
-            pos,
-            written: pos,
-            chain: self.durable.chain,
-            dirty: false,
-        });
-        self.durable.end = Position { segment: number, offset: pos };
-        self.put_own(Kind::Sync, &marker)
+        let file = Arc::new(made?);
+        self.durable.end = cursor.end();
+        self.durable.chain = cursor.chain;
+        self.current = Some(Current { file, at: cursor, written: cursor.pos, dirty: false });
+        Ok(())
     }
 
     /// Seals the current segment and makes it durable to its end.
     fn finish_segment(&mut self) -> Result<(), JournalError> {
-        self.flush()?;
         self.wait_sync()?;
         self.sync_here()?;
         // In a block of their own, so that no damage takes records and the proof that they were durable alike. The
         // marker tells all before it from a torn tail even if the seal does not make it.
-        self.pad_block();
+        if let Some(c) = &mut self.current {
+            c.at.pad_block(&mut self.buf);
+        }
         self.mark()?;
         self.put_own(Kind::Seal, &[])?;
-        self.flush()?;
         self.sync_here()?;
         self.current = None;
         Ok(())
     }
 
-    /// `fdatasync` on this thread, of all that was flushed.
+    /// `fdatasync` on this thread. What is still buffered (the marker of a sync that has just ended) goes out first, for
+    /// the new `dur` mark includes it.
     fn sync_here(&mut self) -> Result<(), JournalError> {
+        self.flush()?;
         let Some(c) = &mut self.current else { return Ok(()) };
         if let Err(e) = c.file.sync() {
             return Err(self.fail("sync", e));
         }
         c.dirty = false;
-        self.durable = Durable { end: c.end(), chain: c.chain, lanes: self.lanes.clone() };
+        self.durable = Durable { end: c.at.end(), chain: c.at.chain, lanes: self.lanes.clone() };
         Ok(())
     }
 
@@ -526,58 +538,24 @@ impl JournalWriter {
         self.put_own(Kind::Sync, &marker)
     }
 
-    /// A record of the journal's own: of no lane, without a number.
     fn put_own(&mut self, kind: Kind, payload: &[u8]) -> Result<(), JournalError> {
-        let r = Record {
-            kind,
-            flags: 0,
-            lane: 0,
-            status: 0,
-            conn: 0,
-            lane_seq: -1,
-            rseq: -1,
-            ts_kernel: 0,
-            ts_mono: 0,
-            ts_recv: 0,
-            url: "",
-            payload,
-        };
-        self.put(&r.encode()).map(drop)
+        self.put(&own(kind, payload)).map(drop)
     }
 
-    /// Cuts a record into fragments behind what is buffered. The segment has the room.
+    /// Puts a record behind what is buffered. The segment has the room.
     fn put(&mut self, bytes: &[u8]) -> Result<Position, JournalError> {
         let Some(c) = &mut self.current else { return Ok(self.durable.end) };
-        let number = c.header.number;
+        let number = c.at.header.number;
         let (mut rest, mut start) = (bytes, None);
         while !rest.is_empty() {
-            let at = settle(c.pos);
-            c.fill_to(at, &mut self.buf);
-            let room = (BLOCK - at % BLOCK) as usize - FRAGMENT;
-            let (now, later) = rest.split_at(rest.len().min(room));
-            let kind = match (start.is_none(), later.is_empty()) {
-                (true, true) => FULL,
-                (true, false) => FIRST,
-                (false, false) => MIDDLE,
-                (false, true) => LAST,
-            };
+            let (at, later) = c.at.piece(rest, start.is_none(), &mut self.buf);
             start.get_or_insert(at);
-            c.fragment(kind, now, &mut self.buf);
             rest = later;
             if self.buf.len() >= FLUSH {
                 flush(c, &mut self.buf).inspect_err(|_| self.failed = true)?;
             }
         }
-        Ok(Position { segment: number, offset: start.unwrap_or(c.pos) })
-    }
-
-    /// Goes to the start of the next block.
-    fn pad_block(&mut self) {
-        let Some(c) = &mut self.current else { return };
-        let at = settle(c.pos);
-        c.fill_to(at, &mut self.buf);
-        let room = (BLOCK - at % BLOCK) as usize - FRAGMENT;
-        c.fragment(PAD, &ZEROS[..room], &mut self.buf);
+        Ok(Position { segment: number, offset: start.unwrap_or(c.at.pos) })
     }
 
     fn flush(&mut self) -> Result<(), JournalError> {
@@ -595,9 +573,31 @@ fn flush(c: &mut Current, buf: &mut Vec<u8>) -> Result<(), JournalError> {
     Ok(())
 }
 
-impl Current {
+impl Cursor {
+    fn new(header: Header) -> Cursor {
+        let chain = header.prev.map_or(0, |p| p.chain);
+        Cursor { header, seed: header.seed(), pos: data_start(0), chain }
+    }
+
     fn end(&self) -> Position {
         Position { segment: self.header.number, offset: self.pos }
+    }
+
+    /// Appends the next fragment of a record to `buf`: where it stands, and what is left of the record.
+    #[inline]
+    fn piece<'a>(&mut self, rest: &'a [u8], first: bool, buf: &mut Vec<u8>) -> (u64, &'a [u8]) {
+        let at = settle(self.pos);
+        self.fill_to(at, buf);
+        let room = (BLOCK - at % BLOCK) as usize - FRAGMENT;
+        let (now, later) = rest.split_at(rest.len().min(room));
+        let kind = match (first, later.is_empty()) {
+            (true, true) => FULL,
+            (true, false) => FIRST,
+            (false, false) => MIDDLE,
+            (false, true) => LAST,
+        };
+        self.fragment(kind, now, buf);
+        (at, later)
     }
 
     /// Appends a fragment at `pos`, where one may stand.
@@ -612,6 +612,14 @@ impl Current {
         self.pos += (FRAGMENT + bytes.len()) as u64;
     }
 
+    /// Goes to the start of the next block.
+    fn pad_block(&mut self, buf: &mut Vec<u8>) {
+        let at = settle(self.pos);
+        self.fill_to(at, buf);
+        let room = (BLOCK - at % BLOCK) as usize - FRAGMENT;
+        self.fragment(PAD, &ZEROS[..room], buf);
+    }
+
     /// Zeros up to `at`, where the next fragment goes; the header's copy in block 1 is written again as it is.
     fn fill_to(&mut self, at: u64, buf: &mut Vec<u8>) {
         if at == self.pos {
@@ -624,6 +632,25 @@ impl Current {
         }
         self.pos = at;
     }
+}
+
+/// A record of the journal's own: of no lane, without a number.
+fn own(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    let r = Record {
+        kind,
+        flags: 0,
+        lane: 0,
+        status: 0,
+        conn: 0,
+        lane_seq: -1,
+        rseq: -1,
+        ts_kernel: 0,
+        ts_mono: 0,
+        ts_recv: 0,
+        url: "",
+        payload,
+    };
+    r.encode()
 }
 
 struct Note {
