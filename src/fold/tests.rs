@@ -330,7 +330,11 @@ fn ids_that_a_snapshot_covers_are_missing_all_the_same() {
     assert!(t.fold.book(InstrumentId(0)).is_some(), "pu <= L <= u");
     let gaps = t.rows.of("gap btcusdt@depth");
     assert!(gaps[2].contains("venue_seq_gap (31, 40]"), "{gaps:?}");
-    assert_eq!(t.rows.of("cover btcusdt@depth").len(), 1);
+    let synced = t.ts;
+    t.diff(7, 53, 54, 52, "", "");
+    t.conn("close", 7, "venue_disconnect");
+    let covers = t.rows.of("cover btcusdt@depth");
+    assert!(covers.len() == 1 && covers[0].contains(&format!(" {synced}..")), "{covers:?}");
 }
 
 #[test]

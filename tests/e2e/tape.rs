@@ -25,6 +25,8 @@ pub struct Conn {
     pub streams: Vec<String>,
     /// In the order of `rseq`, which is their position.
     pub frames: Vec<Frame>,
+    /// REST answers on it.
+    pub bodies: i64,
     /// Cause and time of its end, if the record has one.
     pub closed: Option<(String, i64)>,
 }
@@ -119,7 +121,13 @@ impl Tape {
                 });
             }
             Kind::Rest => {
-                let venue = self.conns.get(&rec.conn).map_or_else(String::new, |c| c.venue.clone());
+                let c = self.conns.entry(rec.conn).or_default();
+                if rec.rseq != c.bodies {
+                    let due = c.bodies;
+                    self.faults.push(format!("connection {}: body {} where {due} is due", rec.conn, rec.rseq));
+                }
+                c.bodies += 1;
+                let venue = c.venue.clone();
                 let (path, crc) = (rec.url.to_owned(), crc32fast::hash(rec.payload));
                 self.bodies.push(Body { venue, path, status: rec.status, crc });
             }
