@@ -14,6 +14,8 @@ use crate::parse::{Limits, NumError, Scratch, Sides, Val, parse_dec, parse_fixed
 
 /// Name under which rows of a sister product in an all-market stream are counted.
 const FOREIGN: &str = "foreign_product";
+/// The event that announces the end of a connection.
+const SHUTDOWN: &str = "serverShutdown";
 
 /// As [`crate::venue::Venue::decode`].
 pub(super) fn decode(
@@ -43,7 +45,8 @@ pub(super) fn decode(
         let Some(only) = only else {
             return Err(Reject::new(RejectCause::UnknownStream, "frame names no stream"));
         };
-        stream_message(family, &only.name, root, sides, ctx)
+        let Some(info) = ctx.stream(&only.name) else { return Err(not_subscribed()) };
+        Message { family, name: &only.name, info, ctx }.all(root, sides)
     })
 }
 
@@ -54,8 +57,11 @@ fn enveloped(
     sides: &mut Sides,
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(), Reject> {
+    if let Some(info) = ctx.stream(name) {
+        return Message { family, name, info, ctx }.all(data, sides);
+    }
+    // Under names that nobody subscribed to come the notice of a shutdown and (on no documented venue) answers.
     let inner = Head::of(data);
-    // Neither is documented to come in an envelope of a subscribed stream's name, so neither is taken for data.
     if inner.is_shutdown() {
         ctx.event(Event::Notice(Notice::Shutdown));
         return Ok(());
@@ -64,36 +70,12 @@ fn enveloped(
         ctx.event(Event::Reply(reply));
         return Ok(());
     }
-    stream_message(family, name, data, sides, ctx)
+    Err(not_subscribed())
 }
 
-fn stream_message(
-    family: &Family,
-    name: &str,
-    data: Val<'_, '_>,
-    sides: &mut Sides,
-    ctx: &mut dyn DecodeCtx,
-) -> Result<(), Reject> {
-    let Some(info) = ctx.stream(name) else {
-        return Err(Reject::new(RejectCause::UnknownStream, "stream was not subscribed"));
-    };
-    let mut m = Message { family, name, info, ctx };
-    if info.kind == StreamKind::RawOnly {
-        let first = data.elements().map_or(Some(data), |mut e| e.next());
-        let event = first.and_then(|v| v.get("e")).and_then(Val::as_str);
-        m.other(event.unwrap_or(name));
-        return Ok(());
-    }
-    // Objects are documented for some `@arr` streams and arrays for others: both are taken everywhere.
-    let Some(elements) = data.elements() else { return m.element(data, sides) };
-    let mut first_fault = Ok(());
-    for element in elements {
-        let said = m.element(element, sides);
-        if first_fault.is_ok() {
-            first_fault = said;
-        }
-    }
-    first_fault
+#[cold]
+fn not_subscribed() -> Reject {
+    Reject::new(RejectCause::UnknownStream, "stream was not subscribed")
 }
 
 /// The keys that tell an envelope, an answer, a notice and a bare event apart.
@@ -133,7 +115,7 @@ impl<'t, 'i> Head<'t, 'i> {
     }
 
     fn is_shutdown(&self) -> bool {
-        self.event.and_then(Val::as_str) == Some("serverShutdown")
+        self.event.and_then(Val::as_str) == Some(SHUTDOWN)
     }
 
     /// Success is `{"result":…,"id":…}`; errors come in three shapes: `{code,msg}`, the same with `id`, and
@@ -175,6 +157,26 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
+    /// The message, whether it is one event or an array of them.
+    fn all(&mut self, data: Val<'_, '_>, sides: &mut Sides) -> Result<(), Reject> {
+        if self.info.kind == StreamKind::RawOnly {
+            let first = data.elements().map_or(Some(data), |mut e| e.next());
+            let event = first.and_then(|v| v.get("e")).and_then(Val::as_str);
+            self.other(event.unwrap_or(self.name));
+            return Ok(());
+        }
+        // Objects are documented for some `@arr` streams and arrays for others: both are taken everywhere.
+        let Some(elements) = data.elements() else { return self.element(data, sides) };
+        let mut first_fault = Ok(());
+        for element in elements {
+            let said = self.element(element, sides);
+            if first_fault.is_ok() {
+                first_fault = said;
+            }
+        }
+        first_fault
+    }
+
     fn element(&mut self, v: Val<'_, '_>, sides: &mut Sides) -> Result<(), Reject> {
         if v.entries().is_none() {
             return Err(shape("event is no object"));
@@ -210,7 +212,11 @@ impl Message<'_> {
         if known.contains(&e) {
             return Ok(true);
         }
-        self.other(e);
+        if e == SHUTDOWN {
+            self.ctx.event(Event::Notice(Notice::Shutdown));
+        } else {
+            self.other(e);
+        }
         Ok(false)
     }
 

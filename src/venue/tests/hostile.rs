@@ -81,6 +81,18 @@ fn faulty_depth_frames_have_their_cause() {
 }
 
 #[test]
+fn a_shutdown_is_heard_under_any_name() {
+    let v = venue("binance-spot");
+    let notice = Ok(vec!["notice Shutdown".to_owned()]);
+    for name in ["btcusdt@depth", "!serverShutdown", ""] {
+        let frame = format!(r#"{{"stream":"{name}","data":{{"e":"serverShutdown","E":1}}}}"#);
+        assert_eq!(said(v, DEPTH, frame.as_bytes(), None), notice, "{name}");
+    }
+    let reply = br#"{"stream":"","data":{"result":null,"id":7}}"#;
+    assert_eq!(said(v, DEPTH, reply, None), Ok(vec!["reply id=7 error=false code=0 \"\"".to_owned()]));
+}
+
+#[test]
 fn ids_may_be_anything_that_fits() {
     let v = venue("binance-usdm");
     let frame =
