@@ -54,7 +54,8 @@ fn kills_lose_nothing_that_reached_the_ring() {
     let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 5), number("LOBTAPE_PROVE_RATE", 1000));
     let mut dice = fastrand::Rng::with_seed(number("LOBTAPE_PROVE_SEED", 7));
     let place = Place::new();
-    let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| c.faults = faults(false));
+    let venue =
+        Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| c.faults = faults(false));
     place.configure("1h", 0, &[&venue]);
     let mut reached = Reached::default();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
@@ -62,7 +63,11 @@ fn kills_lose_nothing_that_reached_the_ring() {
         let mut recorder = place.record();
         // One in four dies at its start, while it still recovers from the one before.
         if n % 4 != 3 {
-            assert!(wait_for(Duration::from_secs(60), || open() || !recorder.is_alive()), "{}", recorder.words());
+            assert!(
+                wait_for(Duration::from_secs(60), || open() || !recorder.is_alive()),
+                "{}",
+                recorder.words()
+            );
             pass(Duration::from_millis(dice.u64(100..900)));
         } else {
             pass(Duration::from_millis(dice.u64(5..500)));
@@ -92,7 +97,10 @@ fn kills_lose_nothing_that_reached_the_ring() {
         }
     }
     whole_parts(&place, &mut v);
-    proved("kill", &serde_json::json!({"kills": reached.kills, "with_ring": reached.with_ring, "figures": v.figures}));
+    proved(
+        "kill",
+        &serde_json::json!({"kills": reached.kills, "with_ring": reached.with_ring, "figures": v.figures}),
+    );
     v.demand("kill");
     refold(&place.dataset());
     if lobtape(&["verify", "--help"]).0 == 0 {

@@ -12,7 +12,9 @@ const GIB: u64 = 1 << 30;
 fn status(pid: u32, key: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix(key));
-    let kb = line.and_then(|l| l.trim_start_matches(':').trim().strip_suffix(" kB")).and_then(|n| n.trim().parse().ok());
+    let kb = line
+        .and_then(|l| l.trim_start_matches(':').trim().strip_suffix(" kB"))
+        .and_then(|n| n.trim().parse().ok());
     kb.unwrap_or(0u64) * 1024
 }
 
@@ -29,7 +31,8 @@ fn five_hundred_symbols_stay_within_the_memory_budget() {
     place.configure(interval, 0, &[&venue]);
     let mut recorder = place.record();
     let stats = venue.sim.stats();
-    let there = wait_for(Duration::from_secs(120), || stats.subscriptions.load(Ordering::Relaxed) >= symbols * 5);
+    let there =
+        wait_for(Duration::from_secs(120), || stats.subscriptions.load(Ordering::Relaxed) >= symbols * 5);
     assert!(there, "{}", recorder.words());
     let begun = Instant::now();
     let (sent, mut rss) = (stats.messages.load(Ordering::Relaxed), Vec::new());

@@ -30,7 +30,9 @@ fn a_midnight_and_interval_boundaries_lose_and_repeat_nothing() {
     let interval = if seconds >= 60 { "10s" } else { "2s" };
     place.configure(interval, ahead.rem_euclid(DAY_MS), &venues.each_ref());
     let recorder = place.record();
-    let all_there = wait_for(Duration::from_secs(60), || venues.iter().all(|v| v.sim.stats().open.load(std::sync::atomic::Ordering::Relaxed) > 0));
+    let all_there = wait_for(Duration::from_secs(60), || {
+        venues.iter().all(|v| v.sim.stats().open.load(std::sync::atomic::Ordering::Relaxed) > 0)
+    });
     assert!(all_there, "nobody came: {}", recorder.words());
     pass(Duration::from_secs(seconds));
     // The recorder ends first here: its last word is a clean stop under load.
@@ -44,7 +46,11 @@ fn a_midnight_and_interval_boundaries_lose_and_repeat_nothing() {
         let v = check(&place.dataset(), &id, &log, Rules { stopped_first: true, ..Rules::default() });
         proved(&format!("midnight {id}"), &v.figures);
         v.demand(&id);
-        assert!(v.figures.disconnects > 0 && v.figures.holes > 0, "{id}: the faults did not strike: {:?}", v.figures);
+        assert!(
+            v.figures.disconnects > 0 && v.figures.holes > 0,
+            "{id}: the faults did not strike: {:?}",
+            v.figures
+        );
     }
     refold(&place.dataset());
     if lobtape(&["verify", "--help"]).0 == 0 {

@@ -95,13 +95,7 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
 }
 
 /// Finds which recorded connection is which. The first message names it: it carries ids and times.
-fn pair_up<'a>(
-    tape: &'a Tape,
-    venue: &str,
-    log: &'a [Line],
-    rules: Rules,
-    v: &mut Verdict,
-) -> Vec<Pair<'a>> {
+fn pair_up<'a>(tape: &'a Tape, venue: &str, log: &'a [Line], rules: Rules, v: &mut Verdict) -> Vec<Pair<'a>> {
     let mut sent: BTreeMap<u64, Vec<&Line>> = BTreeMap::new();
     for l in log.iter().filter(|l| l.k == "msg" && !l.dropped) {
         sent.entry(l.conn).or_default().push(l);

@@ -86,7 +86,13 @@ pub struct Venue {
 
 impl Venue {
     /// Starts one; `change` may alter the configuration. Its log goes to `dir`.
-    pub fn start(dir: &Path, id: &str, symbols: usize, rate: u32, change: impl FnOnce(&mut SimConfig)) -> Venue {
+    pub fn start(
+        dir: &Path,
+        id: &str,
+        symbols: usize,
+        rate: u32,
+        change: impl FnOnce(&mut SimConfig),
+    ) -> Venue {
         let log = dir.join(format!("oracle-{id}.jsonl"));
         let mut config = SimConfig {
             venue: id.to_owned(),

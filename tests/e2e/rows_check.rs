@@ -269,7 +269,10 @@ fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
                 due = 0..=1;
             }
             if !due.contains(count) {
-                v.fault(format!("{}: frame {n} of connection {} has {count} rows, due {due:?}: {l:?}", l.stream, pair.no));
+                v.fault(format!(
+                    "{}: frame {n} of connection {} has {count} rows, due {due:?}: {l:?}",
+                    l.stream, pair.no
+                ));
             }
         }
     }

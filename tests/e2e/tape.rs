@@ -111,7 +111,8 @@ impl Tape {
                 let c = self.conns.entry(rec.conn).or_default();
                 if rec.rseq != c.frames.len() as i64 {
                     let due = c.frames.len();
-                    self.faults.push(format!("connection {}: frame {} where {due} is due", rec.conn, rec.rseq));
+                    self.faults
+                        .push(format!("connection {}: frame {} where {due} is due", rec.conn, rec.rseq));
                 }
                 c.frames.push(Frame {
                     ts_recv: rec.ts_recv,
@@ -139,7 +140,8 @@ impl Tape {
 /// The batches of a table of one venue ("" where the table has no venue), in the order of parts.
 pub fn batches(root: &Path, table: Table, venue: &str, mut each: impl FnMut(&Batch)) {
     let manifest = Dataset::open(root).unwrap().manifest().unwrap();
-    let mut parts: Vec<_> = manifest.parts().filter(|p| p.table() == Some(table) && p.venue == venue).collect();
+    let mut parts: Vec<_> =
+        manifest.parts().filter(|p| p.table() == Some(table) && p.venue == venue).collect();
     parts.sort_by(|a, b| (&a.symbol, a.order()).cmp(&(&b.symbol, b.order())));
     for p in parts {
         for b in read::open(&root.join(&p.path), Want::default()).unwrap() {
