@@ -4,6 +4,12 @@
 //! output. Throughput is in bytes of frames.
 //!
 //! `cargo bench --bench parse`; other recordings through `LOBTAPE_RECORDINGS`.
+#![allow(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a bench times, prints, and has nothing to go on with where a file cannot be written"
+)]
 
 use std::cell::Cell;
 use std::hint::black_box;
