@@ -5,7 +5,7 @@
 use super::control::{BoundaryTimer, TimerEvent, to_payload};
 use super::ids::LaneId;
 use super::record::{Kind, Record};
-use super::time::floor_to;
+use super::time::{NS_PER_DAY, floor_to};
 
 /// Numbers a lane's records and knows its interval clock.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +57,10 @@ impl LaneClock {
             self.ts_max = end;
             let start = floor_to(ts_recv, self.interval_ns);
             if start > end {
-                // Nothing happened in between: one jump, not a timer for every empty interval.
-                self.ts_max = start - 1;
+                // Nothing happened in between: one jump, not a timer for every empty interval. A UTC day begins with
+                // a boundary all the same, so that its first part opens with the books at its start.
+                let midnight = floor_to(ts_recv, NS_PER_DAY);
+                self.ts_max = if midnight > end { midnight } else { start } - 1;
             }
             return Some(end);
         }
@@ -111,6 +113,17 @@ mod tests {
         // A long silence closes its interval and opens the one it ends in.
         assert_eq!(due(&mut c, 1_000), vec![400, 1_000]);
         assert_eq!(c.interval_start(), Some(1_000));
+    }
+
+    #[test]
+    fn a_silence_over_midnight_still_opens_the_day() {
+        let hour = NS_PER_DAY / 24;
+        let mut c = LaneClock::new(1, -1, hour);
+        assert_eq!(due(&mut c, 21 * hour + 5), Vec::<i64>::new());
+        assert_eq!(due(&mut c, 26 * hour + 7), vec![22 * hour, 24 * hour, 26 * hour]);
+        // Days in which nothing happened have no parts; the one that is entered has.
+        assert_eq!(due(&mut c, 97 * hour), vec![27 * hour, 96 * hour, 97 * hour]);
+        assert_eq!(due(&mut c, 120 * hour), vec![98 * hour, 120 * hour]);
     }
 
     #[test]
