@@ -103,7 +103,7 @@ impl Core {
                 self.too_old(id, &mut b, sink);
             }
             Verdict::Wait => {
-                self.touch(stream, conn, rec);
+                // It proves nothing yet, so the stream's last frame stays the one before it.
                 self.keep(&mut b, &head, &ids, d);
                 sink.effect(Effect::LegWait { instrument: id });
             }
@@ -261,6 +261,12 @@ impl Core {
                         ..base
                     };
                     self.apply(&head, id, b, &e.ids, (e.bids, e.asks), true, sink);
+                    if b.crossed_run > self.crossed_max(venue) {
+                        // Crossed for longer than the dialect bears: what follows would only make it worse.
+                        buffer.pop_front();
+                        stuck = true;
+                        break;
+                    }
                 }
                 Verdict::Stale => sink.observe(Observed::Stale { instrument: id }),
                 Verdict::Duplicate | Verdict::Ignored => self.counters.duplicates += 1,
