@@ -125,7 +125,8 @@ impl Tape {
                 let c = self.conns.entry(rec.conn).or_default();
                 if rec.rseq != c.bodies {
                     let due = c.bodies;
-                    self.faults.push(format!("connection {}: body {} where {due} is due", rec.conn, rec.rseq));
+                    self.faults
+                        .push(format!("connection {}: body {} where {due} is due", rec.conn, rec.rseq));
                 }
                 c.bodies += 1;
                 let venue = c.venue.clone();
