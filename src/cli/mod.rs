@@ -51,8 +51,16 @@ pub const IO: u8 = 3;
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// How much to log to stderr.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "LOBTAPE_LOG")]
+    /// How much to log to stderr: off, error, warn, info, debug, trace.
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "LOBTAPE_LOG",
+        hide_possible_values = true,
+        help_heading = "Logging"
+    )]
     pub log: log::Level,
     /// What to do.
     #[command(subcommand)]
