@@ -50,7 +50,7 @@ pub struct Args {
     /// Frames per second that one client of --rate-channels gets, over all symbols.
     #[arg(long, default_value_t = 500)]
     pub rate: u32,
-    /// The channels by which --rate is counted [default: depth@100ms, aggTrade, bookTicker, markPrice@1s, forceOrder].
+    /// The channels by which --rate is counted (default: depth@100ms, aggTrade, bookTicker, markPrice@1s, forceOrder).
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub rate_channels: Vec<String>,
     /// Ends after so many seconds, counted from the first subscription.
