@@ -156,6 +156,7 @@ impl Capture {
         let pump = spawn("journal", move || pump.run())?;
         lane0.append(run.ts_start, clock::mono_ns(), Entry::new(Kind::Run, to_payload(&run)));
 
+        let rings = producers.iter().map(RawProducer::monitor).collect();
         let seeds = seeds(producers, &lane_states, cause, run.interval_ns);
         let started = start_lanes(seeds, &config, &run, &reports_in, &shared)?;
         let ids = std::iter::once(0).chain(started.collectors.iter().map(|c| c.0)).collect();
@@ -170,9 +171,17 @@ impl Capture {
             reports,
             lane0: Arc::clone(&lane0),
             shared: Arc::clone(&shared),
-            minutes: Minutes::new(ds.root().to_owned(), started.collectors, Arc::clone(&journal), line),
+            minutes: Minutes::new(
+                ds.root().to_owned(),
+                started.collectors,
+                Arc::clone(&journal),
+                rings,
+                line,
+            ),
             last_conn,
         };
+        // Recovered; running once the first instrument list is there.
+        shared.set_state(State::Starting);
         let control = Control::new(parts)?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);

@@ -68,6 +68,8 @@ pub struct Converting {
     stopped: BTreeSet<LaneId>,
     progress: Arc<Progress>,
     keep: Option<Keep>,
+    /// Last record of each lane all of whose rows are visible, and its time.
+    published: BTreeMap<LaneId, (i64, i64)>,
     /// Something was published since retention last looked.
     grown: bool,
 }
@@ -104,6 +106,7 @@ impl Converting {
             stopped: BTreeSet::new(),
             progress: Arc::default(),
             keep: None,
+            published: BTreeMap::new(),
             grown: false,
         })
     }
@@ -187,6 +190,9 @@ impl Converting {
                 let seq = self.converter.last_seq(m.lane);
                 let ts = self.converter.fold(m.lane).map_or(0, crate::fold::Fold::ts_max);
                 m.converter.converted.set(seq, ts);
+                if let Some((seq, ts)) = self.published.get(&m.lane) {
+                    m.converter.published.set(*seq, *ts);
+                }
             }
             if lanes.iter().all(|l| self.stopped.contains(l)) {
                 self.progress.done.store(true, Ordering::Release);
@@ -226,6 +232,7 @@ impl Converting {
         self.progress.count(&fed.published);
         self.grown |= fed.published.published > 0;
         if let Some(c) = fed.checkpoint {
+            self.published.insert(c.lane, (c.lane_seq, c.at));
             self.newest.insert(c.lane, c.clone());
             let again = c.lane == 0;
             made.push(c);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::lane0::{Entry, Lane0};
+use crate::bus::raw::RawMonitor;
 use crate::fold::control::ClockNote;
 use crate::journal::JournalShared;
 use crate::metrics::{BookState, Collector, HlogWriter, Hop, HopSummary, Shared, lane_entry};
@@ -18,6 +19,7 @@ pub struct Minutes {
     /// Start of the minute that is running.
     minute: i64,
     journal: Arc<JournalShared>,
+    rings: Vec<RawMonitor>,
     /// Wall minus monotonic at the last look: its change is a step.
     drift: Option<i64>,
     /// Prints the status line.
@@ -30,10 +32,11 @@ impl Minutes {
         root: PathBuf,
         lanes: Vec<(LaneId, Collector)>,
         journal: Arc<JournalShared>,
+        rings: Vec<RawMonitor>,
         line: Box<dyn FnMut(&str) + Send>,
     ) -> Minutes {
         let lanes = lanes.into_iter().map(|(l, c)| (l, c, HlogWriter::new(&root, l))).collect();
-        Minutes { root, lanes, minute: 0, journal, drift: None, line }
+        Minutes { root, lanes, minute: 0, journal, rings, drift: None, line }
     }
 
     /// Called each second.
@@ -53,6 +56,7 @@ impl Minutes {
             shared.disk_total.set(i64::try_from(space.total).unwrap_or(i64::MAX));
         }
         shared.rss.set(i64::try_from(crate::sys::process::usage().rss_bytes).unwrap_or(i64::MAX));
+        self.watermarks(shared);
         let minute = floor_to(wall, NS_PER_MIN);
         if self.minute == 0 {
             self.minute = minute;
@@ -64,6 +68,30 @@ impl Minutes {
         self.close(start, shared, latencies);
         self.clock(wall, mono, shared, lane0);
         (self.line)(&status_line(shared));
+    }
+
+    /// How far each lane's records have come, and how full its ring is.
+    fn watermarks(&self, shared: &Shared) {
+        let marks = self.journal.marks();
+        for m in shared.lanes() {
+            if let Some(l) = marks.lanes.iter().find(|l| l.lane == m.lane) {
+                // The journal knows numbers, not times: a mark that has caught up is as young as the newest frame.
+                let (rx, ts) = (m.reader.rx.seq.get(), m.reader.rx.ts.get());
+                for (mark, seq) in [(&m.journal.jrn, l.jrn), (&m.journal.dur, l.dur)] {
+                    let age = if seq >= rx { ts } else { mark.ts.get() };
+                    mark.set(seq, age);
+                }
+            }
+            if let Some(r) = self.rings.iter().find(|r| r.lane() == m.lane) {
+                m.journal.ring_used.set(i64::try_from(r.head().saturating_sub(r.dur())).unwrap_or(i64::MAX));
+                m.journal.ring_capacity.set(i64::try_from(r.capacity()).unwrap_or(i64::MAX));
+            }
+        }
+        shared.journal_bytes.set(i64::try_from(self.journal.bytes()).unwrap_or(i64::MAX));
+        if let Some(h) = self.journal.take_sync_ns() {
+            shared.fsyncs.add(h.len());
+            shared.fsync_ns.add((h.mean() * h.len() as f64) as u64);
+        }
     }
 
     /// Closes the minute that is not over, at the end.
