@@ -12,6 +12,9 @@ use crate::wire::{Backoff, ConnectLimiter};
 
 /// Reconnect delays: from a quarter of a second to half a minute, jittered.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// A connection that lived so long was a good one: its end does not make the next one wait longer. Each second of waiting
+/// is lost for ever, so this is short; whoever lets us in and throws us out again still makes us wait longer each time.
+const GOOD_NS: i64 = 5_000_000_000;
 /// Both connections of a rotation live side by side for so long.
 pub const OVERLAP_NS: i64 = 5_000_000_000;
 
@@ -80,8 +83,9 @@ impl SlotState {
             self.opening = None;
         } else if self.current == Some(conn) {
             self.current = None;
-            let held = Duration::from_nanos(u64::try_from(now - self.opened_at).unwrap_or(0));
-            self.backoff.reset_if_held(held);
+            if now - self.opened_at >= GOOD_NS {
+                self.backoff.reset();
+            }
         } else {
             return;
         }

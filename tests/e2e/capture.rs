@@ -15,7 +15,7 @@ fn what_a_venue_sent_is_recorded_once_and_what_is_missing_is_explained() {
     let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| {
         c.duration_ms = Some(seconds * 1000);
         c.quiet_tail_ms = (seconds * 1000 / 3).min(5000);
-        c.faults = faults(true);
+        c.faults = faults((seconds * 110).max(2500));
     });
     place.configure("1h", 0, &[&venue]);
     let recorder = place.record();

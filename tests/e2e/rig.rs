@@ -60,17 +60,17 @@ pub fn channels(venue: &str) -> &'static [&'static str] {
     }
 }
 
-/// Holes, repeats and cuts from the first second on, until the quiet tail.
-pub fn faults(cuts: bool) -> Vec<FaultSpec> {
+/// Holes, repeats and, if `cuts_every_ms` is above 0, cuts of each kind in turn, until the quiet tail.
+pub fn faults(cuts_every_ms: u64) -> Vec<FaultSpec> {
     let mut f = vec![
         FaultSpec { probability: Some(0.002), frames: 2, ..FaultSpec::new(FaultKind::Drop) },
         FaultSpec { every_ms: Some(700), ..FaultSpec::new(FaultKind::Drop).at(1500) },
         FaultSpec { probability: Some(0.002), ..FaultSpec::new(FaultKind::Duplicate) },
     ];
-    if cuts {
+    if cuts_every_ms > 0 {
         for (n, how) in [CutHow::Rst, CutHow::Fin, CutHow::MidFrame, CutHow::Close].into_iter().enumerate() {
-            let at = 2000 + 2500 * n as u64;
-            f.push(FaultSpec { how, every_ms: Some(10_000), ..FaultSpec::new(FaultKind::Cut).at(at) });
+            let (at, round) = (2000 + cuts_every_ms * n as u64, 4 * cuts_every_ms);
+            f.push(FaultSpec { how, every_ms: Some(round), ..FaultSpec::new(FaultKind::Cut).at(at) });
         }
     }
     f
