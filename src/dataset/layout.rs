@@ -162,6 +162,27 @@ impl Dataset {
         &self.id
     }
 
+    /// Whether a process holds the write lock. Looks without waiting and lets go at once.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn has_writer(&self) -> Result<bool, DatasetError> {
+        if self.writer.is_some() {
+            return Ok(true);
+        }
+        let path = self.root.join("_lock");
+        let lock = match File::open(&path) {
+            Ok(f) => f,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(DatasetError::io(&path, "opening", e)),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(DatasetError::io(&path, "asking who writes", e)),
+        }
+    }
+
     /// Where the journal's segments are.
     pub fn journal_dir(&self) -> PathBuf {
         self.root.join("_journal")

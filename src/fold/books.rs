@@ -75,7 +75,7 @@ impl Core {
                     self.publish_sync(rec, id, &mut b, sink);
                 }
                 self.apply(&head, id, &mut b, &ids, (d.bids, d.asks), false, sink);
-                if !b.buffer.is_empty() {
+                if !b.buffer.is_empty() && b.crossed_run <= self.crossed_max(conn.venue) {
                     // Events of the other connection waited for this one.
                     let _ = self.offer(rec, id, &mut b, other_alive, sink);
                 }

@@ -88,6 +88,7 @@ impl Core {
                         leg: e.leg,
                         url,
                         streams: Vec::new(),
+                        since: Vec::new(),
                         only: None,
                         by_name: FxHashMap::default(),
                         ts_last: rec.ts_recv,
@@ -134,7 +135,10 @@ impl Core {
         }
         for name in &e.remove {
             if let Some(id) = conn.by_name.remove(name) {
-                conn.streams.retain(|s| *s != id);
+                if let Some(at) = conn.streams.iter().position(|s| *s == id) {
+                    conn.streams.remove(at);
+                    conn.since.remove(at);
+                }
                 self.stream_removed(id, rec, sink);
             }
         }

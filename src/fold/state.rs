@@ -186,6 +186,8 @@ pub(super) struct Conn {
     pub leg: u8,
     pub url: String,
     pub streams: Vec<StreamId>,
+    /// When each of them began on it.
+    pub since: Vec<i64>,
     /// Its only stream, where frames do not name theirs.
     pub only: Option<StreamSpec>,
     /// Derived from `streams`; not saved, so that a checkpoint's bytes do not depend on a map's order.

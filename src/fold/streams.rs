@@ -69,6 +69,7 @@ impl Core {
         let id = self.stream_id(conn.venue, spec, instrument);
         if conn.by_name.insert(spec.name.clone(), id).is_none() {
             conn.streams.push(id);
+            conn.since.push(rec.ts_recv);
         } else {
             return Some(id);
         }
@@ -421,6 +422,10 @@ impl Core {
         if id == StreamId::NONE {
             return;
         }
+        if self.s(id).alive == 0 {
+            // Proven out of what was held, but nobody brings what comes after it: the gap goes on.
+            return;
+        }
         let end = GapEnd {
             ts_end: rec.ts_recv,
             seq_after: -1,
@@ -449,6 +454,7 @@ impl Core {
             let s = self.s(id);
             s.alive = s.alive.saturating_sub(1);
             if s.alive > 0 {
+                self.handed_over(id, conn, cause, det, rec, sink);
                 continue;
             }
             let begin = conn.ts_last.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
@@ -474,6 +480,42 @@ impl Core {
             }
             self.say_gap(id, cause, sink);
         }
+    }
+
+    /// Another connection carries the stream on. If it began only after the last byte of the one that is gone, nobody
+    /// knows what was sent in between.
+    fn handed_over<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        gone: &Conn,
+        cause: GapCause,
+        det: Detector,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        // The smallest of a set: the order of the map does not matter.
+        let since = self.conns.values().filter_map(|c| {
+            let at = c.streams.iter().position(|s| *s == id)?;
+            Some(c.since[at])
+        });
+        let Some(since) = since.min() else { return };
+        let s = &self.streams[id.0 as usize];
+        let Some(c) = s.cover else { return };
+        let (begin, last, conn) = (gone.ts_last.max(c.ts_begin), s.last_id, s.conn);
+        if begin >= since {
+            return;
+        }
+        self.close_cover(id, begin, cause.as_str(), rec, sink);
+        self.open_gap(id, cause, begin, det, last, 0);
+        let end = GapEnd {
+            ts_end: since,
+            seq_after: -1,
+            rseq_after: -1,
+            epoch_after: 0,
+            recovered_by: "reconnect",
+        };
+        self.close_gap(id, end, rec, sink);
+        self.open_cover(id, since, -1, -1, conn);
     }
 
     /// A stream ends by our own will.
