@@ -21,6 +21,7 @@ pub mod out;
 pub mod rebuild;
 pub mod recover;
 pub mod replay;
+pub mod verify;
 pub mod simulate;
 
 use std::ffi::OsString;
@@ -90,6 +91,8 @@ pub enum Command {
     Recover(recover::Args),
     /// Parquet again from `raw`, compared with what is published.
     Rebuild(rebuild::Args),
+    /// The proof from the files alone: checksums, chains, books, coverage.
+    Verify(verify::Args),
     /// A venue that speaks the real protocol, from a seed or from a recording, with faults on demand.
     Simulate(Box<simulate::Args>),
 }
@@ -105,6 +108,7 @@ impl Command {
             Command::Replay(a) => replay::run(a),
             Command::Recover(a) => recover::run(a),
             Command::Rebuild(a) => rebuild::run(a),
+            Command::Verify(a) => verify::run(a),
             Command::Simulate(a) => simulate::run(*a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),

@@ -170,3 +170,13 @@ pub fn venue_slug(ix: crate::model::VenueIx) -> Option<&'static str> {
 pub fn venue_index(slug: &str) -> Option<crate::model::VenueIx> {
     crate::venue::by_id(slug).map(|(ix, _)| ix)
 }
+
+/// What a venue's slug stands for, for rooms that read datasets and must not know venues.
+pub fn venue_spec(slug: &str) -> Option<&'static crate::model::VenueSpec> {
+    crate::venue::by_id(slug).map(|(_, v)| v.spec())
+}
+
+/// What kind of stream a venue's stream name is of; `None` if it is none of its names.
+pub fn stream_kind(slug: &str, name: &str) -> Option<StreamKind> {
+    crate::venue::by_id(slug).and_then(|(_, v)| v.parse_stream(name)).map(|s| s.kind)
+}

@@ -1,0 +1,248 @@
+//! The third pass: what was subscribed is covered or explained, never both, and what is covered is proven.
+//!
+//! Proof of a stream without ids: a connection that carried it lived. Of a stream with ids: these follow each other, or
+//! the connection lived and no id is missing. The edges are known to the nanosecond, so nothing is forgiven but what
+//! the clock went through twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::{BookProof, Facts, FrameId, Stated, StreamKey, TradeRun};
+use super::report::{CheckId, Report};
+use super::spans::Spans;
+use super::tape::{Looked, Stream, Tape};
+
+/// What is proven of a stream beside its connections' lives.
+#[derive(Default)]
+struct Ids<'f> {
+    /// Times between messages that follow each other.
+    bridged: Spans,
+    /// Times in which something is missing.
+    missing: Spans,
+    /// Only what is bridged, or lived inside these, can be proven: the book was there.
+    within: Option<Spans>,
+    /// Consecutive runs of trades whose ids do not meet.
+    holes: Vec<(&'f TradeRun, &'f TradeRun)>,
+    has_runs: bool,
+}
+
+/// Judges every stream of every lane.
+pub(super) fn judge(facts: &Facts, tapes: &[Tape], report: &mut Report) {
+    if !facts.lost.is_empty() {
+        let which: Vec<_> = facts.lost.iter().copied().collect();
+        let note = format!("not judged: files of {} cannot be read", which.join(", "));
+        report.note(CheckId::Coverage, note);
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for tape in tapes {
+        let ids = ids_of(facts, tape);
+        for (n, s) in tape.streams.iter().enumerate() {
+            let key = StreamKey { lane: tape.lane, venue: s.venue.clone(), stream: s.name.clone() };
+            let none = Stated::default();
+            let stated = facts.stated.get(&key).unwrap_or(&none);
+            let proof = ids.get(&n);
+            Judge { facts, tape, key: &key, stream: s, report }.stream(stated, proof);
+            seen.insert(key);
+        }
+    }
+    for (key, stated) in facts.stated.iter().filter(|(k, _)| !seen.contains(k)) {
+        let whole = tapes.iter().any(|t| t.lane == key.lane && t.whole);
+        if whole && !facts.partial {
+            let at = stated.cover.iter().chain(stated.gaps.iter()).next().map_or(0, |s| s.0);
+            let file = facts.place(key, stated.cover.iter().next().is_some(), at);
+            report.fault(CheckId::Coverage, file, -1, || {
+                format!("lane {:03} {}: rows of a stream that was never subscribed", key.lane, key.stream)
+            });
+        } else {
+            report.count(CheckId::Coverage, "streams_not_judged", 1);
+        }
+    }
+}
+
+fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
+    let mut all: BTreeMap<usize, Ids<'f>> = BTreeMap::new();
+    for b in &facts.books {
+        // A book without a diff has proven nothing; one of another lane is not found here.
+        if let Some(l) = b.first.and_then(|f| tape.looked.get(&f)) {
+            all.entry(l.stream).or_default().book(b, facts, tape);
+        }
+    }
+    for runs in facts.runs.values() {
+        for (n, run) in runs.iter().enumerate() {
+            let Some(l) = tape.looked.get(&run.first) else { continue };
+            let ids = all.entry(l.stream).or_default();
+            ids.has_runs = true;
+            ids.bridged.push(run.first_ts, run.last_ts);
+            if let Some(before) = n.checked_sub(1).map(|n| &runs[n])
+                && run.follows
+            {
+                // Ids that came while nobody had subscribed are not missing, and nobody can say which these are.
+                if !was_unsubscribed(&tape.streams[l.stream], before, run) {
+                    ids.misses(&hole(before.last_ts, run.first, run.first_ts, l, tape));
+                }
+                ids.holes.push((before, run));
+            }
+        }
+    }
+    for ids in all.values_mut() {
+        ids.bridged = std::mem::take(&mut ids.bridged).tidy();
+        ids.missing = std::mem::take(&mut ids.missing).tidy();
+        ids.within = ids.within.take().map(Spans::tidy);
+    }
+    all
+}
+
+/// When the ids may have been sent that a frame shows missing. A connection keeps the order: not before the frame that
+/// came before it there, and not while another one lived that is gone now, for it would have brought them.
+/// Rows are split at an interval boundary, before anybody can know: not before the last one.
+fn hole(last_ts: i64, shows: FrameId, ts: i64, looked: &Looked, tape: &Tape) -> Spans {
+    let mut hole = Spans::default();
+    hole.push(last_ts.max(looked.before).max(looked.boundary), ts);
+    let mut gone = Spans::default();
+    for l in tape.streams[looked.stream].lives.iter().filter(|l| l.conn != shows.0 && l.end < ts) {
+        gone.push(l.begin, l.end);
+    }
+    hole.without(&gone.tidy())
+}
+
+impl Ids<'_> {
+    fn book(&mut self, b: &BookProof, facts: &Facts, tape: &Tape) {
+        self.bridged.push(b.begin, b.last_ts);
+        let within = self.within.get_or_insert_with(Spans::default);
+        let Some((cleared, frame)) = b.end else {
+            within.push(b.begin, i64::MAX);
+            return;
+        };
+        within.push(b.begin, cleared);
+        // Cleared by a timer, a close, a stop; by the last message itself (crossed); or by a frame that cannot be read:
+        // up to there everything had come.
+        let complete = frame.1 < 0 || frame == b.last || facts.unreadable.contains(&frame);
+        if let (false, Some(l)) = (complete, tape.looked.get(&frame)) {
+            self.misses(&hole(b.last_ts, frame, cleared, l, tape));
+        }
+    }
+
+    fn misses(&mut self, hole: &Spans) {
+        for (begin, end) in hole.iter() {
+            self.missing.push(begin, end);
+        }
+    }
+
+    fn proof(&self, s: &Stream, lost: &Spans) -> Spans {
+        let lived = match &self.within {
+            Some(w) => s.alive.intersection(w),
+            None if s.is_book => Spans::default(),
+            None => s.alive.clone(),
+        };
+        lived.without(&self.missing).union(&self.bridged).without(lost)
+    }
+}
+
+/// One stream.
+struct Judge<'a> {
+    facts: &'a Facts,
+    tape: &'a Tape,
+    key: &'a StreamKey,
+    stream: &'a Stream,
+    report: &'a mut Report,
+}
+
+impl Judge<'_> {
+    fn fault(&mut self, is_cover: bool, ts: i64, what: impl FnOnce() -> String) {
+        let file = self.facts.place(self.key, is_cover, ts);
+        let key = self.key;
+        self.report.fault(CheckId::Coverage, file, -1, || {
+            format!("lane {:03} {} {}: {}", key.lane, key.venue, key.stream, what())
+        });
+    }
+
+    fn stream(&mut self, stated: &Stated, ids: Option<&Ids<'_>>) {
+        // What was before the first subscription that we saw is unknown unless we saw everything.
+        let known = self.stream.subscribed.iter().next().map_or(i64::MAX, |s| s.0);
+        let known = if self.tape.whole { i64::MIN } else { known };
+        let (mut cover, mut gaps) = (stated.cover.clone(), stated.gaps.clone());
+        for (is_cover, begin) in &stated.open {
+            let list = if *is_cover { &mut cover } else { &mut gaps };
+            list.push(*begin, self.tape.end);
+        }
+        let (cover, gaps) = (cover.tidy().from(known), gaps.tidy().from(known));
+        self.identity(&cover, &gaps);
+        let instrument_torn = self.is_torn();
+        if instrument_torn {
+            self.report.count(CheckId::Coverage, "streams_not_proven", 1);
+        } else {
+            self.proven(&cover, ids);
+            self.holes(stated, ids);
+        }
+        self.report.count(CheckId::Coverage, "streams", 1);
+        self.report.count(CheckId::Coverage, "covered_ns", cover.length());
+        self.report.count(CheckId::Coverage, "gap_ns", gaps.length());
+    }
+
+    /// Whether a file is unreadable that the proof of any stream may need. Which instrument a stream is of stands in
+    /// its frames' rows only, so all streams of the venue wait for the repair.
+    fn is_torn(&self) -> bool {
+        let of_venue = |i: &String| i.split_once(':').is_some_and(|(v, _)| v == self.key.venue);
+        self.facts.torn.iter().any(of_venue)
+    }
+
+    fn identity(&mut self, cover: &Spans, gaps: &Spans) {
+        let stepped = &self.tape.stepped;
+        for (b, e) in cover.intersection(gaps).without(stepped).iter() {
+            self.fault(false, b, || format!("{b}..{e} is called proven and missing"));
+        }
+        let stated = cover.union(gaps);
+        for (b, e) in self.stream.subscribed.without(&stated).without(stepped).iter() {
+            self.fault(true, b, || format!("{b}..{e} ({} ns) is neither covered nor explained", e - b));
+        }
+        for (b, e) in stated.without(&self.stream.subscribed).without(stepped).iter() {
+            let is_cover = cover.iter().any(|c| c.0 <= b && b < c.1);
+            self.fault(is_cover, b, || format!("{b}..{e} has rows, but was not subscribed"));
+        }
+    }
+
+    fn proven(&mut self, cover: &Spans, ids: Option<&Ids<'_>>) {
+        let none = Ids::default();
+        let proof = ids.unwrap_or(&none).proof(self.stream, &self.tape.lost);
+        for (b, e) in cover.without(&proof).without(&self.tape.stepped).iter() {
+            self.fault(true, b, || format!("{b}..{e} ({} ns) is called covered without proof", e - b));
+        }
+    }
+
+    /// Missing trades and the rows that name them.
+    fn holes(&mut self, stated: &Stated, ids: Option<&Ids<'_>>) {
+        let Some(ids) = ids.filter(|i| i.has_runs) else { return };
+        let mut named: BTreeSet<(i64, i64)> = BTreeSet::new();
+        for (before, run) in &ids.holes {
+            let after = if run.first_id > before.last_id { run.first_id - 1 } else { -1 };
+            named.insert((before.last_id, after));
+            self.report.count(CheckId::Chains, "trade_holes", 1);
+            if stated.holes.iter().any(|h| (h.before, h.after) == (before.last_id, after)) {
+                continue;
+            }
+            if was_unsubscribed(self.stream, before, run) {
+                continue;
+            }
+            let (key, last) = (self.key, before.last_id);
+            self.report.fault(CheckId::Chains, &run.file, run.row, || {
+                format!(
+                    "{}: after trade {last} comes {}, and no gap names what is missing",
+                    key.stream, run.first_id
+                )
+            });
+        }
+        for h in stated.holes.iter().filter(|h| h.after > h.before) {
+            if !named.contains(&(h.before, h.after)) {
+                let key = self.key;
+                self.report.fault(CheckId::Chains, &h.file, h.row, || {
+                    format!("{}: ids ({}, {}] are called missing and are not", key.stream, h.before, h.after)
+                });
+            }
+        }
+    }
+}
+
+/// Whether a stream was given up between two runs of its trades.
+fn was_unsubscribed(s: &Stream, before: &TradeRun, run: &TradeRun) -> bool {
+    s.left.iter().any(|t| (before.last_ts..=run.first_ts).contains(t))
+}

@@ -1,0 +1,490 @@
+//! The second pass: each lane's records in order. Is every one there once, what was subscribed, and how long did each
+//! connection live. What a stream may claim as proven is worked out here from the records alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use super::facts::{Facts, FrameId};
+use super::report::{CheckId, Report};
+use super::spans::Spans;
+use super::{Options, Progress, VerifyError};
+use crate::dataset::raw::{self, RawLane};
+use crate::dataset::{Dataset, DatasetError, Manifest, Table};
+use crate::model::control::{PlanNote, from_payload};
+use crate::model::{
+    ConnEvent, ConnId, GapNote, Kind, LaneId, Record, RunStart, StreamKind, Subscribed, TimerEvent, time,
+};
+
+/// How much later than its limit a silence may be noticed: a lane looks every 50 ms, a busy machine later.
+const NOTICE_NS: i64 = 2 * time::NS_PER_S;
+
+/// A frame that the first pass wants to know more of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looked {
+    /// Which stream it is of, an index into [`Tape::streams`].
+    pub stream: usize,
+    /// `ts_recv` of the frame of the same stream before it on the same connection; 0 if it was the first.
+    pub before: i64,
+    /// The interval boundary before it.
+    pub boundary: i64,
+}
+
+/// How long a connection carried a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub conn: ConnId,
+    pub begin: i64,
+    pub end: i64,
+}
+
+/// One stream of a lane.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub venue: String,
+    pub name: String,
+    /// It feeds a book: without one nothing of it is proven.
+    pub is_book: bool,
+    /// When it was subscribed.
+    pub subscribed: Spans,
+    /// When it was given up: perhaps taken again in the same nanosecond.
+    pub left: Vec<i64>,
+    /// When a connection that carried it lived.
+    pub alive: Spans,
+    /// The connections that carried it.
+    pub lives: Vec<Life>,
+    /// Begin of the subscription that is not over.
+    open: Option<i64>,
+    /// Connections that carry it now.
+    carriers: u32,
+}
+
+impl Stream {
+    fn given_up(&mut self, ts: i64) {
+        if let Some(begin) = self.open.take() {
+            self.subscribed.push(begin, ts);
+            self.left.push(ts);
+        }
+    }
+}
+
+/// What a lane's records say.
+#[derive(Debug)]
+pub(super) struct Tape {
+    pub lane: LaneId,
+    /// The records begin with the lane's first one: nothing about it is unknown.
+    pub whole: bool,
+    /// The last boundary or stop: up to here there are rows.
+    pub end: i64,
+    /// Last record.
+    pub last_seq: i64,
+    pub streams: Vec<Stream>,
+    by_name: BTreeMap<(String, String), usize>,
+    /// Frames that were asked for.
+    pub looked: FxHashMap<FrameId, Looked>,
+    /// Stretches that the clock went through twice, or that the lane's own gap records name.
+    pub stepped: Spans,
+    pub lost: Spans,
+}
+
+/// A connection that is open.
+struct Conn {
+    venue: String,
+    /// Last sign of life.
+    life: i64,
+    /// Its streams, with the time from which on it lives for each.
+    streams: Vec<(usize, i64)>,
+    /// Last frame of each stream.
+    last: FxHashMap<usize, i64>,
+}
+
+/// Frames that the tables ask for.
+fn wanted(f: &Facts) -> rustc_hash::FxHashSet<FrameId> {
+    let books = f.books.iter().flat_map(|b| b.first.into_iter().chain(b.end.map(|(_, frame)| frame)));
+    let runs = f.runs.values().flatten().map(|r| r.first);
+    books.chain(runs).filter(|(_, rseq)| *rseq >= 0).collect()
+}
+
+/// Reads every lane.
+pub(super) fn read(
+    ds: &Dataset,
+    m: &Manifest,
+    o: &Options,
+    f: &Facts,
+    report: &mut Report,
+    progress: Progress<'_>,
+) -> Result<Vec<Tape>, VerifyError> {
+    let (first, last) = o.date.as_deref().map_or(("0000", "9999"), |d| (d, d));
+    let all: i64 = m.parts().filter(|p| p.table() == Some(Table::Raw) && o.wants(p)).map(|p| p.rows).sum();
+    let wanted = wanted(f);
+    let (mut done, mut tapes, mut conns) = (0, Vec::new(), BTreeSet::new());
+    for lane in raw::lanes(ds, first, last)? {
+        let mut r = Reader::new(lane.lane(), &wanted, &mut conns, report, o.venue.is_none());
+        r.run(lane, &mut |n| progress("records", done + n, all as u64))?;
+        done += r.records;
+        tapes.push(r.finish());
+    }
+    report.count(CheckId::Raw, "lanes", tapes.len() as i64);
+    Ok(tapes)
+}
+
+struct Reader<'a> {
+    tape: Tape,
+    wanted: &'a rustc_hash::FxHashSet<FrameId>,
+    /// Connections ever opened, over all lanes.
+    opened: &'a mut BTreeSet<ConnId>,
+    report: &'a mut Report,
+    /// Records of other venues are looked at too.
+    all_venues: bool,
+    next_seq: Option<i64>,
+    rseq: FxHashMap<ConnId, i64>,
+    conns: BTreeMap<ConnId, Conn>,
+    ts_max: i64,
+    boundary: i64,
+    /// A recording of another tool: it has no pings, and nobody watched for silence.
+    is_import: bool,
+    auto_register: bool,
+    records: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        lane: LaneId,
+        wanted: &'a rustc_hash::FxHashSet<FrameId>,
+        opened: &'a mut BTreeSet<ConnId>,
+        report: &'a mut Report,
+        all_venues: bool,
+    ) -> Reader<'a> {
+        let tape = Tape {
+            lane,
+            whole: false,
+            end: 0,
+            last_seq: -1,
+            streams: Vec::new(),
+            by_name: BTreeMap::new(),
+            looked: FxHashMap::default(),
+            stepped: Spans::default(),
+            lost: Spans::default(),
+        };
+        Reader {
+            tape,
+            wanted,
+            opened,
+            report,
+            all_venues,
+            next_seq: None,
+            rseq: FxHashMap::default(),
+            conns: BTreeMap::new(),
+            ts_max: i64::MIN,
+            boundary: i64::MIN,
+            is_import: false,
+            auto_register: false,
+            records: 0,
+        }
+    }
+
+    fn fault(&mut self, what: impl FnOnce() -> String) {
+        let lane = self.tape.lane;
+        self.report.fault(CheckId::Raw, "", -1, || format!("lane {lane:03}: {}", what()));
+    }
+
+    fn run(&mut self, mut lane: RawLane, progress: &mut dyn FnMut(u64)) -> Result<(), VerifyError> {
+        let mut stuck = 0;
+        loop {
+            match lane.next() {
+                Ok(Some((r, stream))) => self.record(&r, stream),
+                Ok(None) => break,
+                Err(DatasetError::Damaged { path, detail }) => {
+                    let file = path.display().to_string();
+                    self.report.fault(CheckId::Raw, &file, -1, || detail);
+                    // What follows is read; what is missing shows in `lane_seq`.
+                    stuck += 1;
+                    if stuck > 10_000 {
+                        break;
+                    }
+                }
+                // Told by the first pass.
+                Err(DatasetError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e.into()),
+            }
+            if self.records.is_multiple_of(4096) {
+                progress(self.records);
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, r: &Record<'_>, stream: &str) {
+        self.records += 1;
+        self.numbers(r);
+        if r.ts_recv < self.ts_max {
+            self.tape.stepped.push(r.ts_recv, self.ts_max + 1);
+        }
+        match r.kind {
+            Kind::Frame => self.frame(r, stream),
+            Kind::Connection => {
+                if let Ok(e) = from_payload(r.payload) {
+                    self.connection(r, &e);
+                }
+            }
+            Kind::Subscription => {
+                if let Ok(e) = from_payload(r.payload) {
+                    self.subscription(r, &e);
+                }
+            }
+            Kind::Config => {
+                if let Ok(e) = from_payload(r.payload) {
+                    self.plan(r, &e);
+                }
+            }
+            Kind::Run => {
+                if let Ok(e) = from_payload::<RunStart>(r.payload) {
+                    self.is_import = e.writer == "import";
+                    self.auto_register = e.auto_register;
+                }
+                self.all_end(|c| c.life);
+            }
+            Kind::Gap => {
+                if let Ok(e) = from_payload(r.payload) {
+                    self.gap(&e);
+                }
+            }
+            Kind::Stop => {
+                let ts = r.ts_recv;
+                self.all_end(|_| ts);
+                self.tape.end = self.tape.end.max(ts);
+            }
+            Kind::Timer => {
+                if let Ok(TimerEvent::Boundary(b)) = from_payload(r.payload) {
+                    self.boundary = b.at;
+                    self.tape.end = self.tape.end.max(b.at);
+                }
+            }
+            _ => {}
+        }
+        self.ts_max = self.ts_max.max(r.ts_recv);
+        self.tape.last_seq = self.tape.last_seq.max(r.lane_seq);
+    }
+
+    /// `lane_seq` and `rseq`: each once, none missing.
+    fn numbers(&mut self, r: &Record<'_>) {
+        let seq = r.lane_seq;
+        match self.next_seq {
+            None => self.tape.whole = seq == 0,
+            Some(next) if seq < next => {
+                self.fault(|| format!("lane_seq {seq} again, {next} is the next one"))
+            }
+            Some(next) if seq > next && self.all_venues => {
+                self.fault(|| format!("lane_seq {next} to {} are missing", seq - 1));
+            }
+            Some(_) => {}
+        }
+        self.next_seq = Some(seq + 1);
+        let counted = matches!(r.kind, Kind::Frame | Kind::Rest);
+        let word = if r.kind == Kind::Frame { "frames" } else { "bodies" };
+        if !counted {
+            if r.rseq != -1 {
+                self.fault(|| format!("lane_seq {seq}: a {} with rseq {}", r.kind.as_str(), r.rseq));
+            }
+            return;
+        }
+        self.report.count(CheckId::Raw, word, 1);
+        let next = match self.rseq.get(&r.conn) {
+            Some(next) => *next,
+            None if self.opened.contains(&r.conn) || self.tape.whole => 0,
+            // Opened before what we look at.
+            None => r.rseq,
+        };
+        if r.rseq != next {
+            let (conn, rseq) = (r.conn, r.rseq);
+            self.fault(|| match rseq < next {
+                true => {
+                    format!("lane_seq {seq}: frame {rseq} of connection {conn} again, {next} is the next one")
+                }
+                false => {
+                    format!("lane_seq {seq}: frames {next} to {} of connection {conn} are missing", rseq - 1)
+                }
+            });
+        }
+        self.rseq.insert(r.conn, r.rseq + 1);
+    }
+
+    fn frame(&mut self, r: &Record<'_>, stream: &str) {
+        self.lives(r.conn, r.ts_recv);
+        let Some(c) = self.conns.get(&r.conn) else { return };
+        if stream.is_empty() {
+            return;
+        }
+        let key = (c.venue.clone(), stream.to_owned());
+        let known = self.tape.by_name.get(&key).copied();
+        let carried = known.filter(|s| c.streams.iter().any(|(k, _)| k == s));
+        let id = match carried {
+            Some(id) => id,
+            None if self.auto_register => self.subscribe(r.conn, key, r.ts_recv),
+            None => return,
+        };
+        let Some(c) = self.conns.get_mut(&r.conn) else { return };
+        let before = c.last.insert(id, r.ts_recv).unwrap_or(0);
+        if self.wanted.contains(&(r.conn, r.rseq)) {
+            self.tape.looked.insert((r.conn, r.rseq), Looked { stream: id, before, boundary: self.boundary });
+        }
+    }
+
+    /// A sign of life; a silence longer than the venue's limit before it proves nothing.
+    fn lives(&mut self, conn: ConnId, ts: i64) {
+        let (is_import, boundary) = (self.is_import, self.boundary);
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let limit = limit_of(&c.venue);
+        if !is_import && ts.saturating_sub(c.life) > limit {
+            let end = end_of_life(c.life, boundary, Some(limit));
+            for (s, begin) in &mut c.streams {
+                self.tape.streams[*s].alive.push(*begin, end);
+                *begin = ts;
+            }
+            self.report.count(CheckId::Coverage, "silences", 1);
+        }
+        c.life = c.life.max(ts);
+    }
+
+    fn connection(&mut self, r: &Record<'_>, e: &ConnEvent) {
+        match e.event.as_str() {
+            "open" => {
+                if !self.opened.insert(r.conn) {
+                    let conn = r.conn;
+                    self.fault(|| format!("connection {conn} is opened a second time"));
+                }
+                let c = Conn {
+                    venue: e.venue.clone(),
+                    life: r.ts_recv,
+                    streams: Vec::new(),
+                    last: FxHashMap::default(),
+                };
+                self.conns.insert(r.conn, c);
+                self.report.count(CheckId::Raw, "connections", 1);
+            }
+            "close" | "failed" | "refused" => {
+                let limit = if self.is_import { None } else { Some(limit_of(&e.venue)) };
+                let boundary = self.boundary;
+                self.ends(r.conn, |c| end_of_life(c.life, boundary, limit));
+            }
+            "ping" | "pong" => self.lives(r.conn, r.ts_recv),
+            _ => {}
+        }
+    }
+
+    fn subscription(&mut self, r: &Record<'_>, e: &Subscribed) {
+        if !self.conns.contains_key(&r.conn) {
+            return;
+        }
+        for spec in &e.add {
+            self.subscribe(r.conn, (e.venue.clone(), spec.name.clone()), r.ts_recv);
+        }
+        for name in &e.remove {
+            let Some(&id) = self.tape.by_name.get(&(e.venue.clone(), name.clone())) else { continue };
+            let Some(c) = self.conns.get_mut(&r.conn) else { continue };
+            let Some(at) = c.streams.iter().position(|(s, _)| *s == id) else { continue };
+            let (_, begin) = c.streams.swap_remove(at);
+            let s = &mut self.tape.streams[id];
+            s.alive.push(begin, r.ts_recv);
+            s.lives.push(Life { conn: r.conn, begin, end: r.ts_recv });
+            s.carriers = s.carriers.saturating_sub(1);
+            if s.carriers == 0 {
+                s.given_up(r.ts_recv);
+            }
+        }
+    }
+
+    /// Streams of earlier runs that the plan does not name are wanted no more.
+    fn plan(&mut self, r: &Record<'_>, e: &PlanNote) {
+        for s in &mut self.tape.streams {
+            if s.venue == e.venue && s.carriers == 0 && !e.streams.contains(&s.name) {
+                s.given_up(r.ts_recv);
+            }
+        }
+    }
+
+    fn subscribe(&mut self, conn: ConnId, key: (String, String), ts: i64) -> usize {
+        let streams = &mut self.tape.streams;
+        let id = *self.tape.by_name.entry(key).or_insert_with_key(|(venue, name)| {
+            let is_book = crate::fold::stream_kind(venue, name) == Some(StreamKind::DepthDiff);
+            streams.push(Stream { venue: venue.clone(), name: name.clone(), is_book, ..Stream::default() });
+            streams.len() - 1
+        });
+        if let Some(c) = self.conns.get_mut(&conn)
+            && !c.streams.iter().any(|(s, _)| *s == id)
+        {
+            c.streams.push((id, ts));
+            streams[id].carriers += 1;
+            streams[id].open.get_or_insert(ts);
+        }
+        id
+    }
+
+    fn ends(&mut self, conn: ConnId, when: impl Fn(&Conn) -> i64) {
+        let Some(c) = self.conns.remove(&conn) else { return };
+        let end = when(&c);
+        for (s, begin) in &c.streams {
+            let s = &mut self.tape.streams[*s];
+            s.alive.push(*begin, end);
+            s.lives.push(Life { conn, begin: *begin, end });
+            s.carriers = s.carriers.saturating_sub(1);
+        }
+    }
+
+    fn all_end(&mut self, when: impl Fn(&Conn) -> i64) {
+        let all: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in all {
+            self.ends(conn, &when);
+        }
+    }
+
+    /// A loss outside the streams' ids.
+    fn gap(&mut self, e: &GapNote) {
+        if !matches!(e.cause.as_str(), "process_crash" | "power_loss") {
+            self.tape.lost.push(e.ts_begin, e.ts_end.max(e.ts_begin));
+            return;
+        }
+        if e.ts_begin > self.ts_max.saturating_add(1) {
+            let (begin, last) = (e.ts_begin, self.ts_max);
+            self.fault(|| format!("the gap of a crash begins at {begin}, the last record is of {last}"));
+        }
+        let end = e.ts_begin.min(self.ts_max.saturating_add(1));
+        let is_import = self.is_import;
+        self.all_end(|c| match is_import || end.saturating_sub(c.life) <= limit_of(&c.venue) {
+            true => end,
+            false => c.life,
+        });
+    }
+
+    fn finish(mut self) -> Tape {
+        let end = self.tape.end;
+        // What still lives has rows up to the last boundary.
+        let (is_import, boundary) = (self.is_import, self.boundary);
+        self.all_end(|c| {
+            let limit = if is_import { None } else { Some(limit_of(&c.venue)) };
+            if boundary == end { end_of_life(c.life, boundary, limit).max(c.life) } else { end }
+        });
+        for s in &mut self.tape.streams {
+            s.given_up(end);
+            s.subscribed = std::mem::take(&mut s.subscribed).tidy();
+            s.alive = std::mem::take(&mut s.alive).tidy();
+        }
+        self.tape.stepped = std::mem::take(&mut self.tape.stepped).tidy();
+        self.tape.lost = std::mem::take(&mut self.tape.lost).tidy();
+        self.tape
+    }
+}
+
+/// Silence that a venue's connection is believed to live through.
+fn limit_of(venue: &str) -> i64 {
+    let s = crate::fold::venue_spec(venue).map_or(0, |s| i64::from(s.dead_after_s));
+    s * time::NS_PER_S + NOTICE_NS
+}
+
+/// A connection lived until its last sign of life. Coverage is split at interval boundaries, before it is known that
+/// a silence is an end: up to the last boundary it may claim more, by no more than the limit (imports: they state no
+/// limit).
+fn end_of_life(life: i64, boundary: i64, limit: Option<i64>) -> i64 {
+    let within = limit.is_none_or(|l| boundary.saturating_sub(life) <= l);
+    if boundary > life && within { boundary } else { life }
+}

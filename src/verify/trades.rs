@@ -1,0 +1,133 @@
+//! Trades: ids rise by one, per instrument and kind of id.
+
+use std::collections::BTreeSet;
+
+use super::facts::{Cx, FrameId, TradeRun, Visitor};
+use super::report::CheckId;
+use crate::dataset::read::Batch;
+use crate::dataset::{DatasetError, PartRecord};
+use crate::model::flags;
+
+/// The trades of one instrument.
+pub(super) struct Trades {
+    instrument: String,
+    /// The open run of single trades and of aggregates.
+    open: [Option<TradeRun>; 2],
+    /// The next trade of a kind cannot be held against the last one.
+    torn: [bool; 2],
+    /// Ids below the last one, one after the other: late, or a count that began anew.
+    below: [u32; 2],
+    /// Ids that came late.
+    late: [BTreeSet<i64>; 2],
+}
+
+/// As many ids below the last one are late; one more and the venue counts anew.
+const LATE_MAX: u32 = 16;
+
+impl Trades {
+    pub fn new(p: &PartRecord) -> Trades {
+        Trades {
+            instrument: format!("{}:{}", p.venue, p.symbol),
+            open: [None, None],
+            // Before the first one nothing was.
+            torn: [true, true],
+            below: [0, 0],
+            late: [BTreeSet::new(), BTreeSet::new()],
+        }
+    }
+
+    /// Whether an id that comes late is one that was missing.
+    fn was_missing(&mut self, k: usize, id: i64, cx: &Cx<'_>) -> bool {
+        let closed = cx.facts.runs.get(&(self.instrument.clone(), k == 1)).map_or(&[][..], Vec::as_slice);
+        let runs: Vec<&TradeRun> = closed.iter().chain(&self.open[k]).collect();
+        let before_all = runs.first().is_some_and(|r| id < r.first_id);
+        let in_hole = runs.windows(2).any(|w| w[0].last_id < id && id < w[1].first_id);
+        (before_all || in_hole) && self.late[k].insert(id)
+    }
+
+    fn trade(
+        &mut self,
+        is_aggregate: bool,
+        id: i64,
+        ts: i64,
+        frame: FrameId,
+        at: (&str, i64),
+        cx: &mut Cx<'_>,
+    ) {
+        let k = usize::from(is_aggregate);
+        if let Some(run) = &mut self.open[k] {
+            if !self.torn[k] && run.last_id.checked_add(1) == Some(id) {
+                (run.last_id, run.last_ts, run.last) = (id, ts, frame);
+                self.below[k] = 0;
+                return;
+            }
+            let last = run.last_id;
+            if !self.torn[k] && id <= last && self.below[k] < LATE_MAX {
+                self.below[k] += 1;
+                if !self.was_missing(k, id, cx) {
+                    cx.report
+                        .fault(CheckId::Chains, at.0, at.1, || format!("trade {id} again, after {last}"));
+                }
+                return;
+            }
+        }
+        self.below[k] = 0;
+        self.close(k, cx);
+        self.open[k] = Some(TradeRun {
+            first_id: id,
+            last_id: id,
+            first_ts: ts,
+            last_ts: ts,
+            first: frame,
+            last: frame,
+            follows: !self.torn[k],
+            file: at.0.to_owned(),
+            row: at.1,
+        });
+        self.torn[k] = false;
+    }
+
+    fn close(&mut self, k: usize, cx: &mut Cx<'_>) {
+        if let Some(run) = self.open[k].take() {
+            cx.report.count(CheckId::Chains, "trade_runs", 1);
+            cx.facts.runs.entry((self.instrument.clone(), k == 1)).or_default().push(run);
+        }
+    }
+}
+
+impl Visitor for Trades {
+    fn part(&mut self, _p: &PartRecord, known: bool, _cx: &mut Cx<'_>) {
+        if !known {
+            self.torn = [true, true];
+        }
+    }
+
+    fn batch(&mut self, p: &PartRecord, b: &Batch, cx: &mut Cx<'_>) -> Result<(), DatasetError> {
+        let (row, ts, row_flags) = (b.i64("row")?, b.i64("ts_recv")?, b.i32("flags")?);
+        let (conn, rseq) = (b.i64("conn")?, b.i64("rseq")?);
+        let (id, id_text, kind) = (b.i64("trade_id")?, b.text("trade_id_text")?, b.text("trade_type")?);
+        let aggregate = b.bool("is_aggregate")?;
+        let mut trades = 0;
+        for i in 0..b.rows() {
+            // Aggregates have an id of their own beside those of the trades in them. Block trades do not chain.
+            let is_aggregate = aggregate.value(i);
+            let id = if is_aggregate { id_text.value(i).parse().unwrap_or(-1) } else { id[i] };
+            if id < 0 || kind.value(i) == "block" || row_flags[i] & flags::BACKFILLED != 0 {
+                continue;
+            }
+            self.trade(is_aggregate, id, ts[i], (conn[i], rseq[i]), (&p.path, row[i]), cx);
+            trades += 1;
+        }
+        cx.report.count(CheckId::Chains, "trades", trades);
+        Ok(())
+    }
+
+    fn skip(&mut self, _p: &PartRecord, cx: &mut Cx<'_>) {
+        cx.facts.torn.insert(self.instrument.clone());
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_>) {
+        self.close(0, cx);
+        self.close(1, cx);
+    }
+}
