@@ -21,8 +21,8 @@ pub mod out;
 pub mod rebuild;
 pub mod recover;
 pub mod replay;
-pub mod verify;
 pub mod simulate;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
