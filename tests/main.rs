@@ -12,3 +12,4 @@ mod common;
 mod e2e;
 mod house;
 mod recordings;
+mod verify;

@@ -63,6 +63,7 @@ struct Verdict {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let options = options(&args)?;
     let ds = Dataset::open(&args.dir).map_err(super::ls::fault)?;
+    anything(&ds, &args)?;
     let mut progress = out::Progress::new(args.json);
     let mut report = verify::verify(&ds, &options, &mut |what, done, all| {
         progress.show(|| match (what, all) {
@@ -112,6 +113,28 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         return Err(Fault::usage(anyhow::anyhow!("--date: {d:?} is no UTC day like 2026-11-20")));
     }
     Ok(Options { table, venue: args.venue.clone(), date: args.date.clone(), findings_max: 0 })
+}
+
+/// A venue or day that is not there would be found well.
+fn anything(ds: &Dataset, args: &Args) -> anyhow::Result<()> {
+    let m = ds.manifest().map_err(super::ls::fault)?;
+    let has = |f: &dyn Fn(&crate::dataset::PartRecord) -> bool| m.parts().any(f);
+    let dir = args.dir.display();
+    if let Some(v) = &args.venue
+        && !has(&|p| p.venue == *v)
+    {
+        return Err(Fault::usage(anyhow::anyhow!(
+            "{dir}: nothing of venue {v:?}; `lobtape ls {dir}` shows what is there"
+        )));
+    }
+    if let Some(d) = &args.date
+        && !has(&|p| p.date == *d)
+    {
+        return Err(Fault::usage(anyhow::anyhow!(
+            "{dir}: nothing of {d}; `lobtape ls {dir}` shows what is there"
+        )));
+    }
+    Ok(())
 }
 
 fn fault(e: VerifyError) -> anyhow::Error {

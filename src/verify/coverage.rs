@@ -37,6 +37,9 @@ pub(super) fn judge(facts: &Facts, tapes: &[Tape], report: &mut Report) {
     for tape in tapes {
         let ids = ids_of(facts, tape);
         for (n, s) in tape.streams.iter().enumerate() {
+            if facts.venue.as_ref().is_some_and(|v| *v != s.venue) {
+                continue;
+            }
             let key = StreamKey { lane: tape.lane, venue: s.venue.clone(), stream: s.name.clone() };
             let none = Stated::default();
             let stated = facts.stated.get(&key).unwrap_or(&none);

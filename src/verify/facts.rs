@@ -79,6 +79,8 @@ pub(super) struct Stated {
 pub(super) struct Facts {
     /// Whether everything was looked at from the first row on.
     pub partial: bool,
+    /// Only this venue's streams are judged.
+    pub venue: Option<String>,
     pub books: Vec<BookProof>,
     /// Runs by instrument and whether they are of aggregates, in order.
     pub runs: BTreeMap<(String, bool), Vec<TradeRun>>,

@@ -62,7 +62,7 @@ pub(super) fn read(
     report: &mut Report,
     progress: Progress<'_>,
 ) -> Result<Facts, VerifyError> {
-    let mut facts = Facts { partial: o.is_partial(), ..Facts::default() };
+    let mut facts = Facts { partial: o.is_partial(), venue: o.venue.clone(), ..Facts::default() };
     let deleted: BTreeSet<String> = m
         .deleted()
         .filter_map(|(path, _)| Some(group_name(path, Table::from_name(path.split('/').nth(1)?)?)))

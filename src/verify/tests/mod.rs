@@ -1,6 +1,7 @@
 //! Small datasets by hand, then every kind of harm done to them.
 
 mod chaos;
+mod harm;
 mod maker;
 
 use std::path::Path;
