@@ -66,6 +66,8 @@ pub struct Converting {
     /// Where each lane's newest checkpoint record's lane can be read on from, once that checkpoint is durable.
     resume: Arc<Mutex<BTreeMap<LaneId, Position>>>,
     stopped: BTreeSet<LaneId>,
+    /// Lanes that had ended before this run and have not begun again.
+    gone: BTreeSet<LaneId>,
     progress: Arc<Progress>,
     keep: Option<Keep>,
     /// Last record of each lane all of whose rows are visible, and its time.
@@ -83,13 +85,22 @@ impl Converting {
         let mut scan = JournalReader::new(dirs.clone(), Position::START);
         let mut known = BTreeSet::new();
         let mut newest: BTreeMap<LaneId, Checkpoint> = BTreeMap::new();
+        let mut gone = BTreeSet::new();
         while let Some(item) = scan.read(end)? {
-            if let ReadItem::Record { record, .. } = item
-                && record.kind == Kind::Checkpoint
-            {
-                let c = Checkpoint::read(record.payload)?;
-                known.insert((c.lane, c.lane_seq));
-                newest.insert(c.lane, c);
+            let ReadItem::Record { record, .. } = item else { continue };
+            match record.kind {
+                Kind::Checkpoint => {
+                    let c = Checkpoint::read(record.payload)?;
+                    known.insert((c.lane, c.lane_seq));
+                    newest.insert(c.lane, c);
+                }
+                Kind::Stop => {
+                    gone.insert(record.lane);
+                }
+                Kind::Run => {
+                    gone.remove(&record.lane);
+                }
+                _ => {}
             }
         }
         let mut converter = Converter::new();
@@ -104,6 +115,7 @@ impl Converting {
             newest,
             resume: Arc::default(),
             stopped: BTreeSet::new(),
+            gone,
             progress: Arc::default(),
             keep: None,
             published: BTreeMap::new(),
@@ -224,7 +236,7 @@ impl Converting {
         if self.converter.last_seq(lane) < record.lane_seq {
             match kind {
                 Kind::Stop => self.stopped.insert(lane),
-                Kind::Run => self.stopped.remove(&lane),
+                Kind::Run => self.stopped.remove(&lane) | self.gone.remove(&lane),
                 _ => false,
             };
         }
@@ -238,13 +250,16 @@ impl Converting {
             made.push(c);
             if again {
                 // Lanes that are gone cross no boundary: their state is written again with lane 000's.
-                made.extend(
-                    self.newest.values().filter(|c| c.lane != 0 && self.stopped.contains(&c.lane)).cloned(),
-                );
+                let silent = self.newest.values().filter(|c| c.lane != 0 && self.is_silent(c.lane));
+                made.extend(silent.cloned());
             }
         }
         *self.progress.at.lock().unwrap_or_else(PoisonError::into_inner) = at;
         Ok(true)
+    }
+
+    fn is_silent(&self, lane: LaneId) -> bool {
+        self.stopped.contains(&lane) || self.gone.contains(&lane)
     }
 
     fn record(&mut self, c: Checkpoint, at: Position, lane0: &Lane0) {
@@ -255,7 +270,7 @@ impl Converting {
             let now = r.entry(lane).or_insert(at);
             *now = (*now).max(at);
         };
-        if self.known.insert((lane, seq)) || self.stopped.contains(&lane) {
+        if self.known.insert((lane, seq)) || self.is_silent(lane) {
             let (ts, mono) = (clock::wall_ns().max(c.at), clock::mono_ns());
             let entry = Entry {
                 durable: true,
@@ -267,7 +282,8 @@ impl Converting {
             note();
         }
         let r = self.resume.lock().unwrap_or_else(PoisonError::into_inner);
-        if r.len() == self.newest.len()
+        // Each lane that the journal has records of: one without a checkpoint yet is read from its first record.
+        if self.converter.lanes().all(|l| r.contains_key(&l))
             && let Some(before) = r.values().min().copied()
         {
             lane0.reclaim(before);

@@ -82,6 +82,11 @@ impl Converter {
         self.lanes.get(&lane).map_or(-1, |l| l.last_seq)
     }
 
+    /// The lanes of which a record or a checkpoint was taken.
+    pub fn lanes(&self) -> impl Iterator<Item = LaneId> + '_ {
+        self.lanes.keys().copied()
+    }
+
     /// What a lane's fold counted.
     pub fn counters(&self, lane: LaneId) -> FoldCounters {
         self.lanes.get(&lane).map(|l| l.fold.counters()).unwrap_or_default()
