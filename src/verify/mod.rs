@@ -1,8 +1,8 @@
 //! The proof from the files alone: coverage, chains, checksums, duplicates, books recomputed.
 //!
-//! Three passes. Every published file is read once ([`files`]): hashes, row order, chains of ids, books, and on the way
-//! the facts that coverage rests on. Then each lane's `raw` in the order of its records ([`tape`]): what was subscribed,
-//! which connections lived and how long. Last ([`coverage`]) both are held against the rows of `coverage` and `gaps`.
+//! Three passes. Every published file is read once (`files`): hashes, row order, chains of ids, books, and on the way
+//! the facts that coverage rests on. Then each lane's `raw` in the order of its records (`tape`): what was subscribed,
+//! which connections lived and how long. Last (`coverage`) both are held against the rows of `coverage` and `gaps`.
 //! Nothing is taken from the fold but names; its rows are what is judged.
 
 mod books;
