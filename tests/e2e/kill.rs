@@ -8,7 +8,7 @@ use std::time::Duration;
 use lobtape::bus::raw::{RingMark, inspect};
 use lobtape::dataset::Dataset;
 
-use super::oracle_check::{Rules, check};
+use super::oracle_check::{Rules, Verdict, check};
 use super::refold::refold;
 use super::rig::{Place, Recorder, Venue, faults, lobtape, number, pass, proved, turn, wait_for};
 use super::tape::Tape;
@@ -35,6 +35,22 @@ impl Reached {
             *last = (*last).max(*rseq);
         }
     }
+
+    /// What had reached a ring is in the record.
+    fn judge(&self, tape: &Tape, v: &mut Verdict) {
+        for (lane, last) in &self.lanes {
+            let have = tape.lanes.get(lane).copied().unwrap_or(0);
+            if have <= *last {
+                v.fault(format!("lane {lane}: rx had reached record {last}, the record has {have}"));
+            }
+        }
+        for (conn, last) in &self.conns {
+            let have = tape.conns.get(conn).map_or(0, |c| c.bodies.max(c.frames.len() as i64));
+            if have <= *last {
+                v.fault(format!("connection {conn}: rx had reached frame {last}, the record has {have}"));
+            }
+        }
+    }
 }
 
 fn kill_and_look(place: &Place, recorder: Recorder, reached: &mut Reached) {
@@ -48,25 +64,24 @@ fn kill_and_look(place: &Place, recorder: Recorder, reached: &mut Reached) {
     }
 }
 
-#[test]
-fn kills_lose_nothing_that_reached_the_ring() {
+/// Kills a recorder again and again, lets the last one end well, and judges.
+fn killed(name: &str, interval: &str, cuts_every_ms: u64) {
     let _turn = turn();
     let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 4), number("LOBTAPE_PROVE_RATE", 1000));
     let mut dice = fastrand::Rng::with_seed(number("LOBTAPE_PROVE_SEED", 7));
     let place = Place::new();
-    let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| c.faults = faults(0));
-    place.configure("1h", 0, &[&venue]);
+    let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| {
+        c.faults = faults(cuts_every_ms);
+    });
+    place.configure(interval, 0, &[&venue]);
     let mut reached = Reached::default();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
     for n in 0..kills {
         let mut recorder = place.record();
         // One in four dies at its start, while it still recovers from the one before.
         if n % 4 != 3 {
-            assert!(
-                wait_for(Duration::from_secs(60), || open() || !recorder.is_alive()),
-                "{}",
-                recorder.words()
-            );
+            let there = wait_for(Duration::from_secs(60), || open() || !recorder.is_alive());
+            assert!(there, "{}", recorder.words());
             pass(Duration::from_millis(dice.u64(100..900)));
         } else {
             pass(Duration::from_millis(dice.u64(5..500)));
@@ -82,25 +97,12 @@ fn kills_lose_nothing_that_reached_the_ring() {
     recorder.stop();
     let (id, log) = venue.end();
     let mut v = check(&place.dataset(), &id, &log, Rules { killed: true, stopped_first: true });
-    let tape = Tape::load(&place.dataset());
-    for (lane, last) in &reached.lanes {
-        let have = tape.lanes.get(lane).copied().unwrap_or(0);
-        if have <= *last {
-            v.fault(format!("lane {lane}: rx had reached record {last}, the record has {have}"));
-        }
-    }
-    for (conn, last) in &reached.conns {
-        let have = tape.conns.get(conn).map_or(0, |c| c.bodies.max(c.frames.len() as i64));
-        if have <= *last {
-            v.fault(format!("connection {conn}: rx had reached frame {last}, the record has {have}"));
-        }
-    }
+    reached.judge(&Tape::load(&place.dataset()), &mut v);
     whole_parts(&place, &mut v);
-    proved(
-        "kill",
-        &serde_json::json!({"kills": reached.kills, "with_ring": reached.with_ring, "figures": v.figures}),
-    );
-    v.demand("kill");
+    let figures =
+        serde_json::json!({"kills": reached.kills, "with_ring": reached.with_ring, "figures": v.figures});
+    proved(name, &figures);
+    v.demand(name);
     refold(&place.dataset());
     if lobtape(&["verify", "--help"]).0 == 0 {
         let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
@@ -108,10 +110,21 @@ fn kills_lose_nothing_that_reached_the_ring() {
     }
 }
 
-/// A crash cuts no part: each table has one file per interval.
-fn whole_parts(place: &Place, v: &mut super::oracle_check::Verdict) {
+#[test]
+fn kills_lose_nothing_that_reached_the_ring() {
+    killed("kill", "1h", 0);
+}
+
+#[test]
+fn kills_between_boundaries_and_cuts_lose_nothing_and_publish_once() {
+    killed("kill over boundaries", "1s", 400);
+}
+
+/// A crash cuts no part: each table has one file per interval. Lane 000 alone goes on after the clean stop that closes
+/// its part, with the checkpoints of that stop.
+fn whole_parts(place: &Place, v: &mut Verdict) {
     let manifest = Dataset::open(place.dataset()).unwrap().manifest().unwrap();
-    for p in manifest.parts().filter(|p| p.n != 0) {
+    for p in manifest.parts().filter(|p| p.n > u32::from(p.lane == 0)) {
         v.fault(format!("{}: more than one part of an interval", p.path));
     }
 }

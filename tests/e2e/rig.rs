@@ -156,9 +156,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// A new place.
+    /// A new place; it stays behind if `LOBTAPE_PROVE_KEEP` is set.
     pub fn new() -> Place {
-        let dir = tempfile::tempdir().unwrap();
+        let mut dir = tempfile::tempdir().unwrap();
+        dir.disable_cleanup(std::env::var_os("LOBTAPE_PROVE_KEEP").is_some());
         std::fs::create_dir(dir.path().join("ring")).unwrap();
         let config = dir.path().join("lobtape.toml");
         Place { dir, config }
