@@ -156,8 +156,8 @@ fn prefixes(pairs: &[Pair<'_>], log: &[Line], rules: Rules, v: &mut Verdict) {
             }
         }
         let how = ends.get(&p.no).map_or("", |l| l.how.as_str());
-        // A reset throws away what the peer's kernel still holds; whoever hangs up has stopped reading before.
-        let may_lack = how == "rst" || (how == "client" && (rules.killed || rules.stopped_first));
+        // A reset throws away what the peer's kernel still holds; a recorder that ends leaves its connections unread.
+        let may_lack = how == "rst" || (p.conn.closed.is_none() && (rules.killed || rules.stopped_first));
         if have < sent && !may_lack {
             v.fault(format!("connection {} ({how}): {} of {sent} frames are missing", p.no, sent - have));
         }
