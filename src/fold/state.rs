@@ -159,6 +159,9 @@ pub(super) struct Stream {
     pub last_key: i64,
     /// Ids below `last_id` one after the other.
     pub late: u32,
+    /// Ids that are missing, oldest hole first: one of them that comes late is news, any other one below `last_id` is
+    /// known. Bounded.
+    pub holes: Vec<(i64, i64)>,
     pub rseq_last: i64,
     pub ts_last: i64,
     /// The open stretch of proof, if any.

@@ -23,12 +23,44 @@ pub(super) struct GapEnd<'a> {
 
 /// Ids below the chain's that may come one after the other before they are taken for a count that began anew.
 const LATE_MAX: u32 = 16;
+/// Holes that are remembered per stream.
+const HOLES_MAX: usize = 16;
+/// How far below a stream's first id one may come late.
+const FIRST_LATE: i64 = 1024;
 
 impl Stream {
     /// Until when the open stretch, proof or gap, holds at least: its last frame, but not before its own beginning.
     fn known_until(&self) -> i64 {
         let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
         self.ts_last.max(begin)
+    }
+
+    /// The next id of the chain: what it leaves out may still come. What came just before the first one as well.
+    fn leaves_hole(&mut self, id: i64) {
+        let first = if self.last_id < 0 { id.saturating_sub(FIRST_LATE).max(0) } else { self.last_id + 1 };
+        if first < id {
+            if self.holes.len() == HOLES_MAX {
+                self.holes.remove(0);
+            }
+            self.holes.push((first, id - 1));
+        }
+    }
+
+    /// Whether an id was missing; it is not any more.
+    fn fills_hole(&mut self, id: i64) -> bool {
+        let Some(at) = self.holes.iter().position(|h| h.0 <= id && id <= h.1) else { return false };
+        let (first, last) = self.holes.remove(at);
+        if id < last {
+            self.holes.insert(at, (id + 1, last));
+        }
+        if first < id {
+            self.holes.insert(at, (first, id - 1));
+        }
+        // Filling the middle makes two of one.
+        if self.holes.len() > HOLES_MAX {
+            self.holes.remove(0);
+        }
+        true
     }
 }
 
@@ -105,6 +137,7 @@ impl Core {
             last_id: -1,
             last_key: i64::MIN,
             late: 0,
+            holes: Vec::new(),
             rseq_last: -1,
             ts_last: 0,
             cover: None,
@@ -180,15 +213,19 @@ impl Core {
             return self.seen(id, conn, rec, i64::MIN, 0);
         }
         let last = s.last_id;
-        if last >= 0 && chain_id <= last && (s.conn != conn.id || chain_id == last) {
-            // The other connection brought it already, or the venue repeated itself.
-            self.counters.duplicates += 1;
-            return false;
-        }
-        if last >= 0 && chain_id < last && !self.ids_fell(id) {
-            // Late: the hole that it left is written already, and the chain goes on from its greatest id.
-            self.touch(id, conn, rec);
-            return true;
+        if last >= 0 && chain_id <= last {
+            // Late, by the other connection or out of order: the hole that it left is written already, and the chain
+            // goes on from its greatest id. Or known: the other one brought it, or the venue repeated itself.
+            let other = s.conn != conn.id;
+            let news = self.s(id).fills_hole(chain_id);
+            if other || chain_id == last || !self.ids_fell(id) {
+                match news {
+                    true => self.touch(id, conn, rec),
+                    false => self.counters.duplicates += 1,
+                }
+                return news;
+            }
+            self.s(id).holes.clear();
         }
         let Some(s) = self.streams.get(id.0 as usize) else { return true };
         let after = if last >= 0 && chain_id > last { chain_id - 1 } else { -1 };
@@ -218,6 +255,7 @@ impl Core {
             c.rseq_begin = rec.rseq;
         }
         let s = self.s(id);
+        s.leaves_hole(chain_id);
         (s.last_id, s.late) = (chain_id, 0);
         self.touch(id, conn, rec);
         true
@@ -527,6 +565,7 @@ impl Core {
         }
         s.subscribed = false;
         s.last_id = -1;
+        s.holes.clear();
         self.close_cover(id, rec.ts_recv, "unsubscribed", rec, sink);
         let end =
             GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };

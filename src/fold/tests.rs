@@ -356,6 +356,30 @@ fn late_trades_lower_nothing_and_a_count_that_begins_anew_is_followed() {
 }
 
 #[test]
+fn a_late_trade_is_news_once_and_a_repeated_one_never() {
+    let mut t = Tape::synced();
+    for id in [100, 103, 101, 101, 100, 103, 102, 102, 104, 98, 98, 105] {
+        t.trade(7, id);
+    }
+    let ids: Vec<String> = [100, 103, 101, 102, 104, 98, 105].map(|id| format!("trade {id} ")).into();
+    assert_eq!(t.rows.of("trade"), ids);
+    let gaps = t.rows.of("gap btcusdt@trade");
+    assert!(gaps.len() == 1 && gaps[0].contains("venue_seq_gap (100, 102]"), "{gaps:?}");
+}
+
+#[test]
+fn what_one_connection_left_out_the_other_one_brings() {
+    let mut t = Tape::synced();
+    t.trade(7, 100);
+    t.subscribe(8);
+    for (conn, id) in [(8, 103), (7, 101), (7, 102), (7, 103), (8, 104), (7, 104)] {
+        t.trade(conn, id);
+    }
+    let ids: Vec<String> = [100, 103, 101, 102, 104].map(|id| format!("trade {id} ")).into();
+    assert_eq!(t.rows.of("trade"), ids);
+}
+
+#[test]
 fn no_second_is_told_twice_where_a_hole_is_found_after_a_boundary() {
     let mut t = Tape::synced();
     t.trade(7, 5);
