@@ -15,14 +15,9 @@ pub(super) struct Trades {
     open: [Option<TradeRun>; 2],
     /// The next trade of a kind cannot be held against the last one.
     torn: [bool; 2],
-    /// Ids below the last one, one after the other: late, or a count that began anew.
-    below: [u32; 2],
     /// Ids that came late.
     late: [BTreeSet<i64>; 2],
 }
-
-/// As many ids below the last one are late; one more and the venue counts anew.
-const LATE_MAX: u32 = 16;
 
 impl Trades {
     pub fn new(p: &PartRecord) -> Trades {
@@ -31,18 +26,16 @@ impl Trades {
             open: [None, None],
             // Before the first one nothing was.
             torn: [true, true],
-            below: [0, 0],
             late: [BTreeSet::new(), BTreeSet::new()],
         }
     }
 
-    /// Whether an id that comes late is one that was missing.
-    fn was_missing(&mut self, k: usize, id: i64, cx: &Cx<'_>) -> bool {
+    /// Whether an id that comes late is one that was missing, or came just before the first.
+    fn was_missing(&self, k: usize, id: i64, cx: &Cx<'_>) -> bool {
         let closed = cx.facts.runs.get(&(self.instrument.clone(), k == 1)).map_or(&[][..], Vec::as_slice);
         let runs: Vec<&TradeRun> = closed.iter().chain(&self.open[k]).collect();
         let before_all = runs.first().is_some_and(|r| id < r.first_id);
-        let in_hole = runs.windows(2).any(|w| w[0].last_id < id && id < w[1].first_id);
-        (before_all || in_hole) && self.late[k].insert(id)
+        before_all || runs.windows(2).any(|w| w[0].last_id < id && id < w[1].first_id)
     }
 
     fn trade(
@@ -58,20 +51,18 @@ impl Trades {
         if let Some(run) = &mut self.open[k] {
             if !self.torn[k] && run.last_id.checked_add(1) == Some(id) {
                 (run.last_id, run.last_ts, run.last) = (id, ts, frame);
-                self.below[k] = 0;
                 return;
             }
             let last = run.last_id;
-            if !self.torn[k] && id <= last && self.below[k] < LATE_MAX {
-                self.below[k] += 1;
-                if !self.was_missing(k, id, cx) {
+            if !self.torn[k] && (id == last || (id < last && self.was_missing(k, id, cx))) {
+                if id == last || !self.late[k].insert(id) {
                     cx.report
                         .fault(CheckId::Chains, at.0, at.1, || format!("trade {id} again, after {last}"));
                 }
                 return;
             }
+            // Below and never missing: the venue counts anew, which a gap must say, or it is there twice.
         }
-        self.below[k] = 0;
         self.close(k, cx);
         self.open[k] = Some(TradeRun {
             first_id: id,

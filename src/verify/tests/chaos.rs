@@ -66,8 +66,14 @@ impl World {
         }
         let k = self.rng.usize(..self.conns.len());
         for _ in 0..self.rng.usize(1..6) {
-            let Some((s, channel, mut data)) = self.conns[k].1.pop_front() else { return };
+            // Out of order, doubled, lost, cut in half: all by chance.
+            let late = usize::from(self.rng.u8(..30) == 0 && self.conns[k].1.len() > 1);
+            let Some((s, channel, mut data)) = self.conns[k].1.remove(late) else { return };
             match self.rng.u8(..40) {
+                2 => {
+                    let q = &mut self.conns[k].1;
+                    q.insert(q.len().min(3), (s, channel, data.clone()));
+                }
                 0 => continue,
                 1 => data.truncate(data.len() / 2),
                 _ => {}
