@@ -13,7 +13,7 @@ use arrow_array::{
 
 use super::error::DatasetError;
 use super::layout::Dataset;
-use super::manifest::PartRecord;
+use super::manifest::{Manifest, PartRecord};
 use super::read::{self, Batch, Batches, Want};
 use super::rows::record_flags;
 use super::schema::Table;
@@ -77,7 +77,11 @@ struct Rows {
 /// # Errors
 /// As [`Dataset::manifest`].
 pub fn lanes(ds: &Dataset, first: &str, last: &str) -> Result<Vec<RawLane>, DatasetError> {
-    let manifest = ds.manifest()?;
+    Ok(lanes_of(ds, &ds.manifest()?, first, last))
+}
+
+/// The same as the manifest stood when it was read: beside a running writer, all that is read must be of one moment.
+pub fn lanes_of(ds: &Dataset, manifest: &Manifest, first: &str, last: &str) -> Vec<RawLane> {
     let mut by: BTreeMap<LaneId, BTreeMap<&str, Vec<&PartRecord>>> = BTreeMap::new();
     for p in manifest.parts().filter(|p| p.table() == Some(Table::Raw)) {
         if (first..=last).contains(&p.date.as_str()) {
@@ -89,7 +93,7 @@ pub fn lanes(ds: &Dataset, first: &str, last: &str) -> Result<Vec<RawLane>, Data
         sources: venues.into_values().map(|parts| Source::new(ds.root(), parts)).collect(),
         given: None,
     };
-    Ok(by.into_iter().map(lane).collect())
+    by.into_iter().map(lane).collect()
 }
 
 impl RawLane {

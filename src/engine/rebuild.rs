@@ -209,6 +209,7 @@ struct Scratch {
 
 impl Scratch {
     fn new(root: &Path) -> Result<Scratch, RebuildError> {
+        sweep(&root.join("_tmp"));
         let mut n = 0u64;
         loop {
             let dir = root.join("_tmp").join(format!("rebuild-{}-{n}", std::process::id()));
@@ -221,6 +222,21 @@ impl Scratch {
                     return Err(DatasetError::Io { path: dir, doing, source }.into());
                 }
             }
+        }
+    }
+}
+
+/// Removes what a rebuild left that was killed: its process is gone.
+fn sweep(tmp: &Path) {
+    for entry in std::fs::read_dir(tmp).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid =
+            name.to_str().and_then(|n| n.strip_prefix("rebuild-")?.split('-').next()?.parse::<u32>().ok());
+        if let Some(pid) = pid
+            && !Path::new("/proc").join(pid.to_string()).exists()
+        {
+            // Best effort: nothing counts that stays here.
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -266,7 +282,7 @@ impl Work<'_> {
             if wanted.iter().all(|(l, s)| exact(l, *s) || (*day != first && any(l))) {
                 break;
             }
-            self.search_day(day, &wanted, &mut found)?;
+            self.search_day(m, day, &wanted, &mut found)?;
         }
         match wanted.iter().find(|(l, _)| !found.contains_key(l)) {
             Some((&lane, &first)) => {
@@ -278,11 +294,12 @@ impl Work<'_> {
 
     fn search_day(
         &self,
+        m: &Manifest,
         day: &str,
         wanted: &BTreeMap<LaneId, i64>,
         found: &mut BTreeMap<LaneId, Checkpoint>,
     ) -> Result<(), RebuildError> {
-        let lanes = raw::lanes(self.ds, day, day)?;
+        let lanes = raw::lanes_of(self.ds, m, day, day);
         let Some(mut lane0) = lanes.into_iter().find(|l| l.lane() == 0) else { return Ok(()) };
         while let Some((r, _)) = lane0.next()? {
             if r.kind != Kind::Checkpoint {
@@ -323,7 +340,7 @@ impl Work<'_> {
         let first =
             raw_parts(m).filter(|p| p.lane == lane && p.id_max > known).map(|p| p.date.as_str()).min();
         let Some(first) = first else { return Ok(()) };
-        let all = raw::lanes(self.ds, first, last)?;
+        let all = raw::lanes_of(self.ds, m, first, last);
         let Some(mut records) = all.into_iter().find(|l| l.lane() == lane) else { return Ok(()) };
         self.fold(&mut converter, &mut records, known)
     }

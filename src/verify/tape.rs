@@ -118,7 +118,7 @@ pub(super) fn read(
     let all: i64 = m.parts().filter(|p| p.table() == Some(Table::Raw) && o.wants(p)).map(|p| p.rows).sum();
     let wanted = wanted(f);
     let (mut done, mut tapes, mut conns) = (0, Vec::new(), BTreeSet::new());
-    for lane in raw::lanes(ds, first, last)? {
+    for lane in raw::lanes_of(ds, m, first, last) {
         let mut r = Reader::new(lane.lane(), &wanted, &mut conns, report, o.venue.is_none());
         r.run(lane, &mut |n| progress("records", done + n, all as u64))?;
         done += r.records;

@@ -47,7 +47,7 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// The files of a table in the order of their rows, without those of `venue=_`.
-fn parts(dir: &Path, table: Table) -> Vec<PartRecord> {
+pub fn parts(dir: &Path, table: Table) -> Vec<PartRecord> {
     let m = Dataset::open(dir).unwrap().manifest().unwrap();
     let mut v: Vec<PartRecord> =
         m.parts().filter(|p| p.table() == Some(table) && p.venue != "_").cloned().collect();
@@ -56,7 +56,7 @@ fn parts(dir: &Path, table: Table) -> Vec<PartRecord> {
 }
 
 /// Rewrites the manifest's line of a file; `None` takes it away.
-fn edit_manifest(dir: &Path, path: &str, f: impl Fn(Value) -> Vec<Value>) {
+pub fn edit_manifest(dir: &Path, path: &str, f: impl Fn(Value) -> Vec<Value>) {
     for e in std::fs::read_dir(dir.join("v1/_manifest")).unwrap() {
         let file = e.unwrap().path();
         let mut out = String::new();

@@ -1,5 +1,6 @@
 //! Small datasets by hand, then every kind of harm done to them.
 
+mod again;
 mod chaos;
 mod harm;
 mod maker;
