@@ -26,6 +26,7 @@ pub struct Saved {
     top_due: Vec<InstrumentId>,
     top_bucket: i64,
     day_opens: i64,
+    boundary_at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +95,7 @@ impl Fold {
             top_due: c.top_due.clone(),
             top_bucket: c.top_bucket,
             day_opens: c.day_opens,
+            boundary_at: c.boundary_at,
         };
         Ok(postcard::to_stdvec(&saved)?)
     }
@@ -115,6 +117,7 @@ impl Fold {
         c.top_due = saved.top_due;
         c.top_bucket = saved.top_bucket;
         c.day_opens = saved.day_opens;
+        c.boundary_at = saved.boundary_at;
         let ix_of =
             |s: &str| venue::by_id(s).map(|(ix, _)| ix).ok_or_else(|| RestoreError::Venue(s.to_owned()));
         for (n, i) in saved.insts.into_iter().enumerate() {

@@ -266,6 +266,8 @@ pub(super) struct Core {
     pub top_bucket: i64,
     /// Start of a UTC day whose opening rows are due at the next record; 0 = none.
     pub day_opens: i64,
+    /// The last interval boundary, 0 = none yet.
+    pub boundary_at: i64,
     pub level_scratch: (Vec<Level>, Vec<Level>),
 }
 
@@ -290,6 +292,7 @@ impl Fold {
                 top_due: Vec::new(),
                 top_bucket: i64::MIN,
                 day_opens: 0,
+                boundary_at: 0,
                 level_scratch: (Vec::new(), Vec::new()),
             },
         }

@@ -453,6 +453,23 @@ fn boundaries_split_what_is_open_and_carry_the_book() {
 }
 
 #[test]
+fn a_boundary_stated_again_says_nothing_new() {
+    let mut t = Tape::synced();
+    // A UTC midnight: the day opens with the whole book.
+    let at = 86_400_000_000_000;
+    for _ in 0..2 {
+        let payload = t.clock.boundary_payload(at);
+        let r = t.clock.boundary_record(at, 0, &payload);
+        t.fold.step(&r, &mut t.rows);
+    }
+    t.ts = at + 5;
+    t.diff(7, 13, 14, 12, "[\"100\",\"6\"]", "");
+    let carried = format!(" f={} ", flags::SNAPSHOT | flags::CARRIED);
+    assert_eq!(t.rows.of("delta").iter().filter(|l| l.contains(&carried)).count(), 1);
+    assert_eq!(t.rows.of("cover btcusdt@depth").len(), 1);
+}
+
+#[test]
 fn a_checkpoint_goes_on_to_the_same_rows() {
     let mut a = Tape::synced();
     a.trade(7, 5);

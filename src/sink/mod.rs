@@ -137,6 +137,10 @@ impl Converter {
 
     fn end_interval(&mut self, ds: &Dataset, rec: &Record<'_>, at: i64) -> Result<Fed, SinkError> {
         let Some(lane) = self.lanes.get_mut(&rec.lane) else { return Ok(Fed::default()) };
+        if at <= lane.sink.interval_start {
+            // Stated again by the run after a crash: its parts are closed already, and names are given once.
+            return Ok(Fed::default());
+        }
         let published = lane.sink.close_all(ds, &self.by)?;
         lane.sink.open_interval(at);
         let checkpoint = Checkpoint::take(rec.lane, rec.lane_seq, at, &lane.fold, &lane.sink)?;
@@ -173,4 +177,65 @@ fn publish(ds: &Dataset, parts: Vec<ClosedPart>, by: &Provenance) -> Result<Publ
         return Ok(PublishReport::default());
     }
     Ok(crate::dataset::publish(ds, parts, by)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::LaneClock;
+    use crate::model::control::to_payload;
+
+    const S: i64 = 1_000_000_000;
+
+    fn record<'a>(kind: Kind, clock: &mut LaneClock, ts_recv: i64, payload: &'a [u8]) -> Record<'a> {
+        Record {
+            kind,
+            flags: 0,
+            lane: 1,
+            status: 0,
+            conn: 0,
+            lane_seq: clock.take_seq(),
+            rseq: -1,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv,
+            url: "",
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_boundary_that_is_stated_again_after_a_crash_closes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let ds = Dataset::create(dir.path()).unwrap();
+        let run = to_payload(&RunStart {
+            run_id: "r".into(),
+            writer: "capture".into(),
+            build: "0".into(),
+            host: String::new(),
+            config_sha256: String::new(),
+            rules_version: 1,
+            ts_start: 1,
+            interval_ns: S,
+            book_top_interval_ns: 0,
+            lane_memory_bytes: 1 << 28,
+            auto_register: false,
+            epoch_floor: 0,
+        });
+        let mut clock = LaneClock::new(1, -1, S);
+        let mut c = Converter::new();
+        let mut starts = Vec::new();
+        // Two boundaries; the lane dies after the first and its next run states it again.
+        let first = record(Kind::Run, &mut clock, 5 * S + 1, &run);
+        c.feed(&ds, &first).unwrap();
+        for (at, new) in [(6 * S, true), (6 * S, false), (7 * S, true)] {
+            let payload = clock.boundary_payload(at);
+            let fed = c.feed(&ds, &clock.boundary_record(at, 0, &payload)).unwrap();
+            assert_eq!(fed.checkpoint.is_some(), new);
+            let again = record(Kind::Run, &mut clock, at + 1, &run);
+            c.feed(&ds, &again).unwrap();
+            starts.push(fed.published.published);
+        }
+        assert_eq!(starts, [1, 0, 1], "one part of `raw` an interval");
+    }
 }
