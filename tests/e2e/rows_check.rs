@@ -260,7 +260,9 @@ fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
             if let Some((_, last)) = l.link() {
                 let g = greatest.entry(&l.stream).or_insert(-1);
                 if last <= *g {
-                    due = 0..=0;
+                    // Said before, or late: a late trade has its row, a late diff has come after its loss.
+                    let is_late = l.fault.as_deref() == Some("reorder") && l.kind != "depth";
+                    due = if is_late { 1..=1 } else { 0..=0 };
                 }
                 *g = last.max(*g);
             }
