@@ -19,8 +19,9 @@ use crate::sink::{Checkpoint, ControlLane, ControlRecord, Converter, SinkError};
   lobtape import btcusdt_20240808.gz --venue binance-usdm --out data
   lobtape import eth_0808.gz eth_0809.gz --venue binance-coinm --out data --json
 
-Lines are `<receive time in ns> {frame}`, plain or .gz, as the hftbacktest collector writes them. Several files are one
-session, in the order given. The same files give the same bytes.")]
+Lines are `<receive time in ns> {frame}`, plain or .gz, as the hftbacktest collector writes them, or those of
+cryptofeed's raw data collection. Several files are one session, in the order given. The same files give the same
+bytes.")]
 pub struct Args {
     /// Recordings (plain or .gz), in order.
     #[arg(required = true, value_name = "FILE")]

@@ -2,8 +2,9 @@
 //!
 //! Lines are those of `data/README.md` (which are the hftbacktest collector's, with notes): a receive stamp in
 //! nanoseconds (19 digits) or microseconds (16), a blank, and then a frame, a REST path with its body, `>` and a
-//! sent message, or `#` and a note. Several files are one session, in the order given. The bytes of a frame are kept
-//! as they stand. The same files give the same records, so that two imports give the same bytes.
+//! sent message, or `#` and a note. Those of cryptofeed's raw data collection are read too (see [`parse_line`]); its
+//! files are one per connection. Several files are one session, in the order given. The bytes of a frame are kept as they
+//! stand. The same files give the same records, so that two imports give the same bytes.
 
 mod lines;
 

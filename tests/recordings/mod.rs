@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use crate::common::{recordings_dirs, root};
@@ -59,4 +60,55 @@ fn what_others_recorded_comes_with_their_licences() {
     for name in ["cryptofeed.txt", "depthviz.txt", "hftbacktest.txt"] {
         assert!(dir.join(name).is_file(), "{name}");
     }
+}
+
+/// The same session as cryptofeed's raw data collection writes it. The header stands last, so that line numbers stay.
+fn as_cryptofeed(lines: &str) -> String {
+    let mut text = String::new();
+    for line in lines.lines() {
+        let (stamp, rest) = line.split_once(' ').unwrap();
+        let stamp = if stamp.len() == 16 { format!("{stamp}000") } else { stamp.to_owned() };
+        let seconds = format!("{}.{}", &stamp[..10], &stamp[10..]);
+        text += &if let Some(sent) = rest.strip_prefix("> ") {
+            format!("wss://fstream.binance.com/stream <- {seconds}: {sent}")
+        } else if let Some(url) = rest.strip_prefix("# connect ") {
+            format!("{url} <-> {seconds}")
+        } else if rest.starts_with('/') {
+            let (path, body) = rest.split_once(' ').unwrap();
+            format!("https://fapi.binance.com{path} -> {seconds}: {body}")
+        } else if rest.starts_with('#') {
+            continue;
+        } else {
+            format!("{seconds}: {rest}")
+        };
+        text.push('\n');
+    }
+    text + "configuration: {'exchanges': ['BINANCE_FUTURES']}\n"
+}
+
+#[test]
+fn a_session_in_cryptofeeds_format_gives_the_same_states() {
+    let plain = root().join("data/recordings/binance-usdm_4symbols_20210722.gz");
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("fstream.0");
+    let mut lines = String::new();
+    MultiGzDecoder::new(std::fs::File::open(&plain).unwrap()).read_to_string(&mut lines).unwrap();
+    let text = as_cryptofeed(&lines);
+    assert!(text.contains(" -> ") && text.lines().count() > 1_000, "{}", text.lines().count());
+    std::fs::write(&other, text).unwrap();
+    let states = |file: &std::path::Path| {
+        let args = ["checkpoints", file.to_str().unwrap(), "--venue", "binance-usdm", "--every", "1"];
+        let o = crate::cli::lobtape(&args).output().unwrap();
+        assert!(o.status.success(), "{}", String::from_utf8_lossy(&o.stderr));
+        let text = String::from_utf8(o.stdout).unwrap();
+        // The first line names the files.
+        text.split_once('\n').unwrap().1.to_owned()
+    };
+    let expected = states(&plain);
+    assert!(expected.lines().count() > 100, "{expected}");
+    let found = states(&other);
+    for (n, (a, b)) in expected.lines().zip(found.lines()).enumerate() {
+        assert_eq!(a, b, "state {n}");
+    }
+    assert_eq!(expected.lines().count(), found.lines().count());
 }
