@@ -88,7 +88,8 @@ fn capture(c: CaptureTable, bad: &dyn Fn(&str, String) -> ConfigError) -> Result
         }
         Err(bad(key, format!("must be between {}MiB and {}MiB", least / MIB, most / MIB)))
     };
-    let ring_size = size("capture.ring_size", c.ring_size, 64 * MIB, MIB, 4096 * MIB)?;
+    // The least takes the longest message that the wire lets through (8 MiB) at any position.
+    let ring_size = size("capture.ring_size", c.ring_size, 64 * MIB, 32 * MIB, 4096 * MIB)?;
     if !ring_size.is_power_of_two() {
         return Err(bad("capture.ring_size", "must be a power of two, like \"64MiB\"".to_owned()));
     }

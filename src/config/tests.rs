@@ -136,6 +136,7 @@ fn wrong_types_and_values_name_the_line() {
     refused(parse(&t("[capture]\ncores = [1, 1]\n")), "x.toml: capture.cores", &["twice"]);
     refused(parse(&t("[capture]\nring_size = \"65MiB\"\n")), "x.toml: capture.ring_size", &["power of two"]);
     refused(parse(&t("[capture]\nring_size = \"1kB\"\n")), "x.toml: capture.ring_size", &["between"]);
+    refused(parse(&t("[capture]\nring_size = \"16MiB\"\n")), "x.toml: capture.ring_size", &["32MiB"]);
     refused(parse(&t("rest_weight_share = 1.5\n")), "x.toml:5", &["above 0"]);
     refused(parse(&t("rest_weight_share = nan\n")), "x.toml:5", &["above 0"]);
     refused(parse(&t("[dataset\n")), "x.toml:5", &[]);

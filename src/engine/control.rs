@@ -12,7 +12,7 @@ use super::links::{Links, Slot};
 use super::messages::{FromLane, OpenLink, RestBody, ToLane};
 use super::minutes::Minutes;
 use super::plan::PlanFault;
-use super::rest::{Done, Job, Pool, Purpose};
+use super::rest::{Done, Job, Pool, Purpose, lane_body};
 use super::venues::{SlotState, VenueState, Wanted};
 use crate::config::Config;
 use crate::metrics::{BookMetrics, BookState, Shared, State};
@@ -642,10 +642,7 @@ impl Control {
                 c
             }
         };
-        let (status, body) = match result {
-            Ok(r) => (i32::from(r.status), r.body),
-            Err(e) => (0, e.to_string().into_bytes()),
-        };
+        let (status, body) = lane_body(result);
         let venue = self.venues[v].plan.venue.spec().id;
         let body = RestBody { conn, venue, url: path.to_owned(), status, body };
         self.order(w.lane, ToLane::Rest(Box::new(body)));

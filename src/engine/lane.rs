@@ -305,7 +305,8 @@ impl Lane {
         let mut pushed = if control { self.ring.push_control(rec) } else { self.ring.push(rec) };
         while let Err(PushError::Full) = pushed {
             // Sockets are not read while the ring is nearly full, so this is rare: the journal is behind. A record
-            // must not be lost, and its number is taken: the lane waits, as TCP then makes the venue wait.
+            // must not be lost, and its number is taken: the lane waits, as TCP then makes the venue wait. Too large is
+            // nothing here: the wire's limits and `LANE_BODY_MAX` are below what the least ring takes.
             std::thread::yield_now();
             pushed = self.ring.push_control(rec);
         }

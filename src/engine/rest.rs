@@ -81,6 +81,26 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// Longest body that enters a lane, bytes: as long as the longest message of a socket, so that the least ring takes both.
+/// Lists of instruments may be longer; they go to lane 000 through the journal.
+pub const LANE_BODY_MAX: usize = 8 << 20;
+
+/// What enters the lane as a snapshot: status and body, or status 0 and why there is none.
+pub fn lane_body(result: Result<RestResponse, RestError>) -> (i32, Vec<u8>) {
+    match result {
+        Ok(r) if r.body.len() > LANE_BODY_MAX => {
+            let (n, most) = (r.body.len(), LANE_BODY_MAX);
+            (
+                0,
+                format!("a snapshot of {n} bytes is over the limit of {most}; asked again later")
+                    .into_bytes(),
+            )
+        }
+        Ok(r) => (i32::from(r.status), r.body),
+        Err(e) => (0, e.to_string().into_bytes()),
+    }
+}
+
 /// Jobs that may wait for a worker.
 pub const JOBS_MAX: usize = 256;
 
@@ -134,5 +154,38 @@ fn work(todo: &Receiver<Job>, tell: &Sender<Done>) {
         if tell.send(done).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::raw::{self, RawOptions};
+    use crate::wire::Limits;
+
+    fn answer(len: usize) -> (i32, Vec<u8>) {
+        lane_body(Ok(RestResponse {
+            status: 200,
+            body: vec![b' '; len],
+            used_weight: None,
+            retry_after_s: None,
+            ts_sent: 1,
+            mono_sent: 1,
+            ts_recv: 1,
+            mono_recv: 1,
+        }))
+    }
+
+    #[test]
+    fn whatever_may_enter_a_lane_fits_the_least_ring() {
+        let dir = tempfile::tempdir().unwrap();
+        let o = RawOptions { dataset: 1, lane: 1, capacity: 32 << 20, last_lane_seq: -1 };
+        let (p, _) = raw::create(&dir.path().join("ring"), &o).unwrap();
+        let longest = LANE_BODY_MAX.max(Limits::default().message_bytes) + usize::from(u16::MAX) + 64;
+        assert!(p.max_record() >= longest, "{} {longest}", p.max_record());
+        assert_eq!(answer(LANE_BODY_MAX).0, 200);
+        let (status, why) = answer(LANE_BODY_MAX + 1);
+        assert_eq!(status, 0);
+        assert!(String::from_utf8(why).unwrap().contains("8388609 bytes"));
     }
 }
