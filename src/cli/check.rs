@@ -88,6 +88,7 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
             v.weight_allowed,
             v.seconds_to_sync()
         )?;
+        writeln!(w, "          connections are replaced after {}", span(v.rotate_after_ns))?;
         for (channel, to) in &v.fallbacks {
             writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
         }
@@ -141,6 +142,7 @@ fn to_json(c: &Config, p: &Plan) -> Value {
                 "rest_weight_snapshots": v.weight_snapshots,
                 "rest_weight_per_minute": v.weight_allowed,
                 "seconds_to_sync": v.seconds_to_sync(),
+                "rotate_after_ns": v.rotate_after_ns,
                 "fallbacks": v.fallbacks,
             })
         })

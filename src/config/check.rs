@@ -153,6 +153,11 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     if let Some(fault) = names_fault("channel", &channels) {
         return Err(ConfigError::at(name, text, channels_at, format!("venue {id:?}: {fault}")));
     }
+    let rotate_after_ns = v.rotate_after.map(|d| d.ns);
+    if rotate_after_ns.is_some_and(|ns| ns < NS_PER_S) {
+        let message = format!("venue {id:?}: rotate_after: the least is \"1s\"");
+        return Err(ConfigError::at(name, text, table_at, message));
+    }
     Ok(VenueConfig {
         id,
         symbols,
@@ -162,6 +167,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         ws: v.ws.map(|w| w.0),
         allow_missing: v.allow_missing.unwrap_or(false),
         rest_weight_share: v.rest_weight_share.map_or(0.5, |s| s.0),
+        rotate_after_ns,
     })
 }
 

@@ -119,6 +119,8 @@ pub struct VenueConfig {
     pub allow_missing: bool,
     /// Share of the venue's REST budget that we use, above 0 and at most 1.
     pub rest_weight_share: f64,
+    /// Age at which a connection is replaced, ns; `None` = the venue's own figure.
+    pub rotate_after_ns: Option<i64>,
 }
 
 impl Config {

@@ -68,6 +68,7 @@ table!(VenueTable, VENUE_KEYS {
     ws: WsBase,
     allow_missing: bool,
     rest_weight_share: Share,
+    rotate_after: Duration,
 });
 
 macro_rules! keep {

@@ -388,6 +388,7 @@ impl Control {
                     slot: u32::MAX,
                     code: 0,
                     cause: String::new(),
+                    answered: false,
                     detail: "REST".to_owned(),
                 };
                 let entry = Entry { conn: (conn, -1), ..Entry::new(Kind::Connection, to_payload(&e)) };
@@ -415,6 +416,7 @@ impl Control {
                 && now >= at
             {
                 let lane = slot.slot.lane;
+                // As good as gone.
                 slot.retiring = Some((conn, i64::MAX));
                 self.order(lane, ToLane::Close { conn, why: "replaced", unsubscribe: false });
             }
@@ -520,8 +522,9 @@ impl Control {
     fn opened(&mut self, conn: ConnId, now: i64) {
         let Some(v) = self.owner.get(&conn).copied() else { return };
         let spec = self.venues[v].plan.venue.spec();
+        let rotate_after = self.venues[v].plan.rotate_after_ns;
         let Some(slot) = self.venues[v].slot_of(conn) else { return };
-        slot.opened(conn, now, i64::from(spec.rotate_after_s) * S);
+        slot.opened(conn, now, rotate_after);
         let (lane, streams) = (slot.slot.lane, slot.slot.conn.streams.clone());
         tracing::info!(venue = spec.id, lane, streams = streams.len(), "connected");
         for s in streams.iter().filter(|s| s.kind == StreamKind::DepthDiff) {

@@ -250,6 +250,7 @@ impl Lane {
                     slot: u32::MAX,
                     code: 0,
                     cause: String::new(),
+                    answered: false,
                     detail: "REST".to_owned(),
                 };
                 self.control(Kind::Connection, b.conn, now, "", &to_payload(&e));
@@ -529,6 +530,7 @@ impl Handler for Lane {
             slot: live.link.slot,
             code: i32::from(info.code),
             cause: info.cause.as_str().to_owned(),
+            answered: info.answered,
             detail,
         };
         let url = live.link.url.clone();
@@ -565,6 +567,7 @@ fn event(link: &OpenLink, word: &str, cause: &str, detail: &str) -> Vec<u8> {
         slot: link.slot,
         code: 0,
         cause: cause.to_owned(),
+        answered: false,
         detail: detail.to_owned(),
     })
 }

@@ -27,6 +27,8 @@ pub struct Links {
     pub config: VenueConfig,
     /// Hosts in force.
     pub hosts: Hosts,
+    /// Age at which a connection is replaced, ns.
+    pub rotate_after_ns: i64,
 }
 
 impl Links {
@@ -41,6 +43,7 @@ impl Links {
             venue: v.venue,
             config: c.clone(),
             hosts: v.hosts,
+            rotate_after_ns: v.rotate_after_ns,
         };
         Ok(plan.venues.into_iter().zip(&config.venues).enumerate().map(with).collect())
     }

@@ -3,7 +3,8 @@
 //! Pure: nothing is opened. Whether a venue lists a symbol is known only later, from its instrument list.
 
 use crate::config::{Config, VenueConfig, nearest};
-use crate::model::{ConnPlan, Hosts, LaneId, PlanError, StreamKind, StreamSpec, VenueIx};
+use crate::model::time::NS_PER_S;
+use crate::model::{ConnPlan, Hosts, LaneId, PlanError, StreamKind, StreamSpec, VenueIx, VenueSpec};
 use crate::venue::{self, Venue};
 
 /// Why a configuration cannot be captured.
@@ -30,6 +31,14 @@ pub enum PlanFault {
         venue: String,
         /// The symbols, comma-separated.
         symbols: String,
+    },
+    /// A rotation that comes too late, or too often.
+    #[error("{venue}: rotate_after: {why}")]
+    Rotation {
+        /// Venue slug.
+        venue: String,
+        /// What is wrong and what would be right.
+        why: String,
     },
     /// Nothing is left to capture.
     #[error("{venue}: no stream is left to capture")]
@@ -67,6 +76,8 @@ pub struct VenuePlan {
     pub weight_allowed: u32,
     /// Weight of all first snapshots.
     pub weight_snapshots: u32,
+    /// Age at which a connection is replaced, ns.
+    pub rotate_after_ns: i64,
     /// Channels that the venue may not serve, and what is taken then.
     pub fallbacks: Vec<(String, &'static str)>,
 }
@@ -171,6 +182,8 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         let conns = venue.plan(streams, &hosts)?;
         lane.conns.extend(conns.into_iter().map(|c| (index, c)));
     }
+    let conns = lanes.iter().flat_map(|l| &l.conns).filter(|(v, _)| *v == index).count();
+    let rotate_after_ns = rotation(config, venue.spec(), conns)?;
     let streams: Vec<StreamSpec> = per_lane.into_iter().flatten().collect();
     let has_book = |symbol: &&String| {
         streams
@@ -185,7 +198,37 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     let weight_snapshots = books.iter().map(|s| venue.snapshot_request(s).weight).sum();
     let weight_allowed = (f64::from(venue.spec().weight_per_minute) * config.rest_weight_share) as u32;
     let fallbacks = config.channels.iter().filter_map(|c| Some((c.clone(), venue.fallback(c)?))).collect();
-    Ok(VenuePlan { ix, venue, hosts, streams, books, weight_allowed, weight_snapshots, fallbacks })
+    Ok(VenuePlan {
+        ix,
+        venue,
+        hosts,
+        streams,
+        books,
+        weight_allowed,
+        weight_snapshots,
+        rotate_after_ns,
+        fallbacks,
+    })
+}
+
+/// When connections are replaced: before the venue does it, and not so often that it refuses new ones.
+fn rotation(config: &VenueConfig, spec: &VenueSpec, conns: usize) -> Result<i64, PlanFault> {
+    let Some(ns) = config.rotate_after_ns else { return Ok(i64::from(spec.rotate_after_s) * NS_PER_S) };
+    let fault = |why| Err(PlanFault::Rotation { venue: config.id.clone(), why });
+    let limit_s = i64::from(spec.conn_age_max_s);
+    if ns >= limit_s * NS_PER_S {
+        return fault(format!(
+            "the venue closes a connection after {limit_s} s; write less, its default is \"{}s\"",
+            spec.rotate_after_s
+        ));
+    }
+    let (opened, borne) = (conns as i64 * 300 * NS_PER_S / ns, i64::from(spec.connects_per_5min));
+    if borne > 0 && opened > borne {
+        return fault(format!(
+            "would open {opened} connections in five minutes, the venue bears {borne}; write more"
+        ));
+    }
+    Ok(ns)
 }
 
 fn find(id: &str) -> Result<(VenueIx, &'static dyn Venue), PlanFault> {
@@ -276,6 +319,24 @@ mod tests {
         assert!(p.memory.total() < 2 << 30, "{:?}", p.memory);
         assert_eq!(many("[]", 3).venues[0].seconds_to_sync(), 1);
         assert!(p.disk_per_day_max > 100 * many("[]", 1).disk_per_day_max);
+    }
+
+    #[test]
+    fn a_rotation_comes_before_the_venue_s_limit_and_not_too_often() {
+        let with = |after: &str| {
+            let text = format!(
+                "[[venue]]\nid = \"aster-futures\"\nsymbols = [\"A\"]\nchannels = [\"trade\"]\n{after}\n"
+            );
+            plan(&config(&text)).map(|p| p.venues[0].rotate_after_ns).map_err(|e| e.to_string())
+        };
+        assert_eq!(with(""), Ok(23 * 3600 * NS_PER_S));
+        assert_eq!(with("rotate_after = \"90m\""), Ok(5400 * NS_PER_S));
+        let e = with("rotate_after = \"24h\"").unwrap_err();
+        assert!(e.contains("aster-futures: rotate_after") && e.contains("86400 s"), "{e}");
+        let text = "[[venue]]\nid = \"aster-futures\"\nchannels = [\"trade\"]\nrotate_after = \"1s\"\n";
+        let many: Vec<String> = (0..250).map(|i| format!("\"S{i}\"")).collect();
+        let e = plan(&config(&format!("{text}symbols = [{}]\n", many.join(",")))).map(|_| ()).unwrap_err();
+        assert!(e.to_string().contains("600 connections in five minutes"), "{e}");
     }
 
     #[test]

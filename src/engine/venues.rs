@@ -15,8 +15,8 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::f
 /// A connection that lived so long was a good one: its end does not make the next one wait longer. Each second of waiting
 /// is lost for ever, so this is short; whoever lets us in and throws us out again still makes us wait longer each time.
 const GOOD_NS: i64 = 5_000_000_000;
-/// Both connections of a rotation live side by side for so long.
-pub const OVERLAP_NS: i64 = 5_000_000_000;
+/// Both connections of a rotation live side by side for so long, or for a quarter of the time between two rotations.
+const OVERLAP_NS: i64 = 5_000_000_000;
 
 /// One connection slot.
 pub struct SlotState {
@@ -55,7 +55,8 @@ impl SlotState {
 
     /// Whether a connection is to be opened now.
     pub fn wants(&self, now: i64) -> bool {
-        self.opening.is_none() && now >= self.retry_at && (self.current.is_none() || now >= self.rotate_at)
+        let due = now >= self.rotate_at && self.retiring.is_none();
+        self.opening.is_none() && now >= self.retry_at && (self.current.is_none() || due)
     }
 
     /// A connection is open.
@@ -64,7 +65,7 @@ impl SlotState {
             self.opening = None;
         }
         if let Some(old) = self.current.replace(conn) {
-            self.retiring = Some((old, now + OVERLAP_NS));
+            self.retiring = Some((old, now + OVERLAP_NS.min(rotate_after_ns / 4)));
         }
         self.opened_at = now;
         // Clones on one host would all reach the age limit together: each slot is early by another share.
@@ -83,6 +84,13 @@ impl SlotState {
             self.opening = None;
         } else if self.current == Some(conn) {
             self.current = None;
+            if let Some((old, at)) = self.retiring
+                && at != i64::MAX
+            {
+                // The one that was to go still lives: it carries on until there is another.
+                (self.current, self.retiring) = (Some(old), None);
+                self.rotate_at = now;
+            }
             if now - self.opened_at >= GOOD_NS {
                 self.backoff.reset();
             }

@@ -102,7 +102,7 @@ impl Core {
                         GapCause::SilentStream | GapCause::StaleTimeout => Detector::Watchdog,
                         _ => Detector::Close,
                     };
-                    self.disconnected(&conn, cause, det, rec, sink);
+                    self.disconnected(&conn, (cause, e.answered), det, rec, sink);
                 }
             }
             "ping" | "pong" => {

@@ -23,6 +23,8 @@ pub(super) struct GapEnd<'a> {
 
 /// Ids below the chain's that may come one after the other before they are taken for a count that began anew.
 const LATE_MAX: u32 = 16;
+/// How far a second connection may lag behind one that is gone: after that its keys are taken as they come.
+const LAG_MAX_NS: i64 = 5_000_000_000;
 /// Holes that are remembered per stream.
 const HOLES_MAX: usize = 16;
 /// How far below a stream's first id one may come late.
@@ -33,6 +35,16 @@ impl Stream {
     fn known_until(&self) -> i64 {
         let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
         self.ts_last.max(begin)
+    }
+
+    /// Whether a connection carries the stream beside the one whose frames were used last, or did until a moment ago:
+    /// what lags behind on it then is known already.
+    fn is_shared(&self, conn: &Conn, id: StreamId, now: i64) -> bool {
+        if self.alive > 1 {
+            return true;
+        }
+        let since = conn.streams.iter().position(|s| *s == id).map(|at| conn.since[at]);
+        since.is_some_and(|t| t <= self.ts_last) && now.saturating_sub(self.ts_last) < LAG_MAX_NS
     }
 
     /// The next id of the chain: what it leaves out may still come. What came just before the first one as well.
@@ -186,7 +198,7 @@ impl Core {
     /// Says whether it is news: while two connections carry the stream, what the other one already brought is not.
     pub fn seen(&mut self, id: StreamId, conn: &Conn, rec: &Record<'_>, key: i64, _ts: i64) -> bool {
         let Some(s) = self.streams.get_mut(id.0 as usize) else { return true };
-        if s.alive > 1 && s.conn != conn.id && s.conn != 0 && key <= s.last_key {
+        if s.conn != conn.id && s.conn != 0 && key <= s.last_key && s.is_shared(conn, id, rec.ts_recv) {
             self.counters.duplicates += 1;
             return false;
         }
@@ -483,7 +495,7 @@ impl Core {
     pub fn disconnected<S: FoldSink>(
         &mut self,
         conn: &Conn,
-        cause: GapCause,
+        (cause, answered): (GapCause, bool),
         det: Detector,
         rec: &Record<'_>,
         sink: &mut S,
@@ -492,7 +504,10 @@ impl Core {
             let s = self.s(id);
             s.alive = s.alive.saturating_sub(1);
             if s.alive > 0 {
-                self.handed_over(id, conn, cause, det, rec, sink);
+                if !answered {
+                    // Otherwise it brought all that it ever sent, and lived until now.
+                    self.handed_over(id, conn, cause, det, rec, sink);
+                }
                 continue;
             }
             let begin = conn.ts_last.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);

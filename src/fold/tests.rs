@@ -50,6 +50,7 @@ impl FoldSink for Rows {
                 )
             }
             RowRef::Trade(t) => format!("trade {} {}", t.id, t.id_text),
+            RowRef::Bbo(b) => format!("quote {}", b.last),
             RowRef::Reject(r) => format!("reject {} {}", r.cause, r.detail),
             RowRef::BookTop(t) => format!("top u={} {:?} {:?}", t.seq_last, t.bids.first(), t.asks.first()),
             RowRef::Instrument { version, .. } => {
@@ -141,6 +142,10 @@ impl Tape {
     }
 
     fn conn(&mut self, event: &str, conn: i64, cause: &str) {
+        self.conn_ends(event, conn, cause, false);
+    }
+
+    fn conn_ends(&mut self, event: &str, conn: i64, cause: &str, answered: bool) {
         let e = ConnEvent {
             event: event.into(),
             venue: VENUE.into(),
@@ -148,6 +153,7 @@ impl Tape {
             slot: 0,
             code: 0,
             cause: cause.into(),
+            answered,
             detail: String::new(),
         };
         self.push(Kind::Connection, conn, -1, "ws://x/stream?streams=", &to_payload(&e), 0);
@@ -416,6 +422,43 @@ fn two_connections_make_one_book_and_one_tape() {
     assert_eq!(t.rows.of("gap").len(), 1, "only the first sync: {:?}", t.rows.of("gap"));
     t.conn("close", 7, "venue_disconnect");
     assert_eq!(t.rows.of("gap").len(), 1, "the other leg carries on");
+}
+
+fn quote(id: i64) -> String {
+    format!(
+        "{{\"stream\":\"btcusdt@bookTicker\",\"data\":{{\"e\":\"bookTicker\",\"u\":{id},\"E\":5,\"T\":4,\"s\":\"BTCUSDT\",\
+         \"b\":\"100\",\"B\":\"1\",\"a\":\"101\",\"A\":\"2\"}}}}"
+    )
+}
+
+#[test]
+fn a_connection_that_is_replaced_leaves_no_gap_however_quiet_it_was() {
+    let mut t = Tape::synced();
+    t.frame(7, &quote(1));
+    t.subscribe(8);
+    t.conn_ends("close", 7, "operator", true);
+    assert_eq!(t.rows.of("gap").len(), 1, "only the first sync: {:?}", t.rows.of("gap"));
+    t.frame(8, &quote(2));
+    t.diff(8, 13, 14, 12, "", "");
+    assert_eq!(t.rows.of("quote").len(), 2);
+    assert_eq!(t.rows.of("gap").len(), 1, "{:?}", t.rows.of("gap"));
+    // One that just went away may have had more to say.
+    t.subscribe(9);
+    t.conn_ends("close", 8, "operator", false);
+    assert!(t.rows.of("gap").len() > 1);
+}
+
+#[test]
+fn what_lags_behind_a_replaced_connection_is_known() {
+    let mut t = Tape::synced();
+    t.subscribe(8);
+    t.frame(7, &quote(1));
+    t.frame(7, &quote(2));
+    t.conn_ends("close", 7, "operator", true);
+    t.frame(8, &quote(1));
+    t.frame(8, &quote(2));
+    t.frame(8, &quote(3));
+    assert_eq!(t.rows.of("quote"), ["quote 1", "quote 2", "quote 3"]);
 }
 
 #[test]

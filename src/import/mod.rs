@@ -295,6 +295,7 @@ impl<'o, 'c> Session<'o, 'c> {
             slot: 0,
             code: 0,
             cause: cause.to_owned(),
+            answered: false,
             detail: String::new(),
         })
     }

@@ -24,6 +24,9 @@ pub struct ConnEvent {
     /// A gap cause of `DATASET` (`venue_disconnect`, `silent_stream`, …), "" if the step loses nothing.
     #[serde(default)]
     pub cause: String,
+    /// The peer's close frame came: all that it had sent before is here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
     /// For people.
     #[serde(default)]
     pub detail: String,

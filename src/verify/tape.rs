@@ -363,6 +363,10 @@ impl<'a> Reader<'a> {
                 self.report.count(CheckId::Raw, "connections", 1);
             }
             "close" | "failed" | "refused" => {
+                if e.answered {
+                    // The peer's last word: it lived until then.
+                    self.lives(r.conn, r.ts_recv);
+                }
                 let limit = if self.is_import { None } else { Some(limit_of(&e.venue)) };
                 let boundary = self.boundary;
                 self.ends(r.conn, |c| end_of_life(c.life, boundary, limit));

@@ -96,7 +96,8 @@ fn killed(name: &str, interval: &str, cuts_every_ms: u64) {
     pass(Duration::from_secs(2));
     recorder.stop();
     let (id, log) = venue.end();
-    let mut v = check(&place.dataset(), &id, &log, Rules { killed: true, stopped_first: true });
+    let mut v =
+        check(&place.dataset(), &id, &log, Rules { killed: true, stopped_first: true, ..Rules::default() });
     reached.judge(&Tape::load(&place.dataset()), &mut v);
     whole_parts(&place, &mut v);
     let figures =
@@ -128,7 +129,8 @@ fn clean_stops_and_starts_lose_nothing_between_them() {
         assert!(wait_for(Duration::from_secs(10), || !open()), "the venue did not notice");
     }
     let (id, log) = venue.end();
-    let v = check(&place.dataset(), &id, &log, Rules { killed: true, stopped_first: true });
+    let v =
+        check(&place.dataset(), &id, &log, Rules { killed: true, stopped_first: true, ..Rules::default() });
     proved("stops", &v.figures);
     v.demand("stops");
     refold(&place.dataset());

@@ -9,6 +9,7 @@ mod memory;
 mod midnight;
 mod oracle_check;
 mod refold;
+mod replace;
 mod rig;
 mod rows_check;
 mod tape;

@@ -18,6 +18,8 @@ pub struct Rules {
     pub killed: bool,
     /// The recorder was stopped before the venue: the last connections end where the record ends.
     pub stopped_first: bool,
+    /// Connections were replaced while they lived: an event that came over both is told once.
+    pub replaced: bool,
 }
 
 /// Numbers of a run, for people.
@@ -33,6 +35,8 @@ pub struct Figures {
     pub disconnects: usize,
     pub gap_rows: usize,
     pub rows: BTreeMap<String, usize>,
+    /// Events that came over more than one connection.
+    pub frames_twice: usize,
     /// Frames of depth streams that stand inside a recorded gap.
     pub depth_in_gaps: usize,
 }
@@ -90,7 +94,7 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
     holes(&pairs, &gaps, &mut v);
     disconnects(&tape, venue, &gaps, &mut v);
     seconds(&gaps, &tape::coverage(root, venue), &mut v);
-    rows_check::check(root, venue, &pairs, &gaps, &mut v);
+    rows_check::check(root, venue, &pairs, &gaps, rules, &mut v);
     v
 }
 
@@ -265,7 +269,7 @@ fn holes(pairs: &[Pair<'_>], gaps: &[Gap], v: &mut Verdict) {
 /// A connection's end is one row per stream that it carried.
 fn disconnects(tape: &Tape, venue: &str, gaps: &[Gap], v: &mut Verdict) {
     let mut due: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for c in tape.conns.values().filter(|c| c.venue == venue) {
+    for c in tape.conns.values().filter(|c| c.venue == venue && !c.retired) {
         let Some((cause, _)) = &c.closed else { continue };
         v.figures.disconnects += 1;
         for s in &c.streams {

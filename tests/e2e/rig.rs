@@ -81,6 +81,8 @@ pub struct Venue {
     pub id: String,
     pub symbols: Vec<String>,
     pub sim: SimHandle,
+    /// Further keys of its part of the configuration.
+    pub more: String,
     log: PathBuf,
 }
 
@@ -107,7 +109,7 @@ impl Venue {
         };
         change(&mut config);
         let sim = Simulator::start(config).unwrap();
-        Venue { id: id.to_owned(), symbols: traded(id, symbols), sim, log }
+        Venue { id: id.to_owned(), symbols: traded(id, symbols), sim, more: String::new(), log }
     }
 
     /// Its part of the configuration.
@@ -115,12 +117,13 @@ impl Venue {
         let list = |v: &[String]| v.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
         let channels: Vec<String> = channels(&self.id).iter().map(|c| (*c).to_owned()).collect();
         format!(
-            "[[venue]]\nid = \"{}\"\nsymbols = [{}]\nchannels = [{}]\nrest = \"{}\"\nws = \"{}\"\n",
+            "[[venue]]\nid = \"{}\"\nsymbols = [{}]\nchannels = [{}]\nrest = \"{}\"\nws = \"{}\"\n{}",
             self.id,
             list(&self.symbols),
             list(&channels),
             self.sim.rest_base(),
-            self.sim.ws_base()
+            self.sim.ws_base(),
+            self.more
         )
     }
 

@@ -8,7 +8,7 @@ use lobtape::dataset::read::Batch;
 use lobtape::model::flags;
 use lobtape::simulator::oracle::Line;
 
-use super::oracle_check::{Pair, Verdict};
+use super::oracle_check::{Pair, Rules, Verdict};
 use super::tape::{self, Gap};
 
 const MS: i64 = 1_000_000;
@@ -38,7 +38,7 @@ impl<'a, 'p> Seen<'a, 'p> {
 }
 
 /// Judges all event tables of a venue.
-pub fn check(root: &Path, venue: &str, pairs: &[Pair<'_>], gaps: &[Gap], v: &mut Verdict) {
+pub fn check(root: &Path, venue: &str, pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
     let by_id = pairs.iter().map(|p| (p.id, (p, vec![0; p.conn.frames.len()]))).collect();
     let mut seen = Seen { by_id, venue };
     for (table, kinds) in TABLES {
@@ -53,7 +53,10 @@ pub fn check(root: &Path, venue: &str, pairs: &[Pair<'_>], gaps: &[Gap], v: &mut
     tape::batches(root, Table::BookDelta, venue, |b| delta.take(b, &mut seen, v));
     delta.end(&mut seen, v);
     v.figures.rows.insert(Table::BookDelta.name().to_owned(), delta.rows);
-    complete(&seen, gaps, v);
+    match rules.replaced {
+        true => once(&seen, gaps, v),
+        false => complete(&seen, gaps, v),
+    }
 }
 
 /// The columns in which every event row must agree with its frame.
@@ -242,6 +245,28 @@ impl<'a> Gaps<'a> {
 
     fn holds(&self, stream: &str, ts: i64) -> bool {
         self.by_stream.get(stream).is_some_and(|g| g.iter().any(|(a, b)| (*a..=*b).contains(&ts)))
+    }
+}
+
+/// Every event with a table has its row, and one only, whichever connections brought it.
+fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
+    let gaps = Gaps::new(gaps);
+    let mut events: BTreeMap<(&str, &str), (u32, usize, bool)> = BTreeMap::new();
+    for (pair, counts) in seen.by_id.values() {
+        for (n, (count, l)) in counts.iter().zip(pair.recorded()).enumerate() {
+            let known = l.kind == "depth" || TABLES.iter().any(|t| t.1.contains(&l.kind.as_str()));
+            let Some(crc) = l.crc.as_deref().filter(|_| known) else { continue };
+            let e = events.entry((&l.stream, crc)).or_default();
+            (e.0, e.1) = (e.0 + count, e.1 + 1);
+            e.2 |= l.kind == "depth" && gaps.holds(&l.stream, pair.conn.frames[n].ts_recv);
+        }
+    }
+    v.figures.frames_twice = events.values().filter(|e| e.1 > 1).count();
+    for ((stream, crc), (rows, _, in_gap)) in events {
+        v.figures.depth_in_gaps += usize::from(in_gap);
+        if !(1..=1).contains(&rows) && !(in_gap && rows == 0) {
+            v.fault(format!("{stream}: event {crc} has {rows} rows"));
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Conn {
     pub bodies: i64,
     /// Cause and time of its end, if the record has one.
     pub closed: Option<(String, i64)>,
+    /// The recorder gave it up: nothing is lost by its end.
+    pub retired: bool,
 }
 
 /// One REST answer.
@@ -98,6 +100,7 @@ impl Tape {
                 let c = self.conns.entry(rec.conn).or_default();
                 match e.event.as_str() {
                     "open" => (c.venue, c.url) = (e.venue, rec.url.to_owned()),
+                    "retire" => c.retired = true,
                     "close" => c.closed = Some((e.cause, rec.ts_recv)),
                     _ => {}
                 }

@@ -177,6 +177,7 @@ impl Maker {
             slot: 0,
             code: 0,
             cause: cause.into(),
+            answered: false,
             detail: String::new(),
         };
         self.push(Kind::Connection, conn, "ws://x/stream?streams=", &to_payload(&e), 0);

@@ -43,6 +43,8 @@ pub struct CloseInfo {
     pub http_status: u16,
     /// `Retry-After` of a refused upgrade in seconds, 0 if none.
     pub retry_after_s: u32,
+    /// The peer's close frame came: it is the last thing that the peer sent, and all before it was read.
+    pub answered: bool,
     /// We closed it, by command.
     pub by_us: bool,
     /// For people.
@@ -58,6 +60,7 @@ impl CloseInfo {
             reason: String::new(),
             http_status: 0,
             retry_after_s: 0,
+            answered: false,
             by_us: false,
             detail: detail.into(),
         }
@@ -135,6 +138,6 @@ impl CloseInfo {
             _ => GapCause::VenueDisconnect,
         };
         let reason = frame.map_or(String::new(), |f| f.reason.as_str().to_owned());
-        CloseInfo { code, reason, ..CloseInfo::new(cause, ClosePhase::Open, "close frame") }
+        CloseInfo { code, reason, answered: true, ..CloseInfo::new(cause, ClosePhase::Open, "close frame") }
     }
 }

@@ -202,7 +202,7 @@ impl Conn {
             // An end that we asked for is ours, whatever words the socket finds for it.
             Step::End(info) if self.closing_since != 0 && !info.by_us => {
                 let ours = self.closed_by_us(info.phase);
-                Step::End(CloseInfo { code: info.code, reason: info.reason, ..ours })
+                Step::End(CloseInfo { code: info.code, reason: info.reason, answered: info.answered, ..ours })
             }
             other => other,
         }
