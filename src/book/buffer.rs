@@ -103,6 +103,25 @@ impl<M: Copy> DiffBuffer<M> {
         true
     }
 
+    /// Forgets the diffs whose ids are not wanted.
+    pub fn retain(&mut self, wanted: impl Fn(&DiffIds) -> bool) {
+        if self.entries.iter().all(|e| wanted(&e.ids)) {
+            return;
+        }
+        let (mut from, mut to) = (self.begin, 0);
+        for e in &mut self.entries {
+            let n = (e.bids + e.asks) as usize;
+            if wanted(&e.ids) {
+                self.levels.copy_within(from..from + n, to);
+                to += n;
+            }
+            from += n;
+        }
+        self.entries.retain(|e| wanted(&e.ids));
+        self.levels.truncate(to);
+        self.begin = 0;
+    }
+
     /// Diffs, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = DiffRef<'_, M>> {
         let mut rest = self.levels.get(self.begin..).unwrap_or(&[]);

@@ -43,6 +43,8 @@ pub struct DiffIds {
     pub last: i64,
     /// Previous diff's last update id (`pu`).
     pub prev: i64,
+    /// Venue time of the change, ns; 0 = not given.
+    pub ts: i64,
 }
 
 /// What to do with a diff.
@@ -89,7 +91,7 @@ pub struct Sequencer {
     jumps: u64,
 }
 
-const NO_DIFF: DiffIds = DiffIds { conn: 0, first: -1, last: -1, prev: -1 };
+const NO_DIFF: DiffIds = DiffIds { conn: 0, first: -1, last: -1, prev: -1, ts: 0 };
 
 impl Sequencer {
     /// Before the first message.
@@ -147,6 +149,14 @@ impl Sequencer {
         self.reset_runs();
     }
 
+    /// The loaded snapshot is its own proof ([`SequenceRule::snapshot_proves`]) and nothing that was buffered goes on from
+    /// it: the next diff of its connection must.
+    pub fn on_proving_snapshot(&mut self, snap_id: i64, conn: i64, ts: i64) {
+        self.state = SeqState::Live { last: snap_id };
+        self.applied = DiffIds { conn, first: snap_id, last: snap_id, prev: -1, ts };
+        self.reset_runs();
+    }
+
     /// The book is no longer proven, for a reason outside the ids (unsubscribed, unreadable frame, crossed).
     pub fn invalidate(&mut self) {
         self.state = SeqState::Buffering;
@@ -198,6 +208,10 @@ impl Sequencer {
             return self.apply(d, false);
         }
         let repeated = d.first == self.applied.first && d.last == self.applied.last;
+        let newer = d.ts.saturating_sub(self.applied.ts);
+        if self.rule.restart_after_ns > 0 && d.last <= last && newer > self.rule.restart_after_ns {
+            return self.gap(d, last);
+        }
         if self.rule.overlap_ok && d.last <= last {
             self.stale_run = self.stale_run.saturating_add(1);
             if self.stale_run > self.rule.stale_run_max {
@@ -217,7 +231,8 @@ impl Sequencer {
 
     fn other_conn(&mut self, d: &DiffIds, last: i64, other_leg_alive: bool) -> Verdict {
         if !self.rule.ids_survive_reconnect {
-            return self.gap(d, last);
+            // Its ids say nothing of this book; while the book's own connection lives, nothing is lost by that.
+            return if other_leg_alive { Verdict::Ignored } else { self.gap(d, last) };
         }
         if d.last <= last {
             self.foreign_run = if other_leg_alive { 0 } else { self.foreign_run.saturating_add(1) };

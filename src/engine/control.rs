@@ -9,30 +9,27 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::lane0::{Entry, Lane0};
 use super::links::{Links, Slot};
-use super::messages::{FromLane, OpenLink, RestBody, ToLane};
+use super::messages::{FromLane, OpenLink, ToLane};
 use super::minutes::Minutes;
 use super::plan::PlanFault;
-use super::rest::{Done, Job, Pool, Purpose, lane_body};
+use super::rest::{Done, Job, Pool, Purpose};
 use super::venues::{SlotState, VenueState, Wanted};
 use crate::config::Config;
 use crate::metrics::{BookMetrics, BookState, Shared, State};
 use crate::model::control::{PlanNote, to_payload};
-use crate::model::{ConnEvent, ConnId, Kind, LaneId, StreamKind, TimerEvent};
-use crate::wire::budget::Next;
+use crate::model::{ConnEvent, ConnId, Kind, LaneId, SnapshotSource, StreamKind};
 use crate::wire::reader::{ConnectRequest, Proxy};
 use crate::wire::rest::{RestClient, RestConfig, RestError, RestLimits, RestResponse};
 use crate::wire::url::Target;
 use crate::wire::{BudgetConfig, Grant, Priority, TlsSetup, WaitQueue, WeightBudget, clock};
 
-const S: i64 = 1_000_000_000;
+pub(super) const S: i64 = 1_000_000_000;
 /// How often the instrument lists are asked for.
 const LIST_EVERY_NS: i64 = 600 * S;
 /// A quiet book's snapshot is asked for although no diff has come (`protocols/aster-futures.md` 5.3 step 1).
 const QUIET_NS: i64 = 2 * S;
 /// A channel that brought nothing for so long is served by nobody.
 const PROBE_NS: i64 = 10 * S;
-/// A book that waits so long for the budget says so in its gap.
-const LATE_NS: i64 = 2 * S;
 
 /// A lane as control reaches it.
 pub struct LaneHandle {
@@ -45,7 +42,7 @@ pub struct LaneHandle {
 }
 
 impl LaneHandle {
-    fn order(&self, o: ToLane) {
+    pub(super) fn order(&self, o: ToLane) {
         // A lane that is gone has said why; its orders are void.
         if self.orders.send(o).is_ok() {
             let _ = self.waker.wake();
@@ -53,10 +50,10 @@ impl LaneHandle {
     }
 }
 
-struct Group {
-    name: &'static str,
-    budget: WeightBudget,
-    queue: WaitQueue<(usize, String)>,
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) budget: WeightBudget,
+    pub(super) queue: WaitQueue<(usize, String)>,
 }
 
 /// What control is given.
@@ -83,13 +80,13 @@ pub struct ControlParts {
 
 /// The control thread's state.
 pub struct Control {
-    venues: Vec<VenueState>,
-    groups: Vec<Group>,
-    owner: BTreeMap<ConnId, usize>,
-    books: BTreeMap<(usize, String), Arc<BookMetrics>>,
-    pool: Pool,
-    parts: ControlParts,
-    last_tick: i64,
+    pub(super) venues: Vec<VenueState>,
+    pub(super) groups: Vec<Group>,
+    pub(super) owner: BTreeMap<ConnId, usize>,
+    pub(super) books: BTreeMap<(usize, String), Arc<BookMetrics>>,
+    pub(super) pool: Pool,
+    pub(super) parts: ControlParts,
+    pub(super) last_tick: i64,
 }
 
 /// Why control ended before it was asked to.
@@ -221,13 +218,13 @@ impl Control {
         self.parts.lanes.iter().find(|l| l.lane == lane)
     }
 
-    fn order(&self, lane: LaneId, o: ToLane) {
+    pub(super) fn order(&self, lane: LaneId, o: ToLane) {
         if let Some(l) = self.lane(lane) {
             l.order(o);
         }
     }
 
-    fn next_conn(&mut self) -> ConnId {
+    pub(super) fn next_conn(&mut self) -> ConnId {
         self.parts.last_conn = clock::wall_ns().max(self.parts.last_conn + 1);
         self.parts.last_conn
     }
@@ -249,7 +246,7 @@ impl Control {
         }
     }
 
-    fn get(&mut self, v: usize, purpose: Purpose, path: String) -> bool {
+    pub(super) fn get(&mut self, v: usize, purpose: Purpose, path: String) -> bool {
         let client = self.venues[v].client.clone();
         self.venues[v].metrics.requests.add(1);
         self.pool.ask(Job::Get { venue: v, purpose, client, path }).is_ok()
@@ -424,6 +421,11 @@ impl Control {
             if !slot.wants(now) {
                 continue;
             }
+            let messages = self.venues[v].slots[s].slot.conn.subscribe.len();
+            if let Err(at) = self.venues[v].subscribes(messages, now) {
+                self.venues[v].slots[s].retry_at = at;
+                continue;
+            }
             if let Grant::WaitUntil(at) = self.venues[v].limiter.grant(now) {
                 self.venues[v].slots[s].retry_at = at;
                 continue;
@@ -467,8 +469,15 @@ impl Control {
             ConnectRequest::new(conn as u64, plan.url.clone(), addrs, self.parts.tls.clone(), spec);
         request.subscribe = plan.subscribe;
         request.proxy = self.parts.proxy.as_ref().map(|_| Proxy::default());
-        let link =
-            OpenLink { conn, venue: spec.id, leg: 0, slot: number, url: plan.url, streams: plan.streams };
+        let link = OpenLink {
+            conn,
+            venue: spec.id,
+            leg: 0,
+            slot: number,
+            url: plan.url,
+            streams: plan.streams,
+            pong: spec.heartbeat.pong,
+        };
         self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
     }
 
@@ -506,9 +515,7 @@ impl Control {
                     s.rotate_at = now;
                 }
             }
-            FromLane::Refused { conn, code } => {
-                tracing::warn!(conn, code, "the venue refused a message of ours")
-            }
+            FromLane::Refused { conn, code, stream } => self.refused(conn, code, &stream)?,
             FromLane::Stopped { .. } => {}
             FromLane::Failed { lane, why } => return Err(ControlFault::Lane { lane, why }),
         }
@@ -530,16 +537,11 @@ impl Control {
         for s in streams.iter().filter(|s| s.kind == StreamKind::DepthDiff) {
             let Some(symbol) = &s.symbol else { continue };
             let synced = self.books.get(&(v, symbol.clone())).is_some_and(|b| b.state() == BookState::Synced);
-            if !synced && !self.venues[v].wanted.contains_key(symbol) {
-                let w = Wanted {
-                    lane,
-                    at: now + QUIET_NS,
-                    attempt: 0,
-                    asked: false,
-                    since: now,
-                    told_late: false,
-                };
-                self.venues[v].wanted.insert(symbol.clone(), w);
+            if spec.snapshot == SnapshotSource::InBand {
+                // What was asked for on another connection is never answered here.
+                self.want_in_band(v, symbol, lane, synced, now);
+            } else if !synced && !self.venues[v].wanted.contains_key(symbol) {
+                self.venues[v].wanted.insert(symbol.clone(), Wanted::new(lane, now + QUIET_NS, 0, now));
             }
         }
         let n = self.venues[v].open_count() as i64;
@@ -557,98 +559,6 @@ impl Control {
         }
         let n = self.venues[v].open_count() as i64;
         self.venues[v].metrics.connections.set(n);
-    }
-
-    // Snapshots.
-
-    fn need_snapshot(&mut self, v: usize, lane: LaneId, symbol: String, attempt: u32, now: i64) {
-        let was = self.books.get(&(v, symbol.clone())).map(|b| b.state());
-        if was == Some(BookState::Synced) {
-            self.book_state(v, &symbol, BookState::Stale);
-            if let Some(b) = self.books.get(&(v, symbol.clone())) {
-                b.resyncs.add(1);
-            }
-        } else if was == Some(BookState::Init) {
-            self.book_state(v, &symbol, BookState::Buffering);
-        }
-        // The venue's answer may be a cached image: each try in vain waits longer, 250 ms to 8 s.
-        let wait = if attempt == 0 { 0 } else { (250_000_000i64 << (attempt - 1).min(5)).min(8 * S) };
-        let w = self.venues[v].wanted.entry(symbol).or_insert(Wanted {
-            lane,
-            at: now + wait,
-            attempt,
-            asked: false,
-            since: now,
-            told_late: false,
-        });
-        w.attempt = attempt;
-        if !w.asked {
-            w.at = now + wait;
-        }
-    }
-
-    fn book_state(&self, v: usize, symbol: &str, s: BookState) {
-        if let Some(b) = self.books.get(&(v, symbol.to_owned())) {
-            b.set_state(s);
-        }
-    }
-
-    fn snapshots_due(&mut self, v: usize, now: i64) {
-        let group = self.venues[v].group;
-        let mut late = Vec::new();
-        let (id, plan_venue) = (self.venues[v].plan.config.id.clone(), self.venues[v].plan.venue);
-        for (symbol, w) in &mut self.venues[v].wanted {
-            if !w.asked && w.at <= now {
-                w.asked = true;
-                w.since = now;
-                let state = self.books.get(&(v, symbol.clone())).map(|b| b.state());
-                let priority =
-                    if state == Some(BookState::Stale) { Priority::Resync } else { Priority::Initial };
-                let weight = plan_venue.snapshot_request(symbol).weight;
-                self.groups[group].queue.push(priority, weight, (v, symbol.clone()));
-            } else if w.asked && !w.told_late && now - w.since > LATE_NS {
-                w.told_late = true;
-                late.push((w.lane, format!("{id}:{symbol}")));
-            }
-        }
-        let waiting = self.venues[v].wanted.len() as i64;
-        self.venues[v].metrics.snapshots_waiting.set(waiting);
-        for (lane, instrument) in late {
-            let t = TimerEvent::SnapshotLate { instrument, cause: "rate_limited".to_owned() };
-            self.order(lane, ToLane::Timer(t));
-        }
-    }
-
-    fn grant_snapshots(&mut self, now: i64) {
-        for g in 0..self.groups.len() {
-            loop {
-                let group = &mut self.groups[g];
-                let Next::Go((v, symbol)) = group.queue.next(now, &mut group.budget) else { break };
-                let path = self.venues[v].plan.venue.snapshot_request(&symbol).path;
-                if !self.get(v, Purpose::Snapshot { symbol: symbol.clone() }, path)
-                    && let Some(w) = self.venues[v].wanted.get_mut(&symbol)
-                {
-                    w.asked = false;
-                    w.at = now + S;
-                }
-            }
-        }
-    }
-
-    fn snapshot(&mut self, v: usize, symbol: &str, path: &str, result: Result<RestResponse, RestError>) {
-        let Some(w) = self.venues[v].wanted.remove(symbol) else { return };
-        let conn = match self.venues[v].rest_conns.get(&w.lane) {
-            Some(c) => *c,
-            None => {
-                let c = self.next_conn();
-                self.venues[v].rest_conns.insert(w.lane, c);
-                c
-            }
-        };
-        let (status, body) = lane_body(result);
-        let venue = self.venues[v].plan.venue.spec().id;
-        let body = RestBody { conn, venue, url: path.to_owned(), status, body };
-        self.order(w.lane, ToLane::Rest(Box::new(body)));
     }
 
     // Clocks.
@@ -698,6 +608,22 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// The venue refused a message of ours; where it has a second choice for the channel, that is taken.
+    fn refused(&mut self, conn: ConnId, code: i64, stream: &str) -> Result<(), ControlFault> {
+        let Some(v) = self.owner.get(&conn).copied() else { return Ok(()) };
+        let venue = self.venues[v].plan.venue;
+        tracing::warn!(venue = venue.spec().id, conn, code, stream, "the venue refused a message of ours");
+        let channel = venue.parse_stream(stream).map(|s| s.channel);
+        let in_use = channel.filter(|c| self.venues[v].plan.config.channels.contains(c));
+        match in_use.as_deref().and_then(|c| Some((c, venue.fallback(c)?))) {
+            Some((dead, other)) => {
+                let (dead, other) = (dead.to_owned(), other);
+                self.replace_channel(v, &dead, other)
+            }
+            None => Ok(()),
+        }
     }
 
     fn replace_channel(&mut self, v: usize, dead: &str, other: &str) -> Result<(), ControlFault> {

@@ -42,6 +42,8 @@ struct Wishes {
     out: Vec<FromLane>,
     leg_waits: Vec<InstrumentId>,
     gaps: Vec<&'static str>,
+    /// Connections whose venue pinged by a message.
+    pongs: Vec<ConnId>,
     lane: LaneId,
     parsed_mono: i64,
     symbols: Vec<(String, String)>,
@@ -80,7 +82,10 @@ impl FoldSink for Wishes {
             Effect::Gap { cause, .. } => self.gaps.push(cause),
             Effect::LegWait { instrument } => self.leg_waits.push(instrument),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
-            Effect::Refused { conn, code } => self.out.push(FromLane::Refused { conn, code }),
+            Effect::Refused { conn, code, stream } => {
+                self.out.push(FromLane::Refused { conn, code, stream: stream.to_owned() });
+            }
+            Effect::Pong { conn } => self.pongs.push(conn),
         }
     }
 }
@@ -171,6 +176,7 @@ impl Lane {
             self.send_reports();
             if !self.stopping {
                 reader.poll_once(self, NAP)?;
+                self.send_pongs(reader);
                 self.metrics.reader.bytes.add(0);
             }
         }
@@ -185,9 +191,23 @@ impl Lane {
         Ok(())
     }
 
+    /// Answers pings that came as messages, before the next read.
+    fn send_pongs(&mut self, reader: &mut Reader) {
+        while let Some(conn) = self.wishes.pongs.pop() {
+            let pong = self.conns.get(&(conn as u64)).and_then(|l| l.link.pong);
+            if let Some(text) = pong {
+                // Too much waits already: then the rate limit holds, and the next ping is answered.
+                let _ = reader.send(conn as u64, text.to_owned());
+            }
+        }
+    }
+
     fn order(&mut self, reader: &mut Reader, order: ToLane) {
         let now = Stamps::now();
         match order {
+            ToLane::Send { conn, text } => {
+                let _ = reader.send(conn as u64, text);
+            }
             ToLane::Open(link, request) => self.open(reader, link, *request),
             ToLane::Close { conn, why, unsubscribe } => {
                 if let Some(l) = self.conns.get(&(conn as u64)) {

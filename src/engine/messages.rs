@@ -19,6 +19,8 @@ pub struct OpenLink {
     pub url: String,
     /// What it carries.
     pub streams: Vec<StreamSpec>,
+    /// The answer to the venue's pings by message, if there is one.
+    pub pong: Option<&'static str>,
 }
 
 /// A REST answer for a lane.
@@ -49,6 +51,13 @@ pub enum ToLane {
         why: &'static str,
         /// Its streams end by our own will: that is no gap.
         unsubscribe: bool,
+    },
+    /// A text to send; a connection that is gone by then takes it with it.
+    Send {
+        /// On which connection.
+        conn: ConnId,
+        /// The text.
+        text: String,
     },
     /// What a venue's streams in this lane are now; others of earlier runs are no longer wanted.
     Plan(crate::model::control::PlanNote),
@@ -115,6 +124,8 @@ pub enum FromLane {
         conn: ConnId,
         /// Its code.
         code: i64,
+        /// The stream that it is about, "" if it names none.
+        stream: String,
     },
     /// The lane wrote its stop record and is done.
     Stopped {

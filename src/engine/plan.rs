@@ -169,7 +169,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     let mut per_lane: Vec<Vec<StreamSpec>> = vec![Vec::new(); lanes.len()];
     let lane_of = |n: usize| (index + n) % lanes.len();
     let (market, single): (Vec<&String>, Vec<&String>) =
-        config.channels.iter().partition(|c| c.starts_with('!'));
+        config.channels.iter().partition(|c| venue.is_market(c));
     for c in &market {
         per_lane[lane_of(0)].push(venue.stream(c, None)?);
     }
@@ -247,7 +247,7 @@ fn busy_bytes_per_day(kind: StreamKind) -> u64 {
         // 19 diffs of 1.6 kB, raw compressed to a sixth; 68 levels each at 4.2 bytes a row.
         StreamKind::DepthDiff => 19 * (1600 / 6 + 68 * 42 / 10),
         StreamKind::DepthPartial => 10 * (1000 / 6 + 200),
-        StreamKind::Trade => 62 * (180 / 6 + 12),
+        StreamKind::Trade | StreamKind::TradeSparse => 62 * (180 / 6 + 12),
         StreamKind::AggTrade => 25 * (200 / 6 + 12),
         StreamKind::BookTicker => 192 * (200 / 6 + 20),
         StreamKind::Kline => 4 * (400 / 6 + 40),

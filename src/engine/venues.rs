@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::links::{Links, Slot};
 use crate::metrics::VenueMetrics;
 use crate::model::{ConnId, InstrumentVersion, LaneId};
+use crate::wire::rate::RateWindow;
 use crate::wire::rest::RestClient;
 use crate::wire::{Backoff, ConnectLimiter};
 
@@ -117,6 +118,15 @@ pub struct Wanted {
     pub since: i64,
     /// The lane was told that it waits for the budget.
     pub told_late: bool,
+    /// When the message that asks for it went out, for snapshots that come in-band.
+    pub sent: Option<i64>,
+}
+
+impl Wanted {
+    /// A book that waits since `now` and is not to be asked for before `at`.
+    pub fn new(lane: LaneId, at: i64, attempt: u32, now: i64) -> Wanted {
+        Wanted { lane, at, attempt, asked: false, since: now, told_late: false, sent: None }
+    }
 }
 
 /// One venue.
@@ -129,6 +139,8 @@ pub struct VenueState {
     pub slots: Vec<SlotState>,
     /// Limit of new connections.
     pub limiter: ConnectLimiter,
+    /// Limit of messages that subscribe, per minute; `None`: the venue has none.
+    pub subscribes: Option<RateWindow>,
     /// Number of its weight group.
     pub group: usize,
     /// Instruments in use, as last recorded.
@@ -162,6 +174,8 @@ impl VenueState {
         let spec = plan.venue.spec();
         Some(VenueState {
             limiter: ConnectLimiter::new(spec.connects_per_5min),
+            subscribes: (spec.subscribes_per_minute > 0)
+                .then(|| RateWindow::new(spec.subscribes_per_minute, 60_000_000_000)),
             plan,
             client,
             slots: Vec::new(),
@@ -185,6 +199,19 @@ impl VenueState {
                 || s.opening.is_some_and(|(c, _)| c == conn)
                 || s.retiring.is_some_and(|(c, _)| c == conn)
         })
+    }
+
+    /// Whether a connection may send so many messages that subscribe; they are counted then. Else when it may.
+    pub fn subscribes(&mut self, messages: usize, now: i64) -> Result<(), i64> {
+        let Some(window) = &mut self.subscribes else { return Ok(()) };
+        // More than the limit at once cannot be: then they wait for an empty window.
+        let reserve = u32::try_from(messages.saturating_sub(1)).unwrap_or(u32::MAX);
+        let at = window.allowed_at(reserve);
+        if at > now {
+            return Err(at);
+        }
+        (0..messages).for_each(|_| window.note(now));
+        Ok(())
     }
 
     /// Connections that are open.

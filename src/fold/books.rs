@@ -66,7 +66,7 @@ impl Core {
             self.insts[id.ix()].book = Some(Box::new(BookState::new(rule, stream)));
         }
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
-        let ids = DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev };
+        let ids = DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev, ts: d.ts_event };
         let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
         match b.seq.on_diff(&ids, other_alive) {
@@ -200,8 +200,9 @@ impl Core {
         let venue = inst.venue;
         let rule = super::state::venue_of(venue).spec().sequence;
         let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
-        if b.synced {
-            // Nobody waits for it: it is only compared, by the audit.
+        let in_band = d.stream != StreamId::NONE;
+        if b.synced || (in_band && b.stream != d.stream) {
+            // Nobody waits for it: it is only compared, by the audit. Or it belongs to another chain of ids.
             self.insts[id.ix()].book = Some(b);
             return;
         }
@@ -213,7 +214,11 @@ impl Core {
             b.book.set(Side::Ask, l.price, l.size);
         }
         // Fewer levels than asked for are the whole side: nothing lies beyond.
-        let limit = limit_of(url);
+        let limit = if in_band {
+            super::state::venue_of(venue).spec().snapshot_levels.max(1) as usize
+        } else {
+            limit_of(url)
+        };
         b.bid_horizon = d.bids.iter().map(|l| l.price).min().filter(|_| d.bids.len() >= limit);
         b.ask_horizon = d.asks.iter().map(|l| l.price).max().filter(|_| d.asks.len() >= limit);
         b.pending = Some(PendingSnap {
@@ -224,10 +229,32 @@ impl Core {
             ts_send: d.ts_send,
         });
         b.seq.on_snapshot(d.last);
+        if in_band && !rule.ids_survive_reconnect {
+            // What other connections brought is of other chains.
+            b.buffer.retain(|ids| ids.conn == rec.conn);
+        }
         let exps = self.exps(id);
         sink.observe(Observed::Loaded { instrument: id, snap_id: d.last, book: &b.book, exps });
         self.drain(rec, id, &mut b, sink);
+        if rule.snapshot_proves && b.pending.is_some() {
+            self.proves_itself(rec, d, &mut b, sink);
+        }
         self.insts[id.ix()].book = Some(b);
+    }
+
+    /// A snapshot that needs no diff to prove it.
+    fn proves_itself<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        d: &Depth<'_>,
+        b: &mut BookState,
+        sink: &mut S,
+    ) {
+        self.publish_sync(rec, d.instrument, b, sink);
+        b.seq.on_proving_snapshot(d.last, rec.conn, d.ts_event);
+        let next = d.last.saturating_add(1);
+        let ids = DiffIds { conn: rec.conn, first: next, last: d.last, prev: -1, ts: d.ts_event };
+        self.depth_seeded(b.stream, rec, &ids, b.epoch, sink);
     }
 
     /// Offers the buffered diffs in order; `true` if one of them could not be used and stays with all after it.
@@ -578,17 +605,35 @@ impl Core {
         }
     }
 
-    /// Buffered diffs of a dialect whose ids die with their connection are worth nothing on the next one.
-    pub fn reconnected(&mut self, id: InstrumentId, kind: StreamKind) {
-        if kind == StreamKind::DepthDiff && id != InstrumentId::NONE {
-            let inst = &mut self.insts[id.ix()];
-            let rule = super::state::venue_of(inst.venue).spec().sequence;
-            if let Some(b) = inst.book.as_mut()
-                && !rule.ids_survive_reconnect
-            {
-                b.buffer.clear();
-            }
+    /// Book and buffered diffs of a dialect whose ids die with their connection are worth nothing on the next one.
+    pub fn reconnected<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        kind: StreamKind,
+        sink: &mut S,
+    ) {
+        if kind != StreamKind::DepthDiff || id == InstrumentId::NONE {
+            return;
         }
+        let inst = &self.insts[id.ix()];
+        let rule = super::state::venue_of(inst.venue).spec().sequence;
+        let known = inst.book.as_ref().is_some_and(|b| !matches!(b.seq.state(), SeqState::Init));
+        if known && !rule.ids_survive_reconnect {
+            self.reseed(rec, id, sink);
+        }
+    }
+
+    /// A book begins anew: nothing of it is proven, nothing that was kept counts.
+    pub fn reseed<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        let venue = self.insts[id.ix()].venue;
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        let mut head = self.head(rec);
+        (head.instrument, head.venue) = (id, venue);
+        self.clear_book(&head, id, &mut b, sink);
+        b.buffer.clear();
+        self.ask(id, &b, sink);
+        self.insts[id.ix()].book = Some(b);
     }
 }
 

@@ -28,8 +28,8 @@ impl Core {
         let Some(f) = facts(event) else { return };
         (about.ts_event, about.ts_send) = (f.ts_event, f.ts_send);
         let news = match event {
-            Event::Trade(t) => self.chained(f.stream, conn, rec, t.chain_id, sink),
-            _ => self.seen(f.stream, conn, rec, f.key, f.ts_send),
+            Event::Trade(t) if t.chain_id >= 0 => self.chained(f.stream, conn, rec, t.chain_id, sink),
+            _ => self.seen(f.stream, conn, rec, f.key, sink),
         };
         if !news || !S::ROWS {
             return;
@@ -90,7 +90,7 @@ fn facts(e: &Event<'_>) -> Option<Facts> {
     Some(match e {
         Event::Trade(t) => {
             let off = matches!(t.trade_type, TradeType::Insurance | TradeType::Adl);
-            of!(t, t.chain_id, if off { flags::OFF_BOOK } else { 0 })
+            of!(t, if t.chain_id >= 0 { t.chain_id } else { t.id }, if off { flags::OFF_BOOK } else { 0 })
         }
         Event::Bbo(b) => of!(b, if b.last >= 0 { b.last } else { b.ts_send }, flags::TOB),
         Event::Partial(d) => of!(d, d.last, flags::SNAPSHOT),

@@ -4,6 +4,7 @@
 //! verification and simulation run this same function, so they cannot differ: the live one throws the rows away
 //! ([`FoldSink::ROWS`] is false), the converter ignores the effects.
 
+mod answers;
 mod books;
 mod checkpoint;
 pub mod control;
@@ -147,6 +148,13 @@ pub enum Effect<'a> {
         conn: i64,
         /// Its code.
         code: i64,
+        /// The stream that it is about, "" if it names none.
+        stream: &'a str,
+    },
+    /// The venue pinged by a message on this connection: an answer by a message is due.
+    Pong {
+        /// Which.
+        conn: i64,
     },
 }
 

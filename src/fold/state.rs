@@ -7,8 +7,8 @@ use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
     ConnId, DecodeCtx, Event, Head, InstrumentId, InstrumentRef, InstrumentVersion, Kind, LaneId, Level,
-    Notice, RawRow, Record, Reject, RejectCause, RejectRow, RestKind, RowRef, StreamId, StreamInfo,
-    StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
+    Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef, SnapshotSource,
+    StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
 };
 use crate::venue::Scratch;
 use crate::venue::{self, Venue};
@@ -436,6 +436,10 @@ impl Fold {
         about.venue = conn.venue;
         let v = venue_of(conn.venue);
         let RestKind::Depth { symbol } = v.rest_kind(rec.url) else { return };
+        if v.spec().snapshot == SnapshotSource::InBand {
+            // Whether its ids are those of the diffs is not known: it stays in `raw`.
+            return;
+        }
         let conn = conn.clone();
         let Some(inst) = self.core.intern(about.venue, &symbol, rec, sink) else {
             self.core.reject(
@@ -567,6 +571,24 @@ impl Core {
         Some(id)
     }
 
+    /// An answer to a message of ours.
+    fn replied<S: FoldSink>(&mut self, rec: &Record<'_>, conn: &Conn, r: &Reply<'_>, sink: &mut S) {
+        if !r.is_error {
+            if r.stream != StreamId::NONE {
+                self.acknowledged(r.stream, rec, sink);
+            }
+            return;
+        }
+        if r.stream != StreamId::NONE {
+            self.refused(r.stream, rec, sink);
+        }
+        let stream = self.streams.get(r.stream.0 as usize).map_or("", |s| s.name.as_str());
+        sink.effect(Effect::Refused { conn: conn.id, code: r.code, stream });
+        if r.snapshot_of != InstrumentId::NONE {
+            self.snapshot_failed(r.snapshot_of, sink);
+        }
+    }
+
     fn count_other(&mut self, name: &str) {
         if let Some(n) = self.others.get_mut(name) {
             *n += 1;
@@ -637,17 +659,15 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
                 (about.ts_event, about.ts_send) = (d.ts_event, d.ts_send);
                 core.on_snapshot(rec, &d, rest.unwrap_or(""), *sink);
             }
-            Event::Reply(r) => {
-                if r.is_error {
-                    sink.effect(Effect::Refused { conn: conn.id, code: r.code });
-                }
-            }
+            Event::Reply(r) => core.replied(rec, conn, &r, *sink),
             Event::Notice(Notice::Shutdown) => sink.effect(Effect::Replace { conn: conn.id }),
+            Event::Notice(Notice::Ping) => sink.effect(Effect::Pong { conn: conn.id }),
+            Event::Notice(Notice::Alive) => {}
             Event::Other { name, stream } => {
                 core.counters.others += 1;
                 core.count_other(name);
                 if stream != StreamId::NONE {
-                    core.seen(stream, conn, rec, i64::MIN, 0);
+                    core.seen(stream, conn, rec, i64::MIN, *sink);
                 }
             }
             other => core.on_table_event(rec, conn, about, &other, *sink),

@@ -77,7 +77,7 @@ impl Stream {
 }
 
 impl Core {
-    fn s(&mut self, id: StreamId) -> &mut Stream {
+    pub fn s(&mut self, id: StreamId) -> &mut Stream {
         &mut self.streams[id.0 as usize]
     }
 
@@ -126,7 +126,7 @@ impl Core {
         if s.alive == 1 {
             s.conn = conn.id;
             s.leg = conn.leg;
-            self.reconnected(instrument, spec.kind);
+            self.reconnected(rec, instrument, spec.kind, sink);
             self.begins(id, rec, sink);
         }
         Some(id)
@@ -163,7 +163,8 @@ impl Core {
     fn begins<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
         let s = self.s(id);
         let chained = s.kind.is_chained() && s.last_id >= 0;
-        if s.gap.is_some() && !chained {
+        let waits = super::state::venue_of(s.venue).spec().acknowledges;
+        if s.gap.is_some() && !chained && !waits {
             let end = GapEnd {
                 ts_end: rec.ts_recv,
                 seq_after: -1,
@@ -175,7 +176,7 @@ impl Core {
         }
         let s = self.s(id);
         if s.gap.is_none() && s.cover.is_none() {
-            if s.kind == StreamKind::DepthDiff {
+            if s.kind == StreamKind::DepthDiff || waits {
                 let cause = GapCause::InitialSync;
                 self.open_gap(id, cause, rec.ts_recv, Detector::Subscription, -1, 0);
             } else {
@@ -196,12 +197,23 @@ impl Core {
 
     /// A message of an unchained stream with its order key (update id or send time; `i64::MIN` = none).
     /// Says whether it is news: while two connections carry the stream, what the other one already brought is not.
-    pub fn seen(&mut self, id: StreamId, conn: &Conn, rec: &Record<'_>, key: i64, _ts: i64) -> bool {
+    pub fn seen<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        conn: &Conn,
+        rec: &Record<'_>,
+        key: i64,
+        sink: &mut S,
+    ) -> bool {
         let Some(s) = self.streams.get_mut(id.0 as usize) else { return true };
         if s.conn != conn.id && s.conn != 0 && key <= s.last_key && s.is_shared(conn, id, rec.ts_recv) {
             self.counters.duplicates += 1;
             return false;
         }
+        if s.gap.is_some() {
+            self.resumes(id, rec, "frame", sink);
+        }
+        let Some(s) = self.streams.get_mut(id.0 as usize) else { return true };
         s.last_key = s.last_key.max(key);
         let cover_lacks = s.cover.as_ref().is_some_and(|c| c.rseq_begin < 0);
         if cover_lacks && let Some(c) = s.cover.as_mut() {
@@ -222,7 +234,7 @@ impl Core {
     ) -> bool {
         let Some(s) = self.streams.get(id.0 as usize) else { return true };
         if chain_id < 0 {
-            return self.seen(id, conn, rec, i64::MIN, 0);
+            return self.seen(id, conn, rec, i64::MIN, sink);
         }
         let last = s.last_id;
         if last >= 0 && chain_id <= last {
@@ -280,7 +292,7 @@ impl Core {
         s.late > LATE_MAX
     }
 
-    fn say_gap<S: FoldSink>(&self, id: StreamId, cause: GapCause, sink: &mut S) {
+    pub fn say_gap<S: FoldSink>(&self, id: StreamId, cause: GapCause, sink: &mut S) {
         let s = &self.streams[id.0 as usize];
         sink.effect(Effect::Gap { instrument: s.instrument, kind: s.kind, cause: cause.as_str() });
     }
@@ -460,6 +472,24 @@ impl Core {
         }
     }
 
+    /// A snapshot that is its own proof: ids up to its own that never came as events are missing all the same. `ids`
+    /// begin behind it and end with it.
+    pub fn depth_seeded<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        rec: &Record<'_>,
+        ids: &DiffIds,
+        epoch: i64,
+        sink: &mut S,
+    ) {
+        if id == StreamId::NONE {
+            return;
+        }
+        self.depth_follows(id, rec, ids, sink);
+        self.depth_synced(id, rec, ids.last, epoch, sink);
+        self.s(id).last_id = ids.last;
+    }
+
     /// A snapshot was proven.
     pub fn depth_synced<S: FoldSink>(
         &mut self,
@@ -504,7 +534,8 @@ impl Core {
             let s = self.s(id);
             s.alive = s.alive.saturating_sub(1);
             if s.alive > 0 {
-                if !answered {
+                let until = if answered { rec.ts_recv } else { conn.ts_last };
+                if !self.feed_lost(id, (conn.id, until), cause, det, rec, sink) && !answered {
                     // Otherwise it brought all that it ever sent, and lived until now.
                     self.handed_over(id, conn, cause, det, rec, sink);
                 }

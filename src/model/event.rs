@@ -361,6 +361,22 @@ pub struct Reply<'a> {
     pub code: i64,
     /// The venue's text, "" if none.
     pub text: &'a str,
+    /// The stream that it is about, [`StreamId::NONE`] if it names none.
+    pub stream: StreamId,
+    /// The instrument whose snapshot was refused, [`InstrumentId::NONE`] if it is about none.
+    pub snapshot_of: InstrumentId,
+}
+
+impl Reply<'_> {
+    /// An answer of which nothing is known but that it came.
+    pub const NONE: Reply<'static> = Reply {
+        id: -1,
+        is_error: false,
+        code: 0,
+        text: "",
+        stream: StreamId::NONE,
+        snapshot_of: InstrumentId::NONE,
+    };
 }
 
 /// Something about the connection.
@@ -368,6 +384,10 @@ pub struct Reply<'a> {
 pub enum Notice {
     /// The server will close soon: open the replacement now.
     Shutdown,
+    /// The venue pinged by a message: [`super::link::Heartbeat::pong`] is due.
+    Ping,
+    /// The venue answered a ping of ours by a message, or greeted: the connection lives.
+    Alive,
 }
 
 /// Why a frame or body was refused. It stays in `raw` and gets a row in `rejects`; the stream goes on.

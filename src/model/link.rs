@@ -31,6 +31,8 @@ pub enum StreamKind {
     Funding,
     /// No table: kept in `raw`, counted by name.
     RawOnly,
+    /// Single trades whose ids rise but not by one, or that have none: a hole cannot be proven.
+    TradeSparse,
 }
 
 impl StreamKind {
@@ -79,6 +81,12 @@ pub struct SequenceRule {
     pub ids_survive_reconnect: bool,
     /// Crossed updates in a row that are borne; one more is a resync.
     pub crossed_max: u32,
+    /// A snapshot is itself the proof, without a diff that bridges it: it comes on the diffs' own connection and states
+    /// the chain's id, and the diff after it must follow.
+    pub snapshot_proves: bool,
+    /// LIVE: a diff at or below the book's id whose venue time is newer than the book's by more than this is no late
+    /// one but the first of a new count: a gap. 0 = ids alone decide.
+    pub restart_after_ns: i64,
 }
 
 impl SequenceRule {
@@ -90,6 +98,8 @@ impl SequenceRule {
         stale_run_max: 0,
         ids_survive_reconnect: true,
         crossed_max: 2,
+        snapshot_proves: false,
+        restart_after_ns: 0,
     };
     /// Binance spot.
     pub const BINANCE_SPOT: SequenceRule = SequenceRule {
@@ -99,6 +109,8 @@ impl SequenceRule {
         stale_run_max: 10,
         ids_survive_reconnect: true,
         crossed_max: 2,
+        snapshot_proves: false,
+        restart_after_ns: 0,
     };
     /// Aster spot.
     pub const ASTER_SPOT: SequenceRule = SequenceRule {
@@ -108,6 +120,8 @@ impl SequenceRule {
         stale_run_max: 0,
         ids_survive_reconnect: true,
         crossed_max: 2,
+        snapshot_proves: false,
+        restart_after_ns: 0,
     };
 }
 
@@ -163,6 +177,20 @@ pub struct ConnPlan {
     pub streams: Vec<StreamSpec>,
     /// Text messages to send after the handshake (empty where the URL subscribes).
     pub subscribe: Vec<String>,
+}
+
+/// Who shows that a connection lives, and how, beside WebSocket's own pings (which are always answered).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// A text that we send this often, seconds; `None`: nothing but probes of a silent connection.
+    pub ping: Option<(&'static str, u32)>,
+    /// Our answer to a ping that came as a message ([`crate::model::Notice::Ping`]); `None`: there is none.
+    pub pong: Option<&'static str>,
+}
+
+impl Heartbeat {
+    /// WebSocket's own pings and pongs are all there is.
+    pub const CONTROL_FRAMES: Heartbeat = Heartbeat { ping: None, pong: None };
 }
 
 /// Why a configuration cannot be turned into connections.
@@ -244,4 +272,42 @@ pub struct VenueSpec {
     pub sequence: SequenceRule,
     /// Default channels of `lobtape check`'s example and of the demo.
     pub channels_default: &'static [&'static str],
+    /// Most levels a side of a snapshot that comes in-band (fewer are the whole side), 0 = not known.
+    pub snapshot_levels: u32,
+    /// Pings and pongs as messages.
+    pub heartbeat: Heartbeat,
+    /// Subscriptions are messages and the venue answers each stream by name ([`crate::model::Reply::stream`]): a stream is
+    /// covered from its acknowledgement or first frame on, not from the handshake.
+    pub acknowledges: bool,
+    /// Subscribing messages per minute and address, 0 = no limit known.
+    pub subscribes_per_minute: u32,
+}
+
+impl VenueSpec {
+    /// What most venues have in common; no venue by itself.
+    pub const BASE: VenueSpec = VenueSpec {
+        id: "",
+        title: "",
+        rest: "",
+        ws: "",
+        streams_per_conn_max: 100,
+        url_bytes_max: 3600,
+        client_messages_per_s: 5,
+        connects_per_5min: 300,
+        conn_age_max_s: 24 * 3600,
+        rotate_after_s: 23 * 3600,
+        ping_interval_s: 60,
+        probe_after_s: 15,
+        dead_after_s: 60,
+        weight_per_minute: 60,
+        weight_group: "",
+        weight_header: "",
+        snapshot: SnapshotSource::Rest,
+        sequence: SequenceRule::FUTURES,
+        channels_default: &[],
+        snapshot_levels: 0,
+        heartbeat: Heartbeat::CONTROL_FRAMES,
+        acknowledges: false,
+        subscribes_per_minute: 0,
+    };
 }

@@ -28,8 +28,8 @@ pub use ids::{ConnId, InstrumentId, LaneId, Side, StreamId, VenueIx};
 pub use instrument::{InstrumentRef, InstrumentVersion};
 pub use lane::LaneClock;
 pub use link::{
-    Chain, ConnPlan, Hosts, PlanError, RestKind, RestRequest, SequenceRule, SnapshotSource, StreamKind,
-    StreamSpec, VenueSpec,
+    Chain, ConnPlan, Heartbeat, Hosts, PlanError, RestKind, RestRequest, SequenceRule, SnapshotSource,
+    StreamKind, StreamSpec, VenueSpec,
 };
 pub use num::{Dec, Mantissa, mantissa_to_f64, pow10};
 pub use record::{Kind, Record, RecordError};

@@ -44,6 +44,11 @@ pub trait Venue: Send + Sync {
     /// An unknown channel, a symbol that cannot be one.
     fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError>;
 
+    /// Whether a channel is the whole venue's, so that its stream takes no symbol.
+    fn is_market(&self, channel: &str) -> bool {
+        channel.starts_with('!')
+    }
+
     /// The reverse: what a full stream name is. `None` if it does not parse. The symbol is given as the
     /// instrument list writes it.
     fn parse_stream(&self, name: &str) -> Option<StreamSpec>;
@@ -91,6 +96,20 @@ pub trait Venue: Send + Sync {
 
     /// The request for a snapshot.
     fn snapshot_request(&self, symbol: &str) -> RestRequest;
+
+    /// The message that asks for a snapshot on the connection of this stream of diffs; for venues whose snapshots come
+    /// in-band ([`crate::model::SnapshotSource::InBand`]).
+    fn snapshot_message(&self, stream: &StreamSpec) -> Option<String> {
+        let _ = stream;
+        None
+    }
+
+    /// Messages that end and begin one stream on an open connection, for when its snapshots fail time and again. Empty:
+    /// the venue has none.
+    fn resubscribe_messages(&self, stream: &StreamSpec) -> Vec<String> {
+        let _ = stream;
+        Vec::new()
+    }
 
     /// The request for the instrument list.
     fn instruments_request(&self) -> RestRequest;

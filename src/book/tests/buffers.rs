@@ -6,7 +6,7 @@ use crate::book::{DiffBuffer, DiffIds};
 use crate::model::Level;
 
 fn ids(n: i64) -> DiffIds {
-    DiffIds { conn: 1, first: n, last: n, prev: n - 1 }
+    DiffIds { conn: 1, first: n, last: n, prev: n - 1, ts: 0 }
 }
 
 fn some(n: usize) -> Vec<Level> {

@@ -51,7 +51,7 @@ impl Venue {
                 levels
             };
             let first = if dense { prev + 1 } else { group[0].0 };
-            let ids = DiffIds { conn: 0, first, last: id, prev: if with_prev { prev } else { -1 } };
+            let ids = DiffIds { conn: 0, first, last: id, prev: if with_prev { prev } else { -1 }, ts: 0 };
             v.diffs.push(Diff { ids, bids: last_of(Side::Bid), asks: last_of(Side::Ask) });
             prev = id;
         }
@@ -125,7 +125,7 @@ fn a_proven_book_is_never_wrong() {
 }
 
 fn ids(conn: i64, first: i64, last: i64, prev: i64) -> DiffIds {
-    DiffIds { conn, first, last, prev }
+    DiffIds { conn, first, last, prev, ts: 0 }
 }
 
 fn live(rule: SequenceRule) -> Sequencer {
@@ -163,7 +163,8 @@ fn spot_goes_on_across_connections_too() {
 fn where_ids_do_not_survive_a_reconnect_the_chain_ends() {
     let rule = SequenceRule { ids_survive_reconnect: false, ..SequenceRule::BINANCE_SPOT };
     let mut s = live(rule);
-    assert_eq!(s.on_diff(&ids(2, 111, 112, -1), true), Verdict::Gap { before: 110, after: -1 });
+    assert_eq!(s.on_diff(&ids(2, 111, 112, -1), true), Verdict::Ignored);
+    assert_eq!(s.on_diff(&ids(2, 111, 112, -1), false), Verdict::Gap { before: 110, after: -1 });
 }
 
 #[test]
@@ -237,6 +238,8 @@ fn any_rule() -> impl Strategy<Value = SequenceRule> {
             stale_run_max,
             ids_survive_reconnect: b[2],
             crossed_max,
+            snapshot_proves: false,
+            restart_after_ns: 0,
         }
     })
 }

@@ -34,7 +34,13 @@ impl Diff {
     pub fn of(data: &Value) -> Diff {
         let id = |key: &str| data.get(key).map_or(-1, |v| v.as_i64().unwrap());
         Diff {
-            ids: DiffIds { conn: 1, first: id("U"), last: id("u"), prev: id("pu") },
+            ids: DiffIds {
+                conn: 1,
+                first: id("U"),
+                last: id("u"),
+                prev: id("pu"),
+                ts: id("ts").max(0) * 1_000_000,
+            },
             bids: levels(&data["b"]),
             asks: levels(&data["a"]),
         }

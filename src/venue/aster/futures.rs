@@ -34,6 +34,7 @@ pub static FUTURES: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::FUTURES,
         channels_default: &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
+        ..VenueSpec::BASE
     },
     dialect: &super::dialect::FUTURES,
     channels: &[

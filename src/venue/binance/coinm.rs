@@ -32,6 +32,7 @@ pub static COINM: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::FUTURES,
         channels_default: &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
+        ..VenueSpec::BASE
     },
     dialect: &super::dialect::COINM,
     channels: &[

@@ -34,6 +34,7 @@ pub static SPOT: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::BINANCE_SPOT,
         channels_default: &["depth@100ms", "trade", "bookTicker", "miniTicker"],
+        ..VenueSpec::BASE
     },
     dialect: &super::dialect::SPOT,
     channels: &[

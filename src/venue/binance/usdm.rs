@@ -34,6 +34,7 @@ pub static USDM: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::FUTURES,
         channels_default: &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
+        ..VenueSpec::BASE
     },
     dialect: &super::dialect::USDM,
     channels: &[

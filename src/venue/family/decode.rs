@@ -128,17 +128,12 @@ impl<'t, 'i> Head<'t, 'i> {
         if let Some(error) = self.error.filter(|v| v.entries().is_some()) {
             let code = error.get("code").and_then(Val::as_i64).unwrap_or(0);
             let text = error.get("msg").and_then(Val::as_str).unwrap_or("");
-            return Some(Reply { id, is_error: true, code, text });
+            return Some(Reply { id, is_error: true, code, text, ..Reply::NONE });
         }
         if let (Some(code), Some(text)) = (self.code.and_then(Val::as_i64), self.msg.and_then(Val::as_str)) {
-            return Some(Reply { id, is_error: true, code, text });
+            return Some(Reply { id, is_error: true, code, text, ..Reply::NONE });
         }
-        (self.result.is_some() && self.id.is_some()).then_some(Reply {
-            id,
-            is_error: false,
-            code: 0,
-            text: "",
-        })
+        (self.result.is_some() && self.id.is_some()).then_some(Reply { id, ..Reply::NONE })
     }
 }
 
@@ -184,7 +179,7 @@ impl Message<'_> {
         match self.info.kind {
             StreamKind::DepthDiff | StreamKind::DepthPartial => book::depth(self, v, sides),
             StreamKind::BookTicker => book::ticker(self, v),
-            StreamKind::Trade => trades::trade(self, v),
+            StreamKind::Trade | StreamKind::TradeSparse => trades::trade(self, v),
             StreamKind::AggTrade => trades::aggregate(self, v),
             StreamKind::Liquidation => trades::liquidation(self, v),
             StreamKind::Mark => stats::mark(self, v),

@@ -80,6 +80,8 @@ pub(super) struct Conn {
     attempt_since: i64,
     last_rx: i64,
     last_probe: i64,
+    /// When the last ping by text was queued, or the connection opened.
+    last_ping: i64,
     closing_since: i64,
     close_wanted: Option<CloseFrame>,
     texts: VecDeque<String>,
@@ -121,6 +123,7 @@ impl Conn {
             attempt_since: now,
             last_rx: 0,
             last_probe: 0,
+            last_ping: 0,
             closing_since: 0,
             close_wanted: None,
             texts: request.subscribe.iter().cloned().collect(),
@@ -164,7 +167,7 @@ impl Conn {
             }
             Phase::Proxy(..) | Phase::Upgrading(_) => due(self.born, l.handshake),
             Phase::Open(ws) => {
-                let mut t = due(self.closing_since, l.close_wait);
+                let mut t = due(self.closing_since, l.close_wait).min(self.ping_due());
                 if !self.texts.is_empty() && self.closing_since == 0 {
                     t = t.min(self.rate.allowed_at(self.reserve()).max(1));
                 }
@@ -175,6 +178,14 @@ impl Conn {
                 }
                 t
             }
+        }
+    }
+
+    /// When the next ping by text is due.
+    fn ping_due(&self) -> i64 {
+        match &self.request.ping {
+            Some((_, every)) if self.closing_since == 0 => due(self.last_ping, *every),
+            _ => i64::MAX,
         }
     }
 
@@ -337,6 +348,7 @@ impl Conn {
             Ok((ws, _response)) => {
                 let at = Stamps { stalled: false, ..ws.get_ref().stamps() };
                 self.last_rx = at.ts_mono;
+                self.last_ping = at.ts_mono;
                 self.phase = Phase::Open(Box::new(ws));
                 turn.counters.opened += 1;
                 turn.work += 1;
@@ -488,6 +500,13 @@ impl Conn {
         }
         if now >= due(self.closing_since, l.close_wait) {
             return Step::End(self.closed_by_us(ClosePhase::Open));
+        }
+        if now >= self.ping_due() {
+            self.last_ping = now;
+            if let Some((text, _)) = &self.request.ping {
+                // First of all that waits, and not counted against it: it keeps the connection.
+                self.texts.push_front(text.clone());
+            }
         }
         if !self.paused {
             if now >= due(self.last_rx, self.request.dead_after) {

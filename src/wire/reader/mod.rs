@@ -129,6 +129,8 @@ pub struct ConnectRequest {
     pub messages_per_s: u32,
     /// Whether our pings and pongs count among them.
     pub count_control: bool,
+    /// A text to send this often, whether the connection is silent or not: the venue's own kind of ping.
+    pub ping: Option<(String, Duration)>,
     /// Silent for so long: ping. Zero = never.
     pub probe_after: Duration,
     /// Silent for so long: close with cause `stale_timeout`. Zero = never.
@@ -150,6 +152,7 @@ impl ConnectRequest {
             messages_per_s: venue.client_messages_per_s,
             // Some venues count pings and pongs, and a venue that does not is not hurt by fewer messages.
             count_control: true,
+            ping: venue.heartbeat.ping.map(|(t, s)| (t.to_owned(), Duration::from_secs(u64::from(s)))),
             probe_after: Duration::from_secs(u64::from(venue.probe_after_s)),
             dead_after: Duration::from_secs(u64::from(venue.dead_after_s)),
             limits: Limits::default(),

@@ -128,6 +128,7 @@ fn request(token: u64, addr: SocketAddr) -> ConnectRequest {
         subscribe: Vec::new(),
         messages_per_s: 10,
         count_control: false,
+        ping: None,
         probe_after: Duration::ZERO,
         dead_after: Duration::ZERO,
         limits: Limits { handshake: PATIENCE, ..Limits::default() },

@@ -1,0 +1,170 @@
+//! Snapshots of books: who waits for one, when it is asked for, by REST or on the stream's own connection.
+
+use super::control::{Control, S};
+use super::messages::{RestBody, ToLane};
+use super::rest::{Purpose, lane_body};
+use super::venues::Wanted;
+use crate::metrics::BookState;
+use crate::model::{ConnId, LaneId, SnapshotSource, StreamKind, StreamSpec, TimerEvent};
+use crate::wire::Priority;
+use crate::wire::budget::Next;
+use crate::wire::rest::{RestError, RestResponse};
+
+/// A book that waits so long for the budget says so in its gap.
+const LATE_NS: i64 = 2 * S;
+/// A message that asks for a snapshot is answered within this, or not at all.
+const ANSWER_NS: i64 = 5 * S;
+/// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
+const ANEW_AFTER: u32 = 3;
+
+impl Control {
+    pub(super) fn need_snapshot(&mut self, v: usize, lane: LaneId, symbol: String, attempt: u32, now: i64) {
+        let was = self.books.get(&(v, symbol.clone())).map(|b| b.state());
+        if was == Some(BookState::Synced) {
+            self.book_state(v, &symbol, BookState::Stale);
+            if let Some(b) = self.books.get(&(v, symbol.clone())) {
+                b.resyncs.add(1);
+            }
+        } else if was == Some(BookState::Init) {
+            self.book_state(v, &symbol, BookState::Buffering);
+        }
+        // The venue's answer may be a cached image: each try in vain waits longer, 250 ms to 8 s.
+        let wait = if attempt == 0 { 0 } else { (250_000_000i64 << (attempt - 1).min(5)).min(8 * S) };
+        let fresh = Wanted::new(lane, now + wait, attempt, now);
+        let w = self.venues[v].wanted.entry(symbol).or_insert(fresh);
+        if w.sent.is_some() && attempt > w.attempt {
+            // The answer has come on the stream's own connection, and was of no use.
+            (w.asked, w.sent) = (false, None);
+        }
+        w.attempt = attempt;
+        if !w.asked {
+            w.at = now + wait;
+        }
+    }
+
+    pub(super) fn book_state(&self, v: usize, symbol: &str, s: BookState) {
+        if let Some(b) = self.books.get(&(v, symbol.to_owned())) {
+            b.set_state(s);
+        }
+    }
+
+    pub(super) fn snapshots_due(&mut self, v: usize, now: i64) {
+        let group = self.venues[v].group;
+        let mut late = Vec::new();
+        let (id, plan_venue) = (self.venues[v].plan.config.id.clone(), self.venues[v].plan.venue);
+        for (symbol, w) in &mut self.venues[v].wanted {
+            if unanswered(w, now) {
+                tracing::warn!(venue = id, symbol, attempt = w.attempt, "no answer to a snapshot's request");
+            } else if !w.asked && w.at <= now {
+                w.asked = true;
+                w.since = now;
+                let state = self.books.get(&(v, symbol.clone())).map(|b| b.state());
+                let priority =
+                    if state == Some(BookState::Stale) { Priority::Resync } else { Priority::Initial };
+                let weight = plan_venue.snapshot_request(symbol).weight;
+                self.groups[group].queue.push(priority, weight, (v, symbol.clone()));
+            } else if w.asked && w.sent.is_none() && !w.told_late && now - w.since > LATE_NS {
+                w.told_late = true;
+                late.push((w.lane, format!("{id}:{symbol}")));
+            }
+        }
+        let waiting = self.venues[v].wanted.len() as i64;
+        self.venues[v].metrics.snapshots_waiting.set(waiting);
+        for (lane, instrument) in late {
+            let t = TimerEvent::SnapshotLate { instrument, cause: "rate_limited".to_owned() };
+            self.order(lane, ToLane::Timer(t));
+        }
+    }
+
+    pub(super) fn grant_snapshots(&mut self, now: i64) {
+        for g in 0..self.groups.len() {
+            loop {
+                let group = &mut self.groups[g];
+                let Next::Go((v, symbol)) = group.queue.next(now, &mut group.budget) else { break };
+                if self.venues[v].plan.venue.spec().snapshot == SnapshotSource::InBand {
+                    self.ask_in_band(v, &symbol, now);
+                    continue;
+                }
+                let path = self.venues[v].plan.venue.snapshot_request(&symbol).path;
+                if !self.get(v, Purpose::Snapshot { symbol: symbol.clone() }, path)
+                    && let Some(w) = self.venues[v].wanted.get_mut(&symbol)
+                {
+                    w.asked = false;
+                    w.at = now + S;
+                }
+            }
+        }
+    }
+
+    pub(super) fn snapshot(
+        &mut self,
+        v: usize,
+        symbol: &str,
+        path: &str,
+        result: Result<RestResponse, RestError>,
+    ) {
+        let Some(w) = self.venues[v].wanted.remove(symbol) else { return };
+        let conn = match self.venues[v].rest_conns.get(&w.lane) {
+            Some(c) => *c,
+            None => {
+                let c = self.next_conn();
+                self.venues[v].rest_conns.insert(w.lane, c);
+                c
+            }
+        };
+        let (status, body) = lane_body(result);
+        let venue = self.venues[v].plan.venue.spec().id;
+        let body = RestBody { conn, venue, url: path.to_owned(), status, body };
+        self.order(w.lane, ToLane::Rest(Box::new(body)));
+    }
+
+    /// A connection with in-band snapshots is open.
+    pub(super) fn want_in_band(&mut self, v: usize, symbol: &str, lane: LaneId, synced: bool, now: i64) {
+        match self.venues[v].wanted.get_mut(symbol) {
+            Some(w) => (w.asked, w.sent, w.at) = (false, None, now),
+            None if !synced => {
+                self.venues[v].wanted.insert(symbol.to_owned(), Wanted::new(lane, now, 0, now));
+            }
+            None => {}
+        }
+    }
+
+    /// The open connection that carries a symbol's stream of diffs, and that stream.
+    fn feed_of(&self, v: usize, symbol: &str) -> Option<(LaneId, ConnId, StreamSpec)> {
+        let feeds = |s: &&StreamSpec| s.kind == StreamKind::DepthDiff && s.symbol.as_deref() == Some(symbol);
+        self.venues[v].slots.iter().find_map(|s| {
+            let stream = s.slot.conn.streams.iter().find(feeds)?;
+            Some((s.slot.lane, s.current?, stream.clone()))
+        })
+    }
+
+    /// Asks on the stream's own connection.
+    fn ask_in_band(&mut self, v: usize, symbol: &str, now: i64) {
+        let venue = self.venues[v].plan.venue;
+        let feed = self.feed_of(v, symbol);
+        let Some(w) = self.venues[v].wanted.get_mut(symbol) else { return };
+        let message = feed.and_then(|(lane, conn, s)| Some((lane, conn, venue.snapshot_message(&s)?, s)));
+        let Some((lane, conn, text, stream)) = message else {
+            // Not connected now: the next opening asks at once.
+            (w.asked, w.at) = (false, now + S);
+            return;
+        };
+        w.sent = Some(now);
+        let anew = w.attempt > 0 && w.attempt.is_multiple_of(ANEW_AFTER);
+        let texts = if anew { venue.resubscribe_messages(&stream) } else { Vec::new() };
+        for text in texts.into_iter().chain([text]) {
+            self.order(lane, ToLane::Send { conn, text });
+        }
+    }
+}
+
+/// Whether a message was not answered in time; then the next one is due after 1, 2, 4 … 30 s.
+fn unanswered(w: &mut Wanted, now: i64) -> bool {
+    if w.sent.is_none_or(|at| now - at < ANSWER_NS) {
+        return false;
+    }
+    w.attempt = w.attempt.saturating_add(1);
+    (w.asked, w.sent) = (false, None);
+    w.at = now + (S << (w.attempt - 1).min(5)).min(30 * S);
+    true
+}

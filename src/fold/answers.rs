@@ -1,0 +1,85 @@
+//! What a venue says of a subscription, and books whose ids end with their connection.
+
+use super::FoldSink;
+use super::state::{Core, Detector, Stream};
+use super::streams::GapEnd;
+use crate::model::{ConnId, Record, StreamId, StreamKind, row::GapCause};
+
+impl Core {
+    /// A stream without a chain is there (again): its gap ends.
+    #[cold]
+    pub fn resumes<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, by: &str, sink: &mut S) {
+        let s = self.s(id);
+        if s.gap.is_none() || s.kind == StreamKind::DepthDiff || s.alive == 0 {
+            return;
+        }
+        let end = GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: -1,
+            rseq_after: rec.rseq,
+            epoch_after: 0,
+            recovered_by: by,
+        };
+        self.close_gap(id, end, rec, sink);
+        self.open_cover(id, rec.ts_recv, -1, -1, rec.conn);
+    }
+
+    /// The venue confirmed a subscription.
+    pub fn acknowledged<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let chained = |s: &Stream| s.kind.is_chained() && s.last_id >= 0;
+        if self.streams.get(id.0 as usize).is_some_and(|s| !chained(s)) {
+            self.resumes(id, rec, "acknowledgement", sink);
+        }
+    }
+
+    /// The venue refused a subscription: nothing of it is proven until it says otherwise.
+    pub fn refused<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        if s.gap.is_some_and(|g| g.cause == GapCause::SubscribeRefused) {
+            return;
+        }
+        let (last, inst, kind) = (s.last_id, s.instrument, s.kind);
+        if kind == StreamKind::DepthDiff {
+            self.forget_book(rec, inst, sink);
+        }
+        self.close_cover(id, rec.ts_recv, GapCause::SubscribeRefused.as_str(), rec, sink);
+        let end =
+            GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+        self.close_gap(id, end, rec, sink);
+        self.open_gap(id, GapCause::SubscribeRefused, rec.ts_recv, Detector::Subscription, last, 0);
+        self.say_gap(id, GapCause::SubscribeRefused, sink);
+    }
+
+    /// The connection that fed a book is gone, and the ids of the one that carries the stream on are of another chain: the
+    /// book must be seeded anew there. `false`: this is not the case.
+    pub fn feed_lost<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        (gone, until): (ConnId, i64),
+        cause: GapCause,
+        det: Detector,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) -> bool {
+        let s = &self.streams[id.0 as usize];
+        let (inst, last, cover) = (s.instrument, s.last_id, s.cover);
+        let survives = super::state::venue_of(s.venue).spec().sequence.ids_survive_reconnect;
+        if s.kind != StreamKind::DepthDiff || survives {
+            return false;
+        }
+        let book = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref());
+        let Some(epoch) = book.filter(|b| b.synced && b.seq.conn() == gone).map(|b| b.epoch) else {
+            return book.is_some();
+        };
+        // A retired connection ends by our own will; what follows is a resync all the same.
+        let cause = if cause == GapCause::Operator { GapCause::ResyncWait } else { cause };
+        let begin = until.max(cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
+        self.close_cover(id, begin, cause.as_str(), rec, sink);
+        if self.s(id).gap.is_none() {
+            self.open_gap(id, cause, begin, det, last, epoch);
+            self.say_gap(id, cause, sink);
+        }
+        self.reseed(rec, inst, sink);
+        true
+    }
+}
