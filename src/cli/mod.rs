@@ -22,6 +22,7 @@ pub mod rebuild;
 pub mod recover;
 pub mod replay;
 pub mod simulate;
+pub mod venues;
 pub mod verify;
 
 use std::ffi::OsString;
@@ -93,6 +94,8 @@ pub enum Command {
     Rebuild(rebuild::Args),
     /// The proof from the files alone: checksums, chains, books, coverage.
     Verify(verify::Args),
+    /// The venues that this build knows: ids, channels, and what their support rests on.
+    Venues(venues::Args),
     /// A venue that speaks the real protocol, from a seed or from a recording, with faults on demand.
     Simulate(Box<simulate::Args>),
 }
@@ -109,6 +112,7 @@ impl Command {
             Command::Recover(a) => recover::run(a),
             Command::Rebuild(a) => rebuild::run(a),
             Command::Verify(a) => verify::run(a),
+            Command::Venues(a) => venues::run(a),
             Command::Simulate(a) => simulate::run(*a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),

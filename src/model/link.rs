@@ -36,6 +36,24 @@ pub enum StreamKind {
 }
 
 impl StreamKind {
+    /// The table that rows of this kind go to; `None`: they stay in `raw`. (Diffs feed `book_top` and, where nothing
+    /// better is subscribed to, `bbo` as well.)
+    pub fn table(self) -> Option<&'static str> {
+        Some(match self {
+            StreamKind::DepthDiff => "book_delta",
+            StreamKind::DepthPartial => "book_partial",
+            StreamKind::Trade | StreamKind::AggTrade => "trades",
+            StreamKind::BookTicker => "bbo",
+            StreamKind::Mark => "mark",
+            StreamKind::Kline => "klines",
+            StreamKind::MiniTicker | StreamKind::Ticker => "tickers",
+            StreamKind::Liquidation => "liquidations",
+            StreamKind::OpenInterest => "open_interest",
+            StreamKind::Funding => "funding",
+            StreamKind::RawOnly => return None,
+        })
+    }
+
     /// Whether a hole in the stream's ids can be proven.
     pub fn is_chained(self) -> bool {
         matches!(self, StreamKind::DepthDiff | StreamKind::Trade | StreamKind::AggTrade)

@@ -12,7 +12,7 @@ mod tests;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Hosts, InstrumentVersion, PlanError, Reject, RestKind, RestRequest,
-    StreamSpec, VenueIx, VenueSpec,
+    StreamKind, StreamSpec, VenueIx, VenueSpec,
 };
 pub use crate::parse::Scratch;
 
@@ -36,6 +36,14 @@ pub trait Venue: Send + Sync {
     /// How it speaks, for the simulator. `None`: it cannot be simulated yet.
     fn dialect(&self) -> Option<&'static Dialect> {
         None
+    }
+
+    /// What can be subscribed to, in the order in which the venue's page has it.
+    fn channels(&self) -> Vec<ChannelInfo>;
+
+    /// What its support rests on.
+    fn evidence(&self) -> Evidence {
+        Evidence::Documents
     }
 
     /// The stream of a channel (`depth@100ms`) and a symbol; all-market channels (`!bookTicker`) take no symbol.
@@ -128,6 +136,28 @@ pub trait Venue: Send + Sync {
     /// # Errors
     /// [`Reject`] if the body is not one.
     fn parse_time(&self, body: &[u8]) -> Result<i64, Reject>;
+}
+
+/// A family of channels, for those who ask what there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Its grammar: `kline_<1m…1M>`, `depth[@500ms][@100ms]`; angle brackets hold a choice, square ones what may follow.
+    pub grammar: String,
+    /// A name of it that can be subscribed to.
+    pub example: String,
+    /// What a symbol of it may look like; `None`: it is about a whole market and takes no symbol.
+    pub symbol: Option<&'static str>,
+    /// What it carries.
+    pub kind: StreamKind,
+}
+
+/// What the support of a venue rests on, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evidence {
+    /// The venue's documents and a simulator made after them.
+    Documents,
+    /// Recordings of the venue itself, with books that an independent reference made of them.
+    Recordings,
 }
 
 /// An instrument list as read.

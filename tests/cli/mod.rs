@@ -50,7 +50,7 @@ fn every_command_has_help_with_an_example_and_reading_ones_speak_json() {
         let text = stdout(&o);
         assert!(o.status.success() && text.contains("Examples:"), "{c}: no example\n{text}");
         assert!(text.contains(&format!("lobtape {c}")), "{c}: the example does not use it\n{text}");
-        if ["check", "ls", "book", "verify", "import"].contains(&c.as_str()) {
+        if ["check", "ls", "book", "verify", "import", "venues"].contains(&c.as_str()) {
             assert!(text.contains("--json"), "{c}: no --json\n{text}");
         }
     }

@@ -5,6 +5,7 @@ use crate::model::StreamKind::{
     Trade,
 };
 use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::venue::Evidence;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
@@ -67,5 +68,6 @@ pub static FUTURES: Family = Family {
     product_code: None,
     is_inverse: false,
     contract_type: "",
+    evidence: Evidence::Documents,
     is_derivative: true,
 };

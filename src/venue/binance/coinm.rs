@@ -5,6 +5,7 @@ use crate::model::StreamKind::{
     Trade,
 };
 use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::venue::Evidence;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
@@ -68,5 +69,6 @@ pub static COINM: Family = Family {
     product_code: Some(2),
     is_inverse: true,
     contract_type: "",
+    evidence: Evidence::Recordings,
     is_derivative: true,
 };

@@ -5,6 +5,7 @@ use crate::model::StreamKind::{
     Trade,
 };
 use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::venue::Evidence;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
@@ -77,5 +78,6 @@ pub static USDM: Family = Family {
     product_code: Some(1),
     is_inverse: false,
     contract_type: "",
+    evidence: Evidence::Recordings,
     is_derivative: true,
 };

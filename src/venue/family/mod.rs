@@ -18,7 +18,7 @@ use crate::model::{
     VenueSpec,
 };
 use crate::parse::Scratch;
-use crate::venue::{InstrumentList, Venue};
+use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
 pub use streams::{Channel, Subject};
 
 /// One venue of the family, as data.
@@ -56,6 +56,8 @@ pub struct Family {
     pub is_inverse: bool,
     /// Contract type of instruments whose list does not name one.
     pub contract_type: &'static str,
+    /// What the support of this venue rests on.
+    pub evidence: Evidence,
     /// Whether an instrument is a contract on the asset (then one unit of size is one unit of base, unless the list
     /// says otherwise).
     pub is_derivative: bool,
@@ -68,6 +70,14 @@ impl Venue for Family {
 
     fn dialect(&self) -> Option<&'static Dialect> {
         Some(self.dialect)
+    }
+
+    fn channels(&self) -> Vec<ChannelInfo> {
+        self.channels.iter().map(Channel::info).collect()
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.evidence
     }
 
     fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {

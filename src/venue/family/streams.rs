@@ -5,6 +5,7 @@
 
 use super::Family;
 use crate::model::{PlanError, StreamKind, StreamSpec};
+use crate::venue::ChannelInfo;
 
 /// Bytes of a symbol.
 const SYMBOL_MAX: usize = 64;
@@ -68,6 +69,26 @@ impl Channel {
         channel.strip_prefix(self.base).is_some_and(|rest| {
             self.args.iter().any(|a| rest.strip_prefix(a).is_some_and(|speed| self.speeds.contains(&speed)))
         })
+    }
+
+    /// As [`crate::venue::Venue::channels`] tells it.
+    pub(super) fn info(&self) -> ChannelInfo {
+        let mut grammar = String::new();
+        self.describe(&mut grammar);
+        let arg = self.args.first().copied().unwrap_or_default();
+        let speed = self.speeds.first().copied().unwrap_or_default();
+        ChannelInfo {
+            grammar,
+            example: format!("{}{arg}{speed}", self.base),
+            symbol: match self.subject {
+                Subject::Symbol | Subject::SymbolOrPair => Some("BTCUSDT"),
+                Subject::Pair => Some("BTCUSD"),
+                Subject::PairContract => Some("BTCUSD_PERPETUAL"),
+                Subject::Index => Some("BTCUSD"),
+                Subject::Market => None,
+            },
+            kind: self.kind,
+        }
     }
 
     /// For error texts: `kline_<1m|3m…>`.

@@ -45,6 +45,24 @@ fn numbers_of_a_venue_make_sense() {
 }
 
 #[test]
+fn channels_are_told_and_their_examples_can_be_subscribed_to() {
+    for v in all() {
+        let (id, channels) = (v.spec().id, v.channels());
+        assert!(channels.len() >= 4, "{id}: {channels:?}");
+        for c in &channels {
+            let s = v.stream(&c.example, c.symbol);
+            let s = s.unwrap_or_else(|e| panic!("{id}: {c:?}: {e}"));
+            assert_eq!(s.kind, c.kind, "{id}: {c:?}");
+            assert!(c.grammar.len() >= 2 && c.symbol.is_some() == (s.name != s.channel), "{id}: {c:?}");
+        }
+        for channel in v.spec().channels_default {
+            let kind = v.stream(channel, Some("BTCUSDT")).unwrap().kind;
+            assert!(channels.iter().any(|c| c.kind == kind), "{id}: {channel}");
+        }
+    }
+}
+
+#[test]
 fn default_channels_come_back_from_their_names() {
     for v in all() {
         for channel in v.spec().channels_default {
