@@ -42,7 +42,7 @@ impl StreamKind {
         Some(match self {
             StreamKind::DepthDiff => "book_delta",
             StreamKind::DepthPartial => "book_partial",
-            StreamKind::Trade | StreamKind::AggTrade => "trades",
+            StreamKind::Trade | StreamKind::TradeSparse | StreamKind::AggTrade => "trades",
             StreamKind::BookTicker => "bbo",
             StreamKind::Mark => "mark",
             StreamKind::Kline => "klines",
