@@ -19,6 +19,8 @@ use crate::http::Bound;
   lobtape check -c lobtape.toml && lobtape capture -c lobtape.toml
   lobtape capture -c lobtape.toml --set dataset.path=/data/tape --for 10m
 
+SIGHUP reads the configuration again: symbols, channels and venues come and go, rotate_after, keep and max_size change,
+and what stays is recorded without a gap. What needs a restart is named in the log and stays as it was.
 SIGTERM and Ctrl-C seal everything and exit 0; a second one ends at once (nothing received is lost: the next start
 drains the ring). examples/lobtape.toml documents every key.")]
 pub struct Args {
@@ -53,6 +55,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
     }
+    let reload = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload)).map_err(Fault::io)?;
     let quiet = args.json;
     let line = Box::new(move |l: &str| {
         if !quiet {
@@ -74,6 +78,14 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     }
     while !stop.load(Ordering::Acquire) && !capture.has_ended() {
         capture.wait(Duration::from_millis(50));
+        if reload.swap(false, Ordering::AcqRel) {
+            match args.configured.load() {
+                Ok(c) => capture.reload(c),
+                Err(e) => {
+                    tracing::error!(error = %e, "the configuration is not applied, the old one stays in force");
+                }
+            }
+        }
         if limit.is_some_and(|at| crate::wire::clock::mono_ns() >= at) {
             break;
         }

@@ -158,11 +158,48 @@ impl Config {
         check::check(raw, name, text)
     }
 
+    /// Keys that differ in `new` and that a running capture cannot change, in the file's words. Of `[dataset]` it can
+    /// change `keep` and `max_size`; of `[[venue]]` see [`VenueConfig::fixed_differences`].
+    pub fn fixed_differences(&self, new: &Config) -> Vec<String> {
+        let mut found = Vec::new();
+        let whole = |c: &Config| serde_json::to_value(c).unwrap_or_default();
+        let (old, new) = (whole(self), whole(new));
+        for table in ["dataset", "capture", "http", "tls", "proxy"] {
+            let (Some(a), Some(b)) = (old[table].as_object(), new[table].as_object()) else {
+                if old[table] != new[table] {
+                    found.push(table.to_owned());
+                }
+                continue;
+            };
+            for (key, _) in a.iter().filter(|(k, v)| b.get(*k) != Some(v)) {
+                if !(table == "dataset" && ["keep", "max_size"].contains(&key.as_str())) {
+                    found.push(format!("{table}.{}", key.trim_end_matches("_ns")));
+                }
+            }
+        }
+        found
+    }
+
     /// SHA-256 of what was resolved, hex: two files that differ in comments only have the same.
     pub fn sha256(&self) -> String {
         // Infallible: all keys are strings and the floats are finite.
         let json = serde_json::to_vec(self).unwrap_or_default();
         Sha256::digest(&json).iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl VenueConfig {
+    /// Keys that differ in `new` and that a running capture cannot change.
+    pub fn fixed_differences(&self, new: &VenueConfig) -> Vec<&'static str> {
+        [
+            ("legs", self.legs == new.legs),
+            ("rest", self.rest == new.rest),
+            ("ws", self.ws == new.ws),
+            ("rest_weight_share", self.rest_weight_share == new.rest_weight_share),
+        ]
+        .into_iter()
+        .filter_map(|(key, same)| (!same).then_some(key))
+        .collect()
     }
 }
 

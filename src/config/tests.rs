@@ -273,6 +273,21 @@ fn the_hash_sees_meaning_not_comments() {
 }
 
 #[test]
+fn what_a_running_capture_cannot_change_is_named_as_written() {
+    let a = parse(GOOD).unwrap();
+    let same = parse(&format!(
+        "{GOOD}rotate_after = \"1h\"\n[dataset]\nkeep = {{ raw = \"2d\" }}\nmax_size = \"1GB\"\n"
+    ));
+    assert_eq!(a.fixed_differences(&same.unwrap()), Vec::<String>::new());
+    let b = parse(&format!(
+        "{GOOD}rest = \"http://127.0.0.1:1\"\n[dataset]\ninterval = \"1m\"\n[capture]\ncores = [3]\n[http]\nlisten = \"127.0.0.1:0\"\n"
+    ))
+    .unwrap();
+    assert_eq!(a.fixed_differences(&b), ["dataset.interval", "capture.cores", "http"]);
+    assert_eq!(a.venues[0].fixed_differences(&b.venues[0]), ["rest"]);
+}
+
+#[test]
 fn durations_and_sizes() {
     let d = |s: &str| Duration::parse(s).map(|d| d.ns);
     assert_eq!(d("1h30m"), Ok(5_400_000_000_000));

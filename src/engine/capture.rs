@@ -1,8 +1,8 @@
 //! A capture from start to stop: recovery, threads, shutdown.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ use crate::wire::{TlsSetup, clock};
 const ORDERS_MAX: usize = 1024;
 /// Reports that may wait for control.
 const REPORTS_MAX: usize = 8192;
+/// New configurations that may wait for control.
+const RELOADS_MAX: usize = 4;
 
 /// Why a capture could not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +112,8 @@ pub struct Capture {
     lane0: Arc<Lane0>,
     run_id: String,
     stop: Arc<AtomicBool>,
-    control: JoinHandle<Result<(), ControlFault>>,
+    reloads: Sender<Config>,
+    control: ControlThread,
     lanes: Vec<JoinHandle<()>>,
     pump: JoinHandle<Result<Position, JournalError>>,
     converter: JoinHandle<Result<(), ConvertError>>,
@@ -143,6 +146,7 @@ impl Capture {
         let ready = prepare(config)?;
         let (reports_in, reports) = bounded(REPORTS_MAX);
         let (journal_in, journal_out) = bounded(ORDERS_MAX);
+        let (reloads_in, reloads) = bounded(RELOADS_MAX);
         let Ready { ds, config, run, recovered, rings, tls, shared } = ready;
         let last0 = recovered.report.lane(0).map_or(0, |l| l.state.max_ts_recv);
         let lane0 = Arc::new(Lane0::new(last0, run.interval_ns, journal_in));
@@ -160,8 +164,8 @@ impl Capture {
         let seeds = seeds(producers, &lane_states, cause, run.interval_ns);
         let started = start_lanes(seeds, &config, &run, &reports_in, &shared)?;
         let ids = std::iter::once(0).chain(started.collectors.iter().map(|c| c.0)).collect();
-        let keep = Keep::new(&config.dataset.keep, config.dataset.max_size);
-        let from = (dirs, end, keep);
+        let keep = Arc::new(Mutex::new(Keep::new(&config.dataset.keep, config.dataset.max_size)));
+        let from = (dirs, end, Arc::clone(&keep));
         let converter = start_converter(Arc::clone(&ds), from, &journal, &lane0, ids, &shared)?;
         let parts = ControlParts {
             config: config.clone(),
@@ -178,14 +182,13 @@ impl Capture {
                 rings,
                 line,
             ),
+            reloads,
+            keep,
             last_conn,
         };
         // Recovered; running once the first instrument list is there.
         shared.set_state(State::Starting);
-        let control = Control::new(parts)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        let control = spawn("control", move || control.run(&flag))?;
+        let (control, stop) = start_control(parts)?;
         Ok(Capture {
             shared,
             progress: converter.1,
@@ -193,6 +196,7 @@ impl Capture {
             lane0,
             run_id: run.run_id,
             stop,
+            reloads: reloads_in,
             control,
             lanes: started.threads,
             pump,
@@ -204,6 +208,14 @@ impl Capture {
     /// What is shared with status pages.
     pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Takes a new configuration, as far as a running capture can: symbols, channels, venues, rotation, retention. What it
+    /// cannot take it says in the log and leaves as it was.
+    pub fn reload(&self, config: Config) {
+        if self.reloads.try_send(config).is_err() {
+            tracing::warn!("the configuration is not applied: others wait already, or the capture ends");
+        }
     }
 
     /// Whether control or a vital thread has ended although nobody asked it to.
@@ -437,11 +449,20 @@ fn start_lane(
     Ok((thread, LaneHandle { lane: id, orders, waker }))
 }
 
+type ControlThread = JoinHandle<Result<(), ControlFault>>;
+
+fn start_control(parts: ControlParts) -> Result<(ControlThread, Arc<AtomicBool>), CaptureError> {
+    let control = Control::new(parts)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    Ok((spawn("control", move || control.run(&flag))?, stop))
+}
+
 type ConverterThread = (JoinHandle<Result<(), ConvertError>>, Arc<Progress>);
 
 fn start_converter(
     ds: Arc<Dataset>,
-    (dirs, end, keep): (crate::journal::Dirs, Position, Keep),
+    (dirs, end, keep): (crate::journal::Dirs, Position, Arc<Mutex<Keep>>),
     journal: &Arc<JournalShared>,
     lane0: &Arc<Lane0>,
     lanes: Vec<LaneId>,

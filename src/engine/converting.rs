@@ -69,7 +69,9 @@ pub struct Converting {
     /// Lanes that had ended before this run and have not begun again.
     gone: BTreeSet<LaneId>,
     progress: Arc<Progress>,
-    keep: Option<Keep>,
+    keep: Option<Arc<Mutex<Keep>>>,
+    /// The rules by which retention last looked.
+    kept: Option<Keep>,
     /// Last record of each lane all of whose rows are visible, and its time.
     published: BTreeMap<LaneId, (i64, i64)>,
     /// Something was published since retention last looked.
@@ -118,6 +120,7 @@ impl Converting {
             gone,
             progress: Arc::default(),
             keep: None,
+            kept: None,
             published: BTreeMap::new(),
             grown: false,
         })
@@ -129,17 +132,20 @@ impl Converting {
         self
     }
 
-    /// Old files go by these rules after each publication.
-    pub fn with_retention(mut self, keep: Keep) -> Converting {
+    /// Old files go by these rules after each publication, and when the rules change.
+    pub fn with_retention(mut self, keep: Arc<Mutex<Keep>>) -> Converting {
         self.keep = Some(keep);
         self
     }
 
     fn retain(&mut self) {
         let Some(keep) = &self.keep else { return };
-        if !std::mem::take(&mut self.grown) {
+        let keep = keep.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_new = self.kept.as_ref() != Some(&keep);
+        if !std::mem::take(&mut self.grown) && !is_new {
             return;
         }
+        let keep = &*self.kept.insert(keep);
         match retain(&self.ds, keep, clock::wall_ns()) {
             Ok(gone) if !gone.paths.is_empty() => {
                 tracing::info!(files = gone.paths.len(), bytes = gone.bytes, "old files went")

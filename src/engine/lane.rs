@@ -13,7 +13,7 @@ use super::messages::{FromLane, OpenLink, RestBody, ToLane};
 use crate::bus::raw::{PushError, RawProducer};
 use crate::fold::{Effect, Fold, FoldSink};
 use crate::metrics::{Hop, LaneMetrics, Recorder, StreamMetrics};
-use crate::model::control::to_payload;
+use crate::model::control::{PlanNote, to_payload};
 use crate::model::record::{FLAG_BINARY, FLAG_STALLED};
 use crate::model::{
     ConnEvent, ConnId, GapCause, GapNote, Head, InstrumentId, InstrumentVersion, Kind, LaneClock, LaneId,
@@ -124,6 +124,8 @@ pub struct Lane {
     series: Vec<Option<(u32, Option<Arc<StreamMetrics>>)>>,
     /// Counters of the streams that were subscribed, by venue and name.
     counted: Vec<(&'static str, String, Arc<StreamMetrics>)>,
+    /// What each venue's streams are.
+    plans: Vec<PlanNote>,
     stopping: bool,
     run_id: String,
     last_flush: i64,
@@ -147,6 +149,7 @@ impl Lane {
             recorder: parts.recorder,
             series: Vec::new(),
             counted: Vec::new(),
+            plans: Vec::new(),
             stopping: false,
             run_id: run.run_id.clone(),
             last_flush: 0,
@@ -209,22 +212,14 @@ impl Lane {
                 let _ = reader.send(conn as u64, text);
             }
             ToLane::Open(link, request) => self.open(reader, link, *request),
-            ToLane::Close { conn, why, unsubscribe } => {
+            ToLane::Close { conn, why } => {
                 if let Some(l) = self.conns.get(&(conn as u64)) {
                     let e = event(&l.link, "retire", "", why);
-                    let ends = Subscribed {
-                        venue: l.link.venue.to_owned(),
-                        add: Vec::new(),
-                        remove: l.link.streams.iter().map(|s| s.name.clone()).collect(),
-                    };
                     self.control(Kind::Connection, conn, &now, "", &e);
-                    if unsubscribe {
-                        self.control(Kind::Subscription, conn, &now, "", &to_payload(&ends));
-                    }
                     reader.close(conn as u64, 1000, "");
                 }
             }
-            ToLane::Plan(note) => self.control(Kind::Config, 0, &now, "", &to_payload(&note)),
+            ToLane::Plan(note) => self.plan(note, &now),
             ToLane::Rest(body) => self.rest(&body, &now),
             ToLane::Instruments(list) => {
                 for v in list {
@@ -244,6 +239,21 @@ impl Lane {
                 self.stopping = true;
             }
         }
+    }
+
+    fn plan(&mut self, note: PlanNote, now: &Stamps) {
+        self.control(Kind::Config, 0, now, "", &to_payload(&note));
+        self.counted.retain(|(v, name, _)| *v != note.venue || note.streams.contains(name));
+        // Streams are met again, with the counters that they have now.
+        self.series.iter_mut().for_each(|s| *s = None);
+        self.plans.retain(|p| p.venue != note.venue);
+        self.plans.push(note);
+    }
+
+    /// Streams of a connection that end with it: the plan does not name them any more.
+    fn unwanted(&self, link: &OpenLink) -> Vec<String> {
+        let Some(plan) = self.plans.iter().find(|p| p.venue == link.venue) else { return Vec::new() };
+        link.streams.iter().map(|s| s.name.clone()).filter(|n| !plan.streams.contains(n)).collect()
     }
 
     fn open(&mut self, reader: &mut Reader, link: Box<OpenLink>, request: ConnectRequest) {
@@ -537,6 +547,11 @@ impl Handler for Lane {
 
     fn on_close(&mut self, token: u64, at: &Stamps, info: &CloseInfo) {
         let Some(live) = self.conns.remove(&token) else { return };
+        let remove = if live.opened { self.unwanted(&live.link) } else { Vec::new() };
+        if !remove.is_empty() {
+            let ends = Subscribed { venue: live.link.venue.to_owned(), add: Vec::new(), remove };
+            self.control(Kind::Subscription, live.link.conn, at, "", &to_payload(&ends));
+        }
         let word = if live.opened { "close" } else { "failed" };
         let detail = match (info.reason.as_str(), info.phase) {
             ("", ClosePhase::Open) => info.detail.clone(),

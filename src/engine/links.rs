@@ -1,12 +1,19 @@
-//! A venue's connections, once its instrument list has said which symbols there are.
+//! A venue's connections, once its instrument list has said which symbols there are; and what becomes of them when the
+//! plan changes while they are open.
+
+use rustc_hash::FxHashSet;
 
 use super::plan::{self, PlanFault};
 use crate::config::{Config, VenueConfig};
-use crate::model::{ConnPlan, Hosts, LaneId};
+use crate::model::{ConnPlan, Hosts, LaneId, StreamSpec};
 use crate::venue::Venue;
 
+/// Connections beyond what a fresh plan would open before new streams are put into one that is open: each of those is
+/// replaced for it.
+const SPARE_CONNS: usize = 3;
+
 /// One connection with its lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     /// The lane that reads it.
     pub lane: LaneId,
@@ -16,11 +23,21 @@ pub struct Slot {
     pub conn: ConnPlan,
 }
 
+/// The streams of a venue in one lane.
+pub type LaneStreams = (LaneId, Vec<StreamSpec>);
+
+/// What becomes of a venue's connections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reconciled {
+    /// What each of them carries from now on, `None` = nothing.
+    pub old: Vec<Option<ConnPlan>>,
+    /// Further ones.
+    pub new: Vec<Slot>,
+}
+
 /// A venue as configured.
 #[derive(Clone)]
 pub struct Links {
-    /// Its place in the configuration.
-    pub index: usize,
     /// The venue.
     pub venue: &'static dyn Venue,
     /// Its configuration.
@@ -38,14 +55,13 @@ impl Links {
     /// [`PlanFault`]: the configuration does not fit the venues.
     pub fn all(config: &Config) -> Result<Vec<Links>, PlanFault> {
         let plan = plan::plan(config)?;
-        let with = |(index, (v, c)): (usize, (plan::VenuePlan, &VenueConfig))| Links {
-            index,
+        let with = |(v, c): (plan::VenuePlan, &VenueConfig)| Links {
             venue: v.venue,
             config: c.clone(),
             hosts: v.hosts,
             rotate_after_ns: v.rotate_after_ns,
         };
-        Ok(plan.venues.into_iter().zip(&config.venues).enumerate().map(with).collect())
+        Ok(plan.venues.into_iter().zip(&config.venues).map(with).collect())
     }
 
     /// Base of REST URLs.
@@ -53,36 +69,207 @@ impl Links {
         self.hosts.rest.clone().unwrap_or_else(|| self.venue.spec().rest.to_owned())
     }
 
-    /// The connections for those configured symbols that the venue lists.
+    /// The streams of those configured symbols that the venue lists. A symbol stays in the lane that `held` names.
     ///
     /// # Errors
     /// Symbols are missing and the configuration does not allow that; nothing is left.
-    pub fn slots(&self, config: &Config, listed: &[&str]) -> Result<Vec<Slot>, PlanFault> {
-        let known: rustc_hash::FxHashSet<&str> = listed.iter().copied().collect();
+    pub fn streams(
+        &self,
+        index: usize,
+        lanes: usize,
+        listed: &[&str],
+        held: &dyn Fn(&str) -> Option<LaneId>,
+    ) -> Result<Vec<LaneStreams>, PlanFault> {
+        let known: FxHashSet<&str> = listed.iter().copied().collect();
         let (there, missing): (Vec<String>, Vec<String>) =
             self.config.symbols.iter().cloned().partition(|s| known.contains(s.as_str()));
         if !missing.is_empty() && !self.config.allow_missing {
             return Err(PlanFault::NotListed { venue: self.config.id.clone(), symbols: missing.join(", ") });
         }
-        let mut config = config.clone();
-        if let Some(v) = config.venues.get_mut(self.index) {
-            v.symbols = there;
-        }
-        let plan = plan::plan(&config)?;
-        let mut slots = Vec::new();
-        for l in plan.lanes {
-            for (_, conn) in l.conns.into_iter().filter(|(v, _)| *v == self.index) {
-                slots.push(Slot { lane: l.lane, number: slots.len() as u32, conn });
-            }
-        }
-        if slots.is_empty() {
+        let config = VenueConfig { symbols: there, ..self.config.clone() };
+        let held = |s: &str| held(s).map(|l| usize::from(l).saturating_sub(1));
+        let streams = plan::spread(&config, self.venue, index, lanes, &held)?;
+        if streams.iter().all(Vec::is_empty) {
             return Err(PlanFault::Nothing { venue: self.config.id.clone() });
         }
-        Ok(slots)
+        let lane = |n: usize| LaneId::try_from(n + 1).unwrap_or(LaneId::MAX);
+        Ok(streams.into_iter().enumerate().map(|(n, s)| (lane(n), s)).collect())
+    }
+
+    /// Fits open connections to what is wanted: those of which nothing changes stay as they are, those that lose streams
+    /// carry the rest, new streams come on connections of their own unless there are too many of these.
+    ///
+    /// # Errors
+    /// The venue refuses the streams.
+    pub fn reconcile(&self, old: &[Slot], wanted: &[LaneStreams]) -> Result<Reconciled, PlanFault> {
+        let mut out = Reconciled { old: vec![None; old.len()], new: Vec::new() };
+        let mut number = old.iter().map(|s| s.number + 1).max().unwrap_or(0);
+        for (lane, streams) in wanted {
+            let here: Vec<usize> = (0..old.len()).filter(|i| old[*i].lane == *lane).collect();
+            let missing = self.keep(old, &here, streams, &mut out.old)?;
+            let usual = self.venue.plan(streams, &self.hosts)?.len();
+            for conn in self.venue.plan(&missing, &self.hosts)? {
+                if !self.finds_room(old, &here, usual, &conn, &mut out.old)? {
+                    out.new.push(Slot { lane: *lane, number, conn });
+                    number += 1;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// What the connections of a lane go on carrying. Returns what none of them carries.
+    fn keep(
+        &self,
+        old: &[Slot],
+        here: &[usize],
+        streams: &[StreamSpec],
+        out: &mut [Option<ConnPlan>],
+    ) -> Result<Vec<StreamSpec>, PlanFault> {
+        let wanted: FxHashSet<&str> = streams.iter().map(|s| s.name.as_str()).collect();
+        let mut carried: FxHashSet<&str> = FxHashSet::default();
+        for &i in here {
+            let conn = &old[i].conn;
+            let stays = |s: &&StreamSpec| wanted.contains(s.name.as_str());
+            let rest: Vec<StreamSpec> = conn.streams.iter().filter(stays).cloned().collect();
+            if rest.len() == conn.streams.len() {
+                out[i] = Some(conn.clone());
+            } else if let [one] = self.venue.plan(&rest, &self.hosts)?.as_slice() {
+                out[i] = Some(one.clone());
+            } else {
+                // Nothing is left of it (what fitted one connection cannot need two when it is less).
+                continue;
+            }
+            carried.extend(conn.streams.iter().filter(stays).map(|s| s.name.as_str()));
+        }
+        Ok(streams.iter().filter(|s| !carried.contains(s.name.as_str())).cloned().collect())
+    }
+
+    /// Puts what would be a connection of its own on one that is replaced anyway, or on the smallest one if there are too
+    /// many.
+    fn finds_room(
+        &self,
+        old: &[Slot],
+        here: &[usize],
+        usual: usize,
+        new: &ConnPlan,
+        out: &mut [Option<ConnPlan>],
+    ) -> Result<bool, PlanFault> {
+        let mut open: Vec<usize> = here.iter().copied().filter(|i| out[*i].is_some()).collect();
+        if open.len() < usual + SPARE_CONNS {
+            open.retain(|i| out[*i].as_ref() != Some(&old[*i].conn));
+        }
+        open.sort_by_key(|i| out[*i].as_ref().map_or(0, |c| c.streams.len()));
+        for i in open {
+            let all: Vec<StreamSpec> =
+                out[i].iter().flat_map(|c| &c.streams).chain(&new.streams).cloned().collect();
+            if let [one] = self.venue.plan(&all, &self.hosts)?.as_slice() {
+                out[i] = Some(one.clone());
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
 /// Number of reader threads that a configuration wants.
 pub fn lanes(config: &Config) -> u16 {
     u16::try_from(config.capture.cores.len().max(1)).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn links(symbols: &[String], channels: &str) -> Links {
+        let text = format!(
+            "[[venue]]\nid = \"binance-usdm\"\nsymbols = [{}]\nchannels = [{channels}]\n",
+            symbols.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(",")
+        );
+        Links::all(&Config::from_parts("x.toml", &text, [], &[]).unwrap()).unwrap().remove(0)
+    }
+
+    fn names(n: impl IntoIterator<Item = usize>) -> Vec<String> {
+        n.into_iter().map(|i| format!("S{i}USDT")).collect()
+    }
+
+    fn wanted(l: &Links, lanes: usize, old: &[Slot]) -> Vec<LaneStreams> {
+        let listed = names(0..400);
+        let listed: Vec<&str> = listed.iter().map(String::as_str).collect();
+        let held = |s: &str| {
+            let carries = |slot: &&Slot| slot.conn.streams.iter().any(|x| x.symbol.as_deref() == Some(s));
+            old.iter().find(carries).map(|slot| slot.lane)
+        };
+        l.streams(0, lanes, &listed, &held).unwrap()
+    }
+
+    fn applied(old: &[Slot], r: &Reconciled) -> Vec<Slot> {
+        let stay = old.iter().zip(&r.old).filter_map(|(s, c)| Some(Slot { conn: c.clone()?, ..s.clone() }));
+        stay.chain(r.new.iter().cloned()).collect()
+    }
+
+    const TWO: &str = "\"depth@100ms\", \"aggTrade\"";
+
+    #[test]
+    fn what_stays_on_a_connection_of_which_nothing_changes_is_left_alone() {
+        let l = links(&names(0..2), TWO);
+        let first = applied(&[], &l.reconcile(&[], &wanted(&l, 1, &[])).unwrap());
+        let l = links(&names(0..3), TWO);
+        let r = l.reconcile(&first, &wanted(&l, 1, &first)).unwrap();
+        assert!(r.old.iter().zip(&first).all(|(c, s)| c.as_ref() == Some(&s.conn)));
+        let second = applied(&first, &r);
+        assert!(second.len() > first.len());
+        let numbers: FxHashSet<u32> = second.iter().map(|s| s.number).collect();
+        assert_eq!(numbers.len(), second.len());
+        // One goes, one comes: it takes the place on the connection that is replaced anyway.
+        let l = links(&names([0, 2, 3]), TWO);
+        let r = l.reconcile(&second, &wanted(&l, 1, &second)).unwrap();
+        assert!(r.new.is_empty(), "{r:?}");
+        assert_eq!(applied(&second, &r).len(), second.len());
+    }
+
+    #[test]
+    fn one_more_each_time_does_not_make_one_connection_more_each_time() {
+        let mut slots = Vec::new();
+        for n in 1..40 {
+            let l = links(&names(0..n), TWO);
+            let r = l.reconcile(&slots, &wanted(&l, 1, &slots)).unwrap();
+            slots = applied(&slots, &r);
+        }
+        assert!(slots.len() <= 2 * (1 + SPARE_CONNS), "{}", slots.len());
+    }
+
+    proptest! {
+        #[test]
+        fn each_stream_has_one_connection_and_keeps_its_lane(
+            steps in prop::collection::vec(
+                (prop::collection::btree_set(0usize..300, 1..250), any::<bool>()), 1..5),
+            lanes in 1usize..4,
+        ) {
+            let mut slots: Vec<Slot> = Vec::new();
+            for (symbols, both) in steps {
+                let l = links(&names(symbols.iter().copied()), if both { TWO } else { "\"depth@100ms\"" });
+                let want = wanted(&l, lanes, &slots);
+                let r = l.reconcile(&slots, &want).unwrap();
+                let next = applied(&slots, &r);
+                let mut have: Vec<(LaneId, String)> = next
+                    .iter()
+                    .flat_map(|s| s.conn.streams.iter().map(|x| (s.lane, x.name.clone())))
+                    .collect();
+                let mut due: Vec<(LaneId, String)> =
+                    want.iter().flat_map(|(l, s)| s.iter().map(|x| (*l, x.name.clone()))).collect();
+                have.sort();
+                due.sort();
+                prop_assert_eq!(have, due);
+                prop_assert!(next.iter().all(|s| s.conn.streams.len() <= 200));
+                for (s, c) in slots.iter().zip(&r.old) {
+                    let all = s.conn.streams.iter().all(|x| want.iter().any(|(l, w)| *l == s.lane && w.contains(x)));
+                    let is_same = c.as_ref() == Some(&s.conn);
+                    prop_assert!(!is_same || all, "a stream that is wanted no more stays");
+                }
+                slots = next;
+            }
+        }
+    }
 }

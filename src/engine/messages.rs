@@ -43,14 +43,13 @@ pub struct RestBody {
 pub enum ToLane {
     /// Open a connection; the request's token is its id.
     Open(Box<OpenLink>, Box<ConnectRequest>),
-    /// Close one that is replaced or no longer wanted; nothing is lost by it.
+    /// Close one that is replaced or no longer wanted; nothing is lost by it. Those of its streams that the venue's plan
+    /// does not name end with it.
     Close {
         /// Which.
         conn: ConnId,
         /// For people.
         why: &'static str,
-        /// Its streams end by our own will: that is no gap.
-        unsubscribe: bool,
     },
     /// A text to send; a connection that is gone by then takes it with it.
     Send {
@@ -59,7 +58,7 @@ pub enum ToLane {
         /// The text.
         text: String,
     },
-    /// What a venue's streams in this lane are now; others of earlier runs are no longer wanted.
+    /// What a venue's streams in this lane are now; others are no longer wanted and end with their connection.
     Plan(crate::model::control::PlanNote),
     /// A REST answer.
     Rest(Box<RestBody>),

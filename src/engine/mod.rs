@@ -18,7 +18,6 @@ pub mod plan;
 pub mod rebuild;
 pub mod recovering;
 pub mod rest;
-mod snapshots;
 pub mod venues;
 
 pub use capture::{Capture, CaptureError, Summary};

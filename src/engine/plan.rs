@@ -161,23 +161,38 @@ pub fn plan(config: &Config) -> Result<Plan, PlanFault> {
     Ok(Plan { venues, lanes: plans, memory, disk_per_day_max })
 }
 
-/// All connections of a symbol belong to one lane; symbols go round the lanes, beginning at a different one for each
-/// venue. All-market streams live in the venue's first lane.
-fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<VenuePlan, PlanFault> {
-    let (ix, venue) = find(&config.id)?;
-    let hosts = Hosts { rest: config.rest.clone(), ws: config.ws.clone() };
-    let mut per_lane: Vec<Vec<StreamSpec>> = vec![Vec::new(); lanes.len()];
-    let lane_of = |n: usize| (index + n) % lanes.len();
+/// The streams of a venue by lane. All connections of a symbol belong to one lane; symbols go round the lanes, beginning
+/// at a different one for each venue; all-market streams live in the venue's first lane. What `held` names (a symbol, or
+/// "" for the all-market streams) stays in the lane of that position.
+///
+/// # Errors
+/// The venue has no such channel, or refuses a symbol.
+pub fn spread(
+    config: &VenueConfig,
+    venue: &dyn Venue,
+    index: usize,
+    lanes: usize,
+    held: &dyn Fn(&str) -> Option<usize>,
+) -> Result<Vec<Vec<StreamSpec>>, PlanFault> {
+    let mut per_lane: Vec<Vec<StreamSpec>> = vec![Vec::new(); lanes];
+    let lane_of = |n: usize, name: &str| held(name).filter(|l| *l < lanes).unwrap_or((index + n) % lanes);
     let (market, single): (Vec<&String>, Vec<&String>) =
         config.channels.iter().partition(|c| venue.is_market(c));
     for c in &market {
-        per_lane[lane_of(0)].push(venue.stream(c, None)?);
+        per_lane[lane_of(0, "")].push(venue.stream(c, None)?);
     }
     for (n, symbol) in config.symbols.iter().enumerate() {
         for c in &single {
-            per_lane[lane_of(n)].push(venue.stream(c, Some(symbol))?);
+            per_lane[lane_of(n, symbol)].push(venue.stream(c, Some(symbol))?);
         }
     }
+    Ok(per_lane)
+}
+
+fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<VenuePlan, PlanFault> {
+    let (ix, venue) = find(&config.id)?;
+    let hosts = Hosts { rest: config.rest.clone(), ws: config.ws.clone() };
+    let per_lane = spread(config, venue, index, lanes.len(), &|_| None)?;
     for (lane, streams) in lanes.iter_mut().zip(&per_lane) {
         let conns = venue.plan(streams, &hosts)?;
         lane.conns.extend(conns.into_iter().map(|c| (index, c)));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::links::{Links, Slot};
+use crate::config::VenueConfig;
 use crate::metrics::VenueMetrics;
-use crate::model::{ConnId, InstrumentVersion, LaneId};
+use crate::model::{ConnId, ConnPlan, InstrumentVersion, LaneId};
 use crate::wire::rate::RateWindow;
 use crate::wire::rest::RestClient;
 use crate::wire::{Backoff, ConnectLimiter};
@@ -37,6 +38,8 @@ pub struct SlotState {
     pub retry_at: i64,
     /// Delays.
     pub backoff: Backoff,
+    /// Rises when the slot is to carry other streams, and its value for the connection being opened.
+    plan: (u32, u32),
 }
 
 impl SlotState {
@@ -51,7 +54,34 @@ impl SlotState {
             rotate_at: i64::MAX,
             retry_at: 0,
             backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
+            plan: (0, 0),
         })
+    }
+
+    /// It carries other streams from now on: a connection with these replaces the one that is open.
+    pub fn carry(&mut self, conn: ConnPlan, now: i64) {
+        self.slot.conn = conn;
+        self.plan.0 += 1;
+        self.rotate_at = now;
+    }
+
+    /// What the connection that is being opened is to carry.
+    pub fn opens(&mut self) -> ConnPlan {
+        self.plan.1 = self.plan.0;
+        self.slot.conn.clone()
+    }
+
+    /// When to replace it: each slot is early by another share, because clones on one host would all reach the age limit
+    /// together.
+    pub fn rotate_after(&mut self, rotate_after_ns: i64) {
+        let early = rotate_after_ns / 20 * i64::from(self.slot.number % 7);
+        self.rotate_at = self.opened_at + rotate_after_ns - early;
+    }
+
+    /// All its connections.
+    pub fn conns(&self) -> impl Iterator<Item = ConnId> {
+        let opening = self.opening.map(|c| c.0);
+        [self.current, opening, self.retiring.map(|c| c.0)].into_iter().flatten()
     }
 
     /// Whether a connection is to be opened now.
@@ -69,9 +99,11 @@ impl SlotState {
             self.retiring = Some((old, now + OVERLAP_NS.min(rotate_after_ns / 4)));
         }
         self.opened_at = now;
-        // Clones on one host would all reach the age limit together: each slot is early by another share.
-        let early = rotate_after_ns / 20 * i64::from(self.slot.number % 7);
-        self.rotate_at = now + rotate_after_ns - early;
+        self.rotate_after(rotate_after_ns);
+        if self.plan.0 != self.plan.1 {
+            // While it was being opened it was to carry something else.
+            self.rotate_at = now;
+        }
     }
 
     /// A connection is gone.
@@ -135,6 +167,14 @@ pub struct VenueState {
     pub plan: Links,
     /// The client of its REST base.
     pub client: RestClient,
+    /// What is to be captured once the next instrument list is there; `None` = what is.
+    pub next: Option<VenueConfig>,
+    /// Given up: the configuration does not name it any more.
+    pub gone: bool,
+    /// Channels that the venue does not serve, and what is taken instead.
+    pub fallen: Vec<(String, &'static str)>,
+    /// The capture ends if the venue does not list what it was started for.
+    pub required: bool,
     /// Its slots; empty until the instrument list is there.
     pub slots: Vec<SlotState>,
     /// Limit of new connections.
@@ -149,6 +189,8 @@ pub struct VenueState {
     pub listed: Vec<String>,
     /// Lane of each symbol in use.
     pub lanes: BTreeMap<String, LaneId>,
+    /// Lane of each symbol that ever was in use ("" = the all-market streams): it comes back to the same one.
+    pub homes: BTreeMap<String, LaneId>,
     /// Books that wait.
     pub wanted: BTreeMap<String, Wanted>,
     /// REST connection per lane (0 = lane 000), and the next number on lane 000's.
@@ -176,6 +218,10 @@ impl VenueState {
             limiter: ConnectLimiter::new(spec.connects_per_5min),
             subscribes: (spec.subscribes_per_minute > 0)
                 .then(|| RateWindow::new(spec.subscribes_per_minute, 60_000_000_000)),
+            next: Some(plan.config.clone()),
+            gone: false,
+            fallen: Vec::new(),
+            required: true,
             plan,
             client,
             slots: Vec::new(),
@@ -183,6 +229,7 @@ impl VenueState {
             instruments: BTreeMap::new(),
             listed: Vec::new(),
             lanes: BTreeMap::new(),
+            homes: BTreeMap::new(),
             wanted: BTreeMap::new(),
             rest_conns: BTreeMap::new(),
             rest_rseq: 0,

@@ -149,7 +149,8 @@ impl Core {
         self.unsubscribed(id, rec, sink);
         let (kind, inst) = (self.streams[id.0 as usize].kind, self.streams[id.0 as usize].instrument);
         if self.streams[id.0 as usize].alive == 0 && inst != InstrumentId::NONE {
-            if kind == StreamKind::DepthDiff {
+            let feeds = self.insts[inst.ix()].book.as_ref().is_some_and(|b| b.stream == id);
+            if kind == StreamKind::DepthDiff && feeds {
                 self.forget_book(rec, inst, sink);
             }
             // A plan change ends the instrument's parts.

@@ -1,11 +1,12 @@
 //! Connections that are replaced while they live: by age, and because the configuration changed.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::oracle_check::{Rules, check};
 use super::refold::refold;
-use super::rig::{Place, Venue, lobtape, number, proved, turn, wait_for};
-use super::tape::{self, Gap, Tape};
+use super::rig::{Place, Recorder, Venue, lobtape, number, pass, proved, turn, wait_for};
+use super::tape::{self, Cover, Gap, Tape};
 
 /// The program's own proof.
 fn verified(place: &Place) {
@@ -49,6 +50,84 @@ fn a_rotation_loses_nothing_and_tells_nothing_twice() {
     proved("rotation", &v.figures);
     v.demand("rotation");
     assert!(v.figures.frames_twice > 0, "the connections never overlapped: {:?}", v.figures);
+    refold(&place.dataset());
+    verified(&place);
+}
+
+/// Waits until the recorder has read its configuration again, and the venue has so many subscriptions.
+fn reloaded(recorder: &Recorder, times: usize, venues: &[(&Venue, u64)]) {
+    recorder.reload();
+    let count = || recorder.log().matches("the configuration was read again").count();
+    assert!(wait_for(Duration::from_secs(20), || count() == times), "{}", recorder.words());
+    for (v, n) in venues {
+        let has = || v.sim.stats().subscriptions.load(Ordering::Relaxed);
+        assert!(wait_for(Duration::from_secs(30), || has() == *n), "{} of {n}: {}", has(), recorder.words());
+    }
+}
+
+/// What is covered of a symbol's streams.
+fn covers(place: &Place, id: &str, symbol: &str) -> Vec<Cover> {
+    let mut all = tape::coverage(&place.dataset(), id);
+    all.retain(|c| c.stream.starts_with(&format!("{}@", symbol.to_ascii_lowercase())));
+    all
+}
+
+#[test]
+fn a_reload_takes_and_gives_streams_and_those_that_stay_have_no_gap() {
+    let _turn = turn();
+    let rate = number("LOBTAPE_PROVE_RATE", 500) as u32;
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 4, rate, |_| {});
+    let other = Venue::start(place.dir.path(), "binance-spot", 2, 100, |_| {});
+    let all = venue.symbols.clone();
+    venue.symbols = all[..2].to_vec();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let has = |n: u64| venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n;
+    assert!(wait_for(Duration::from_secs(60), || has(10)), "nobody came: {}", recorder.words());
+    pass(Duration::from_millis(1500));
+    // A third symbol and another venue come.
+    venue.symbols = all[..3].to_vec();
+    place.configure("1h", 0, &[&venue, &other]);
+    reloaded(&recorder, 1, &[(&venue, 15), (&other, 8)]);
+    pass(Duration::from_millis(1500));
+    // What is no configuration changes nothing, and neither does a symbol that is not listed.
+    place.misconfigure();
+    recorder.reload();
+    let refused = |n: usize| {
+        wait_for(Duration::from_secs(20), || recorder.log().matches("is not applied").count() == n)
+    };
+    assert!(refused(1), "{}", recorder.words());
+    venue.symbols.push("NOSUCHUSDT".to_owned());
+    place.configure("1h", 0, &[&venue, &other]);
+    reloaded(&recorder, 2, &[]);
+    assert!(refused(2), "{}", recorder.words());
+    // Two symbols and the venue go, a new one comes; the interval cannot change.
+    venue.symbols = vec![all[0].clone(), all[3].clone()];
+    place.configure("2h", 0, &[&venue]);
+    reloaded(&recorder, 3, &[(&venue, 10), (&other, 0)]);
+    assert!(recorder.log().contains("dataset.interval"), "{}", recorder.words());
+    pass(Duration::from_millis(1500));
+    let (id, log) = venue.end();
+    let (spot, spot_log) = other.end();
+    recorder.stop();
+    let rules = Rules { replaced: true, ..Rules::default() };
+    let mut v = check(&place.dataset(), &id, &log, rules);
+    let w = check(&place.dataset(), &spot, &spot_log, rules);
+    let tape = Tape::load(&place.dataset());
+    for g in untold(&place, &id, &tape).iter().chain(&untold(&place, &spot, &tape)) {
+        v.fault(format!("a gap: {g:?}"));
+    }
+    for symbol in [&all[1], &all[2]] {
+        let c = covers(&place, &id, symbol);
+        assert!(c.len() >= 5 && c.iter().all(|c| c.end_cause == "unsubscribed"), "{symbol}: {c:?}");
+    }
+    let (first, last) = (covers(&place, &id, &all[0]), covers(&place, &id, &all[3]));
+    assert!(last.iter().all(|l| first.iter().all(|f| f.begin < l.begin)), "{first:?} {last:?}");
+    assert!(first.iter().all(|c| c.end_cause != "unsubscribed"), "{first:?}");
+    proved("reload", &v.figures);
+    v.demand("reload");
+    w.demand("reload, the venue that came and went");
     refold(&place.dataset());
     verified(&place);
 }

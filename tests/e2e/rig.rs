@@ -192,6 +192,11 @@ impl Place {
         std::fs::write(&self.config, text).unwrap();
     }
 
+    /// Writes a configuration that is none.
+    pub fn misconfigure(&self) {
+        std::fs::write(&self.config, "[[venue]]\nsymbol = 1\n").unwrap();
+    }
+
     /// Starts the recorder.
     pub fn record(&self) -> Recorder {
         let log = self.dir.path().join("recorder.log");
@@ -242,13 +247,27 @@ impl Recorder {
     }
 
     fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.pid());
+        self.signal("TERM");
+    }
+
+    /// SIGHUP: the configuration is read again.
+    pub fn reload(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// All that it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// What it said, for a test that fails.
     pub fn words(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let from = text.char_indices().nth_back(3000).map_or(0, |(i, _)| i);
         text[from..].to_owned()
     }

@@ -1,9 +1,9 @@
 //! Snapshots of books: who waits for one, when it is asked for, by REST or on the stream's own connection.
 
-use super::control::{Control, S};
-use super::messages::{RestBody, ToLane};
-use super::rest::{Purpose, lane_body};
-use super::venues::Wanted;
+use super::{Control, S};
+use crate::engine::messages::{RestBody, ToLane};
+use crate::engine::rest::{Purpose, lane_body};
+use crate::engine::venues::Wanted;
 use crate::metrics::BookState;
 use crate::model::{ConnId, LaneId, SnapshotSource, StreamKind, StreamSpec, TimerEvent};
 use crate::wire::Priority;
@@ -19,6 +19,10 @@ const ANEW_AFTER: u32 = 3;
 
 impl Control {
     pub(super) fn need_snapshot(&mut self, v: usize, lane: LaneId, symbol: String, attempt: u32, now: i64) {
+        if !self.venues[v].lanes.contains_key(&symbol) {
+            // Given up a moment ago.
+            return;
+        }
         let was = self.books.get(&(v, symbol.clone())).map(|b| b.state());
         if was == Some(BookState::Synced) {
             self.book_state(v, &symbol, BookState::Stale);

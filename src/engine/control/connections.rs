@@ -1,0 +1,120 @@
+//! Connections: opened, replaced, opened again.
+
+use super::*;
+
+impl Control {
+    pub(super) fn connect_due(&mut self, v: usize, now: i64) {
+        for s in 0..self.venues[v].slots.len() {
+            let slot = &mut self.venues[v].slots[s];
+            if let Some((conn, at)) = slot.retiring
+                && now >= at
+            {
+                let lane = slot.slot.lane;
+                // As good as gone.
+                slot.retiring = Some((conn, i64::MAX));
+                self.order(lane, ToLane::Close { conn, why: "replaced" });
+            }
+            let slot = &mut self.venues[v].slots[s];
+            if !slot.wants(now) {
+                continue;
+            }
+            let messages = self.venues[v].slots[s].slot.conn.subscribe.len();
+            if let Err(at) = self.venues[v].subscribes(messages, now) {
+                self.venues[v].slots[s].retry_at = at;
+                continue;
+            }
+            if let Grant::WaitUntil(at) = self.venues[v].limiter.grant(now) {
+                self.venues[v].slots[s].retry_at = at;
+                continue;
+            }
+            let conn = self.next_conn();
+            let target = Target::parse(&self.venues[v].slots[s].slot.conn.url);
+            let to = match (&self.parts.proxy, target) {
+                (Some(p), _) => p.rsplit_once(':').and_then(|(h, p)| Some((h.to_owned(), p.parse().ok()?))),
+                (None, Ok(t)) => Some((t.host, t.port)),
+                (None, Err(_)) => None,
+            };
+            let Some((host, port)) = to else {
+                self.venues[v].slots[s].retry_at = i64::MAX;
+                continue;
+            };
+            if self.pool.ask(Job::Resolve { venue: v, conn, host, port }).is_ok() {
+                self.venues[v].slots[s].opening = Some((conn, now));
+                self.owner.insert(conn, v);
+            } else {
+                self.venues[v].slots[s].retry_at = now + S;
+            }
+        }
+    }
+
+    pub(super) fn resolved(
+        &mut self,
+        v: usize,
+        conn: ConnId,
+        result: std::io::Result<Vec<std::net::SocketAddr>>,
+    ) {
+        let now = clock::mono_ns();
+        let venue = &mut self.venues[v];
+        let spec = venue.plan.venue.spec();
+        let Some(slot) = venue.slot_of(conn) else { return };
+        let addrs = match result {
+            Ok(a) => a,
+            Err(e) => {
+                tracing::warn!(venue = spec.id, error = %e, "name does not resolve, will be tried again");
+                slot.closed(conn, now, fastrand::u64(..), 0);
+                self.owner.remove(&conn);
+                return;
+            }
+        };
+        let (lane, number, plan) = (slot.slot.lane, slot.slot.number, slot.opens());
+        let mut request =
+            ConnectRequest::new(conn as u64, plan.url.clone(), addrs, self.parts.tls.clone(), spec);
+        request.subscribe = plan.subscribe;
+        request.proxy = self.parts.proxy.as_ref().map(|_| Proxy::default());
+        let link = OpenLink {
+            conn,
+            venue: spec.id,
+            leg: 0,
+            slot: number,
+            url: plan.url,
+            streams: plan.streams,
+            pong: spec.heartbeat.pong,
+        };
+        self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
+    }
+
+    pub(super) fn opened(&mut self, conn: ConnId, now: i64) {
+        let Some(v) = self.owner.get(&conn).copied() else { return };
+        let spec = self.venues[v].plan.venue.spec();
+        let rotate_after = self.venues[v].plan.rotate_after_ns;
+        let Some(slot) = self.venues[v].slot_of(conn) else { return };
+        slot.opened(conn, now, rotate_after);
+        let (lane, streams) = (slot.slot.lane, slot.slot.conn.streams.clone());
+        tracing::info!(venue = spec.id, lane, streams = streams.len(), "connected");
+        for s in streams.iter().filter(|s| s.kind == StreamKind::DepthDiff) {
+            let Some(symbol) = &s.symbol else { continue };
+            let synced = self.books.get(&(v, symbol.clone())).is_some_and(|b| b.state() == BookState::Synced);
+            if spec.snapshot == SnapshotSource::InBand {
+                // What was asked for on another connection is never answered here.
+                self.want_in_band(v, symbol, lane, synced, now);
+            } else if !synced && !self.venues[v].wanted.contains_key(symbol) {
+                self.venues[v].wanted.insert(symbol.clone(), Wanted::new(lane, now + QUIET_NS, 0, now));
+            }
+        }
+        let n = self.venues[v].open_count() as i64;
+        self.venues[v].metrics.connections.set(n);
+    }
+
+    pub(super) fn closed(&mut self, conn: ConnId, now: i64, not_before: i64, why: &str, by_us: bool) {
+        let Some(v) = self.owner.remove(&conn) else { return };
+        let id = self.venues[v].plan.venue.spec().id;
+        let Some(slot) = self.venues[v].slot_of(conn) else { return };
+        slot.closed(conn, now, fastrand::u64(..), not_before);
+        if !by_us {
+            self.venues[v].metrics.reconnects.add(1);
+            tracing::warn!(venue = id, conn, why, "connection lost, will be opened again");
+        }
+        let n = self.venues[v].open_count() as i64;
+        self.venues[v].metrics.connections.set(n);
+    }
+}

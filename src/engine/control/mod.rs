@@ -1,0 +1,378 @@
+//! The control thread: instruments, connections, snapshots, clocks, status. Cold: it may allocate, wait and log.
+
+mod connections;
+mod lists;
+mod reload;
+mod snapshots;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::lane0::{Entry, Lane0};
+use super::links::{Links, Slot};
+use super::messages::{FromLane, OpenLink, ToLane};
+use super::minutes::Minutes;
+use super::plan::PlanFault;
+use super::rest::{Done, Job, Pool, Purpose};
+use super::venues::{SlotState, VenueState, Wanted};
+use crate::config::Config;
+use crate::dataset::retention::Keep;
+use crate::metrics::{BookMetrics, BookState, Shared, State};
+use crate::model::control::{PlanNote, to_payload};
+use crate::model::{ConnEvent, ConnId, Kind, LaneId, SnapshotSource, StreamKind};
+use crate::wire::reader::{ConnectRequest, Proxy};
+use crate::wire::rest::{RestClient, RestConfig, RestError, RestLimits, RestResponse};
+use crate::wire::url::Target;
+use crate::wire::{BudgetConfig, Grant, Priority, TlsSetup, WaitQueue, WeightBudget, clock};
+
+const S: i64 = 1_000_000_000;
+/// How often the instrument lists are asked for.
+const LIST_EVERY_NS: i64 = 600 * S;
+/// A quiet book's snapshot is asked for although no diff has come (`protocols/aster-futures.md` 5.3 step 1).
+const QUIET_NS: i64 = 2 * S;
+/// A channel that brought nothing for so long is served by nobody.
+const PROBE_NS: i64 = 10 * S;
+
+/// A lane as control reaches it.
+pub struct LaneHandle {
+    /// Its number.
+    pub lane: LaneId,
+    /// Its orders.
+    pub orders: Sender<ToLane>,
+    /// Wakes it.
+    pub waker: Arc<mio::Waker>,
+}
+
+impl LaneHandle {
+    fn order(&self, o: ToLane) {
+        // A lane that is gone has said why; its orders are void.
+        if self.orders.send(o).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+struct Group {
+    name: &'static str,
+    budget: WeightBudget,
+    queue: WaitQueue<(usize, String)>,
+}
+
+/// What control is given.
+pub struct ControlParts {
+    /// The configuration.
+    pub config: Config,
+    /// How to check peers.
+    pub tls: TlsSetup,
+    /// `host:port` of a proxy.
+    pub proxy: Option<String>,
+    /// The lanes.
+    pub lanes: Vec<LaneHandle>,
+    /// What they report.
+    pub reports: Receiver<FromLane>,
+    /// Lane 000.
+    pub lane0: Arc<Lane0>,
+    /// Status.
+    pub shared: Arc<Shared>,
+    /// Once-a-minute work.
+    pub minutes: Minutes,
+    /// New configurations.
+    pub reloads: Receiver<Config>,
+    /// What the converter keeps, for ever or for a while.
+    pub keep: Arc<Mutex<Keep>>,
+    /// No connection id at or below this: those of earlier runs.
+    pub last_conn: ConnId,
+}
+
+/// The control thread's state.
+pub struct Control {
+    venues: Vec<VenueState>,
+    groups: Vec<Group>,
+    owner: BTreeMap<ConnId, usize>,
+    books: BTreeMap<(usize, String), Arc<BookMetrics>>,
+    pool: Pool,
+    parts: ControlParts,
+    last_tick: i64,
+}
+
+/// Why control ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlFault {
+    /// The configuration does not fit what a venue lists.
+    #[error(transparent)]
+    Plan(#[from] PlanFault),
+    /// A REST base that cannot be one.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// A lane cannot go on.
+    #[error("lane {lane}: {why}")]
+    Lane {
+        /// Which.
+        lane: LaneId,
+        /// Why.
+        why: String,
+    },
+    /// Threads cannot be started.
+    #[error("control: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Control {
+    /// Prepares all; asks nobody anything yet.
+    ///
+    /// # Errors
+    /// [`ControlFault`].
+    pub fn new(parts: ControlParts) -> Result<Control, ControlFault> {
+        let links = Links::all(&parts.config)?;
+        let mut control = Control {
+            venues: Vec::new(),
+            groups: Vec::new(),
+            owner: BTreeMap::new(),
+            books: BTreeMap::new(),
+            pool: Pool::start(2)?,
+            parts,
+            last_tick: 0,
+        };
+        for link in links {
+            control.add_venue(link)?;
+        }
+        Ok(control)
+    }
+
+    fn client(&self, plan: &Links) -> Result<RestClient, RestError> {
+        RestClient::new(RestConfig {
+            base: plan.rest_base(),
+            proxy: self.parts.proxy.as_ref().map(|p| format!("http://{p}")),
+            tls: self.parts.tls.clone(),
+            weight_header: plan.venue.spec().weight_header.to_owned(),
+            limits: RestLimits::default(),
+        })
+    }
+
+    /// A venue of which nothing is known yet; returns its place.
+    fn add_venue(&mut self, plan: Links) -> Result<usize, ControlFault> {
+        let spec = plan.venue.spec();
+        let group = match self.groups.iter().position(|g| g.name == spec.weight_group) {
+            Some(g) => g,
+            None => {
+                let percent = (plan.config.rest_weight_share * 100.0).round().clamp(1.0, 100.0) as u32;
+                let config =
+                    BudgetConfig { snapshot_percent: percent, ..BudgetConfig::new(spec.weight_per_minute) };
+                let budget = WeightBudget::new(config);
+                self.groups.push(Group { name: spec.weight_group, budget, queue: WaitQueue::default() });
+                self.groups.len() - 1
+            }
+        };
+        let client = self.client(&plan)?;
+        let metrics = self.parts.shared.add_venue(spec.id);
+        self.venues.extend(VenueState::new(plan, client, group, metrics));
+        Ok(self.venues.len() - 1)
+    }
+
+    /// Works until `stop` is set, then stops the lanes.
+    ///
+    /// # Errors
+    /// [`ControlFault`]: something that waiting does not mend. The lanes are stopped all the same.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), ControlFault> {
+        let mut fault = None;
+        while !stop.load(Ordering::Acquire) {
+            if let Err(e) = self.turn() {
+                fault = Some(e);
+                break;
+            }
+        }
+        self.parts.shared.set_state(State::Stopping);
+        let lanes = &self.parts.lanes;
+        // The unfinished minute counts too.
+        self.parts.minutes.last(&self.parts.shared, &mut |lane, notes| {
+            if let Some(l) = lanes.iter().find(|l| l.lane == lane) {
+                l.order(ToLane::Latency(notes));
+            }
+        });
+        self.stop_lanes();
+        self.pool.stop();
+        fault.map_or(Ok(()), Err)
+    }
+
+    fn turn(&mut self) -> Result<(), ControlFault> {
+        let reports = self.parts.reports.clone();
+        let done = self.pool.done().clone();
+        crossbeam_channel::select! {
+            recv(reports) -> m => if let Ok(m) = m { self.report(m)?; },
+            recv(done) -> d => if let Ok(d) = d { self.done(d)?; },
+            default(Duration::from_millis(20)) => {}
+        }
+        while let Ok(m) = reports.try_recv() {
+            self.report(m)?;
+        }
+        while let Ok(d) = done.try_recv() {
+            self.done(d)?;
+        }
+        while let Ok(c) = self.parts.reloads.try_recv() {
+            self.reload(c);
+        }
+        let now = clock::mono_ns();
+        for v in 0..self.venues.len() {
+            self.list_due(v, now);
+            self.connect_due(v, now);
+            self.snapshots_due(v, now);
+        }
+        self.grant_snapshots(now);
+        if now - self.last_tick >= S {
+            self.last_tick = now;
+            self.tick();
+            self.fall_back(now)?;
+        }
+        Ok(())
+    }
+
+    fn lane(&self, lane: LaneId) -> Option<&LaneHandle> {
+        self.parts.lanes.iter().find(|l| l.lane == lane)
+    }
+
+    fn order(&self, lane: LaneId, o: ToLane) {
+        if let Some(l) = self.lane(lane) {
+            l.order(o);
+        }
+    }
+
+    fn next_conn(&mut self) -> ConnId {
+        self.parts.last_conn = clock::wall_ns().max(self.parts.last_conn + 1);
+        self.parts.last_conn
+    }
+
+    fn get(&mut self, v: usize, purpose: Purpose, path: String) -> bool {
+        let client = self.venues[v].client.clone();
+        self.venues[v].metrics.requests.add(1);
+        self.pool.ask(Job::Get { venue: v, purpose, client, path }).is_ok()
+    }
+
+    fn done(&mut self, d: Done) -> Result<(), ControlFault> {
+        match d {
+            Done::Got { venue, purpose, path, mono_sent, result } => {
+                self.got(venue, purpose, &path, mono_sent, result)
+            }
+            Done::Resolved { venue, conn, result } => {
+                self.resolved(venue, conn, result);
+                Ok(())
+            }
+        }
+    }
+
+    fn got(
+        &mut self,
+        v: usize,
+        purpose: Purpose,
+        path: &str,
+        mono_sent: i64,
+        result: Result<RestResponse, RestError>,
+    ) -> Result<(), ControlFault> {
+        let now = clock::mono_ns();
+        let group = self.venues[v].group;
+        match &result {
+            Ok(r) => self.groups[group].budget.on_response(
+                now,
+                mono_sent,
+                r.status,
+                r.used_weight,
+                r.retry_after_s,
+            ),
+            Err(e) => {
+                self.venues[v].metrics.request_failures.add(1);
+                tracing::warn!(venue = self.venues[v].plan.config.id, path, error = %e, "request failed, will be tried again");
+            }
+        }
+        match purpose {
+            Purpose::Snapshot { symbol } => {
+                self.snapshot(v, &symbol, path, result);
+                Ok(())
+            }
+            Purpose::Instruments => self.instruments(v, path, now, result),
+            Purpose::Time => Ok(()),
+        }
+    }
+
+    fn report(&mut self, m: FromLane) -> Result<(), ControlFault> {
+        let now = clock::mono_ns();
+        match m {
+            FromLane::Opened { conn } => self.opened(conn, now),
+            FromLane::Closed { conn, info } => {
+                let not_before = i64::from(info.retry_after_s) * S;
+                self.closed(
+                    conn,
+                    now,
+                    not_before,
+                    &format!("{}: {}", info.cause.as_str(), info.detail),
+                    info.by_us,
+                );
+            }
+            FromLane::Unopened { conn, why } => self.closed(conn, now, 30 * S, &why, false),
+            FromLane::NeedSnapshot { lane, venue, symbol, attempt } => {
+                if let Some(v) = self.venue_ix(&venue) {
+                    self.need_snapshot(v, lane, symbol, attempt, now);
+                }
+            }
+            FromLane::Synced { venue, symbol } => {
+                if let Some(v) = self.venue_ix(&venue) {
+                    self.venues[v].wanted.remove(&symbol);
+                    self.book_state(v, &symbol, BookState::Synced);
+                }
+            }
+            FromLane::Replace { conn } => {
+                if let Some(v) = self.owner.get(&conn).copied()
+                    && let Some(s) = self.venues[v].slot_of(conn)
+                    && s.current == Some(conn)
+                {
+                    s.rotate_at = now;
+                }
+            }
+            FromLane::Refused { conn, code, stream } => self.refused(conn, code, &stream)?,
+            FromLane::Stopped { .. } => {}
+            FromLane::Failed { lane, why } => return Err(ControlFault::Lane { lane, why }),
+        }
+        Ok(())
+    }
+
+    fn venue_ix(&self, id: &str) -> Option<usize> {
+        self.venues.iter().position(|v| v.plan.config.id == id)
+    }
+
+    fn tick(&mut self) {
+        let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
+        self.parts.lane0.tick(wall, mono);
+        for v in &self.venues {
+            let b = &self.groups[v.group].budget;
+            v.metrics.weight_used.set(i64::try_from(b.used(mono)).unwrap_or(i64::MAX));
+            v.metrics.weight_limit.set(i64::from(b.limit()));
+        }
+        let lanes = &self.parts.lanes;
+        self.parts.minutes.tick(wall, mono, &self.parts.shared, &self.parts.lane0, &mut |lane, notes| {
+            if let Some(l) = lanes.iter().find(|l| l.lane == lane) {
+                l.order(ToLane::Latency(notes));
+            }
+        });
+        self.parts.shared.tick(wall);
+    }
+
+    fn stop_lanes(&mut self) {
+        for l in &self.parts.lanes {
+            l.order(ToLane::Stop);
+        }
+        let mut left: Vec<LaneId> = self.parts.lanes.iter().map(|l| l.lane).collect();
+        while !left.is_empty() {
+            match self.parts.reports.recv_timeout(Duration::from_secs(10)) {
+                Ok(FromLane::Stopped { lane } | FromLane::Failed { lane, .. }) => left.retain(|l| *l != lane),
+                Ok(_) => {}
+                Err(_) => {
+                    tracing::error!(lanes = ?left, "lanes did not stop in time");
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! A plan that changes while the capture runs: by a new configuration, or because a venue does not serve a channel.
+//!
+//! What a venue is to carry takes effect with its next instrument list, which is asked for at once: new symbols need their
+//! versions first, and names that it does not list must not cost what runs. Connections of which nothing changes stay;
+//! the others are replaced like those that grew old, the new one first.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::config::VenueConfig;
+use crate::engine::links::LaneStreams;
+use crate::model::StreamSpec;
+
+impl Control {
+    /// Takes a new configuration, as far as it can be taken while running. Never fails: what cannot be is said, and stays
+    /// as it was.
+    pub(super) fn reload(&mut self, new: Config) {
+        let new = self.changeable(new);
+        let links = match Links::all(&new) {
+            Ok(l) => l,
+            Err(e) => {
+                tracing::error!(error = %e, "the configuration is not applied, the old one stays in force");
+                return;
+            }
+        };
+        let keep = Keep::new(&new.dataset.keep, new.dataset.max_size);
+        *self.parts.keep.lock().unwrap_or_else(PoisonError::into_inner) = keep;
+        let now = clock::mono_ns();
+        for v in 0..self.venues.len() {
+            let id = self.venues[v].plan.config.id.clone();
+            if !links.iter().any(|l| l.config.id == id) && !self.venues[v].gone {
+                self.give_up(v, now);
+            }
+        }
+        for link in links {
+            let id = link.config.id.clone();
+            match self.venue_ix(&id) {
+                Some(v) => self.reload_venue(v, link),
+                None => self.begin_venue(link),
+            }
+        }
+        self.parts.config = new;
+        tracing::info!(
+            "the configuration was read again; changed plans follow with the venues' instrument lists"
+        );
+    }
+
+    /// The new configuration with the old values where a running capture cannot take new ones, which it says.
+    fn changeable(&self, mut new: Config) -> Config {
+        let old = &self.parts.config;
+        let mut fixed = old.fixed_differences(&new);
+        for n in &mut new.venues {
+            let Some(o) = old.venues.iter().find(|o| o.id == n.id) else { continue };
+            fixed.extend(o.fixed_differences(n).iter().map(|key| format!("{}: {key}", n.id)));
+            (n.legs, n.rest_weight_share) = (o.legs, o.rest_weight_share);
+            (n.rest, n.ws) = (o.rest.clone(), o.ws.clone());
+            if let Some((a, b)) = other_chain(o, n) {
+                fixed.push(format!("{}: {a} to {b} of symbols that stay (remove them first)", n.id));
+                (n.symbols, n.channels) = (o.symbols.clone(), o.channels.clone());
+            }
+        }
+        if !fixed.is_empty() {
+            let keys = fixed.join(", ");
+            tracing::warn!(keys, "cannot change while the capture runs, stays as it was until a restart");
+        }
+        let dataset = crate::config::Dataset {
+            keep: new.dataset.keep,
+            max_size: new.dataset.max_size,
+            ..old.dataset.clone()
+        };
+        Config { dataset, venues: new.venues, ..old.clone() }
+    }
+
+    /// A venue that was there at the start or came later, and is still wanted or wanted again.
+    fn reload_venue(&mut self, v: usize, mut link: Links) {
+        for (dead, other) in &self.venues[v].fallen {
+            replace_channel(&mut link.config, dead, other);
+        }
+        if self.venues[v].gone {
+            return self.take_back(v, link);
+        }
+        let venue = &mut self.venues[v];
+        let mut same = venue.plan.config.clone();
+        same.rotate_after_ns = link.config.rotate_after_ns;
+        if venue.plan.rotate_after_ns != link.rotate_after_ns {
+            venue.plan.rotate_after_ns = link.rotate_after_ns;
+            for s in venue.slots.iter_mut().filter(|s| s.current.is_some()) {
+                s.rotate_after(link.rotate_after_ns);
+            }
+        }
+        if venue.next.is_none() && same == link.config {
+            venue.plan.config = same;
+            return;
+        }
+        venue.next = Some(link.config);
+        // A request under way brings the list as well.
+        venue.list_at = venue.list_at.map(|_| 0);
+    }
+
+    /// A venue that was given up is wanted again, perhaps at another host.
+    fn take_back(&mut self, v: usize, link: Links) {
+        match self.client(&link) {
+            Ok(client) => {
+                let venue = &mut self.venues[v];
+                (venue.gone, venue.list_at, venue.client) = (false, Some(0), client);
+                venue.next = Some(link.config.clone());
+                venue.plan = link;
+            }
+            Err(e) => tracing::error!(venue = link.config.id, error = %e, "the venue cannot be added"),
+        }
+    }
+
+    fn begin_venue(&mut self, link: Links) {
+        let id = link.config.id.clone();
+        match self.add_venue(link) {
+            Ok(v) => self.venues[v].required = false,
+            Err(e) => tracing::error!(venue = id, error = %e, "the venue cannot be added"),
+        }
+    }
+
+    /// A venue that the configuration does not name any more.
+    fn give_up(&mut self, v: usize, now: i64) {
+        let venue = &mut self.venues[v];
+        (venue.gone, venue.next, venue.list_at) = (true, None, None);
+        let none: Vec<LaneStreams> = self.parts.lanes.iter().map(|l| (l.lane, Vec::new())).collect();
+        if let Err(e) = self.adopt(v, &none, now) {
+            // No streams are no streams too many.
+            tracing::error!(error = %e, "a venue could not be given up");
+        }
+    }
+
+    /// The venue's list is there: its plan is what `next` says from now on. What does not fit costs a capture that
+    /// has just started its life, and one that runs the change only.
+    pub(super) fn change(&mut self, v: usize, next: VenueConfig, now: i64) -> Result<(), ControlFault> {
+        let venue = &self.venues[v];
+        let listed: Vec<&str> = venue.listed.iter().map(String::as_str).collect();
+        let wanted = Links { config: next, ..venue.plan.clone() };
+        let held = |s: &str| venue.homes.get(s).copied();
+        let streams = match wanted.streams(v, self.parts.lanes.len(), &listed, &held) {
+            Ok(s) => s,
+            Err(e) if venue.required => return Err(e.into()),
+            Err(e) => {
+                tracing::error!(error = %e, "the change is not applied, what runs stays as it is");
+                return Ok(());
+            }
+        };
+        self.venues[v].plan = wanted;
+        self.adopt(v, &streams, now)?;
+        self.venues[v].required = false;
+        self.parts.shared.set_state(State::Running);
+        Ok(())
+    }
+
+    /// The streams of a venue are these from now on.
+    fn adopt(&mut self, v: usize, wanted: &[LaneStreams], now: i64) -> Result<(), ControlFault> {
+        let old: Vec<Slot> = self.venues[v].slots.iter().map(|s| s.slot.clone()).collect();
+        let fits = self.venues[v].plan.reconcile(&old, wanted)?;
+        self.forget(v, wanted);
+        self.meet(v, wanted);
+        let venue = self.venues[v].plan.config.id.clone();
+        for l in &self.parts.lanes {
+            let here = wanted.iter().filter(|(lane, _)| *lane == l.lane).flat_map(|(_, s)| s);
+            let streams = here.map(|s| s.name.clone()).collect();
+            l.order(ToLane::Plan(PlanNote { venue: venue.clone(), streams }));
+        }
+        let slots = std::mem::take(&mut self.venues[v].slots);
+        let (mut changed, mut gone) = (0, 0);
+        for (mut s, carries) in slots.into_iter().zip(fits.old) {
+            let Some(conn) = carries else {
+                gone += 1;
+                for conn in s.conns() {
+                    self.owner.remove(&conn);
+                    self.order(s.slot.lane, ToLane::Close { conn, why: "no longer wanted" });
+                }
+                continue;
+            };
+            if conn != s.slot.conn {
+                changed += 1;
+                s.carry(conn, now);
+            }
+            self.venues[v].slots.push(s);
+        }
+        let new = fits.new.len();
+        self.venues[v].slots.extend(fits.new.into_iter().filter_map(SlotState::new));
+        let open = self.venues[v].open_count() as i64;
+        self.venues[v].metrics.connections.set(open);
+        let streams: usize = wanted.iter().map(|(_, s)| s.len()).sum();
+        tracing::info!(venue, streams, new, changed, gone, "connections of the plan");
+        Ok(())
+    }
+
+    /// Symbols that are new: their lane and their books.
+    fn meet(&mut self, v: usize, wanted: &[LaneStreams]) {
+        let id = self.venues[v].plan.config.id.clone();
+        for (lane, s) in wanted.iter().flat_map(|(lane, s)| s.iter().map(move |s| (*lane, s))) {
+            let home = s.symbol.clone().unwrap_or_default();
+            self.venues[v].homes.insert(home, lane);
+            let Some(symbol) = &s.symbol else { continue };
+            self.venues[v].lanes.insert(symbol.clone(), lane);
+            if s.kind == StreamKind::DepthDiff && !self.books.contains_key(&(v, symbol.clone())) {
+                let book = BookMetrics::new(&id, symbol);
+                if let Some(l) = self.parts.shared.lanes().iter().find(|l| l.lane == lane) {
+                    self.books.insert((v, symbol.clone()), l.add_book(book));
+                }
+            }
+        }
+    }
+
+    /// Symbols and streams that go.
+    fn forget(&mut self, v: usize, wanted: &[LaneStreams]) {
+        let all = || wanted.iter().flat_map(|(_, s)| s);
+        let symbols: BTreeSet<&str> = all().filter_map(|s| s.symbol.as_deref()).collect();
+        let is_book = |s: &&StreamSpec| s.kind == StreamKind::DepthDiff;
+        let books: BTreeSet<&str> = all().filter(is_book).filter_map(|s| s.symbol.as_deref()).collect();
+        let streams: BTreeSet<(&str, &str)> =
+            all().map(|s| (s.symbol.as_deref().unwrap_or(""), s.channel.as_str())).collect();
+        let venue = &mut self.venues[v];
+        venue.lanes.retain(|s, _| symbols.contains(s.as_str()));
+        venue.instruments.retain(|s, _| symbols.contains(s.as_str()));
+        venue.wanted.retain(|s, _| books.contains(s.as_str()));
+        self.groups[venue.group].queue.retain(|(of, s)| *of != v || books.contains(s.as_str()));
+        self.books.retain(|(of, s), _| *of != v || books.contains(s.as_str()));
+        let id = &venue.plan.config.id;
+        for l in self.parts.shared.lanes() {
+            l.remove_books(|b| b.venue == *id && !books.contains(b.symbol.as_str()));
+            l.remove_streams(|s| {
+                s.venue == *id && !streams.contains(&(s.symbol.as_str(), s.channel.as_str()))
+            });
+        }
+    }
+
+    /// Channels that a venue acknowledges and never serves (`depth@0ms` on Aster): after a while without a single
+    /// frame the venue's second choice takes their place.
+    pub(super) fn fall_back(&mut self, mono: i64) -> Result<(), ControlFault> {
+        for v in 0..self.venues.len() {
+            let venue = self.venues[v].plan.venue;
+            let open = self.venues[v].slots.iter().filter(|s| s.current.is_some());
+            if open.map(|s| mono - s.opened_at).min().is_none_or(|age| age < PROBE_NS) {
+                continue;
+            }
+            let id = venue.spec().id;
+            let dead = self.venues[v].plan.config.channels.iter().find_map(|c| {
+                let other = venue.fallback(c)?;
+                let lanes = self.parts.shared.lanes();
+                let streams = lanes.iter().flat_map(|l| l.streams());
+                let here = streams.filter(|s| s.venue == id && s.channel == *c);
+                let heard: u64 = here.map(|s| s.frames.get()).sum();
+                (heard == 0).then(|| (c.clone(), other))
+            });
+            if let Some((dead, other)) = dead {
+                tracing::warn!(
+                    venue = id,
+                    channel = dead,
+                    instead = other,
+                    "the venue serves nothing on this channel"
+                );
+                self.take_instead(v, dead, other, mono)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The venue refused a message of ours; where it has a second choice for the channel, that is taken.
+    pub(super) fn refused(&mut self, conn: ConnId, code: i64, stream: &str) -> Result<(), ControlFault> {
+        let Some(v) = self.owner.get(&conn).copied() else { return Ok(()) };
+        let venue = self.venues[v].plan.venue;
+        tracing::warn!(venue = venue.spec().id, conn, code, stream, "the venue refused a message of ours");
+        let channel = venue.parse_stream(stream).map(|s| s.channel);
+        let in_use = channel.filter(|c| self.venues[v].plan.config.channels.contains(c));
+        match in_use.and_then(|c| venue.fallback(&c).map(|other| (c, other))) {
+            Some((dead, other)) => self.take_instead(v, dead, other, clock::mono_ns()),
+            None => Ok(()),
+        }
+    }
+
+    /// The second choice takes the place of a channel that is not served, now and in configurations to come.
+    fn take_instead(
+        &mut self,
+        v: usize,
+        dead: String,
+        other: &'static str,
+        now: i64,
+    ) -> Result<(), ControlFault> {
+        let mut next = self.venues[v].plan.config.clone();
+        replace_channel(&mut next, &dead, other);
+        self.venues[v].fallen.push((dead, other));
+        self.change(v, next, now)
+    }
+}
+
+fn replace_channel(config: &mut VenueConfig, dead: &str, other: &str) {
+    if config.channels.iter().any(|c| c == dead) {
+        config.channels.retain(|c| c != other);
+        for c in config.channels.iter_mut().filter(|c| *c == dead) {
+            other.clone_into(c);
+        }
+    }
+}
+
+/// The diff streams of both, if symbols that stay would get another one: two chains of one book.
+fn other_chain<'a>(old: &'a VenueConfig, new: &'a VenueConfig) -> Option<(&'a str, &'a str)> {
+    let diffs = |c: &'a VenueConfig| {
+        let (_, venue) = crate::venue::by_id(&c.id)?;
+        let symbol = c.symbols.first()?;
+        c.channels.iter().map(String::as_str).find(|channel| {
+            venue.stream(channel, Some(symbol)).is_ok_and(|s| s.kind == StreamKind::DepthDiff)
+        })
+    };
+    let (a, b) = (diffs(old)?, diffs(new)?);
+    (a != b && new.symbols.iter().any(|s| old.symbols.contains(s))).then_some((a, b))
+}
