@@ -6,7 +6,7 @@
 //! columns  the above, and out of it as Arrow columns
 //! hash     the above, and rows_sha256
 //! file     the above, encoded into a file with its footer: what a part costs
-//! verify   reading the file again and hashing its rows: what publishing adds
+//! verify   reading the file again and comparing what it holds: what publishing adds
 //! ```
 //! First a table of interleaved rounds (median, spread), then criterion's own runs. Time is the thread's CPU time in the
 //! table, because the machine is shared.
@@ -27,6 +27,10 @@ use lobtape::dataset::{Builder, ClosedPart, Dataset, PartKey, PartWriter, Table,
 use lobtape::model::{DeltaMsg, Head, InstrumentId, Level, RowRef, VenueIx, time};
 use lobtape::sys::clock::thread_cpu_ns;
 use serde_json::Value;
+
+/// As the binary has it: allocation is part of what a part costs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 9;
 const STEPS: [&str; 5] = ["buffer", "columns", "hash", "file", "verify"];
@@ -158,7 +162,7 @@ impl Tape {
             1 => _ = black_box(self.build(true, None)),
             2 => _ = black_box(self.build(true, Some(RowsHash::default()))),
             3 => std::fs::remove_file(self.file(ds).tmp).expect("our file"),
-            _ => _ = black_box(read::summary(&written.tmp, Table::BookDelta).expect("our file")),
+            _ => _ = black_box(read::content(&written.tmp, Table::BookDelta).expect("our file")),
         }
     }
 }
@@ -245,7 +249,8 @@ fn main() {
     assert!(!tapes.is_empty(), "no recording in data/recordings or $LOBTAPE_RECORDINGS");
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ds = Dataset::create(dir.path()).expect("a dataset");
-    if std::env::args().any(|a| a == "--test") {
+    let has = |flag| std::env::args().any(|a| a == flag);
+    if has("--test") || has("--profile-time") {
         tapes.iter().for_each(|t| _ = check(t, &ds));
     } else {
         table(&tapes, &ds);

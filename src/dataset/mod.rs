@@ -7,7 +7,9 @@
 pub mod book_at;
 pub mod builder;
 mod columns;
+pub mod content;
 mod delta;
+mod encode;
 pub mod error;
 #[cfg(test)]
 mod fixture;

@@ -6,18 +6,23 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::{Array, RecordBatch, cast::AsArray, types::Int64Type};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression, Encoding as PqEncoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, PageIndexPolicy, ParquetMetaDataReader, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::{column::writer::ColumnCloseResult, schema::types::ColumnPath};
+use parquet::{
+    column::writer::ColumnCloseResult,
+    schema::types::{ColumnPath, TypePtr},
+};
 
 use super::builder::Builder;
+use super::content::Content;
+use super::encode;
 use super::error::DatasetError;
 use super::hash::RowsHash;
 use super::layout::Dataset;
@@ -69,6 +74,8 @@ pub struct ClosedPart {
     pub tmp: PathBuf,
     /// What is in it.
     pub stats: PartStats,
+    /// What its columns hold, to be found again when the file is read.
+    pub content: Content,
     /// `rows_sha256`, hex.
     pub rows_sha256: String,
     /// Decimals of prices and sizes; −1 in tables that are not one instrument's.
@@ -140,8 +147,9 @@ pub struct PartWriter {
     tmp: PathBuf,
     rules_version: u32,
     builder: Builder,
-    out: Option<ArrowWriter<TmpFile>>,
+    out: Option<SerializedFileWriter<TmpFile>>,
     hash: RowsHash,
+    content: Content,
     stats: PartStats,
     exps: (u8, u8),
     closed: bool,
@@ -163,6 +171,7 @@ impl PartWriter {
             rules_version,
             out: None,
             hash: RowsHash::default(),
+            content: Content::default(),
             stats: PartStats::default(),
             exps: (0, 0),
             closed: false,
@@ -225,20 +234,20 @@ impl PartWriter {
             move |source| DatasetError::Encode { path: tmp, doing, source }
         };
         let batch = self.builder.take().map_err(|e| fail("building columns")(e.into()))?;
-        if !(self.hash.update(&batch) && self.stats.add(spec, &batch)) {
+        if !(self.hash.update(&batch) && self.stats.add(spec, &batch) && self.content.update(&batch)) {
             // The builder makes every batch in its table's schema.
             return Err(fail("hashing rows")(ParquetError::General("a column of an unknown type".into())));
         }
         if self.out.is_none() {
             let file = TmpFile { path: self.tmp.clone(), file: None, created: false };
-            let w = ArrowWriter::try_new(file, spec.arrow.clone(), Some(properties(self.key.table, true)))
+            let how = how(self.key.table).map_err(fail("beginning the file"))?;
+            let w = SerializedFileWriter::new(file, how.schema.clone(), how.sorted.clone())
                 .map_err(fail("beginning the file"))?;
             self.out = Some(w);
         }
         if let Some(w) = &mut self.out {
-            w.write(&batch).map_err(fail("encoding a row group"))?;
-            w.flush().map_err(fail("writing a row group"))?;
-            w.sync().map_err(|e| DatasetError::io(&self.tmp, "writing a row group", e))?;
+            encode::row_group(w, spec, &batch).map_err(fail("encoding a row group"))?;
+            w.flush().map_err(|e| DatasetError::io(&self.tmp, "writing a row group", e))?;
             w.inner_mut().file = None;
         }
         Ok(())
@@ -272,6 +281,7 @@ impl PartWriter {
             path: self.path.clone(),
             tmp: self.tmp.clone(),
             stats: self.stats,
+            content: std::mem::take(&mut self.content),
             rows_sha256,
             exps,
         }))
@@ -334,16 +344,32 @@ impl Write for TmpFile {
 }
 
 /// How a table's files are written.
-fn properties(table: Table, sorted: bool) -> WriterProperties {
-    static ALL: LazyLock<Vec<[WriterProperties; 2]>> = LazyLock::new(|| {
-        Table::ALL.into_iter().map(|t| [false, true].map(|s| make_properties(t.spec(), s))).collect()
-    });
-    ALL[table as usize][usize::from(sorted)].clone()
+pub(super) struct How {
+    pub(super) schema: TypePtr,
+    pub(super) sorted: WriterPropertiesPtr,
+    unsorted: WriterPropertiesPtr,
 }
 
-fn make_properties(spec: &TableSpec, sorted: bool) -> WriterProperties {
+/// Made once for each table: small parts would spend more on this than on their rows.
+pub(super) fn how(table: Table) -> Result<&'static How, ParquetError> {
+    static ALL: [OnceLock<How>; Table::ALL.len()] = [const { OnceLock::new() }; Table::ALL.len()];
+    let place = &ALL[table as usize];
+    if let Some(how) = place.get() {
+        return Ok(how);
+    }
+    let spec = table.spec();
+    let schema = ArrowSchemaConverter::new().convert(&spec.arrow)?.root_schema_ptr();
+    let with = |sorted| {
+        let mut p = make_properties(spec, sorted);
+        add_encoded_arrow_schema_to_metadata(&spec.arrow, &mut p);
+        Arc::new(p)
+    };
+    Ok(place.get_or_init(|| How { schema, sorted: with(true), unsorted: with(false) }))
+}
+
+pub(super) fn make_properties(spec: &TableSpec, sorted: bool) -> WriterProperties {
     // Level 1 is the one used everywhere here; the fallback is zstd's own default level and cannot happen.
-    let zstd = Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default());
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(encode::ZSTD_LEVEL).unwrap_or_default());
     let mut b = WriterProperties::builder()
         .set_created_by(concat!("lobtape version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(zstd)
@@ -378,8 +404,7 @@ fn rewrite_unsorted(tmp: &Path, table: Table, footer: Vec<KeyValue>) -> Result<(
         .with_page_index_policy(PageIndexPolicy::Required)
         .parse_and_finish(&from)?;
     let file = meta.file_metadata();
-    let mut props = properties(table, false).into_builder();
-    props = props.set_key_value_metadata(
+    let props = WriterProperties::clone(&how(table)?.unsorted).into_builder().set_key_value_metadata(
         file.key_value_metadata()
             .map(|all| all.iter().filter(|kv| !footer.iter().any(|f| f.key == kv.key)).cloned().collect()),
     );

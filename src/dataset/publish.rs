@@ -113,8 +113,7 @@ fn prepare(part: ClosedPart, by: &Provenance) -> Result<(ClosedPart, Added), Dat
     file.sync_all().map_err(at("syncing"))?;
     let (sha256, bytes) = sha256_of(&mut file).map_err(at("reading again"))?;
     let footer = footer_of(&mut file, bytes).map_err(at("reading the footer"))?;
-    let (stats, rows_sha256) = read::summary(&part.tmp, part.key.table)?;
-    if stats != part.stats || rows_sha256 != part.rows_sha256 {
+    if read::content(&part.tmp, part.key.table)? != (part.stats, part.content.clone()) {
         return Err(DatasetError::damaged(&part.tmp, "it does not give back the rows written to it"));
     }
     let s = &part.stats;
@@ -136,7 +135,7 @@ fn prepare(part: ClosedPart, by: &Provenance) -> Result<(ClosedPart, Added), Dat
         id_max: s.ids.1,
         bytes,
         sha256,
-        rows_sha256,
+        rows_sha256: part.rows_sha256.clone(),
         price_exp: part.exps.0,
         size_exp: part.exps.1,
     };
