@@ -35,9 +35,12 @@ Point the recorder at it with, in its [[venue]]: rest = \"http://127.0.0.1:9443\
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Whose protocol: aster-futures, binance-spot, binance-usdm, binance-coinm.
+    /// Whose protocol (`aster-futures`, …).
     #[arg(long)]
     pub venue: String,
+    /// Another way in which the venue may speak, e.g. `doc-literal` on aster-spot.
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Where to listen; port 0 takes a free one. Without --tls only loopback.
     #[arg(long, default_value = "127.0.0.1:9443")]
     pub listen: SocketAddr,
@@ -205,6 +208,7 @@ fn config(args: &Args) -> anyhow::Result<SimConfig> {
         if args.rate_channels.is_empty() { base.rate_channels.clone() } else { args.rate_channels.clone() };
     Ok(SimConfig {
         venue: args.venue.clone(),
+        variant: args.variant.clone(),
         listen: args.listen,
         seed: args.seed,
         symbols,

@@ -14,12 +14,21 @@ pub enum Product {
     CoinM,
     /// Aster USD-M futures.
     AsterFutures,
+    /// Aster spot.
+    AsterSpot,
+    /// Aster prediction markets: spot on another host, of which the instruments are events that come and go.
+    AsterPrediction,
 }
 
 impl Product {
     /// Whether this is a futures product (`pu`, `T`, mark prices, liquidations).
     pub fn is_futures(self) -> bool {
-        self != Product::Spot
+        !self.is_spot()
+    }
+
+    /// Whether this is a spot product, of whichever venue.
+    pub fn is_spot(self) -> bool {
+        matches!(self, Product::Spot | Product::AsterSpot | Product::AsterPrediction)
     }
 }
 
@@ -84,6 +93,9 @@ pub enum DepthLimits {
 pub struct Dialect {
     /// Slug of the venue.
     pub venue: &'static str,
+    /// Other ways in which the venue may speak (what its documentation says where that is not what was seen), by name;
+    /// a simulator takes one of them on demand.
+    pub variants: &'static [(&'static str, &'static Dialect)],
     /// What is traded.
     pub product: Product,
     /// Update ids.

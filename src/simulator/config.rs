@@ -48,8 +48,10 @@ pub struct TlsConfig {
 /// A simulated venue. `SimConfig::default()` is a small quiet one on a free loopback port.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
-    /// Venue slug (`aster-futures`, `binance-spot`, `binance-usdm`, `binance-coinm`).
+    /// Venue slug (`aster-futures`, …).
     pub venue: String,
+    /// One of the ways in which the venue may speak ([`crate::model::Dialect::variants`]); `None` = as it was seen to.
+    pub variant: Option<String>,
     /// Address to listen on; port 0 = a free one. Without TLS only loopback is accepted.
     pub listen: SocketAddr,
     /// Decides all content and all random faults.
@@ -110,6 +112,7 @@ impl Default for SimConfig {
     fn default() -> SimConfig {
         SimConfig {
             venue: "aster-futures".to_owned(),
+            variant: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 1,
             symbols: Symbols::Count(4),

@@ -1,5 +1,6 @@
 //! The dialects that can be simulated: those of the venue list.
 
+use super::config::SimError;
 use crate::model::Dialect;
 use crate::venue;
 
@@ -13,8 +14,28 @@ pub fn by_venue(venue: &str) -> Option<&'static Dialect> {
     all().into_iter().find(|d| d.venue == venue)
 }
 
+/// The dialect itself, or one of its variants.
+///
+/// # Errors
+/// There is no variant of this name.
+pub fn variant(d: &'static Dialect, name: Option<&str>) -> Result<&'static Dialect, SimError> {
+    let Some(name) = name else { return Ok(d) };
+    let found = d.variants.iter().find(|v| v.0 == name).map(|v| v.1);
+    found.ok_or_else(|| SimError::Config {
+        what: match d.variants {
+            [] => format!("{} is simulated in one way only", d.venue),
+            all => {
+                let known: Vec<&str> = all.iter().map(|v| v.0).collect();
+                format!("{}: unknown variant {name:?}; known: {}", d.venue, known.join(", "))
+            }
+        },
+    })
+}
+
 #[cfg(test)]
-pub use venue::aster::dialect::FUTURES as ASTER_FUTURES;
+pub use venue::aster::dialect::{
+    FUTURES as ASTER_FUTURES, PREDICTION as ASTER_PREDICTION, SPOT as ASTER_SPOT,
+};
 #[cfg(test)]
 pub use venue::binance::dialect::{COINM as BINANCE_COINM, SPOT as BINANCE_SPOT, USDM as BINANCE_USDM};
 
@@ -28,6 +49,9 @@ mod tests {
             assert_eq!(by_venue(v.spec().id).map(|d| d.venue), Some(v.spec().id));
         }
         assert!(by_venue("nowhere").is_none());
+        let spot = by_venue("aster-spot").unwrap();
+        assert!(variant(spot, Some("doc-literal")).is_ok_and(|v| v.ids != spot.ids));
+        assert!(variant(spot, Some("doc-litteral")).unwrap_err().to_string().contains("doc-literal"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ const DEEP: [&[(u32, i64)]; 3] = [
 /// Ids that others take between two changes of a symbol (shared counters only).
 const TAKEN: [&[(u32, i64)]; 3] = [
     &[(0, 0), (5000, 12), (9000, 80), (10_000, 500)],
-    &[(0, 0), (10_000, 0)],
+    &[(0, 0), (5000, 8), (9000, 50), (10_000, 300)],
     &[(0, 0), (5000, 5), (9000, 30), (10_000, 150)],
 ];
 
@@ -144,7 +144,7 @@ impl Market {
         rng: &mut Rng,
     ) -> Market {
         let table = match p {
-            Product::Spot => 1,
+            Product::Spot | Product::AsterSpot | Product::AsterPrediction => 1,
             Product::CoinM => 2,
             Product::UsdM | Product::AsterFutures => 0,
         };

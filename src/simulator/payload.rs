@@ -8,7 +8,7 @@ use super::stats::{Bar, Stats};
 use super::streams::INTERVALS;
 use super::symbols::SymbolDef;
 use super::text::{escaped, fixed, int, key_fixed, key_int, key_str, put};
-use crate::model::dialect::{Dialect, Product};
+use crate::model::dialect::{Dialect, IdScheme, Product};
 use crate::model::num::write_plain_bytes;
 
 /// Buffers of one message, reused.
@@ -120,6 +120,16 @@ pub struct Span {
 }
 
 impl Shape {
+    /// Whether depth messages say the time of the last change.
+    fn says_matched(&self) -> bool {
+        self.d.product != Product::Spot
+    }
+
+    /// Whether depth messages name the one before them.
+    fn says_prev(&self) -> bool {
+        self.d.product != Product::Spot && self.d.ids == IdScheme::Shared
+    }
+
     fn head(&self, o: &mut Out, event: &str, e: i64) {
         put(&mut o.data, "{\"e\":\"");
         put(&mut o.data, event);
@@ -156,27 +166,30 @@ impl Shape {
     ) {
         o.begin(kind, &f.s);
         self.head(o, "depthUpdate", s.e);
-        if self.d.product.is_futures() {
+        if self.says_matched() {
             key_int(&mut o.data, "T", s.t);
         }
         key_str(&mut o.data, "s", &f.s);
         self.coin_ps(o, f);
         key_int(&mut o.data, "U", s.first);
         key_int(&mut o.data, "u", s.last);
-        if self.d.product.is_futures() {
+        if self.says_prev() {
             key_int(&mut o.data, "pu", s.prev);
         }
-        put(&mut o.data, ",\"b\":[");
+        let whole = kind == "partial" && self.d.product.is_spot();
+        put(&mut o.data, if whole { ",\"bids\":[" } else { ",\"b\":[" });
         levels(&mut o.data, f, bids);
-        put(&mut o.data, "],\"a\":[");
+        put(&mut o.data, if whole { "],\"asks\":[" } else { "],\"a\":[" });
         levels(&mut o.data, f, asks);
         o.data.push(b']');
         self.tail(o, f, true);
         if o.logged {
             key_int(&mut o.line, "U", s.first);
             key_int(&mut o.line, "u", s.last);
-            if self.d.product.is_futures() {
+            if self.says_prev() {
                 key_int(&mut o.line, "pu", s.prev);
+            }
+            if self.says_matched() {
                 key_int(&mut o.line, "T", s.t);
             }
             key_int(&mut o.line, "E", s.e);
@@ -229,7 +242,7 @@ impl Shape {
         let ((bp, bq), (ap, aq)) = m.top();
         let w = &mut o.data;
         match self.d.product {
-            Product::Spot => {
+            Product::Spot | Product::AsterSpot | Product::AsterPrediction => {
                 put(w, "{\"u\":");
                 int(w, id);
             }
@@ -257,7 +270,7 @@ impl Shape {
         key_fixed(w, "a", f.px(ap).into(), f.pd);
         key_fixed(w, "A", f.qty(aq).into(), f.sd);
         match self.d.product {
-            Product::Spot => w.push(b'}'),
+            Product::Spot | Product::AsterSpot | Product::AsterPrediction => w.push(b'}'),
             Product::UsdM | Product::CoinM => {
                 key_int(w, "T", now);
                 key_int(w, "E", now);
@@ -267,7 +280,7 @@ impl Shape {
         }
         if o.logged {
             key_int(&mut o.line, "u", id);
-            if self.d.product != Product::Spot {
+            if self.d.product.is_futures() {
                 key_int(&mut o.line, "T", now);
                 key_int(&mut o.line, "E", now);
             }
@@ -347,7 +360,7 @@ impl Shape {
         key_int(w, "l", last);
         key_int(w, "T", t);
         put(w, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
-        if self.d.product == Product::Spot {
+        if self.d.product.is_spot() {
             put(w, ",\"M\":true}");
         } else {
             self.tail(o, f, false);
@@ -443,7 +456,6 @@ impl Shape {
         put(w, ",\"B\":\"0\"}");
         self.tail(o, f, false);
         o.log_int("E", now);
-        o.log_int("n", b.trades);
     }
 
     /// Rolling day, short.

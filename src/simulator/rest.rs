@@ -235,7 +235,7 @@ impl World {
         let mut b = Vec::with_capacity(64 * n);
         put(&mut b, "{\"lastUpdateId\":");
         int(&mut b, id);
-        if d.product.is_futures() {
+        if d.product != Product::Spot {
             key_int(&mut b, "E", self.now);
             key_int(&mut b, "T", self.now);
         }
@@ -338,9 +338,15 @@ impl World {
                     put(&mut b, "{\"id\":");
                     int(&mut b, t);
                     key_fixed(&mut b, "price", f.px(px).into(), f.pd);
-                    key_fixed(&mut b, "qty", f.qty(qty).into(), f.sd);
                     let quote = i128::from(f.px(px)) * i128::from(f.qty(qty));
-                    key_fixed(&mut b, "quoteQty", quote, f.pd + f.sd);
+                    if matches!(self.shape.d.product, Product::AsterSpot | Product::AsterPrediction) {
+                        // As the samples have it: `qty` is the turnover here.
+                        key_fixed(&mut b, "qty", quote, f.pd + f.sd);
+                        key_fixed(&mut b, "baseQty", f.qty(qty).into(), f.sd);
+                    } else {
+                        key_fixed(&mut b, "qty", f.qty(qty).into(), f.sd);
+                        key_fixed(&mut b, "quoteQty", quote, f.pd + f.sd);
+                    }
                     key_int(&mut b, "time", at);
                     put(
                         &mut b,
@@ -391,8 +397,35 @@ impl World {
             }
             self.instrument(&mut b, ix);
         }
-        put(&mut b, "]}");
+        b.push(b']');
+        if d.product == Product::AsterPrediction {
+            self.prediction_events(&mut b);
+        }
+        b.push(b'}');
         b
+    }
+
+    /// The events of which the traded tokens are rounds.
+    fn prediction_events(&self, b: &mut Vec<u8>) {
+        put(b, ",\"predictionEvents\":[");
+        for (n, s) in self.symbols.iter().enumerate() {
+            let market = s.def.symbol.trim_end_matches("_YUSDT");
+            let event = market.rsplit_once('_').map_or(market, |e| e.0);
+            put(b, if n == 0 { "{" } else { ",{" });
+            put(b, "\"predictionType\":\"UP_DOWN\",\"status\":\"LIVE\",\"sides\":[\"UP\",\"DOWN\"]");
+            key_str(b, "eventName", event);
+            key_int(b, "startTime", 1_778_483_280_000);
+            key_int(b, "endTime", 0);
+            put(b, ",\"rounds\":[null],\"liveRound\":{\"roundStatus\":\"TRADING\",\"symbols\":[\"");
+            put(b, &s.face.s);
+            put(b, "\",\"");
+            put(b, market);
+            put(b, "_NUSDT\"]");
+            key_str(b, "marketName", market);
+            key_int(b, "tradingEndTime", 1_778_483_580_000);
+            put(b, ",\"settleHash\":null}}");
+        }
+        b.push(b']');
     }
 
     fn instrument(&self, b: &mut Vec<u8>, ix: usize) {
@@ -447,6 +480,11 @@ impl World {
         put(b, "\",\"minQty\":\"");
         fixed(b, f.qty(1).into(), f.sd);
         match p {
+            // The price steps of these markets and their smallest price do not agree in the venue's sample either.
+            Product::AsterSpot | Product::AsterPrediction => put(
+                b,
+                "\"},{\"filterType\":\"MIN_NOTIONAL\",\"minNotional\":\"5\"},{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":200}]}",
+            ),
             Product::Spot => put(
                 b,
                 "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}",

@@ -224,7 +224,7 @@ pub fn parse_channel(d: &Dialect, channel: &str) -> Option<Channel> {
 fn interval(d: &Dialect, name: &str) -> Option<u8> {
     let i = INTERVALS.iter().position(|i| i.0 == name)?;
     // Seconds exist on spot only.
-    (i > 0 || d.product == Product::Spot).then_some(i as u8)
+    (i > 0 || matches!(d.product, Product::Spot | Product::AsterPrediction)).then_some(i as u8)
 }
 
 #[cfg(test)]

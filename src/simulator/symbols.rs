@@ -83,11 +83,16 @@ fn listed(p: Product, i: usize) -> String {
     };
     match p {
         Product::CoinM => format!("{base}USD_PERP"),
+        // Five-minute rounds: the number is the window's start in seconds.
+        Product::AsterPrediction => format!("{base}_UP_DOWN_5M_1778483280_YUSDT"),
         _ => format!("{base}USDT"),
     }
 }
 
-fn split(symbol: &str) -> (&str, &str, &str) {
+fn split(p: Product, symbol: &str) -> (&str, &str, &str) {
+    if p == Product::AsterPrediction {
+        return (symbol.strip_suffix("USDT").unwrap_or(symbol), "USDT", symbol);
+    }
     if let Some(cut) = symbol.find('_') {
         let pair = &symbol[..cut];
         let base = pair.strip_suffix("USDT").or_else(|| pair.strip_suffix("USD")).unwrap_or(pair);
@@ -104,29 +109,54 @@ fn split(symbol: &str) -> (&str, &str, &str) {
 }
 
 fn one(p: Product, symbol: &str, rank: usize) -> SymbolDef {
-    let (base, quote, pair) = split(symbol);
+    let (base, quote, pair) = split(p, symbol);
     let known = KNOWN.iter().find(|k| k.0 == base).map(|k| (k.1, k.2, k.3));
     let h = mix(symbol.bytes().fold(0u64, |a, b| mix(a ^ u64::from(b))));
     let (start_ticks, tick_dec, step_dec) =
         known.unwrap_or((20_000 + (h % 180_000) as i64, 3 + (h >> 32) as u8 % 3, (h >> 40) as u8 % 3));
+    if p == Product::AsterPrediction {
+        // Probabilities.
+        return SymbolDef {
+            price_dec: 4,
+            tick_mult: 1,
+            size_dec: 2,
+            step_mult: 1,
+            start_ticks: 3_000 + (h % 4_000) as i64,
+            ..plain(symbol, (base, quote, pair), h, rank)
+        };
+    }
     let (price_dec, size_dec, step_real) = match p {
         Product::Spot => (8, 8, (step_dec + 2).min(8)),
         // Binance prints `pricePrecision` decimals, which may exceed the tick's.
         Product::UsdM => (tick_dec.max(2), step_dec, step_dec),
         Product::CoinM => (tick_dec, 0, 0),
-        Product::AsterFutures => (tick_dec, step_dec, step_dec),
+        Product::AsterFutures | Product::AsterSpot | Product::AsterPrediction => {
+            (tick_dec, step_dec, step_dec)
+        }
     };
+    SymbolDef {
+        price_dec,
+        tick_mult: crate::model::pow10(price_dec - tick_dec.min(price_dec)),
+        size_dec,
+        step_mult: crate::model::pow10(size_dec - step_real.min(size_dec)),
+        start_ticks,
+        ..plain(symbol, (base, quote, pair), h, rank)
+    }
+}
+
+/// What does not depend on the product. `h`: dice of the name.
+fn plain(symbol: &str, (base, quote, pair): (&str, &str, &str), h: u64, rank: usize) -> SymbolDef {
     SymbolDef {
         symbol: symbol.to_owned(),
         lower: lower(symbol),
         pair: pair.to_owned(),
         base: base.to_owned(),
         quote: quote.to_owned(),
-        price_dec,
-        tick_mult: crate::model::pow10(price_dec - tick_dec.min(price_dec)),
-        size_dec,
-        step_mult: crate::model::pow10(size_dec - step_real.min(size_dec)),
-        start_ticks,
+        price_dec: 0,
+        tick_mult: 1,
+        size_dec: 0,
+        step_mult: 1,
+        start_ticks: 0,
         typical_steps: 40 + (h >> 8) as i64 % 900,
         // Zipf-like: the busiest symbol has about 20 % of the frames of 20 symbols.
         weight: 1_000_000 / (rank as u64 + 2),

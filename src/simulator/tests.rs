@@ -11,6 +11,8 @@ use tungstenite::protocol::WebSocket;
 use tungstenite::{Message, client};
 
 use super::*;
+use crate::model::Dialect;
+use crate::model::dialect::IdScheme;
 
 pub(super) struct Client {
     pub ws: WebSocket<TcpStream>,
@@ -135,9 +137,11 @@ fn i(v: &Value, k: &str) -> i64 {
 
 #[test]
 fn chains_hold_on_every_venue_and_speed() {
-    for d in dialects::all() {
-        let sim = Simulator::start(manual(d.venue)).unwrap();
-        let sym = if d.venue == "binance-coinm" { "btcusd_perp" } else { "btcusdt" };
+    let variants = |d: &'static Dialect| d.variants.iter().map(|v| (Some(v.0), v.1)).chain([(None, d)]);
+    for (variant, d) in dialects::all().into_iter().flat_map(variants) {
+        let cfg = SimConfig { variant: variant.map(str::to_owned), ..manual(d.venue) };
+        let sim = Simulator::start(cfg).unwrap();
+        let sym = &symbols::define(d, &Symbols::Count(1), false)[0].lower;
         let names: Vec<String> = d.diff_speeds.iter().map(|s| format!("{sym}@depth{}", s.suffix)).collect();
         let trades = format!("{sym}@trade");
         let mut c = Client::open(
@@ -150,7 +154,7 @@ fn chains_hold_on_every_venue_and_speed() {
             let v = &got[n];
             assert!(v.len() >= 3, "{n}: {}", v.len());
             for w in v.windows(2) {
-                match d.product.is_futures() {
+                match d.ids == IdScheme::Shared {
                     true => assert_eq!(i(&w[1], "pu"), i(&w[0], "u"), "{n}"),
                     false => assert_eq!(i(&w[1], "U"), i(&w[0], "u") + 1, "{n}"),
                 }

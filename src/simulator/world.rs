@@ -24,7 +24,7 @@ use super::strike::Strikes;
 use super::symbols::{self, SymbolDef};
 use super::text::{escaped, key_int, key_str};
 use crate::model::Dialect;
-use crate::model::dialect::IdScheme;
+use crate::model::dialect::{IdScheme, Product};
 
 /// "No stream" in a table of streams.
 pub(super) const NONE: u32 = u32::MAX;
@@ -255,6 +255,7 @@ impl World {
             venue: cfg.venue.clone(),
             known: dialects::all().iter().map(|d| d.venue).collect::<Vec<_>>().join(", "),
         })?;
+        let d = dialects::variant(d, cfg.variant.as_deref())?;
         let recording = match cfg.serve.as_slice() {
             [] => None,
             files => Some(Recording::load(files)?),
@@ -648,7 +649,7 @@ impl World {
             asks.clear();
             bids.extend(s.market.bids.best_first().take(PARTIAL_LEVELS[n]));
             asks.extend(s.market.asks.best_first().take(PARTIAL_LEVELS[n]));
-            if d.product.is_futures() {
+            if d.product != Product::Spot {
                 if d.bids_ascend {
                     bids.reverse();
                 }

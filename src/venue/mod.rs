@@ -18,8 +18,9 @@ pub use crate::parse::Scratch;
 
 /// Every venue that this build knows, in the order of [`VenueIx`].
 pub fn all() -> &'static [&'static dyn Venue] {
-    static ALL: [&dyn Venue; 4] = [&aster::FUTURES, &binance::SPOT, &binance::USDM, &binance::COINM];
-    &ALL
+    static ALL: &[&dyn Venue] =
+        &[&aster::FUTURES, &binance::SPOT, &binance::USDM, &binance::COINM, &aster::SPOT, &aster::PREDICTION];
+    ALL
 }
 
 /// The venue of a slug and its place in [`all`].

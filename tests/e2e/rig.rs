@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lobtape::dataset::Table;
+use lobtape::model::StreamKind;
 use lobtape::simulator::oracle::{self, Line};
 use lobtape::simulator::{CutHow, FaultKind, FaultSpec, OracleTo, SimConfig, SimHandle, Simulator, Symbols};
 use tempfile::TempDir;
@@ -56,8 +58,48 @@ pub fn channels(venue: &str) -> &'static [&'static str] {
     match venue {
         "binance-spot" => &["depth@100ms", "aggTrade", "trade", "bookTicker"],
         "binance-usdm" => &["depth@100ms", "aggTrade", "trade", "bookTicker", "markPrice@1s", "forceOrder"],
-        _ => &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"],
+        "aster-futures" | "binance-coinm" => {
+            &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"]
+        }
+        other => lobtape::venue::by_id(other).unwrap().1.spec().channels_default,
     }
+}
+
+/// The same and one channel more for each kind of message that the venue has.
+pub fn all_channels(venue: &str) -> Vec<String> {
+    let v = lobtape::venue::by_id(venue).unwrap().1;
+    let kind = |c: &str| v.stream(c, Some("X_PERP")).ok().map(|s| s.kind);
+    let mut all: Vec<String> = channels(venue).iter().map(|c| (*c).to_owned()).collect();
+    for c in MORE_CHANNELS {
+        if kind(c).is_some_and(|k| all.iter().all(|have| kind(have) != Some(k))) {
+            all.push((*c).to_owned());
+        }
+    }
+    all
+}
+
+const MORE_CHANNELS: &[&str] =
+    &["depth20@100ms", "aggTrade", "trade", "bookTicker", "markPrice@1s", "kline_1m", "miniTicker", "ticker"];
+
+/// The tables that these channels fill in a few seconds.
+pub fn tables(venue: &str, channels: &[String]) -> Vec<Table> {
+    let v = lobtape::venue::by_id(venue).unwrap().1;
+    let kinds = channels.iter().map(|c| v.stream(c, Some("X_PERP")).unwrap().kind);
+    let of = |k| match k {
+        StreamKind::DepthDiff => vec![Table::BookDelta, Table::BookTop],
+        StreamKind::DepthPartial => vec![Table::BookPartial],
+        StreamKind::Trade | StreamKind::AggTrade => vec![Table::Trades],
+        StreamKind::BookTicker => vec![Table::Bbo],
+        StreamKind::Mark => vec![Table::Mark],
+        StreamKind::Kline => vec![Table::Klines],
+        StreamKind::MiniTicker | StreamKind::Ticker => vec![Table::Tickers],
+        StreamKind::OpenInterest => vec![Table::OpenInterest],
+        StreamKind::Funding => vec![Table::Funding],
+        // Liquidations are too rare to be asked for.
+        _ => Vec::new(),
+    };
+    let always = [Table::Instruments, Table::Coverage, Table::Gaps, Table::Connections, Table::Raw];
+    kinds.flat_map(of).chain(always).collect()
 }
 
 /// Holes, repeats and, if `cuts_every_ms` is above 0, cuts of each kind in turn, until the quiet tail.
@@ -83,6 +125,8 @@ pub struct Venue {
     pub sim: SimHandle,
     /// Further keys of its part of the configuration.
     pub more: String,
+    /// What the recorder asks for.
+    pub channels: Vec<String>,
     log: PathBuf,
 }
 
@@ -109,18 +153,18 @@ impl Venue {
         };
         change(&mut config);
         let sim = Simulator::start(config).unwrap();
-        Venue { id: id.to_owned(), symbols: traded(id, symbols), sim, more: String::new(), log }
+        let channels = channels(id).iter().map(|c| (*c).to_owned()).collect();
+        Venue { id: id.to_owned(), symbols: traded(id, symbols), sim, more: String::new(), channels, log }
     }
 
     /// Its part of the configuration.
     fn table(&self) -> String {
         let list = |v: &[String]| v.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
-        let channels: Vec<String> = channels(&self.id).iter().map(|c| (*c).to_owned()).collect();
         format!(
             "[[venue]]\nid = \"{}\"\nsymbols = [{}]\nchannels = [{}]\nrest = \"{}\"\nws = \"{}\"\n{}",
             self.id,
             list(&self.symbols),
-            list(&channels),
+            list(&self.channels),
             self.sim.rest_base(),
             self.sim.ws_base(),
             self.more

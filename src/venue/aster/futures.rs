@@ -60,6 +60,8 @@ pub static FUTURES: Family = Family {
     fallbacks: &[("depth@0ms", "depth@100ms")],
     rest_root: "/fapi/",
     rest_version: "v3",
+    instruments_path: "exchangeInfo",
+    annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 20,
     instruments_weight: 1,

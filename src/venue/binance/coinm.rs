@@ -61,6 +61,8 @@ pub static COINM: Family = Family {
     fallbacks: &[],
     rest_root: "/dapi/",
     rest_version: "v1",
+    instruments_path: "exchangeInfo",
+    annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 20,
     instruments_weight: 1,

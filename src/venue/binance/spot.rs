@@ -61,6 +61,8 @@ pub static SPOT: Family = Family {
     fallbacks: &[],
     rest_root: "/api/",
     rest_version: "v3",
+    instruments_path: "exchangeInfo",
+    annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 50,
     instruments_weight: 20,

@@ -70,6 +70,8 @@ pub static USDM: Family = Family {
     fallbacks: &[],
     rest_root: "/fapi/",
     rest_version: "v1",
+    instruments_path: "exchangeInfo",
+    annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 20,
     instruments_weight: 1,

@@ -21,6 +21,7 @@ const FUTURES_PARTIAL: &[Speed] = &[speed("", 250), speed("@500ms", 500), speed(
 /// What the futures dialects share; no venue by itself.
 pub const FUTURES: Dialect = Dialect {
     venue: "",
+    variants: &[],
     product: Product::AsterFutures,
     ids: IdScheme::Shared,
     bids_ascend: true,

@@ -39,6 +39,10 @@ pub struct Family {
     pub rest_root: &'static str,
     /// REST version that we ask (`v3`); other versions are recognised in recorded URLs.
     pub rest_version: &'static str,
+    /// The instrument list's path after the version.
+    pub instruments_path: &'static str,
+    /// What the list says of its instruments outside of their own elements, if it does.
+    pub annotate: Option<fn(&[u8], &mut InstrumentList)>,
     /// Levels per side of a snapshot that we ask for.
     pub snapshot_limit: u32,
     /// Weight of a snapshot of that many levels.
@@ -125,7 +129,7 @@ impl Venue for Family {
     }
 
     fn instruments_request(&self) -> RestRequest {
-        rest::request(self, "exchangeInfo", self.instruments_weight)
+        rest::request(self, self.instruments_path, self.instruments_weight)
     }
 
     fn time_request(&self) -> RestRequest {
@@ -133,7 +137,11 @@ impl Venue for Family {
     }
 
     fn parse_instruments(&self, body: &[u8]) -> Result<InstrumentList, Reject> {
-        instruments::parse(self, body)
+        let mut list = instruments::parse(self, body)?;
+        if let Some(annotate) = self.annotate {
+            annotate(body, &mut list);
+        }
+        Ok(list)
     }
 
     fn parse_time(&self, body: &[u8]) -> Result<i64, Reject> {

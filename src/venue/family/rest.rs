@@ -38,7 +38,7 @@ pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
             Some(symbol) if !symbol.is_empty() => RestKind::Depth { symbol: symbol.to_ascii_uppercase() },
             _ => RestKind::Other,
         },
-        "exchangeInfo" => RestKind::Instruments,
+        _ if endpoint == family.instruments_path => RestKind::Instruments,
         "time" => RestKind::Time,
         _ => RestKind::Other,
     }

@@ -23,6 +23,8 @@ pub enum Subject {
     PairContract,
     /// Something that is no instrument, such as an asset index.
     Index,
+    /// A series of instruments: an instrument's name without its round and side (`btc_up_down_5m`).
+    Series,
     /// Nothing: the channel is the whole name.
     Market,
 }
@@ -144,6 +146,7 @@ pub(super) fn stream(family: &Family, channel: &str, symbol: Option<&str>) -> Re
     let lower = symbol.to_ascii_lowercase();
     let subject = match rule.subject {
         Subject::Pair => lower.split('_').next().unwrap_or(&lower).to_owned(),
+        Subject::Series => series(&lower).to_owned(),
         Subject::PairContract => pair_contract(&lower)
             .ok_or_else(|| bad(symbol, "a pair and perpetual, current_quarter or next_quarter is needed"))?,
         _ => lower,
@@ -170,6 +173,7 @@ pub(super) fn parse_stream(family: &Family, name: &str) -> Option<StreamSpec> {
     }
     match rule.subject {
         Subject::Pair if subject.contains('_') => return None,
+        Subject::Series if series(subject) != subject => return None,
         Subject::PairContract if !CONTRACTS.contains(&subject.split_once('_')?.1) => return None,
         _ => {}
     }
@@ -182,7 +186,20 @@ fn names_instrument(subject: Subject, text: &str) -> bool {
     match subject {
         Subject::Symbol => true,
         Subject::SymbolOrPair => text.contains('_'),
-        Subject::Pair | Subject::PairContract | Subject::Index | Subject::Market => false,
+        Subject::Pair | Subject::PairContract | Subject::Index | Subject::Series | Subject::Market => false,
+    }
+}
+
+/// `btc_up_down_5m_1778483280_yusdt` is a round of `btc_up_down_5m`; what does not look like a round is a series.
+fn series(lower: &str) -> &str {
+    let market = lower.strip_suffix("_yusdt").or_else(|| lower.strip_suffix("_nusdt")).unwrap_or(lower);
+    match market.rsplit_once('_') {
+        Some((name, round))
+            if !name.is_empty() && round.len() >= 9 && round.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            name
+        }
+        _ => market,
     }
 }
 

@@ -76,6 +76,55 @@ fn aster_futures() {
     );
 }
 
+#[test]
+fn aster_spot() {
+    let l = list("aster-spot", include_str!("../aster/fixtures/exchangeInfo-spot-2026.json"));
+    assert_eq!((l.instruments.len(), l.faulty, l.weight_per_minute), (2, 0, 6000));
+    let bnb = find(&l, "BNBUSDT");
+    assert_eq!((bnb.base.as_str(), bnb.quote.as_str(), bnb.contract_type.as_str()), ("BNB", "USDT", "SPOT"));
+    assert_eq!(
+        (bnb.price_exp, bnb.size_exp, bnb.min_notional, bnb.contract_size),
+        (2, 3, dec(5, 0), Dec::NONE)
+    );
+    assert_eq!(find(&l, "TESTUSDT").price_exp, 7);
+}
+
+/// What the list says of events stands in the versions of their tokens.
+#[test]
+fn aster_prediction() {
+    let l = list("aster-prediction", include_str!("../aster/fixtures/exchangeInfo-prediction-2026.json"));
+    assert_eq!((l.instruments.len(), l.faulty), (5, 0));
+    let facts = |s: &str| {
+        let i = find(&l, s);
+        (i.contract_type.as_str(), i.status.as_str(), i.ts_expiry)
+    };
+    let expiry = 1_778_483_580_000_000_000;
+    assert_eq!(facts("BTC_UP_DOWN_5M_1778483280_YUSDT"), ("UP_DOWN", "TRADING", expiry));
+    assert_eq!(facts("BTC_UP_DOWN_5M_1778483280_NUSDT"), ("UP_DOWN", "TRADING", expiry));
+    assert_eq!(facts("BTC_UP_DOWN_5M_1778482980_YUSDT").1, "SETTLED");
+    assert_eq!(facts("WHO_WINS_A_YUSDT"), ("MARKETONLY_MULTIPREDICT", "PREMARKET", 0));
+    // A token of no event is an instrument all the same.
+    assert_eq!(facts("ALONE_YUSDT"), ("PREDICTION", "TRADING", 0));
+    let json = |s: &str| serde_json::from_str::<serde_json::Value>(&find(&l, s).raw_json).unwrap();
+    let y = json("BTC_UP_DOWN_5M_1778483280_YUSDT");
+    assert_eq!(y["symbolInfo"]["symbol"], "BTC_UP_DOWN_5M_1778483280_YUSDT");
+    assert_eq!(
+        (y["event"]["eventName"].as_str(), &y["event"]["rounds"]),
+        (Some("BTC_UP_DOWN_5M"), &serde_json::Value::Null)
+    );
+    assert_eq!(y["market"]["windowStartTime"], 1_778_483_280_000_i64);
+    assert_eq!(json("ALONE_YUSDT")["symbol"], "ALONE_YUSDT");
+    // The part is missing in one of the venue's samples, and may be anything.
+    for events in [
+        "",
+        r#","predictionEvents":null"#,
+        r#","predictionEvents":[5,{"rounds":7,"liveRound":{"symbols":"x"}}]"#,
+    ] {
+        let body = format!(r#"{{"symbols":[{{"symbol":"A"}}]{events}}}"#);
+        assert_eq!(list("aster-prediction", &body).instruments.len(), 1, "{events}");
+    }
+}
+
 /// The lists whole, where the recordings are.
 #[test]
 fn whole_lists_have_no_faulty_element() {
