@@ -40,6 +40,7 @@ pub static PREDICTION: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::ASTER_SPOT,
         channels_default: &["depth@100ms", "aggTrade", "trade", "bookTicker", "miniTicker"],
+        ..VenueSpec::BASE
     },
     dialect: &super::dialect::PREDICTION,
     channels: &[

@@ -34,6 +34,7 @@ pub static SPOT: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::ASTER_SPOT,
         channels_default: &["depth@100ms", "aggTrade", "trade", "bookTicker", "miniTicker"],
+        ..VenueSpec::BASE
     },
     dialect: &super::dialect::SPOT,
     channels: &[
