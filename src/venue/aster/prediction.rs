@@ -9,6 +9,7 @@ use crate::model::StreamKind::{
 };
 use crate::model::time::ms_to_ns;
 use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::venue::Evidence;
 use crate::venue::InstrumentList;
 use crate::venue::family::streams::NONE;
 use crate::venue::family::{Channel, Family, Subject};
@@ -72,6 +73,7 @@ pub static PREDICTION: Family = Family {
     product_code: None,
     is_inverse: false,
     contract_type: "PREDICTION",
+    evidence: Evidence::Documents,
     is_derivative: false,
 };
 

@@ -4,6 +4,7 @@ use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, MiniTicker, RawOnly, Ticker, Trade,
 };
 use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::venue::Evidence;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
@@ -65,5 +66,6 @@ pub static SPOT: Family = Family {
     product_code: None,
     is_inverse: false,
     contract_type: "SPOT",
+    evidence: Evidence::Documents,
     is_derivative: false,
 };

@@ -87,6 +87,7 @@ impl Channel {
                 Subject::Pair => Some("BTCUSD"),
                 Subject::PairContract => Some("BTCUSD_PERPETUAL"),
                 Subject::Index => Some("BTCUSD"),
+                Subject::Series => Some("BTC_UP_DOWN_5M"),
                 Subject::Market => None,
             },
             kind: self.kind,
