@@ -45,6 +45,16 @@ pub struct PublishReport {
     pub paths: Vec<String>,
 }
 
+impl std::ops::AddAssign for PublishReport {
+    fn add_assign(&mut self, o: PublishReport) {
+        self.published += o.published;
+        self.already += o.already;
+        self.rows += o.rows;
+        self.bytes += o.bytes;
+        self.paths.extend(o.paths);
+    }
+}
+
 /// Publishes a batch. Idempotent: what is there with the same content is success, also after a crash at any step.
 ///
 /// # Errors

@@ -117,6 +117,12 @@ impl LaneSink {
         self.interval_start = at;
     }
 
+    /// Whether a record lies beyond the open interval. That is so only after a silence of more than an interval: its
+    /// boundaries are not all stated (`LaneClock`), and what follows must not be filed under the day before it.
+    pub fn is_past(&self, ts_recv: i64) -> bool {
+        self.interval_start != i64::MIN && ts_recv >= self.interval_start.saturating_add(self.interval_ns)
+    }
+
     pub fn buffered_bytes(&self) -> usize {
         self.bytes
     }

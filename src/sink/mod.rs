@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use crate::dataset::{ClosedPart, Dataset, DatasetError, Provenance, PublishReport};
 use crate::fold::{Fold, FoldCounters};
 use crate::model::control::from_payload;
-use crate::model::{Kind, LaneId, Record, RunStart, TimerEvent};
+use crate::model::{Kind, LaneId, Record, RunStart, TimerEvent, time};
 
 use lane::LaneSink;
 
@@ -125,14 +125,21 @@ impl Converter {
             self.by.host = run.host;
             self.by.config_sha256 = run.config_sha256;
         }
+        let mut skipped = PublishReport::default();
+        if lane.sink.is_past(rec.ts_recv) {
+            skipped = lane.sink.close_all(ds, &self.by)?;
+            lane.sink.open_interval(time::floor_to(rec.ts_recv, lane.sink.interval_ns));
+        }
         let mut sink = lane.sink.at(ds, rec.ts_recv);
         lane.fold.step(rec, &mut sink);
         sink.done()?;
-        match boundary_of(rec) {
-            Some(at) => self.end_interval(ds, rec, at),
-            None if rec.kind == Kind::Stop => self.end_run(ds, rec),
-            None => Ok(Fed { checkpoint: None, published: lane.sink.publish_cut(ds, &self.by)? }),
-        }
+        let mut fed = match boundary_of(rec) {
+            Some(at) => self.end_interval(ds, rec, at)?,
+            None if rec.kind == Kind::Stop => self.end_run(ds, rec)?,
+            None => Fed { checkpoint: None, published: lane.sink.publish_cut(ds, &self.by)? },
+        };
+        fed.published += skipped;
+        Ok(fed)
     }
 
     fn end_interval(&mut self, ds: &Dataset, rec: &Record<'_>, at: i64) -> Result<Fed, SinkError> {
@@ -182,8 +189,8 @@ fn publish(ds: &Dataset, parts: Vec<ClosedPart>, by: &Provenance) -> Result<Publ
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::LaneClock;
     use crate::model::control::to_payload;
+    use crate::model::{LaneClock, RunStop};
 
     const S: i64 = 1_000_000_000;
 
@@ -204,11 +211,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_boundary_that_is_stated_again_after_a_crash_closes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let ds = Dataset::create(dir.path()).unwrap();
-        let run = to_payload(&RunStart {
+    fn run_of(interval_ns: i64) -> Vec<u8> {
+        to_payload(&RunStart {
             run_id: "r".into(),
             writer: "capture".into(),
             build: "0".into(),
@@ -216,12 +220,55 @@ mod tests {
             config_sha256: String::new(),
             rules_version: 1,
             ts_start: 1,
-            interval_ns: S,
+            interval_ns,
             book_top_interval_ns: 0,
             lane_memory_bytes: 1 << 28,
             auto_register: false,
             epoch_floor: 0,
+        })
+    }
+
+    #[test]
+    fn after_days_of_silence_every_row_is_filed_under_its_own_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let ds = Dataset::create(dir.path()).unwrap();
+        let (day, hour, run) = (time::NS_PER_DAY, 3_600 * S, run_of(3_600 * S));
+        let mut clock = LaneClock::new(1, -1, hour);
+        let mut c = Converter::new();
+        for ts in [5 * day + 3 * hour, 7 * day + 2 * hour, 7 * day + 4 * hour + 1] {
+            while let Some(at) = clock.boundary_due(ts) {
+                let payload = clock.boundary_payload(at);
+                c.feed(&ds, &clock.boundary_record(at, 0, &payload)).unwrap();
+                // Whoever takes checkpoints states them here, in the interval that begins.
+                let note = record(Kind::Config, &mut clock, at, b"{}");
+                c.feed(&ds, &note).unwrap();
+            }
+            let r = record(Kind::Run, &mut clock, ts, &run);
+            c.feed(&ds, &r).unwrap();
+        }
+        let stop = to_payload(&RunStop {
+            run_id: "r".into(),
+            ts_stop: 7 * day + 5 * hour - 1,
+            exit: "clean".into(),
         });
+        let r = record(Kind::Stop, &mut clock, 7 * day + 5 * hour - 1, &stop);
+        c.feed(&ds, &r).unwrap();
+
+        let manifest = ds.manifest().unwrap();
+        let raw: Vec<_> = manifest.parts().filter(|p| p.table == "raw").collect();
+        assert!(raw.len() >= 5, "{raw:?}");
+        for p in raw {
+            assert_eq!(p.date, time::date_text(time::day_of(p.ts_min)), "{}", p.path);
+            assert_eq!(p.date, time::date_text(time::day_of(p.ts_max)), "{}", p.path);
+            assert!(p.ts_max < p.interval_start + hour, "{}", p.path);
+        }
+    }
+
+    #[test]
+    fn a_boundary_that_is_stated_again_after_a_crash_closes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let ds = Dataset::create(dir.path()).unwrap();
+        let run = run_of(S);
         let mut clock = LaneClock::new(1, -1, S);
         let mut c = Converter::new();
         let mut starts = Vec::new();
