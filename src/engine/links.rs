@@ -84,7 +84,12 @@ impl Links {
         let (there, missing): (Vec<String>, Vec<String>) =
             self.config.symbols.iter().cloned().partition(|s| known.contains(s.as_str()));
         if !missing.is_empty() && !self.config.allow_missing {
-            return Err(PlanFault::NotListed { venue: self.config.id.clone(), symbols: missing.join(", ") });
+            let named = |s: &String| match listed.iter().find(|l| l.eq_ignore_ascii_case(s)) {
+                Some(l) => format!("{s} (the venue writes {l})"),
+                None => s.clone(),
+            };
+            let symbols = missing.iter().map(named).collect::<Vec<_>>().join(", ");
+            return Err(PlanFault::NotListed { venue: self.config.id.clone(), symbols });
         }
         let config = VenueConfig { symbols: there, ..self.config.clone() };
         let held = |s: &str| held(s).map(|l| usize::from(l).saturating_sub(1));

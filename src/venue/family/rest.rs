@@ -35,7 +35,7 @@ pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
     }
     match endpoint {
         "depth" => match query_value(query, "symbol") {
-            Some(symbol) if !symbol.is_empty() => RestKind::Depth { symbol: symbol.to_ascii_uppercase() },
+            Some(symbol) if !symbol.is_empty() => RestKind::Depth { symbol: symbol.to_owned() },
             _ => RestKind::Other,
         },
         _ if endpoint == family.instruments_path => RestKind::Instruments,

@@ -152,7 +152,8 @@ pub(super) fn stream(family: &Family, channel: &str, symbol: Option<&str>) -> Re
             .ok_or_else(|| bad(symbol, "a pair and perpetual, current_quarter or next_quarter is needed"))?,
         _ => lower,
     };
-    let instrument = names_instrument(rule.subject, &subject).then(|| subject.to_ascii_uppercase());
+    // Only the stream's name is in lower case: the symbol stays as the venue's list writes it, whatever its case.
+    let instrument = names_instrument(rule.subject, &subject).then(|| symbol.to_owned());
     Ok(spec(format!("{subject}@{channel}"), instrument))
 }
 

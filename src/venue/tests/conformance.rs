@@ -91,8 +91,8 @@ fn fixture_streams(v: &dyn Venue) -> Vec<StreamSpec> {
 fn every_stream_of_the_fixtures_comes_back_from_its_parts() {
     for v in all() {
         for s in fixture_streams(*v) {
-            let subject = s.name.split('@').next().unwrap();
-            let again = v.stream(&s.channel, Some(subject)).unwrap();
+            let subject = s.name.split('@').next().unwrap().to_ascii_uppercase();
+            let again = v.stream(&s.channel, Some(&subject)).unwrap();
             assert_eq!(again, s, "{}", v.spec().id);
         }
         let kinds: Vec<StreamKind> = fixture_streams(*v).iter().map(|s| s.kind).collect();
@@ -232,6 +232,22 @@ fn pairs_and_contracts_of_coinm() {
 }
 
 #[test]
+fn a_symbol_stays_as_the_venue_writes_it() {
+    for v in all() {
+        for channel in v.spec().channels_default {
+            let s = v.stream(channel, Some("1e5aUSDT_PERP")).unwrap();
+            assert_eq!(s.symbol.as_deref(), Some("1e5aUSDT_PERP"), "{}", s.name);
+        }
+        let r = v.snapshot_request("1e5aUSDT_PERP");
+        assert_eq!(v.rest_kind(&r.path), RestKind::Depth { symbol: "1e5aUSDT_PERP".to_owned() });
+    }
+    assert_eq!(
+        venue("binance-spot").stream("trade", Some("1e5aUSDT_PERP")).unwrap().name,
+        "1e5ausdt_perp@trade"
+    );
+}
+
+#[test]
 fn zero_ms_falls_back_on_aster_only() {
     assert_eq!(venue("aster-futures").fallback("depth@0ms"), Some("depth@100ms"));
     assert_eq!(venue("aster-futures").fallback("depth@100ms"), None);
@@ -249,9 +265,9 @@ fn a_request_explains_itself() {
         for symbol in ODD_SYMBOLS {
             let r = v.snapshot_request(symbol);
             assert!(r.path.is_ascii() && r.path.ends_with("&limit=1000"), "{}", r.path);
-            assert_eq!(v.rest_kind(&r.path), RestKind::Depth { symbol: symbol.to_ascii_uppercase() });
+            assert_eq!(v.rest_kind(&r.path), RestKind::Depth { symbol: symbol.to_owned() });
             let full = format!("{}{}", v.spec().rest, r.path);
-            assert_eq!(v.rest_kind(&full), RestKind::Depth { symbol: symbol.to_ascii_uppercase() });
+            assert_eq!(v.rest_kind(&full), RestKind::Depth { symbol: symbol.to_owned() });
         }
         assert_eq!(v.rest_kind(&v.instruments_request().path), RestKind::Instruments);
         assert_eq!(v.rest_kind(&v.time_request().path), RestKind::Time);
@@ -269,7 +285,7 @@ fn a_request_explains_itself() {
     }
     let usdm = venue("binance-usdm");
     assert_eq!(
-        usdm.rest_kind("/fapi/v1/depth?limit=5&symbol=btcusdt"),
+        usdm.rest_kind("/fapi/v1/depth?limit=5&symbol=BTCUSDT"),
         RestKind::Depth { symbol: "BTCUSDT".into() }
     );
     assert_eq!(usdm.rest_kind("/api/v3/depth?symbol=BTCUSDT"), RestKind::Other);
