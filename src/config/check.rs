@@ -158,6 +158,11 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         let message = format!("venue {id:?}: rotate_after: the least is \"1s\"");
         return Err(ConfigError::at(name, text, table_at, message));
     }
+    let silent_after_ns = v.silent_after.map_or(NS_PER_MIN, |d| d.ns);
+    if silent_after_ns != 0 && silent_after_ns < NS_PER_S {
+        let message = format!("venue {id:?}: silent_after: the least is \"1s\"; \"0\" turns it off");
+        return Err(ConfigError::at(name, text, table_at, message));
+    }
     Ok(VenueConfig {
         id,
         symbols,
@@ -168,6 +173,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         allow_missing: v.allow_missing.unwrap_or(false),
         rest_weight_share: v.rest_weight_share.map_or(0.5, |s| s.0),
         rotate_after_ns,
+        silent_after_ns,
     })
 }
 

@@ -121,6 +121,8 @@ pub struct VenueConfig {
     pub rest_weight_share: f64,
     /// Age at which a connection is replaced, ns; `None` = the venue's own figure.
     pub rotate_after_ns: Option<i64>,
+    /// A stream that brought nothing for so long is looked into, ns; 0 = never.
+    pub silent_after_ns: i64,
 }
 
 impl Config {

@@ -69,6 +69,7 @@ table!(VenueTable, VENUE_KEYS {
     allow_missing: bool,
     rest_weight_share: Share,
     rotate_after: Duration,
+    silent_after: Duration,
 });
 
 macro_rules! keep {

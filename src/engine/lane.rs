@@ -79,6 +79,11 @@ impl FoldSink for Wishes {
                     self.out.push(FromLane::Synced { venue, symbol });
                 }
             }
+            Effect::Compared { instrument, ahead } => {
+                if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
+                    self.out.push(FromLane::Compared { venue, symbol, ahead });
+                }
+            }
             Effect::Gap { cause, .. } => self.gaps.push(cause),
             Effect::LegWait { instrument } => self.leg_waits.push(instrument),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
@@ -220,6 +225,7 @@ impl Lane {
                 }
             }
             ToLane::Plan(note) => self.plan(note, &now),
+            ToLane::Silent { conn, stream, last_recv } => self.silent(conn, stream, last_recv, &now),
             ToLane::Rest(body) => self.rest(&body, &now),
             ToLane::Instruments(list) => {
                 for v in list {
@@ -248,6 +254,16 @@ impl Lane {
         self.series.iter_mut().for_each(|s| *s = None);
         self.plans.retain(|p| p.venue != note.venue);
         self.plans.push(note);
+    }
+
+    fn silent(&mut self, conn: ConnId, stream: String, last_recv: i64, now: &Stamps) {
+        let Some(live) = self.conns.get(&(conn as u64)) else { return };
+        let venue = live.link.venue;
+        let heard = self.counted.iter().find(|(v, n, _)| *v == venue && *n == stream);
+        if heard.is_some_and(|(_, _, m)| m.last_recv.get() == last_recv) {
+            let t = TimerEvent::Silent { stream };
+            self.control(Kind::Timer, conn, now, "", &to_payload(&t));
+        }
     }
 
     /// Streams of a connection that end with it: the plan does not name them any more.

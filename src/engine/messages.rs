@@ -64,6 +64,15 @@ pub enum ToLane {
     Rest(Box<RestBody>),
     /// New versions of instruments.
     Instruments(Vec<InstrumentVersion>),
+    /// A stream brought nothing although it should have; void if a frame has come since.
+    Silent {
+        /// On which connection.
+        conn: ConnId,
+        /// Its name.
+        stream: String,
+        /// Receive time of its last frame, as control knew it.
+        last_recv: i64,
+    },
     /// A verdict of control's clocks.
     Timer(TimerEvent),
     /// A minute's histograms.
@@ -104,6 +113,15 @@ pub enum FromLane {
         symbol: String,
         /// Snapshots in a row that did not prove it.
         attempt: u32,
+    },
+    /// A snapshot was held against a proven book.
+    Compared {
+        /// Venue slug.
+        venue: String,
+        /// Symbol.
+        symbol: String,
+        /// It is newer than the book and other than it.
+        ahead: bool,
     },
     /// A book is proven.
     Synced {

@@ -202,7 +202,11 @@ impl Core {
         let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
         let in_band = d.stream != StreamId::NONE;
         if b.synced || (in_band && b.stream != d.stream) {
-            // Nobody waits for it: it is only compared, by the audit. Or it belongs to another chain of ids.
+            // Nobody waits for it: it is only compared. Or it belongs to another chain of ids.
+            if !in_band {
+                let ahead = super::compare::is_ahead(&b, d, limit_of(url));
+                sink.effect(Effect::Compared { instrument: id, ahead });
+            }
             self.insts[id.ix()].book = Some(b);
             return;
         }

@@ -305,6 +305,7 @@ impl Core {
             let (last, ts) = (s.last_id, s.ts_last.max(s.cover.map_or(0, |c| c.ts_begin)));
             self.close_cover(id, ts, GapCause::SilentStream.as_str(), rec, sink);
             self.open_gap(id, GapCause::SilentStream, ts, Detector::Watchdog, last, 0);
+            self.say_gap(id, GapCause::SilentStream, sink);
         }
     }
 

@@ -7,6 +7,7 @@
 mod answers;
 mod books;
 mod checkpoint;
+mod compare;
 pub mod control;
 mod events;
 mod state;
@@ -122,6 +123,13 @@ pub enum Effect<'a> {
     Synced {
         /// Which.
         instrument: InstrumentId,
+    },
+    /// A snapshot came for a book that is proven.
+    Compared {
+        /// Which.
+        instrument: InstrumentId,
+        /// It is newer than the book and other than it: a diff is on its way, or does not come.
+        ahead: bool,
     },
     /// A gap was found.
     Gap {

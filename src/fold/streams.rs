@@ -465,9 +465,11 @@ impl Core {
         if id == StreamId::NONE {
             return;
         }
-        self.close_cover(id, rec.ts_recv, cause.as_str(), rec, sink);
+        // When a silence began is not known: not before the last message.
+        let at = if cause == GapCause::SilentStream { self.s(id).known_until() } else { rec.ts_recv };
+        self.close_cover(id, at, cause.as_str(), rec, sink);
         if self.s(id).gap.is_none() {
-            self.open_gap(id, cause, rec.ts_recv, detector, seq, epoch_before);
+            self.open_gap(id, cause, at, detector, seq, epoch_before);
             self.say_gap(id, cause, sink);
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::control::to_payload;
 use crate::model::{
     ConnEvent, GapCause, GapNote, Kind, LaneClock, Record, RunStart, RunStop, StreamSpec, Subscribed,
-    VenueIx, flags,
+    TimerEvent, VenueIx, flags,
 };
 use crate::venue;
 
@@ -459,6 +459,42 @@ fn what_lags_behind_a_replaced_connection_is_known() {
     t.frame(8, &quote(2));
     t.frame(8, &quote(3));
     assert_eq!(t.rows.of("quote"), ["quote 1", "quote 2", "quote 3"]);
+}
+
+#[test]
+fn a_snapshot_tells_whether_a_quiet_book_is_behind() {
+    let mut t = Tape::synced();
+    let said =
+        |t: &Tape| t.rows.effects.iter().filter(|e| e.starts_with("Compared")).cloned().collect::<Vec<_>>();
+    // A greater id with the same levels: ids are shared by all symbols.
+    let same = r#"{"lastUpdateId":90,"bids":[["100.5","1"],["100","5"]],"asks":[["101","3"]]}"#;
+    let other = |id: i64| {
+        format!(r#"{{"lastUpdateId":{id},"bids":[["100.5","7"],["100","5"]],"asks":[["101","3"]]}}"#)
+    };
+    for body in [same.to_owned(), other(12), other(90)] {
+        t.push(Kind::Rest, REST, 1, "/fapi/v3/depth?symbol=BTCUSDT&limit=1000", body.as_bytes(), 200);
+    }
+    let ahead: Vec<bool> = said(&t).iter().map(|e| e.contains("ahead: true")).collect();
+    assert_eq!(ahead, [false, false, true]);
+    assert!(t.fold.book(InstrumentId(0)).is_some(), "a comparison alone takes nothing away");
+}
+
+#[test]
+fn a_silent_stream_s_gap_begins_at_its_last_message_and_ends_with_its_proof() {
+    let mut t = Tape::synced();
+    let last = t.ts;
+    t.trade(7, 1);
+    let e = TimerEvent::Silent { stream: "btcusdt@depth@100ms".into() };
+    t.push(Kind::Timer, 7, -1, "", &to_payload(&e), 0);
+    assert!(t.fold.book(InstrumentId(0)).is_none());
+    assert!(t.rows.of("delta").last().unwrap().contains(&format!("f={}", flags::CLEAR)));
+    t.diff(7, 13, 14, 12, "", "");
+    t.snapshot(13);
+    assert!(t.fold.book(InstrumentId(0)).is_some());
+    let gaps = t.rows.of("gap btcusdt@depth");
+    let silent = format!("gap btcusdt@depth@100ms silent_stream (12, 12] {last}..");
+    assert!(gaps[1].starts_with(&silent), "{gaps:?}");
+    assert!(gaps[2].contains("resync_wait") && gaps[2].ends_with("end snapshot"), "{gaps:?}");
 }
 
 #[test]

@@ -76,6 +76,13 @@ pub trait Venue: Send + Sync {
         None
     }
 
+    /// Seconds between two messages of a channel that speaks at a fixed pace whatever happens. `None`: it speaks when
+    /// there is something to say, and its silence alone says nothing.
+    fn pace_s(&self, channel: &str) -> Option<u32> {
+        let _ = channel;
+        None
+    }
+
     /// Reads one frame. `only` is the connection's single stream where frames do not name theirs (raw mode).
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use lobtape::simulator::{FaultKind, FaultSpec};
+
 use super::oracle_check::{Rules, check};
 use super::refold::refold;
 use super::rig::{Place, Recorder, Venue, lobtape, number, pass, proved, turn, wait_for};
@@ -130,4 +132,58 @@ fn a_reload_takes_and_gives_streams_and_those_that_stay_have_no_gap() {
     w.demand("reload, the venue that came and went");
     refold(&place.dataset());
     verified(&place);
+}
+
+#[test]
+fn a_stream_that_is_silent_is_told_apart_from_one_that_is_quiet() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 5, 150, |c| {
+        c.duration_ms = Some(24_000);
+        let stall = |at: u64, stream: &str, for_ms: u64| FaultSpec {
+            stream: Some(stream.to_owned()),
+            for_ms,
+            ..FaultSpec::new(FaultKind::Stall).at(at)
+        };
+        // One is answered by another connection, one ends by itself: for one silence a connection is replaced, not for all.
+        c.faults =
+            vec![stall(2000, "ethusdt@markPrice@1s", 20_000), stall(9000, "btcusdt@depth@100ms", 10_000)];
+    });
+    venue.more = "silent_after = \"1s\"\n".to_owned();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let over = wait_for(Duration::from_secs(80), || venue.sim.is_over());
+    assert!(over, "nobody came: {}", recorder.words());
+    let (id, log) = venue.end();
+    recorder.stop();
+    let mut v = check(&place.dataset(), &id, &log, Rules { replaced: true, ..Rules::default() });
+    let tape = Tape::load(&place.dataset());
+    let gaps = untold(&place, &id, &tape);
+    let of = |cause: &str| gaps.iter().filter(|g| g.cause == cause).collect::<Vec<_>>();
+    let silent: Vec<&str> = of("silent_stream").iter().map(|g| g.stream.as_str()).collect();
+    if silent != ["ethusdt@markPrice@1s", "btcusdt@depth@100ms"] {
+        v.fault(format!("silent: {silent:?}"));
+    }
+    for g in gaps.iter().filter(|g| g.cause != "silent_stream") {
+        if g.cause != "resync_wait" || g.stream != "btcusdt@depth@100ms" {
+            v.fault(format!("a gap: {g:?}"));
+        }
+    }
+    // Each begins with the last message before the stall and is at least as long as it took to find.
+    for g in of("silent_stream") {
+        let ns = g.end - g.begin;
+        if !(3_000_000_000..12_000_000_000).contains(&ns) {
+            v.fault(format!("{ns} ns: {g:?}"));
+        }
+    }
+    proved("silence", &v.figures);
+    v.demand("silence");
+    let retired = tape.conns.values().filter(|c| c.retired).count();
+    assert_eq!(retired, 1, "{}", recorder_words(&place));
+    refold(&place.dataset());
+    verified(&place);
+}
+
+fn recorder_words(place: &Place) -> String {
+    std::fs::read_to_string(place.dir.path().join("recorder.log")).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 mod connections;
 mod lists;
 mod reload;
+mod silence;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -97,6 +98,7 @@ pub struct Control {
     pool: Pool,
     parts: ControlParts,
     last_tick: i64,
+    silence: silence::Watchdog,
 }
 
 /// Why control ended before it was asked to.
@@ -137,6 +139,7 @@ impl Control {
             pool: Pool::start(2)?,
             parts,
             last_tick: 0,
+            silence: silence::Watchdog::default(),
         };
         for link in links {
             control.add_venue(link)?;
@@ -226,6 +229,7 @@ impl Control {
         if now - self.last_tick >= S {
             self.last_tick = now;
             self.tick();
+            self.look_for_silence(now);
             self.fall_back(now)?;
         }
         Ok(())
@@ -321,6 +325,11 @@ impl Control {
                 if let Some(v) = self.venue_ix(&venue) {
                     self.venues[v].wanted.remove(&symbol);
                     self.book_state(v, &symbol, BookState::Synced);
+                }
+            }
+            FromLane::Compared { venue, symbol, ahead } => {
+                if let Some(v) = self.venue_ix(&venue) {
+                    self.compared(v, &symbol, ahead, now);
                 }
             }
             FromLane::Replace { conn } => {

@@ -156,6 +156,7 @@ impl Control {
         let old: Vec<Slot> = self.venues[v].slots.iter().map(|s| s.slot.clone()).collect();
         let fits = self.venues[v].plan.reconcile(&old, wanted)?;
         self.forget(v, wanted);
+        self.unwatch(v);
         self.meet(v, wanted);
         let venue = self.venues[v].plan.config.id.clone();
         for l in &self.parts.lanes {

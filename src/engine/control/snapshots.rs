@@ -90,11 +90,12 @@ impl Control {
                     continue;
                 }
                 let path = self.venues[v].plan.venue.snapshot_request(&symbol).path;
-                if !self.get(v, Purpose::Snapshot { symbol: symbol.clone() }, path)
-                    && let Some(w) = self.venues[v].wanted.get_mut(&symbol)
-                {
-                    w.asked = false;
-                    w.at = now + S;
+                if !self.get(v, Purpose::Snapshot { symbol: symbol.clone() }, path) {
+                    if let Some(w) = self.venues[v].wanted.get_mut(&symbol) {
+                        w.asked = false;
+                        w.at = now + S;
+                    }
+                    self.silence.asked.remove(&(v, symbol));
                 }
             }
         }
@@ -107,19 +108,26 @@ impl Control {
         path: &str,
         result: Result<RestResponse, RestError>,
     ) {
-        let Some(w) = self.venues[v].wanted.remove(symbol) else { return };
-        let conn = match self.venues[v].rest_conns.get(&w.lane) {
+        // Nobody waits for the snapshot of a book that is only compared.
+        let compared = self.silence.asked.remove(&(v, symbol.to_owned()));
+        let lane = match self.venues[v].wanted.remove(symbol) {
+            Some(w) => Some(w.lane),
+            None if compared => self.venues[v].lanes.get(symbol).copied(),
+            None => None,
+        };
+        let Some(lane) = lane else { return };
+        let conn = match self.venues[v].rest_conns.get(&lane) {
             Some(c) => *c,
             None => {
                 let c = self.next_conn();
-                self.venues[v].rest_conns.insert(w.lane, c);
+                self.venues[v].rest_conns.insert(lane, c);
                 c
             }
         };
         let (status, body) = lane_body(result);
         let venue = self.venues[v].plan.venue.spec().id;
         let body = RestBody { conn, venue, url: path.to_owned(), status, body };
-        self.order(w.lane, ToLane::Rest(Box::new(body)));
+        self.order(lane, ToLane::Rest(Box::new(body)));
     }
 
     /// A connection with in-band snapshots is open.

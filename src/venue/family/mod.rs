@@ -100,6 +100,12 @@ impl Venue for Family {
         self.fallbacks.iter().find(|(from, _)| *from == channel).map(|(_, to)| *to)
     }
 
+    fn pace_s(&self, channel: &str) -> Option<u32> {
+        // Mark prices come every three seconds, or every second where that is asked for.
+        let is_mark = channel.starts_with("markPrice") || channel.starts_with("!markPrice");
+        is_mark.then(|| if channel.ends_with("@1s") { 1 } else { 3 })
+    }
+
     fn decode(
         &self,
         scratch: &mut Scratch,

@@ -1,0 +1,278 @@
+//! Streams that bring nothing although their connection lives.
+//!
+//! Silence alone says nothing: a quiet symbol has no diffs for minutes. So a stream of diffs is called silent only by proof:
+//! after [`crate::config::VenueConfig::silent_after_ns`] without one a snapshot is asked for, within the budget's share for
+//! audits and one at a time for each venue; if it is newer than the book and other than the book, and still no diff comes
+//! for [`GRACE_NS`], the venue has moved on without telling us. If it is not, the stream is quiet, and is looked into
+//! again after twice the time, up to [`LONGEST_NS`]. A channel with a fixed pace ([`crate::venue::Venue::pace_s`]) is silent
+//! when it has missed several messages. All other channels speak when something happens, and nothing proves that it did.
+//!
+//! A silent stream has a `silent` timer record in its lane: its book ends there, its gap begins at its last message, and
+//! ends when it speaks again and is proven. Its connection is replaced, the new one first.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::model::StreamSpec;
+
+/// A diff that was on its way when the snapshot was taken has come by then.
+const GRACE_NS: i64 = 2 * S;
+/// A quiet stream is looked into at least so often.
+const LONGEST_NS: i64 = 600 * S;
+/// Messages of a fixed pace that may be missing.
+const PACES: i64 = 5;
+/// An answer that did not come by then does not come.
+const ANSWER_NS: i64 = 60 * S;
+/// For silent streams a connection is replaced at most so often.
+const REPLACE_NS: i64 = 60 * S;
+/// Longer between two looks: this thread stood still, and perhaps everything else did.
+const FROZEN_NS: i64 = 3 * S;
+
+/// What is known of one stream.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    /// Receive time of its last frame, and when we first saw that.
+    heard: i64,
+    since: i64,
+    /// When it is looked into next, and the wait before that.
+    at: i64,
+    wait: i64,
+    /// When a snapshot was asked for, 0 = not.
+    asked: i64,
+    /// Since when a snapshot is known that is ahead of the book, 0 = none is.
+    ahead: i64,
+    /// It was called silent.
+    told: bool,
+}
+
+impl Watch {
+    fn new(heard: i64, now: i64, wait: i64) -> Watch {
+        Watch { heard, since: now, at: now.saturating_add(wait), wait, asked: 0, ahead: 0, told: false }
+    }
+}
+
+type Key = (usize, String);
+
+/// All that is watched.
+#[derive(Default)]
+pub(super) struct Watchdog {
+    /// By venue and stream name.
+    watches: BTreeMap<Key, Watch>,
+    /// Books whose snapshot is under way for comparison, by venue and symbol.
+    pub asked: BTreeSet<Key>,
+    /// When a slot's connection was last replaced for a silent stream, by venue and slot.
+    replaced: BTreeMap<(usize, u32), i64>,
+    last: i64,
+}
+
+/// What a look at one stream comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    Fine,
+    Ask,
+    Silent,
+}
+
+impl Watch {
+    /// A stream that feeds a proven book.
+    fn diffs(&mut self, now: i64) -> Finding {
+        if self.ahead != 0 && now - self.ahead >= GRACE_NS {
+            return Finding::Silent;
+        }
+        if self.asked != 0 && now - self.asked >= ANSWER_NS {
+            self.quiet(now);
+        }
+        if self.ahead == 0 && self.asked == 0 && now >= self.at { Finding::Ask } else { Finding::Fine }
+    }
+
+    /// A stream of a fixed pace.
+    fn paced(&self, now: i64, pace_ns: i64, silent_after_ns: i64) -> Finding {
+        let limit = silent_after_ns.max(PACES.saturating_mul(pace_ns));
+        if now - self.since >= limit { Finding::Silent } else { Finding::Fine }
+    }
+
+    /// Nothing was found: it is looked into later.
+    fn quiet(&mut self, now: i64) {
+        (self.asked, self.ahead) = (0, 0);
+        self.wait = self.wait.saturating_mul(2).min(LONGEST_NS);
+        self.at = now.saturating_add(self.wait);
+    }
+}
+
+impl Control {
+    /// Looks at every stream; once a second.
+    pub(super) fn look_for_silence(&mut self, now: i64) {
+        let thawed = now - std::mem::replace(&mut self.silence.last, now) > FROZEN_NS;
+        if thawed {
+            self.silence.watches.clear();
+        }
+        let heard = self.heard();
+        for v in 0..self.venues.len() {
+            let after = self.venues[v].plan.config.silent_after_ns;
+            if after == 0 {
+                continue;
+            }
+            for s in 0..self.venues[v].slots.len() {
+                let slot = &self.venues[v].slots[s];
+                let Some(conn) = slot.current else { continue };
+                let (lane, number, streams) =
+                    (slot.slot.lane, slot.slot.number, slot.slot.conn.streams.clone());
+                for stream in streams {
+                    let at = heard.get(&(v, stream.name.clone())).copied().unwrap_or(0);
+                    if self.look(v, &stream, at, now, after) {
+                        self.silent(v, (lane, conn, number), stream.name, at, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Receive time of each stream's last frame.
+    fn heard(&self) -> BTreeMap<Key, i64> {
+        let mut names = BTreeMap::new();
+        for (v, venue) in self.venues.iter().enumerate() {
+            for s in venue.slots.iter().flat_map(|s| &s.slot.conn.streams) {
+                let symbol = s.symbol.as_deref().unwrap_or("");
+                names.insert((venue.plan.config.id.as_str(), symbol, s.channel.as_str()), (v, &s.name));
+            }
+        }
+        let mut heard = BTreeMap::new();
+        for m in self.parts.shared.lanes().iter().flat_map(|l| l.streams()) {
+            if let Some((v, name)) = names.get(&(m.venue.as_str(), m.symbol.as_str(), m.channel.as_str())) {
+                heard.insert((*v, (*name).clone()), m.last_recv.get());
+            }
+        }
+        heard
+    }
+
+    /// Whether a stream is silent.
+    fn look(&mut self, v: usize, s: &StreamSpec, heard: i64, now: i64, after: i64) -> bool {
+        let venue = self.venues[v].plan.venue;
+        let pace = venue.pace_s(&s.channel);
+        let symbol = s.symbol.clone().unwrap_or_default();
+        let diffs = s.kind == StreamKind::DepthDiff && venue.spec().snapshot == SnapshotSource::Rest;
+        if !diffs && pace.is_none() {
+            return false;
+        }
+        let w = self.silence.watches.entry((v, s.name.clone())).or_insert(Watch::new(heard, now, after));
+        if w.heard != heard {
+            *w = Watch::new(heard, now, after);
+        }
+        if w.told {
+            return false;
+        }
+        let finding = match pace {
+            Some(pace) => w.paced(now, i64::from(pace) * S, after),
+            None => {
+                let book = self.books.get(&(v, symbol.clone()));
+                if book.is_none_or(|b| b.state() != BookState::Synced) {
+                    // Its gap is told already.
+                    *w = Watch::new(heard, now, after);
+                }
+                w.diffs(now)
+            }
+        };
+        match finding {
+            Finding::Fine => {}
+            Finding::Silent => w.told = true,
+            Finding::Ask if self.silence.asked.iter().any(|(of, _)| *of == v) => {}
+            Finding::Ask => {
+                w.asked = now;
+                let weight = venue.snapshot_request(&symbol).weight;
+                self.silence.asked.insert((v, symbol.clone()));
+                let group = self.venues[v].group;
+                self.groups[group].queue.push(Priority::Audit, weight, (v, symbol));
+            }
+        }
+        finding == Finding::Silent
+    }
+
+    /// A snapshot was held against a book that is thought good.
+    pub(super) fn compared(&mut self, v: usize, symbol: &str, ahead: bool, now: i64) {
+        let streams = self.venues[v].slots.iter().flat_map(|s| &s.slot.conn.streams);
+        let feeds = |s: &&StreamSpec| s.kind == StreamKind::DepthDiff && s.symbol.as_deref() == Some(symbol);
+        let Some(name) = streams.into_iter().find(feeds).map(|s| s.name.clone()) else { return };
+        let Some(w) = self.silence.watches.get_mut(&(v, name)).filter(|w| w.asked != 0) else { return };
+        if ahead {
+            (w.asked, w.ahead) = (0, now);
+        } else {
+            w.quiet(now);
+        }
+    }
+
+    fn silent(
+        &mut self,
+        v: usize,
+        (lane, conn, number): (LaneId, ConnId, u32),
+        stream: String,
+        last_recv: i64,
+        now: i64,
+    ) {
+        tracing::warn!(venue = self.venues[v].plan.config.id, stream, "silent although its connection lives");
+        self.order(lane, ToLane::Silent { conn, stream, last_recv });
+        let last = self.silence.replaced.get(&(v, number)).copied();
+        if last.is_none_or(|at| now - at >= REPLACE_NS)
+            && let Some(s) = self.venues[v].slot_of(conn)
+        {
+            s.rotate_at = now;
+            self.silence.replaced.insert((v, number), now);
+        }
+    }
+
+    /// What is not captured any more is not watched either.
+    pub(super) fn unwatch(&mut self, v: usize) {
+        self.silence.watches.retain(|(of, _), _| *of != v);
+        self.silence.asked.retain(|(of, _)| *of != v);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_stream_is_looked_into_ever_more_rarely_and_never_called_silent() {
+        let mut w = Watch::new(5, 0, 10 * S);
+        let (mut now, mut asked) = (0, Vec::new());
+        while now < 3000 * S {
+            match w.diffs(now) {
+                Finding::Fine => {}
+                Finding::Ask => {
+                    asked.push(now / S);
+                    w.asked = now;
+                    w.quiet(now);
+                }
+                Finding::Silent => panic!("at {now}"),
+            }
+            now += S;
+        }
+        assert_eq!(asked[..5], [10, 30, 70, 150, 310]);
+        assert!(asked.windows(2).all(|a| a[1] - a[0] <= LONGEST_NS / S));
+    }
+
+    #[test]
+    fn a_book_that_is_behind_has_a_moment_to_catch_up() {
+        let mut w = Watch::new(5, 0, S);
+        assert_eq!(w.diffs(S), Finding::Ask);
+        (w.asked, w.ahead) = (0, S);
+        assert_eq!(w.diffs(S + GRACE_NS - 1), Finding::Fine);
+        assert_eq!(w.diffs(S + GRACE_NS), Finding::Silent);
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_is_not_waited_for() {
+        let mut w = Watch::new(5, 0, S);
+        w.asked = S;
+        assert_eq!(w.diffs(S + ANSWER_NS - 1), Finding::Fine);
+        assert_eq!(w.diffs(S + ANSWER_NS), Finding::Fine);
+        assert_eq!(w.diffs(S + ANSWER_NS + 2 * S), Finding::Ask);
+    }
+
+    #[test]
+    fn a_fixed_pace_is_borne_with_for_several_messages() {
+        let w = Watch::new(5, 0, S);
+        assert_eq!(w.paced(PACES * 3 * S - 1, 3 * S, S), Finding::Fine);
+        assert_eq!(w.paced(PACES * 3 * S, 3 * S, S), Finding::Silent);
+        assert_eq!(w.paced(PACES * 3 * S, 3 * S, 60 * S), Finding::Fine);
+    }
+}
