@@ -689,7 +689,8 @@ impl Core {
             seq_before: g.seq_before,
             seq_after: end.seq_after,
             ts_begin: g.ts_begin,
-            ts_end: end.ts_end,
+            // The clock may have stepped back meanwhile; a gap does not end before it begins.
+            ts_end: end.ts_end.max(g.ts_begin),
             rseq_before: g.rseq_before,
             rseq_after: end.rseq_after,
             epoch_before: g.epoch_before,

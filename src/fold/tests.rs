@@ -599,6 +599,20 @@ fn a_crash_clears_and_explains_and_a_stop_too() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_meanwhile_makes_no_gap_that_ends_before_it_begins() {
+    let mut t = Tape::synced();
+    t.trade(7, 5);
+    let last = t.ts;
+    let stop = RunStop { run_id: "r".into(), ts_stop: last + 1, exit: "clean".into() };
+    t.push(Kind::Stop, 0, -1, "", &to_payload(&stop), 0);
+    t.ts -= 500;
+    t.subscribe(8);
+    t.trade(8, 9);
+    let told = t.rows.of("gap btcusdt@trade")[0];
+    assert!(told.contains(&format!("operator (5, 8] {}..{} ", last + 1, last + 1)), "{told}");
+}
+
+#[test]
 fn nonsense_is_rejected_and_costs_nothing_else() {
     let mut t = Tape::synced();
     for bad in [

@@ -169,6 +169,7 @@ impl Judge<'_> {
             list.push(*begin, self.tape.end);
         }
         let (cover, gaps) = (cover.tidy().from(known), gaps.tidy().from(known));
+        self.overlaps(stated);
         self.identity(&cover, &gaps);
         let instrument_torn = self.is_torn();
         if instrument_torn {
@@ -187,6 +188,19 @@ impl Judge<'_> {
     fn is_torn(&self) -> bool {
         let of_venue = |i: &String| i.split_once(':').is_some_and(|(v, _)| v == self.key.venue);
         self.facts.torn.iter().any(of_venue)
+    }
+
+    /// Rows of a stream follow each other, where the clock did.
+    fn overlaps(&mut self, stated: &Stated) {
+        for i in &stated.inside {
+            if self.tape.stepped.iter().any(|(b, e)| b <= i.begin && i.begin < e) {
+                continue;
+            }
+            let stream = &self.key.stream;
+            self.report.fault(CheckId::Coverage, &i.file, i.row, || {
+                format!("{stream}: begins at {} inside a row that ends at {}", i.begin, i.before_end)
+            });
+        }
     }
 
     fn identity(&mut self, cover: &Spans, gaps: &Spans) {

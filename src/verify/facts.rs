@@ -62,6 +62,15 @@ pub(super) struct Hole {
     pub row: i64,
 }
 
+/// A row of `coverage` or `gaps` that begins inside another one: a fault, unless the clock was set back.
+#[derive(Clone, Debug)]
+pub(super) struct Inside {
+    pub begin: i64,
+    pub before_end: i64,
+    pub file: String,
+    pub row: i64,
+}
+
 /// What `coverage` and `gaps` say of a stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stated {
@@ -70,6 +79,8 @@ pub(super) struct Stated {
     pub holes: Vec<Hole>,
     /// Stretches without an end.
     pub open: Vec<(bool, i64)>,
+    /// Rows that begin before the one in front of them ended.
+    pub inside: Vec<Inside>,
     last_cover_end: i64,
     last_gap_end: i64,
 }
@@ -154,11 +165,10 @@ impl Visitor for StatedRows {
             }
             let last = if self.is_cover { &mut s.last_cover_end } else { &mut s.last_gap_end };
             if begin[i] < *last && late[i] & flags::BAD_TS_RECV == 0 {
-                let before = *last;
-                cx.report.fault(CheckId::Coverage, &p.path, row[i], || {
-                    format!("{}: begins at {} inside a row that ends at {before}", stream.value(i), begin[i])
-                });
+                let (before_end, file) = (*last, p.path.clone());
+                s.inside.push(Inside { begin: begin[i], before_end, file, row: row[i] });
             }
+            let last = if self.is_cover { &mut s.last_cover_end } else { &mut s.last_gap_end };
             *last = (*last).max(end[i]);
             if end[i] == 0 {
                 s.open.push((self.is_cover, begin[i]));

@@ -138,6 +138,32 @@ fn clean_stops_and_starts_lose_nothing_between_them() {
     assert_eq!(code, 0, "{words}");
 }
 
+/// A recorder that stands still for days, and one whose clock is set back while it stands still.
+#[test]
+fn days_without_a_recorder_and_a_clock_set_back_are_told_as_they_were() {
+    let _turn = turn();
+    let place = Place::new();
+    let venue = Venue::start(place.dir.path(), "aster-futures", 4, 500, |c| c.faults = faults(700));
+    let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
+    const HOUR: i64 = 3_600_000;
+    for offset in [3 * HOUR, 0, 50 * HOUR, 150 * HOUR] {
+        place.configure("1h", offset, &[&venue]);
+        let recorder = place.record();
+        assert!(wait_for(Duration::from_secs(60), open), "nobody came: {}", recorder.words());
+        pass(Duration::from_millis(1500));
+        if offset == 0 {
+            recorder.kill()
+        } else {
+            recorder.stop();
+        }
+        assert!(wait_for(Duration::from_secs(10), || !open()), "the venue did not notice");
+    }
+    let _ = venue.end();
+    refold(&place.dataset());
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 #[test]
 fn kills_lose_nothing_that_reached_the_ring() {
     killed("kill", "1h", 0);
