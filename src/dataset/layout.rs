@@ -58,6 +58,7 @@ struct Writer {
     next_tmp: AtomicU64,
     log: Mutex<Log>,
     manifest: Mutex<Manifest>,
+    manifest_damage: Vec<String>,
 }
 
 fn locked<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,7 +125,7 @@ impl Dataset {
     }
 
     fn writer(root: &Path, lock: File, marker: Marker) -> Result<Dataset, DatasetError> {
-        let manifest = Manifest::load(root)?;
+        let (manifest, manifest_damage) = Manifest::load_sound(root)?;
         sweep(root, &manifest)?;
         let mut names = Names::default();
         for p in manifest.parts() {
@@ -146,6 +147,7 @@ impl Dataset {
                 next_tmp: AtomicU64::new(0),
                 log: Mutex::new(Log::new(root)?),
                 manifest: Mutex::new(manifest),
+                manifest_damage,
             }),
         };
         super::readme::refresh(&ds, true)?;
@@ -212,6 +214,12 @@ impl Dataset {
     /// As [`Manifest::load`].
     pub fn manifest(&self) -> Result<Manifest, DatasetError> {
         Manifest::load(&self.root)
+    }
+
+    /// Lines of the manifest that could not be read when this writer began, each with its place and what is wrong: it
+    /// works on without them. Empty for a reader, which does not.
+    pub fn manifest_damage(&self) -> &[String] {
+        self.writer.as_ref().map_or(&[], |w| &w.manifest_damage)
     }
 
     fn w(&self) -> Result<&Writer, DatasetError> {

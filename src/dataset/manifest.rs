@@ -1,6 +1,9 @@
 //! The manifest: append-only JSON lines, one per file that was published or deleted. A file that it does not name is
 //! not part of the dataset.
 //!
+//! Each line ends with a checksum of all that stands before it (`crc`, CRC-32C), so that a flipped bit is seen in whatever
+//! field it hits, the footer's copy included.
+//!
 //! A last line without a newline was torn by a crash and counts for nothing; the next writer begins another file.
 
 use std::collections::BTreeMap;
@@ -118,10 +121,24 @@ impl Manifest {
     pub fn load(root: &Path) -> Result<Manifest, DatasetError> {
         let mut m = Manifest::default();
         each_line(root, |_, _, line| {
-            m.apply(line);
+            m.apply(line?);
             Ok(())
         })?;
         Ok(m)
+    }
+
+    /// The same for a writer: damaged lines are left out and named. What they told of stays where it is; frames that
+    /// are not recorded now would be lost for ever.
+    pub(super) fn load_sound(root: &Path) -> Result<(Manifest, Vec<String>), DatasetError> {
+        let (mut m, mut damage) = (Manifest::default(), Vec::new());
+        each_line(root, |_, _, line| {
+            match line {
+                Ok(line) => m.apply(line),
+                Err(e) => damage.push(e.to_string()),
+            }
+            Ok(())
+        })?;
+        Ok((m, damage))
     }
 
     pub(super) fn apply(&mut self, line: Line) {
@@ -186,7 +203,7 @@ impl Manifest {
 pub fn footer(root: &Path, part: &str) -> Result<Option<Vec<u8>>, DatasetError> {
     let mut found = None;
     each_line(root, |path, n, line| {
-        if let Line::Add(a) = line
+        if let Line::Add(a) = line?
             && a.part.path == part
         {
             let bad = |e: String| DatasetError::Manifest { path: path.to_owned(), line: n, detail: e };
@@ -200,10 +217,10 @@ pub fn footer(root: &Path, part: &str) -> Result<Option<Vec<u8>>, DatasetError> 
     Ok(found)
 }
 
-/// Hands out every whole line, with its file and number.
+/// Hands out every whole line, or what is wrong with it, with its file and number.
 fn each_line(
     root: &Path,
-    mut say: impl FnMut(&Path, usize, Line) -> Result<(), DatasetError>,
+    mut say: impl FnMut(&Path, usize, Result<Line, DatasetError>) -> Result<(), DatasetError>,
 ) -> Result<(), DatasetError> {
     for path in files(root)? {
         let mut text = Vec::new();
@@ -215,15 +232,39 @@ fn each_line(
             if line.is_empty() {
                 continue;
             }
-            let line = serde_json::from_slice(line).map_err(|e| DatasetError::Manifest {
+            let line = parse(line).map_err(|detail| DatasetError::Manifest {
                 path: path.clone(),
                 line: i + 1,
-                detail: e.to_string(),
-            })?;
+                detail,
+            });
             say(&path, i + 1, line)?;
         }
     }
     Ok(())
+}
+
+/// What stands between a line's content and the eight hex digits of its checksum.
+const SEAL: &[u8] = b",\"crc\":\"";
+
+/// Adds its checksum to a JSON object, as its last key.
+pub(crate) fn seal(json: &mut Vec<u8>) {
+    // The object's closing brace.
+    json.pop();
+    let crc = crc32c::crc32c(json);
+    json.extend_from_slice(SEAL);
+    json.extend_from_slice(format!("{crc:08x}\"}}").as_bytes());
+}
+
+fn parse(line: &[u8]) -> Result<Line, String> {
+    let sealed = line.strip_suffix(b"\"}").and_then(|l| l.split_last_chunk::<8>());
+    let (content, digits) = sealed
+        .and_then(|(l, digits)| Some((l.strip_suffix(SEAL)?, digits)))
+        .ok_or("it does not end with its checksum")?;
+    let crc = crc32c::crc32c(content);
+    if format!("{crc:08x}").as_bytes() != digits {
+        return Err(format!("its checksum is {crc:08x}, it says {}", String::from_utf8_lossy(digits)));
+    }
+    serde_json::from_slice(line).map_err(|e| e.to_string())
 }
 
 /// Directory of the manifest.
@@ -291,7 +332,9 @@ impl Log {
         let mut text = Vec::new();
         for l in lines {
             // Infallible: string keys and plain values only.
-            serde_json::to_writer(&mut text, l).unwrap_or_default();
+            let mut line = serde_json::to_vec(l).unwrap_or_default();
+            seal(&mut line);
+            text.extend_from_slice(&line);
             text.push(b'\n');
         }
         let (mut file, path, len) = match self.open.take() {

@@ -284,6 +284,39 @@ fn a_damaged_manifest_line_is_named_and_a_torn_one_is_nothing() {
     assert!(matches!(&e, DatasetError::Manifest { line: 1, .. }) && e.is_damage(), "{e}");
 }
 
+/// Whatever a line says is covered by its checksum: also what no reader of the day looks at.
+#[test]
+fn a_flipped_byte_anywhere_in_a_manifest_line_is_named_and_stops_no_writer() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    publish_others(&ds, "v", "S");
+    drop(ds);
+    let log = d.path().join("v1/_manifest/000000.jsonl");
+    let good = std::fs::read(&log).unwrap();
+    let begin = good.iter().position(|&b| b == b'\n').unwrap() + 1;
+    let end = begin + good[begin..].iter().position(|&b| b == b'\n').unwrap();
+    let line = std::str::from_utf8(&good[begin..end]).unwrap();
+    let fields = ["footer", "symbol", "table", "lane", "n", "bytes", "price_exp", "interval_start", "crc"];
+    let at_field = |f: &str| begin + line.find(&format!("\"{f}\":")).unwrap() + f.len() + 4;
+    for at in fields.map(at_field).into_iter().chain((begin..end).step_by(41)) {
+        for bit in [1, 2, 0x20] {
+            let mut bad = good.clone();
+            bad[at] ^= bit;
+            std::fs::write(&log, &bad).unwrap();
+            let e = Dataset::open(d.path()).unwrap().manifest().unwrap_err();
+            let named = matches!(&e, DatasetError::Manifest { line: 2, path, .. } if *path == log);
+            assert!(named && e.is_damage(), "byte {}: {e}", at - begin);
+        }
+    }
+    // Frames come only once: a capture goes on, and says what it saw.
+    let ds = Dataset::create(d.path()).unwrap();
+    let damage = ds.manifest_damage();
+    assert!(damage.len() == 1 && damage[0].contains("000000.jsonl:2"), "{damage:?}");
+    drop(ds);
+    std::fs::write(&log, &good).unwrap();
+    assert!(Dataset::create(d.path()).unwrap().manifest_damage().is_empty());
+}
+
 fn rel(ds: &Dataset, path: &Path) -> String {
     path.strip_prefix(ds.root()).unwrap().display().to_string()
 }

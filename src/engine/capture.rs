@@ -289,6 +289,9 @@ fn prepare(config: Config) -> Result<Ready, CaptureError> {
         None => TlsSetup::new(&[])?,
     };
     let ds = Arc::new(Dataset::create(&config.dataset.path)?);
+    for damage in ds.manifest_damage() {
+        tracing::error!(damage, "what this line tells of stays on disk and out of the dataset");
+    }
     let number = recovering::dataset_number(&ds)?;
     let mut options = Options::new(number);
     options.segment_bytes = config.capture.segment_size;

@@ -55,16 +55,20 @@ pub fn parts(dir: &Path, table: Table) -> Vec<PartRecord> {
     v
 }
 
-/// Rewrites the manifest's line of a file; `None` takes it away.
+/// Rewrites the manifest's lines of a file, checksums and all; none takes it away.
 pub fn edit_manifest(dir: &Path, path: &str, f: impl Fn(Value) -> Vec<Value>) {
     for e in std::fs::read_dir(dir.join("v1/_manifest")).unwrap() {
         let file = e.unwrap().path();
-        let mut out = String::new();
+        let mut out = Vec::new();
         for line in std::fs::read_to_string(&file).unwrap().lines() {
             let v: Value = serde_json::from_str(line).unwrap();
             let lines = if v["path"] == path { f(v) } else { vec![v] };
-            for v in lines {
-                out.push_str(&format!("{v}\n"));
+            for mut v in lines {
+                v.as_object_mut().unwrap().remove("crc");
+                let mut line = serde_json::to_vec(&v).unwrap();
+                crate::dataset::manifest::seal(&mut line);
+                out.extend_from_slice(&line);
+                out.push(b'\n');
             }
         }
         std::fs::write(file, out).unwrap();
