@@ -7,6 +7,8 @@
 //! stand. The same files give the same records, so that two imports give the same bytes.
 
 mod lines;
+#[cfg(test)]
+mod tests;
 
 pub use lines::{Line, LineError, parse_line};
 
@@ -20,6 +22,9 @@ use sha2::{Digest, Sha256};
 use crate::model::control::to_payload;
 use crate::model::record::{Kind, Record};
 use crate::model::{ConnEvent, LaneClock, RunStart, RunStop};
+
+/// Longest line, bytes: far beyond any frame or body, and little enough for memory, whatever a compressed file unfolds to.
+pub const LINE_MAX: u64 = 64 << 20;
 
 /// What an import needs to know beside the files.
 pub struct ImportOptions<'a> {
@@ -49,12 +54,31 @@ pub enum ImportError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A line without an end in sight.
+    #[error(
+        "{} line {line}: longer than {} MiB: is it a recording (lines of `<ns> {{json}}`, plain or .gz)?",
+        path.display(),
+        LINE_MAX >> 20
+    )]
+    LongLine {
+        /// Which file.
+        path: PathBuf,
+        /// 1-based line.
+        line: u64,
+    },
     /// None of the files holds a single line that could be read.
     #[error("no frame in {0}: is it a recording (lines of `<ns> {{json}}`, plain or .gz)?")]
     Empty(String),
     /// Whoever takes the records stopped.
     #[error("{0}")]
     Consumer(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ImportError {
+    /// Whether the files are at fault, not the machine.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, ImportError::Empty(_) | ImportError::LongLine { .. })
+    }
 }
 
 /// What an import saw.
@@ -96,27 +120,34 @@ pub fn import(
     let (run_id, symbol) = survey(files)?;
     let mut s = Session::new(opts, run_id, symbol, take);
     for (n, path) in files.iter().enumerate() {
-        let mut line = Vec::new();
         let mut reader = open(path)?;
-        let mut number = 0;
-        loop {
-            line.clear();
-            match reader.read_until(b'\n', &mut line) {
-                Ok(0) => break,
-                Ok(_) => {}
+        let (mut line, mut number, mut more) = (Vec::new(), 0, true);
+        while more {
+            number += 1;
+            match next_line(&mut *reader, &mut line) {
+                Ok(more_follow) => more = more_follow,
                 Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
                     s.stats.cut_files += 1;
-                    if line.is_empty() {
-                        break;
-                    }
+                    more = false;
                 }
                 Err(source) => return Err(ImportError::Io { path: path.clone(), source }),
             }
-            number += 1;
-            s.line(trim_newline(&line), Position { file: n as u32, line: number })?;
+            if line.len() as u64 > LINE_MAX {
+                return Err(ImportError::LongLine { path: path.clone(), line: number });
+            }
+            if !line.is_empty() {
+                s.line(trim_newline(&line), Position { file: n as u32, line: number })?;
+            }
         }
     }
     s.finish(files)
+}
+
+/// Reads a line with its newline, or what there is of it before an error; `false` at the end of the file. Stops one byte
+/// beyond [`LINE_MAX`].
+fn next_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    reader.take(LINE_MAX + 1).read_until(b'\n', line).map(|n| n > 0)
 }
 
 fn trim_newline(mut b: &[u8]) -> &[u8] {
@@ -163,10 +194,12 @@ fn survey(files: &[PathBuf]) -> Result<(String, String), ImportError> {
 fn first_symbol(path: &Path) -> Result<Option<String>, ImportError> {
     let mut reader = open(path)?;
     let mut line = Vec::new();
-    for _ in 0..10_000 {
-        line.clear();
-        if !matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+    for number in 1..=10_000 {
+        if !next_line(&mut *reader, &mut line).unwrap_or(false) {
             break;
+        }
+        if line.len() as u64 > LINE_MAX {
+            return Err(ImportError::LongLine { path: path.to_path_buf(), line: number });
         }
         if let Some(s) = lines::stream_symbol(&line) {
             return Ok(Some(s));
