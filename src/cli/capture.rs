@@ -129,12 +129,19 @@ pub fn summary_lines(s: &Summary) -> Vec<String> {
 
 /// A capture's error with its exit code.
 pub fn fault(e: CaptureError) -> anyhow::Error {
-    let usage = match &e {
-        CaptureError::Plan(_) | CaptureError::Tls(_) => true,
-        CaptureError::Control(ControlFault::Plan(_)) => true,
-        CaptureError::Dataset(d) => d.is_usage(),
-        CaptureError::Recover(crate::engine::recovering::RecoverError::Dataset(d)) => d.is_usage(),
-        _ => false,
+    use crate::engine::recovering::RecoverError;
+    let dataset = match &e {
+        // A REST base that cannot be one.
+        CaptureError::Control(ControlFault::Rest(_)) => return Fault::usage(e),
+        CaptureError::Plan(_) | CaptureError::Tls(_) | CaptureError::Control(ControlFault::Plan(_)) => {
+            return Fault::usage(e);
+        }
+        CaptureError::Dataset(d) | CaptureError::Recover(RecoverError::Dataset(d)) => d,
+        _ => return Fault::io(e),
     };
-    if usage { Fault::usage(e) } else { Fault::io(e) }
+    match (dataset.is_damage(), dataset.is_usage()) {
+        (true, _) => Fault::data(e),
+        (_, true) => Fault::usage(e),
+        _ => Fault::io(e),
+    }
 }

@@ -123,7 +123,7 @@ fn make_room(dir: &Path) -> anyhow::Result<()> {
         )));
     }
     // Refuses while another demo still writes there.
-    drop(Dataset::create(dir)?);
+    drop(Dataset::create(dir).map_err(super::ls::fault)?);
     std::fs::remove_dir_all(dir).map_err(Fault::io)?;
     Ok(())
 }
@@ -152,8 +152,8 @@ fn watch(capture: &Capture, shared: &Shared, seconds: u64, stop: &AtomicBool, qu
 }
 
 fn report(args: &Args, s: &Summary, shared: &Shared, sent: u64) -> anyhow::Result<()> {
-    let ds = Dataset::open(&args.out)?;
-    let manifest = ds.manifest()?;
+    let ds = Dataset::open(&args.out).map_err(super::ls::fault)?;
+    let manifest = ds.manifest().map_err(super::ls::fault)?;
     let gaps = gap_lines(&ds, manifest.parts())?;
     let mut tables: Vec<(String, u64, i64, u64)> = Vec::new();
     for p in manifest.parts() {

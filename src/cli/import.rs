@@ -119,8 +119,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         .map_err(|e| Fault::usage(anyhow::anyhow!("--interval: {e}")))?;
     let options = Options { interval_ns, ..Options::default() };
     importing::venue(&args.venue)?;
-    let ds = Dataset::create(&args.out)?;
-    if ds.manifest()?.parts().next().is_some() {
+    let ds = Dataset::create(&args.out).map_err(super::ls::fault)?;
+    if ds.manifest().map_err(super::ls::fault)?.parts().next().is_some() {
         return Err(Fault::usage(anyhow::anyhow!(
             "{}: holds data already; import into a new directory, one session each",
             args.out.display()

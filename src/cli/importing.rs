@@ -67,5 +67,5 @@ pub fn records(
         book_top_interval_ns: opts.book_top_interval_ns,
         lane_memory_bytes: opts.lane_memory_bytes,
     };
-    Ok(import::import(files, &opts, take)?)
+    import::import(files, &opts, take).map_err(|e| if e.is_damage() { Fault::data(e) } else { e.into() })
 }

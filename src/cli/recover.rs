@@ -34,7 +34,7 @@ pub struct Args {
 /// No dataset, a running capture, a disk that refuses.
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let o = recovering::by_hand(&args.dir, args.runtime_dir.as_deref()).map_err(|e| match e {
-        RecoverError::Dataset(d) if d.is_usage() => Fault::usage(d),
+        RecoverError::Dataset(d) => super::ls::fault(d),
         e => Fault::io(e),
     })?;
     let mut stdout = out::stdout();

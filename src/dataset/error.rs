@@ -133,7 +133,10 @@ impl DatasetError {
     pub fn is_damage(&self) -> bool {
         matches!(
             self,
-            DatasetError::Damaged { .. } | DatasetError::Manifest { .. } | DatasetError::Conflict { .. }
+            DatasetError::Damaged { .. }
+                | DatasetError::Manifest { .. }
+                | DatasetError::Marker { .. }
+                | DatasetError::Conflict { .. }
         )
     }
 

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use lobtape::dataset::Dataset;
+
 use crate::common::root;
 
 /// The program, in the checkout, without variables that mean it.
@@ -128,4 +130,55 @@ fn output_that_cannot_be_written_is_code_three() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let o = lobtape(&["check", "-c", "examples/lobtape.toml"]).stdout(full).output().unwrap();
     assert_eq!(o.status.code(), Some(3), "{}", stderr(&o));
+}
+
+/// The same fault has the same code, whichever command meets it.
+#[test]
+fn a_directory_that_cannot_be_written_into_is_told_alike_by_all_that_would() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
+    let (foreign, newer, busy, bad) = (at("foreign"), at("newer"), at("busy"), at("bad"));
+    std::fs::create_dir(&foreign).unwrap();
+    std::fs::write(format!("{foreign}/letter.txt"), "dear").unwrap();
+    for dir in [&newer, &busy, &bad] {
+        drop(Dataset::create(dir).unwrap());
+        // `demo` replaces what a demo made.
+        std::fs::write(format!("{dir}/.lobtape-demo"), "").unwrap();
+    }
+    let edit = |dir: &str, from: &str, to: &str| {
+        let marker = format!("{dir}/LOBTAPE");
+        std::fs::write(&marker, std::fs::read_to_string(&marker).unwrap().replace(from, to)).unwrap();
+    };
+    edit(&newer, "format = 1", "format = 99");
+    edit(&bad, "id = ", "id = z");
+    let _held = Dataset::create(&busy).unwrap();
+    let recording = "data/recordings/binance-usdm_4symbols_20210722.gz";
+    let config = |dir: &str| {
+        let file = format!("{dir}.toml");
+        let venue = "[[venue]]\nid = \"aster-futures\"\nsymbols = [\"A\"]\nchannels = [\"trade\"]\n";
+        std::fs::write(&file, format!("[dataset]\npath = '{dir}'\n{venue}")).unwrap();
+        file
+    };
+    for (dir, code, word) in [
+        (&foreign, 1, ""),
+        (&newer, 1, "use a newer lobtape"),
+        (&busy, 1, "in use by another writer"),
+        (&bad, 2, "damaged marker"),
+    ] {
+        let config = config(dir);
+        for args in [
+            &["import", recording, "--venue", "binance-usdm", "--out", dir][..],
+            &["demo", "--out", dir],
+            &["capture", "-c", &config, "--for", "1s"],
+        ] {
+            let o = run(args);
+            let text = stderr(&o);
+            assert_eq!(o.status.code(), Some(code), "{args:?}: {text}");
+            assert!(text.contains(word) && text.contains(dir), "{args:?}: {text}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 1, "nothing was left there");
+    let letter = format!("{foreign}/letter.txt");
+    let o = run(&["import", &letter, "--venue", "binance-usdm", "--out", &at("new")]);
+    assert_eq!(o.status.code(), Some(2), "no recording: {}", stderr(&o));
 }
