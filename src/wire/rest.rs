@@ -115,6 +115,12 @@ pub enum RestError {
         /// The URL.
         url: String,
     },
+    /// A proxy and a base that it cannot be used for.
+    #[error("{url}: plain http does not go through a proxy; use https, or leave the proxy out")]
+    PlainProxied {
+        /// The URL.
+        url: String,
+    },
     /// No connection, or it broke.
     #[error("{url}: {why}")]
     Transport {
@@ -277,7 +283,7 @@ fn check_base(base: &str, proxied: bool) -> Result<bool, RestError> {
     }
     match uri.scheme_str() {
         Some("https") => Ok(false),
-        Some("http") if proxied => Err(RestError::NotLoopback { url: base.to_owned() }),
+        Some("http") if proxied => Err(RestError::PlainProxied { url: base.to_owned() }),
         Some("http") => Ok(true),
         _ => Err(bad("the scheme must be https (or http to a loopback address)")),
     }

@@ -167,7 +167,11 @@ fn bases_and_proxies_that_cannot_be_are_refused() {
     }
     let mut c = config("http://127.0.0.1:1".into());
     c.proxy = Some("http://127.0.0.1:3128".into());
-    assert!(matches!(RestClient::new(c), Err(RestError::NotLoopback { .. })));
+    let e = RestClient::new(c).unwrap_err();
+    assert!(
+        matches!(e, RestError::PlainProxied { .. }) && e.to_string().contains("leave the proxy out"),
+        "{e}"
+    );
     let mut c = config("https://example.com".into());
     c.proxy = Some("socks5://user:secret@127.0.0.1:1080".into());
     let e = RestClient::new(c).unwrap_err();
