@@ -81,9 +81,17 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
         if let Some(h) = v.hosts.rest.as_ref().or(v.hosts.ws.as_ref()) {
             writeln!(w, "          on {h}")?;
         }
+        let (shared, others) = match v.shares_with.as_slice() {
+            [] => (String::new(), String::new()),
+            with => {
+                let with = with.join(", ");
+                (format!(" together with {with}"), format!(" ({} with {with})", v.weight_snapshots_shared))
+            }
+        };
         writeln!(
             w,
-            "          REST: {} of weight for all first snapshots, {} a minute allowed: all books asked for within {} s",
+            "          REST: {} of weight for all first snapshots{others}, {} a minute allowed{shared}: all books \
+             asked for within {} s",
             v.weight_snapshots,
             v.weight_allowed,
             v.seconds_to_sync()
@@ -141,6 +149,8 @@ fn to_json(c: &Config, p: &Plan) -> Value {
                 "books": v.books,
                 "rest_weight_snapshots": v.weight_snapshots,
                 "rest_weight_per_minute": v.weight_allowed,
+                "rest_weight_shared_with": v.shares_with,
+                "rest_weight_snapshots_shared": v.weight_snapshots_shared,
                 "seconds_to_sync": v.seconds_to_sync(),
                 "rotate_after_ns": v.rotate_after_ns,
                 "fallbacks": v.fallbacks,

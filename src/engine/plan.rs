@@ -32,6 +32,17 @@ pub enum PlanFault {
         /// The symbols, comma-separated.
         symbols: String,
     },
+    /// Venues that share one budget want different shares of it.
+    #[error(
+        "{} and {} share one REST budget, so rest_weight_share must be the same for both: it is {} and {}",
+        .first.0, .second.0, .first.1, .second.1
+    )]
+    Shares {
+        /// A venue and its share.
+        first: (String, f64),
+        /// Another one.
+        second: (String, f64),
+    },
     /// A rotation that comes too late, or too often.
     #[error("{venue}: rotate_after: {why}")]
     Rotation {
@@ -76,6 +87,10 @@ pub struct VenuePlan {
     pub weight_allowed: u32,
     /// Weight of all first snapshots.
     pub weight_snapshots: u32,
+    /// Other venues of this capture that live on the same allowance.
+    pub shares_with: Vec<&'static str>,
+    /// Weight of their first snapshots and of ours.
+    pub weight_snapshots_shared: u32,
     /// Age at which a connection is replaced, ns.
     pub rotate_after_ns: i64,
     /// Channels that the venue may not serve, and what is taken then.
@@ -85,7 +100,7 @@ pub struct VenuePlan {
 impl VenuePlan {
     /// Seconds until all books can have their first snapshot inside the budget.
     pub fn seconds_to_sync(&self) -> u32 {
-        let beyond = self.weight_snapshots.saturating_sub(self.weight_allowed);
+        let beyond = self.weight_snapshots_shared.saturating_sub(self.weight_allowed);
         if beyond == 0 { 1 } else { beyond.div_ceil(self.weight_allowed.max(1)).saturating_mul(60) }
     }
 }
@@ -148,6 +163,7 @@ pub fn plan(config: &Config) -> Result<Plan, PlanFault> {
     for (i, v) in config.venues.iter().enumerate() {
         venues.push(place(v, i, &mut plans)?);
     }
+    share(config, &mut venues)?;
     let books: usize = venues.iter().map(|v: &VenuePlan| v.books.len()).sum();
     let conns: usize = plans.iter().map(|l| l.conns.len()).sum();
     let memory = Memory {
@@ -159,6 +175,38 @@ pub fn plan(config: &Config) -> Result<Plan, PlanFault> {
     };
     let disk_per_day_max = venues.iter().flat_map(|v| &v.streams).map(|s| busy_bytes_per_day(s.kind)).sum();
     Ok(Plan { venues, lanes: plans, memory, disk_per_day_max })
+}
+
+/// Venues of one weight group live on one allowance.
+fn share(config: &Config, venues: &mut [VenuePlan]) -> Result<(), PlanFault> {
+    check_shares(config)?;
+    let groups: Vec<_> =
+        venues.iter().map(|v| (v.venue.spec().weight_group, v.venue.spec().id, v.weight_snapshots)).collect();
+    for v in venues {
+        let spec = v.venue.spec();
+        let others = groups.iter().filter(|(group, id, _)| *group == spec.weight_group && *id != spec.id);
+        v.shares_with = others.clone().map(|(_, id, _)| *id).collect();
+        v.weight_snapshots_shared = v.weight_snapshots + others.map(|(_, _, weight)| weight).sum::<u32>();
+    }
+    Ok(())
+}
+
+/// Refuses different shares of one budget.
+///
+/// # Errors
+/// [`PlanFault::Shares`] names both venues; an unknown one.
+pub fn check_shares(config: &Config) -> Result<(), PlanFault> {
+    let mut seen: Vec<(&'static str, &VenueConfig)> = Vec::new();
+    for v in &config.venues {
+        let group = find(&v.id)?.1.spec().weight_group;
+        let other = seen.iter().find(|(g, o)| *g == group && o.rest_weight_share != v.rest_weight_share);
+        if let Some((_, o)) = other {
+            let of = |v: &VenueConfig| (v.id.clone(), v.rest_weight_share);
+            return Err(PlanFault::Shares { first: of(o), second: of(v) });
+        }
+        seen.push((group, v));
+    }
+    Ok(())
 }
 
 /// The streams of a venue by lane. All connections of a symbol belong to one lane; symbols go round the lanes, beginning
@@ -221,6 +269,8 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         books,
         weight_allowed,
         weight_snapshots,
+        shares_with: Vec::new(),
+        weight_snapshots_shared: weight_snapshots,
         rotate_after_ns,
         fallbacks,
     })
@@ -334,6 +384,29 @@ mod tests {
         assert!(p.memory.total() < 2 << 30, "{:?}", p.memory);
         assert_eq!(many("[]", 3).venues[0].seconds_to_sync(), 1);
         assert!(p.disk_per_day_max > 100 * many("[]", 1).disk_per_day_max);
+    }
+
+    #[test]
+    fn venues_of_one_budget_are_counted_together_and_agree_on_their_share() {
+        let two = |shares: [&str; 2]| {
+            let venue = |id: &str, share: &str| {
+                let list: Vec<String> = (0..40).map(|i| format!("\"S{i}_PERP\"")).collect();
+                format!(
+                    "[[venue]]\nid = \"{id}\"\nsymbols = [{}]\nchannels = [\"depth@100ms\"]\n{share}\n",
+                    list.join(",")
+                )
+            };
+            let text = [("binance-usdm", shares[0]), ("binance-coinm", shares[1])].map(|(v, s)| venue(v, s));
+            let spot = venue("binance-spot", "rest_weight_share = 0.25");
+            plan(&config(&format!("{}{spot}", text.concat())))
+        };
+        let p = two(["", "rest_weight_share = 0.5"]).unwrap();
+        let v = &p.venues[0];
+        assert_eq!((v.weight_snapshots, v.weight_snapshots_shared, v.weight_allowed), (800, 1600, 1200));
+        assert_eq!((v.shares_with.as_slice(), v.seconds_to_sync()), (&["binance-coinm"][..], 60));
+        assert!(p.venues[2].shares_with.is_empty());
+        let e = two(["", "rest_weight_share = 0.8"]).map(|_| ()).unwrap_err().to_string();
+        assert!(e.contains("binance-usdm and binance-coinm") && e.contains("0.5 and 0.8"), "{e}");
     }
 
     #[test]
