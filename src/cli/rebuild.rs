@@ -101,6 +101,10 @@ fn print(w: &mut impl std::io::Write, o: &Outcome) -> std::io::Result<()> {
     if o.not_yet > 0 {
         writeln!(w, "{} files are newer than the last published raw and were not compared", c(o.not_yet))?;
     }
+    if !o.let_go.is_empty() {
+        let days: Vec<&str> = o.let_go.iter().map(String::as_str).collect();
+        writeln!(w, "not rebuilt, because retention has let their raw go: {}", days.join(", "))?;
+    }
     let (equal, different) = (o.checkpoints_equal, o.checkpoints_different.len());
     writeln!(w, "{} checkpoints reached again, {different} different", c(equal))?;
     let differ = o.different.iter().map(|d| format!("{}: {}", d.path, d.what)).collect::<Vec<_>>();

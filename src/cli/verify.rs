@@ -164,6 +164,9 @@ fn print(w: &mut impl Write, r: &Report, deep: Option<&Outcome>, asked: bool) ->
                 o.missing.len(),
                 o.extra.len()
             )?;
+            for day in &o.let_go {
+                writeln!(w, "       note: {day} is not folded again: retention has let its raw go")?;
+            }
             let missing = o.missing.iter().map(|p| format!("{p}: did not come out"));
             let extra = o.extra.iter().map(|p| format!("{p}: is not published"));
             let lines =

@@ -4,7 +4,7 @@
 //! day) the lane's first record. Lanes are independent, so each is folded alone, lane 000 last: by then every state
 //! that its checkpoint records speak of has been reached again and can be compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -130,6 +130,8 @@ pub struct Outcome {
     pub missing: Vec<String>,
     /// Files that came out and are not published.
     pub extra: Vec<String>,
+    /// UTC days of published files whose `raw` retention has let go: they cannot be rebuilt, and nothing is wrong.
+    pub let_go: BTreeSet<String>,
     /// Published files of intervals whose records are not in `raw` yet (a running capture).
     pub not_yet: u64,
     /// Checkpoint records whose state was reached again.
@@ -160,7 +162,11 @@ pub fn rebuild(ds: &Dataset, o: &Options<'_>, progress: Progress<'_>) -> Result<
     let (first, last) = o.days.unwrap_or(("0000", "9999"));
     let starts = lane_starts(&manifest, first, last);
     if starts.is_empty() {
-        let what = o.days.map_or_else(|| "any day".to_owned(), |(a, b)| format!("{a}..{b}"));
+        let mut what = o.days.map_or_else(|| "any day".to_owned(), |(a, b)| format!("{a}..{b}"));
+        let gone = |p: &str| raw_place(p).is_some_and(|(date, ..)| (first..=last).contains(&date));
+        if manifest.deleted().any(|(p, _)| gone(p)) {
+            what.push_str(" any more (retention let it go)");
+        }
         return Err(RebuildError::NoRaw { path: ds.root().to_owned(), what });
     }
     let scratch = match o.out {
@@ -199,6 +205,13 @@ fn lane_starts(m: &Manifest, first: &str, last: &str) -> BTreeMap<LaneId, i64> {
 
 fn raw_parts(m: &Manifest) -> impl Iterator<Item = &PartRecord> {
     m.parts().filter(|p| p.table() == Some(Table::Raw))
+}
+
+/// Day, interval and lane of a `raw` file's path.
+fn raw_place(path: &str) -> Option<(&str, i64, LaneId)> {
+    let (dir, file) = path.strip_prefix("v1/raw/")?.rsplit_once('/')?;
+    let mut name = file.strip_prefix("part-")?.split('-');
+    Some((dir.rsplit_once("date=")?.1, name.next()?.parse().ok()?, name.next()?.parse().ok()?))
 }
 
 /// A directory of our own, gone when done.
@@ -407,6 +420,8 @@ fn compare(
         let r = reach.entry(p.lane).or_insert(p.interval_start);
         *r = p.interval_start.max(*r);
     }
+    let let_go: BTreeSet<(i64, LaneId)> =
+        old.deleted().filter_map(|(p, _)| raw_place(p)).map(|(_, start, lane)| (start, lane)).collect();
     // `runs` says who ran the program, and that may be another one now.
     let judged = |p: &&PartRecord| {
         (first..=last).contains(&p.date.as_str()) && p.table() != Some(Table::Runs) && p.table().is_some()
@@ -416,10 +431,13 @@ fn compare(
         match rebuilt.remove(&key(was)) {
             Some(now) => one(ds, was, now, o)?,
             None if reach.get(&was.lane).is_some_and(|r| was.interval_start > *r) => o.not_yet += 1,
+            None if let_go.contains(&(was.interval_start, was.lane)) => {
+                o.let_go.insert(was.date.clone());
+            }
             None => o.missing.push(was.path.clone()),
         }
     }
-    let deleted: std::collections::BTreeSet<&str> = old.deleted().map(|(p, _)| p).collect();
+    let deleted: BTreeSet<&str> = old.deleted().map(|(p, _)| p).collect();
     o.extra.extend(rebuilt.values().map(|p| p.path.clone()).filter(|p| !deleted.contains(p.as_str())));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::harm::{edit_manifest, parts};
 use super::maker::sample;
+use crate::dataset::retention::{Keep, retain};
 use crate::dataset::{Dataset, Table};
 use crate::engine::rebuild::{Options, Outcome, RebuildError, rebuild};
 
@@ -45,6 +46,31 @@ fn the_result_can_be_kept_and_is_a_dataset_like_the_first() {
     // What holds data already is not written into.
     let e = again(&data, &Options { days: None, out: Some(&out) }).unwrap_err();
     assert!(matches!(e, RebuildError::NotEmpty { .. }) && e.is_usage(), "{e}");
+}
+
+#[test]
+fn a_day_whose_raw_was_let_go_is_named_and_is_nobody_s_fault() {
+    let d = tempfile::tempdir().unwrap();
+    sample(d.path());
+    let day = crate::model::time::NS_PER_DAY;
+    let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * day;
+    let keep = Keep { per_table: [(Table::Raw, day)].into(), max_bytes: None };
+    let gone = retain(&Dataset::create(d.path()).unwrap(), &keep, now).unwrap();
+    assert!(!gone.paths.is_empty() && gone.paths.iter().all(|p| p.contains("date=2026-11-20")));
+    let o = again(d.path(), &Options::default()).unwrap();
+    assert!(o.is_equal() && o.equal > 0, "{o:?}");
+    assert_eq!(o.let_go.iter().collect::<Vec<_>>(), ["2026-11-20"]);
+    let e = again(d.path(), &Options { days: Some(("2026-11-20", "2026-11-20")), out: None }).unwrap_err();
+    assert!(e.is_usage() && e.to_string().contains("retention let it go"), "{e}");
+    // What is missing of the other day is still told.
+    let p = parts(d.path(), Table::Trades).into_iter().find(|p| p.date == "2026-11-21").unwrap();
+    edit_manifest(d.path(), &p.path, |mut v| {
+        let path = v["path"].as_str().unwrap().replace("-000000.parquet", "-000007.parquet");
+        (v["path"], v["n"]) = (path.into(), 7.into());
+        vec![v]
+    });
+    let o = again(d.path(), &Options::default()).unwrap();
+    assert!(!o.is_equal() && o.missing.len() == 1 && o.let_go.len() == 1, "{o:?}");
 }
 
 #[test]
