@@ -9,6 +9,7 @@ pub mod builder;
 mod columns;
 pub mod content;
 mod delta;
+mod docs;
 mod encode;
 pub mod error;
 #[cfg(test)]

@@ -67,7 +67,7 @@ fn views(path: &Path, tables: &[Table]) -> String {
 
 fn readme(path: &Path, id: &str) -> String {
     let name = folder_name(path);
-    let tables: Vec<String> = Table::ALL.iter().map(|t| format!("`{}`", t.name())).collect();
+    let tables = super::docs::markdown();
     format!(
         r#"# A Lobtape dataset
 
@@ -79,11 +79,15 @@ v1/_manifest/    what is published, with hashes          views.sql    DuckDB vie
 _journal/ _tmp/  live data: not for reading
 ```
 
-Tables: {}. What each column means: `DATASET.md` of Lobtape; their exact types: its `schemas/v1/`.
+Tables, columns, flags and causes of gaps stand below.
 
 - Times (`ts_*`) are int64, ns since the Unix epoch, UTC; 0 = not given. Ids are int64; −1 = not given. Missing prices and sizes are null, missing texts "".
 - `venue`, `symbol` and `date` (UTC day of `ts_recv`) stand in the path only. In the file stands `instrument` = `"<venue>:<symbol>"`: join on it.
 - Symbols of digits only are read as numbers unless the types of the path are given, as below.
+- Prices and sizes are the doubles nearest to the venue's text: `price == 61800.2` and GROUP BY price are exact.
+- The book at a time T: of the rows of `book_delta` with `ts_recv <= T`, those of the greatest `book_epoch`; of each `(side, price)` the last `size`
+  by `row`; of these, sizes above 0. Each file opens with the whole book, so the day's files up to T are enough. Inside a gap the book is empty.
+- Every second of a subscribed stream stands in `coverage` or in `gaps`.
 - `row` is the order of truth per instrument, table and UTC day. Never compare `ts_*` with a datetime: Polars answers, wrongly.
 - In `raw`, the bits of `flags` from 2^20 on are the flags of the record itself (1 = stalled, 2 = binary message).
 
@@ -117,8 +121,9 @@ SELECT t.*, b.bid_px_00, b.ask_px_00 FROM trades t ASOF LEFT JOIN bbo b ON t.ins
 ```text
 lobtape ls {name}
 lobtape book {name} --venue aster-futures --symbol BTCUSDT --at 2026-11-20T12:00:00Z
+lobtape verify {name}
 ```
-"#,
-        tables.join(", ")
+
+{tables}"#
     )
 }
