@@ -110,7 +110,9 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 /// The summary for people.
 pub fn summary_lines(s: &Summary) -> Vec<String> {
     let gaps: Vec<String> = s.gaps.iter().map(|(c, n)| format!("{n} {c}")).collect();
-    vec![
+    let others: Vec<String> = s.others.iter().map(|(name, n)| format!("{n} {name}")).collect();
+    let others = (!others.is_empty()).then(|| format!("in raw alone: {}", others.join(", ")));
+    let mut lines = vec![
         format!(
             "{} frames ({}), {} rejected",
             out::count(s.frames),
@@ -124,7 +126,9 @@ pub fn summary_lines(s: &Summary) -> Vec<String> {
             s.files,
             out::bytes(s.file_bytes.unsigned_abs())
         ),
-    ]
+    ];
+    lines.extend(others);
+    lines
 }
 
 /// A capture's error with its exit code.

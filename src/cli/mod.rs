@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use crate::sys::alloc::Counting;
 pub use fault::{Fault, Faulty};
 
 /// All is well.

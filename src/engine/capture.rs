@@ -96,6 +96,8 @@ pub struct Summary {
     pub rejects: u64,
     /// Gaps by cause.
     pub gaps: std::collections::BTreeMap<String, u64>,
+    /// Events that stay in `raw` alone, by name: of streams without a table, and unknown ones.
+    pub others: std::collections::BTreeMap<String, u64>,
     /// Files made visible.
     pub files: i64,
     /// Their rows.
@@ -271,6 +273,9 @@ pub fn summary(shared: &Shared, p: &Progress) -> Summary {
             if n.get() > 0 {
                 *s.gaps.entry(c.as_str().to_owned()).or_default() += n.get();
             }
+        }
+        for (name, n) in l.others() {
+            *s.others.entry(name).or_default() += n;
         }
     }
     s.files = p.files.load(Ordering::Relaxed);

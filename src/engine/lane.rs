@@ -3,6 +3,8 @@
 //! Everything that changes the lane's state enters the ring first, with the next `lane_seq`, and is then folded. After
 //! start the frame path takes no lock, formats nothing and allocates nothing of ours.
 
+mod figures;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use rustc_hash::FxHashMap;
 use super::messages::{FromLane, OpenLink, RestBody, ToLane};
 use crate::bus::raw::{PushError, RawProducer};
 use crate::fold::{Effect, Fold, FoldSink};
-use crate::metrics::{Hop, LaneMetrics, Recorder, StreamMetrics};
+use crate::metrics::{BookMetrics, Hop, LaneMetrics, Recorder, StreamMetrics};
 use crate::model::control::{PlanNote, to_payload};
 use crate::model::record::{FLAG_BINARY, FLAG_STALLED};
 use crate::model::{
@@ -131,6 +133,10 @@ pub struct Lane {
     counted: Vec<(&'static str, String, Arc<StreamMetrics>)>,
     /// What each venue's streams are.
     plans: Vec<PlanNote>,
+    /// Books whose size is shown.
+    books: Vec<Arc<BookMetrics>>,
+    others_told: u64,
+    figures_at: i64,
     stopping: bool,
     run_id: String,
     last_flush: i64,
@@ -155,6 +161,9 @@ impl Lane {
             series: Vec::new(),
             counted: Vec::new(),
             plans: Vec::new(),
+            books: Vec::new(),
+            others_told: 0,
+            figures_at: 0,
             stopping: false,
             run_id: run.run_id.clone(),
             last_flush: 0,
@@ -185,10 +194,11 @@ impl Lane {
             if !self.stopping {
                 reader.poll_once(self, NAP)?;
                 self.send_pongs(reader);
-                self.metrics.reader.bytes.add(0);
+                self.figures(reader);
             }
         }
         self.recorder.flush();
+        self.figures(reader);
         self.report(FromLane::Stopped { lane: self.clock.lane() });
         // The last words must arrive: control waits for them.
         while let Some(m) = self.unsent.pop_front() {
@@ -226,6 +236,10 @@ impl Lane {
             }
             ToLane::Plan(note) => self.plan(note, &now),
             ToLane::Silent { conn, stream, last_recv } => self.silent(conn, stream, last_recv, &now),
+            ToLane::Books { venue, books } => {
+                self.books.retain(|b| b.venue != venue);
+                self.books.extend(books);
+            }
             ToLane::Rest(body) => self.rest(&body, &now),
             ToLane::Instruments(list) => {
                 for v in list {
@@ -435,6 +449,7 @@ impl Lane {
                 venue: venue.to_owned(),
                 symbol: s.symbol.clone().unwrap_or_default(),
                 channel: s.channel.clone(),
+                name: s.name.clone(),
                 leg,
                 ..StreamMetrics::default()
             });

@@ -1,5 +1,8 @@
 //! What the control thread and the lanes say to each other, over bounded channels.
 
+use std::sync::Arc;
+
+use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
 use crate::model::{ConnId, InstrumentVersion, LaneId, StreamSpec, TimerEvent};
 use crate::wire::reader::{CloseInfo, ConnectRequest};
@@ -60,6 +63,13 @@ pub enum ToLane {
     },
     /// What a venue's streams in this lane are now; others are no longer wanted and end with their connection.
     Plan(crate::model::control::PlanNote),
+    /// The books of a venue in this lane, for their sizes; those before are no longer shown.
+    Books {
+        /// Venue slug.
+        venue: String,
+        /// All of them.
+        books: Vec<Arc<BookMetrics>>,
+    },
     /// A REST answer.
     Rest(Box<RestBody>),
     /// New versions of instruments.
@@ -143,6 +153,15 @@ pub enum FromLane {
         code: i64,
         /// The stream that it is about, "" if it names none.
         stream: String,
+    },
+    /// What stays in `raw` alone: events of no table, unknown ones.
+    Others {
+        /// Whose lane.
+        lane: LaneId,
+        /// How many in all.
+        total: u64,
+        /// The same by name, of the first so many names.
+        by_name: Vec<(String, u64)>,
     },
     /// The lane wrote its stop record and is done.
     Stopped {

@@ -20,6 +20,8 @@ pub(super) const SYMBOL_BYTES_MAX: usize = 64;
 
 /// Names of events without a table that are counted apart; they come from the venue, so they are bounded.
 const OTHERS_MAX: usize = 1024;
+/// Bytes of such a name.
+const OTHER_BYTES_MAX: usize = 64;
 
 /// What a run's first record settles for the lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -590,6 +592,8 @@ impl Core {
     }
 
     fn count_other(&mut self, name: &str) {
+        // Names are the venue's: neither their number nor their length may cost memory without a bound.
+        let name = if name.len() > OTHER_BYTES_MAX { "(long name)" } else { name };
         if let Some(n) = self.others.get_mut(name) {
             *n += 1;
         } else if self.others.len() < OTHERS_MAX {

@@ -1,5 +1,6 @@
 //! The metrics as OpenMetrics text. Names: prefix `lobtape_`, base units; labels are few and never ids.
 
+use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::sync::Arc;
 
@@ -152,6 +153,14 @@ fn counters(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
         "Allocations on the reader thread, the transport's included",
         allocations,
     )?;
+    let transport = per_lane(lanes, |l| l.reader.transport_allocations.get());
+    f.counter("transport_allocations", "Those of them inside TLS and WebSocket", transport)?;
+    let others: Vec<(&str, BTreeMap<String, u64>)> =
+        lanes.iter().map(|(name, l)| (name.as_str(), l.others())).collect();
+    let others = others.iter().flat_map(|(lane, by_name)| {
+        by_name.iter().map(move |(name, n)| (vec![("lane", *lane), ("name", name.as_str())], *n))
+    });
+    f.counter("events_without_table", "Events that stay in raw alone, by name", others)?;
     let gaps = lanes.iter().flat_map(|(name, l)| {
         let causes = GapCause::ALL.iter().zip(&l.reader.gaps);
         causes.map(move |(c, n)| (vec![("lane", name.as_str()), ("cause", c.as_str())], n.get()))
@@ -215,6 +224,7 @@ fn streams(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
             ("venue", r.s.venue.as_str()),
             ("symbol", &r.s.symbol),
             ("channel", &r.s.channel),
+            ("stream", &r.s.name),
             ("lane", r.lane),
             ("leg", &r.leg),
         ]
@@ -231,6 +241,10 @@ fn books(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
     let state = books.iter().map(|b| (vec![("venue", b.venue.as_str()), ("symbol", &b.symbol)], b.state()));
     let state = state.map(|(l, s)| (l, f64::from(s as u8)));
     f.gauge("book_state", "0 init, 1 buffering, 2 synced, 3 stale", state)?;
+    let levels = books
+        .iter()
+        .map(|b| (vec![("venue", b.venue.as_str()), ("symbol", b.symbol.as_str())], b.levels.get() as f64));
+    f.gauge("book_levels", "Levels of both sides, 0 while the book is not proven", levels)?;
     let resyncs =
         books.iter().map(|b| (vec![("venue", b.venue.as_str()), ("symbol", &b.symbol)], b.resyncs.get()));
     f.counter("resyncs", "Resyncs by book", resyncs)?;

@@ -14,8 +14,19 @@ fn shared() -> Arc<Shared> {
         venue: "aster-futures".to_owned(),
         symbol: "A\"B\\C\nD".to_owned(),
         channel: "depth@100ms".to_owned(),
+        name: "a@depth@100ms".to_owned(),
         ..StreamMetrics::default()
     });
+    for pair in ["btcusdt", "ethusdt"] {
+        // No instrument of the venue's list, so no symbol.
+        lane.add_stream(StreamMetrics {
+            venue: "binance-usdm".to_owned(),
+            channel: "continuousKline_1m".to_owned(),
+            name: format!("{pair}_perpetual@continuousKline_1m"),
+            ..StreamMetrics::default()
+        });
+    }
+    lane.set_others(9, vec![("continuous_kline".to_owned(), 5), ("odd\"".to_owned(), 3)]);
     stream.frames.add(42);
     stream.last_recv.set(99 * NS_PER_S);
     lane.count_gap(GapCause::VenueSeqGap);
@@ -28,7 +39,9 @@ fn shared() -> Arc<Shared> {
         p999: 3000,
         max: 4000,
     }]);
-    lane.add_book(BookMetrics::new("aster-futures", "BTCUSDT")).set_state(BookState::Synced);
+    let book = lane.add_book(BookMetrics::new("aster-futures", "BTCUSDT"));
+    book.set_state(BookState::Synced);
+    book.levels.set(2000);
     s.add_venue("aster-futures").weight_used.set(20);
     s.tick(100 * NS_PER_S);
     s
@@ -85,6 +98,8 @@ fn status_is_json() {
     assert_eq!(v["lanes"][0]["marks"]["pub"], -1);
     assert_eq!(v["lanes"][0]["gaps"]["venue_seq_gap"], 1);
     assert_eq!(v["streams"][0]["symbol"], "A\"B\\C\nD");
+    assert_eq!(v["lanes"][0]["others"]["continuous_kline"], 5);
+    assert_eq!(v["books"][0]["levels"], 2000);
 }
 
 #[test]
@@ -93,11 +108,15 @@ fn metrics_have_the_names_that_are_promised_and_escaped_labels() {
     let (code, text) = get(&server, "/metrics");
     assert_eq!(code, 200);
     for line in [
-        "lobtape_frames_total{venue=\"aster-futures\",symbol=\"A\\\"B\\\\C\\nD\",channel=\"depth@100ms\",lane=\"1\",leg=\"0\"} 42",
+        "lobtape_frames_total{venue=\"aster-futures\",symbol=\"A\\\"B\\\\C\\nD\",channel=\"depth@100ms\",stream=\"a@depth@100ms\",lane=\"1\",leg=\"0\"} 42",
         "lobtape_gaps_total{lane=\"1\",cause=\"venue_seq_gap\"} 1",
         "lobtape_gaps_total{lane=\"1\",cause=\"power_loss\"} 0",
         "lobtape_book_state{venue=\"aster-futures\",symbol=\"BTCUSDT\"} 2.0",
         "lobtape_books{state=\"synced\"} 1.0",
+        "lobtape_book_levels{venue=\"aster-futures\",symbol=\"BTCUSDT\"} 2000.0",
+        "lobtape_events_without_table_total{lane=\"1\",name=\"continuous_kline\"} 5",
+        "lobtape_events_without_table_total{lane=\"1\",name=\"odd\\\"\"} 3",
+        "lobtape_events_without_table_total{lane=\"1\",name=\"(more names)\"} 1",
         "lobtape_watermark{lane=\"1\",mark=\"rx\"} 7.0",
         "lobtape_rest_weight_used{venue=\"aster-futures\"} 20.0",
         "# EOF",
@@ -106,6 +125,9 @@ fn metrics_have_the_names_that_are_promised_and_escaped_labels() {
     }
     let latency = "lobtape_stage_latency_seconds{lane=\"1\",stage=\"kernel_read\",quantile=\"0.99\"} ";
     assert!(text.lines().any(|l| l.starts_with(latency) && l.contains("2")), "{text}");
+    let series: Vec<&str> = text.lines().filter_map(|l| Some(l.rsplit_once(' ')?.0)).collect();
+    let distinct: std::collections::BTreeSet<&&str> = series.iter().collect();
+    assert_eq!(distinct.len(), series.len(), "a series stands twice: such a page is refused\n{text}");
     for l in text.lines().filter(|l| !l.starts_with('#')) {
         assert!(
             l.starts_with("lobtape_") && l.rsplit_once(' ').is_some_and(|(_, v)| v.parse::<f64>().is_ok()),

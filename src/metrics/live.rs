@@ -1,5 +1,6 @@
 //! What a running capture shares with whoever asks how it is. Written by its owners, read by anybody.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -87,8 +88,10 @@ pub struct ReaderMetrics {
     pub rejects: Counter,
     /// Times the ring was full and reading stopped.
     pub stalls: Counter,
-    /// Allocations on the reader thread, the transport's own included.
+    /// Allocations on the reader thread, the transport's own included; looked at once a second.
     pub allocations: Counter,
+    /// Those of them inside the transport (TLS, WebSocket), which are not ours to avoid.
+    pub transport_allocations: Counter,
     /// Gaps by cause, in the order of [`GapCause::ALL`].
     pub gaps: [Counter; GapCause::ALL.len()],
     /// What reached the raw ring.
@@ -133,6 +136,7 @@ pub struct LaneMetrics {
     streams: Mutex<Vec<Arc<StreamMetrics>>>,
     books: Mutex<Vec<Arc<BookMetrics>>>,
     hops: Mutex<Vec<HopSummary>>,
+    others: Mutex<BTreeMap<String, u64>>,
 }
 
 /// One stream over one leg.
@@ -144,6 +148,8 @@ pub struct StreamMetrics {
     pub symbol: String,
     /// Channel as in the configuration.
     pub channel: String,
+    /// The venue's name of the whole stream: streams of pairs and indices have no symbol and differ in this alone.
+    pub name: String,
     /// 0 or 1.
     pub leg: u8,
     /// Frames.
@@ -166,7 +172,7 @@ pub struct BookMetrics {
     state: AtomicU8,
     /// Resyncs since the start.
     pub resyncs: Counter,
-    /// Levels, bids and asks together.
+    /// Levels, bids and asks together, looked at once a second; 0 while the book is not proven.
     pub levels: Gauge,
 }
 
@@ -284,6 +290,21 @@ impl LaneMetrics {
         lock(&self.hops).clone()
     }
 
+    /// Events that stay in `raw` alone, by name, and all whose names are not kept under `(more names)`.
+    pub fn set_others(&self, total: u64, by_name: Vec<(String, u64)>) {
+        let named: u64 = by_name.iter().map(|(_, n)| n).sum();
+        let mut map: BTreeMap<String, u64> = by_name.into_iter().collect();
+        if total > named {
+            map.insert("(more names)".to_owned(), total - named);
+        }
+        *lock(&self.others) = map;
+    }
+
+    /// Events that stay in `raw` alone, by name: of streams without a table, and unknown ones.
+    pub fn others(&self) -> BTreeMap<String, u64> {
+        lock(&self.others).clone()
+    }
+
     /// Frames per second between the last two ticks.
     pub fn frames_per_s(&self) -> i64 {
         self.rate.get()
@@ -315,6 +336,7 @@ impl LaneMetrics {
                 dur_age_ns,
                 published_age_ns,
             },
+            others: self.others(),
             latency: self.hops(),
         }
     }
@@ -486,6 +508,7 @@ impl Shared {
                 venue: s.venue.clone(),
                 symbol: s.symbol.clone(),
                 channel: s.channel.clone(),
+                name: s.name.clone(),
                 leg: s.leg,
                 frames: s.frames.get(),
                 gaps: s.gaps.get(),

@@ -72,6 +72,8 @@ pub struct LaneStatus {
     pub ring_used: i64,
     /// Bytes the raw ring can hold.
     pub ring_capacity: i64,
+    /// Events that stay in `raw` alone, by name: of streams without a table, and unknown ones.
+    pub others: BTreeMap<String, u64>,
     /// How far the four stages are.
     pub marks: Watermarks,
     /// Quantiles per hop of the last minute.
@@ -148,7 +150,7 @@ pub struct BookStatus {
     pub state: BookState,
     /// Resyncs since the start.
     pub resyncs: u64,
-    /// Levels of both sides.
+    /// Levels of both sides; 0 while it is not proven.
     pub levels: i64,
 }
 
@@ -163,6 +165,8 @@ pub struct StreamStatus {
     pub symbol: String,
     /// Channel.
     pub channel: String,
+    /// The venue's name of the whole stream.
+    pub name: String,
     /// 0 or 1.
     pub leg: u8,
     /// Frames.

@@ -12,4 +12,5 @@ mod refold;
 mod replace;
 mod rig;
 mod rows_check;
+mod status;
 mod tape;

@@ -341,10 +341,17 @@ impl Control {
                 }
             }
             FromLane::Refused { conn, code, stream } => self.refused(conn, code, &stream)?,
+            FromLane::Others { lane, total, by_name } => self.others(lane, total, by_name),
             FromLane::Stopped { .. } => {}
             FromLane::Failed { lane, why } => return Err(ControlFault::Lane { lane, why }),
         }
         Ok(())
+    }
+
+    fn others(&self, lane: LaneId, total: u64, by_name: Vec<(String, u64)>) {
+        if let Some(l) = self.parts.shared.lanes().iter().find(|l| l.lane == lane) {
+            l.set_others(total, by_name);
+        }
     }
 
     fn venue_ix(&self, id: &str) -> Option<usize> {
@@ -376,6 +383,7 @@ impl Control {
         while !left.is_empty() {
             match self.parts.reports.recv_timeout(Duration::from_secs(10)) {
                 Ok(FromLane::Stopped { lane } | FromLane::Failed { lane, .. }) => left.retain(|l| *l != lane),
+                Ok(FromLane::Others { lane, total, by_name }) => self.others(lane, total, by_name),
                 Ok(_) => {}
                 Err(_) => {
                     tracing::error!(lanes = ?left, "lanes did not stop in time");

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::config::VenueConfig;
 use crate::engine::links::LaneStreams;
@@ -163,6 +165,10 @@ impl Control {
             let here = wanted.iter().filter(|(lane, _)| *lane == l.lane).flat_map(|(_, s)| s);
             let streams = here.map(|s| s.name.clone()).collect();
             l.order(ToLane::Plan(PlanNote { venue: venue.clone(), streams }));
+            let lanes = &self.venues[v].lanes;
+            let here = self.books.iter().filter(|((of, s), _)| *of == v && lanes.get(s) == Some(&l.lane));
+            let books = here.map(|(_, b)| Arc::clone(b)).collect();
+            l.order(ToLane::Books { venue: venue.clone(), books });
         }
         let slots = std::mem::take(&mut self.venues[v].slots);
         let (mut changed, mut gone) = (0, 0);
@@ -213,8 +219,7 @@ impl Control {
         let symbols: BTreeSet<&str> = all().filter_map(|s| s.symbol.as_deref()).collect();
         let is_book = |s: &&StreamSpec| s.kind == StreamKind::DepthDiff;
         let books: BTreeSet<&str> = all().filter(is_book).filter_map(|s| s.symbol.as_deref()).collect();
-        let streams: BTreeSet<(&str, &str)> =
-            all().map(|s| (s.symbol.as_deref().unwrap_or(""), s.channel.as_str())).collect();
+        let streams: BTreeSet<&str> = all().map(|s| s.name.as_str()).collect();
         let venue = &mut self.venues[v];
         venue.lanes.retain(|s, _| symbols.contains(s.as_str()));
         venue.instruments.retain(|s, _| symbols.contains(s.as_str()));
@@ -224,9 +229,7 @@ impl Control {
         let id = &venue.plan.config.id;
         for l in self.parts.shared.lanes() {
             l.remove_books(|b| b.venue == *id && !books.contains(b.symbol.as_str()));
-            l.remove_streams(|s| {
-                s.venue == *id && !streams.contains(&(s.symbol.as_str(), s.channel.as_str()))
-            });
+            l.remove_streams(|s| s.venue == *id && !streams.contains(s.name.as_str()));
         }
     }
 

@@ -1,0 +1,41 @@
+//! Cold: once a second a lane puts out what it does not count frame by frame.
+
+use super::Lane;
+use crate::engine::messages::FromLane;
+use crate::fold;
+use crate::metrics::Counter;
+use crate::model::Side;
+use crate::model::time::NS_PER_S;
+use crate::sys::alloc;
+use crate::wire::reader::Reader;
+
+impl Lane {
+    /// Sizes of books, allocations, events without a table; at the end once more.
+    pub(super) fn figures(&mut self, reader: &Reader) {
+        // `last_flush` is the lane's latest look at the clock that need not be exact.
+        if self.last_flush - self.figures_at < NS_PER_S && !self.stopping {
+            return;
+        }
+        self.figures_at = self.last_flush;
+        let m = &self.metrics.reader;
+        raise(&m.allocations, alloc::thread_allocations());
+        raise(&m.transport_allocations, reader.counters().transport_allocations);
+        for b in &self.books {
+            let id = fold::venue_index(&b.venue).and_then(|v| self.fold.find(v, &b.symbol));
+            let book = id.and_then(|id| self.fold.book(id));
+            let levels = book.map_or(0, |b| b.len(Side::Bid) + b.len(Side::Ask));
+            b.levels.set(i64::try_from(levels).unwrap_or(i64::MAX));
+        }
+        let total = self.fold.counters().others;
+        if total != self.others_told {
+            self.others_told = total;
+            let by_name = self.fold.others();
+            self.report(FromLane::Others { lane: self.clock.lane(), total, by_name });
+        }
+    }
+}
+
+/// Lets a counter say what another count has come to.
+fn raise(c: &Counter, to: u64) {
+    c.add(to.saturating_sub(c.get()));
+}

@@ -1,0 +1,84 @@
+//! What a running recorder says of itself is what it does.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::rig::{Place, Venue, turn, wait_for};
+
+/// Ten seconds of a book of three levels, and two streams that have no table and no instrument.
+fn recording(path: &Path) {
+    let begin = 1_723_161_255_000_000_000i64;
+    let snapshot =
+        r#"{"lastUpdateId":100,"E":1,"T":1,"bids":[["10.0","1"],["9.9","1"]],"asks":[["10.2","1"]]}"#;
+    let mut text = format!("{begin} /fapi/v1/depth?symbol=BTCUSDT&limit=1000 {snapshot}\n");
+    for i in 0..400i64 {
+        let (ts, ms, id) = (begin + i * 25_000_000, 1_723_161_255_000 + i * 25, 100 + i);
+        text.push_str(&format!(
+            "{ts} {{\"stream\":\"btcusdt@depth@100ms\",\"data\":{{\"e\":\"depthUpdate\",\"E\":{ms},\"T\":{ms},\"s\":\"BTCUSDT\",\
+             \"U\":{id},\"u\":{id},\"pu\":{},\"b\":[[\"10.0\",\"{}\"]],\"a\":[]}}}}\n",
+            id - 1,
+            i + 1
+        ));
+        for pair in ["btcusdt", "ethusdt"] {
+            text.push_str(&format!(
+                "{ts} {{\"stream\":\"{pair}_perpetual@continuousKline_1m\",\"data\":{{\"e\":\"continuous_kline\",\"E\":{ms}}}}}\n"
+            ));
+        }
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+fn get(addr: SocketAddr, path: &str) -> Option<String> {
+    let mut s = TcpStream::connect(addr).ok()?;
+    write!(s, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    s.read_to_string(&mut text).ok()?;
+    Some(text.split_once("\r\n\r\n")?.1.to_owned())
+}
+
+/// The sum of a metric's series.
+fn sum(page: &str, name: &str) -> f64 {
+    let values = page.lines().filter(|l| l.starts_with(name) && !l.starts_with('#'));
+    values.filter_map(|l| l.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+#[test]
+fn status_and_metrics_show_books_and_what_has_no_table_and_no_series_twice() {
+    let _turn = turn();
+    let place = Place::new();
+    let tape = place.dir.path().join("tape.txt");
+    recording(&tape);
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 1, 100, |c| c.serve = vec![tape]);
+    venue.symbols = vec!["BTCUSDT".to_owned(), "ETHUSDT".to_owned()];
+    venue.channels = ["depth@100ms", "continuousKline_1m"].map(str::to_owned).to_vec();
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    venue.more = format!("allow_missing = true\n[http]\nlisten = \"{addr}\"\n");
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let mut seen = (Value::Null, String::new());
+    let there = wait_for(Duration::from_secs(60), || {
+        let status = get(addr, "/status").and_then(|t| serde_json::from_str(&t).ok());
+        seen = (status.unwrap_or(Value::Null), get(addr, "/metrics").unwrap_or_default());
+        let (s, m) = &seen;
+        s["books"].as_array().is_some_and(|b| b.iter().any(|b| b["levels"] == 3))
+            && s["lanes"]
+                .as_array()
+                .is_some_and(|l| l.iter().any(|l| l["others"]["continuous_kline"].is_u64()))
+            && sum(m, "lobtape_book_levels") == 3.0
+            && sum(m, "lobtape_events_without_table_total") > 0.0
+            && sum(m, "lobtape_reader_allocations_total") > sum(m, "lobtape_transport_allocations_total")
+            && sum(m, "lobtape_transport_allocations_total") > 0.0
+    });
+    assert!(there, "{}\n{}\n{}", seen.0, seen.1, recorder.words());
+    let series: Vec<&str> = seen.1.lines().filter_map(|l| Some(l.rsplit_once(' ')?.0)).collect();
+    let twice = series.len() - series.iter().collect::<BTreeSet<_>>().len();
+    assert!(twice == 0 && series.iter().filter(|s| s.contains("continuousKline")).count() >= 2, "{}", seen.1);
+    venue.end();
+    let summary = recorder.stop();
+    assert!(summary["others"]["continuous_kline"].as_u64() > Some(10), "{summary}");
+}
