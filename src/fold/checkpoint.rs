@@ -139,7 +139,7 @@ impl Fold {
             x.by_name = x
                 .streams
                 .iter()
-                .filter_map(|id| c.streams.get(id.0 as usize).map(|s| (s.name.clone(), *id)))
+                .filter_map(|id| c.streams.get(id.0 as usize).map(|s| (s.name.as_bytes().into(), *id)))
                 .collect();
             conns.insert(x.id, x);
         }

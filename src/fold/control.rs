@@ -134,7 +134,7 @@ impl Core {
             conn.only = None;
         }
         for name in &e.remove {
-            if let Some(id) = conn.by_name.remove(name) {
+            if let Some(id) = conn.by_name.remove(name.as_bytes()) {
                 if let Some(at) = conn.streams.iter().position(|s| *s == id) {
                     conn.streams.remove(at);
                     conn.since.remove(at);
@@ -208,7 +208,7 @@ impl Core {
         match e {
             TimerEvent::Boundary(b) => self.boundary(rec, b.at, sink),
             TimerEvent::Silent { stream } => {
-                let id = self.conns.get(&rec.conn).and_then(|c| c.by_name.get(stream).copied());
+                let id = self.conns.get(&rec.conn).and_then(|c| c.by_name.get(stream.as_bytes()).copied());
                 if let Some(id) = id {
                     about.stream = id;
                     self.silent(id, rec, sink);

@@ -197,7 +197,7 @@ pub(super) struct Conn {
     pub only: Option<StreamSpec>,
     /// Derived from `streams`; not saved, so that a checkpoint's bytes do not depend on a map's order.
     #[serde(skip)]
-    pub by_name: FxHashMap<String, StreamId>,
+    pub by_name: FxHashMap<Box<[u8]>, StreamId>,
     /// Receive time of its last frame.
     pub ts_last: i64,
 }
@@ -620,19 +620,25 @@ pub(super) struct Ctx<'a, 'r, S> {
 
 impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
     fn stream(&mut self, name: &str) -> Option<StreamInfo> {
-        let id = match self.conn.by_name.get(name) {
+        let id = match self.conn.by_name.get(name.as_bytes()) {
             Some(id) => *id,
             None => self.core.auto_stream(&mut self.conn, name, self.rec, self.sink)?,
         };
-        let s = &self.core.streams[id.0 as usize];
-        let (kind, inst) = (s.kind, s.instrument);
-        self.about.stream = id;
-        self.about.instrument = inst;
-        let instrument = (inst != InstrumentId::NONE).then(|| {
-            let (price_exp, size_exp) = self.core.exps(inst);
-            InstrumentRef { id: inst, price_exp, size_exp }
-        });
-        Some(StreamInfo { stream: id, kind, instrument })
+        let info = self.info(id);
+        self.enter(&info);
+        Some(info)
+    }
+
+    #[inline]
+    fn peek(&mut self, name: &[u8]) -> Option<StreamInfo> {
+        let id = *self.conn.by_name.get(name)?;
+        Some(self.info(id))
+    }
+
+    #[inline]
+    fn enter(&mut self, stream: &StreamInfo) {
+        self.about.stream = stream.stream;
+        self.about.instrument = stream.instrument.map_or(InstrumentId::NONE, |i| i.id);
     }
 
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
@@ -651,6 +657,16 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
 }
 
 impl<S: FoldSink> Ctx<'_, '_, S> {
+    #[inline]
+    fn info(&self, id: StreamId) -> StreamInfo {
+        let s = &self.core.streams[id.0 as usize];
+        let instrument = (s.instrument != InstrumentId::NONE).then(|| {
+            let (price_exp, size_exp) = self.core.exps(s.instrument);
+            InstrumentRef { id: s.instrument, price_exp, size_exp }
+        });
+        StreamInfo { stream: id, kind: s.kind, instrument }
+    }
+
     fn on_event(&mut self, event: Event<'_>) {
         self.sink.parsed();
         let Ctx { core, sink, rec, conn, about, rest } = self;

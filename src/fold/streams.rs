@@ -111,7 +111,7 @@ impl Core {
             Some(sym) => self.intern(conn.venue, sym, rec, sink)?.id,
         };
         let id = self.stream_id(conn.venue, spec, instrument);
-        if conn.by_name.insert(spec.name.clone(), id).is_none() {
+        if conn.by_name.insert(spec.name.as_bytes().into(), id).is_none() {
             conn.streams.push(id);
             conn.since.push(rec.ts_recv);
         } else {

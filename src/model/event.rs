@@ -32,6 +32,11 @@ pub struct StreamInfo {
 pub trait DecodeCtx {
     /// The stream of this name on the frame's connection.
     fn stream(&mut self, name: &str) -> Option<StreamInfo>;
+    /// As [`DecodeCtx::stream`] for one that is known already, without a trace: a reader that may yet hand the frame
+    /// on has said nothing by it. Bytes, because those that equal a known name need not be proven to be text.
+    fn peek(&mut self, name: &[u8]) -> Option<StreamInfo>;
+    /// The frame is of this stream, which was peeked at: with it, what [`DecodeCtx::stream`] does is done.
+    fn enter(&mut self, stream: &StreamInfo);
     /// The instrument of this symbol at the frame's venue; made known on first sight. `None`: the symbol is
     /// refused (too long, or the venue's symbol limit is reached).
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef>;

@@ -40,12 +40,36 @@ pub struct Sides {
     pub asks: Vec<Level>,
 }
 
+/// How a frame was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// By the reader of its stream's known shape.
+    Quick,
+    /// By the general reader, because its stream has no other (or it belongs to none).
+    General,
+    /// By the general reader, although its stream's shape is known: the venue wrote it otherwise.
+    Fallback,
+}
+
+/// How many frames were read each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// [`Path::Quick`].
+    pub quick: u64,
+    /// [`Path::General`].
+    pub general: u64,
+    /// [`Path::Fallback`].
+    pub fallback: u64,
+}
+
 /// Reused buffers of a parser: after warm-up a frame allocates nothing.
 pub struct Scratch {
     frame: Vec<u8>,
     buffers: Buffers,
     tape: Tape<'static>,
     sides: Sides,
+    paths: Paths,
+    general_only: bool,
 }
 
 impl Default for Scratch {
@@ -55,11 +79,46 @@ impl Default for Scratch {
             buffers: Buffers::with_max_depth(4096, DEPTH_MAX),
             tape: Tape(Vec::new()),
             sides: Sides::default(),
+            paths: Paths::default(),
+            general_only: false,
         }
     }
 }
 
 impl Scratch {
+    /// Buffers with which every frame is read by the general reader: what tests and benches hold the other one
+    /// against.
+    pub fn general_only() -> Scratch {
+        Scratch { general_only: true, ..Scratch::default() }
+    }
+
+    /// Whether the reader of known shapes is left out.
+    #[inline]
+    pub fn is_general_only(&self) -> bool {
+        self.general_only
+    }
+
+    /// The level buffers, for a reader that needs no index.
+    #[inline]
+    pub fn sides(&mut self) -> &mut Sides {
+        &mut self.sides
+    }
+
+    /// Counts a frame.
+    #[inline]
+    pub fn count(&mut self, path: Path) {
+        match path {
+            Path::Quick => self.paths.quick += 1,
+            Path::General => self.paths.general += 1,
+            Path::Fallback => self.paths.fallback += 1,
+        }
+    }
+
+    /// How many frames were read each way so far.
+    pub fn paths(&self) -> Paths {
+        self.paths
+    }
+
     /// Indexes one document and hands its root to `read`, with the level buffers beside it.
     ///
     /// # Errors
@@ -81,7 +140,8 @@ impl Scratch {
         };
         self.tape = tape.reset();
         if document.len() > KEEP_BYTES {
-            *self = Scratch::default();
+            let (paths, general_only) = (self.paths, self.general_only);
+            *self = Scratch { paths, general_only, ..Scratch::default() };
         }
         result
     }

@@ -2,7 +2,9 @@
 
 pub mod decimal;
 pub mod json;
+pub mod scan;
 pub mod url;
 
 pub use decimal::{NumError, parse_dec, parse_fixed};
-pub use json::{Limits, Scratch, Sides, Val};
+pub use json::{Limits, Path, Paths, Scratch, Sides, Val};
+pub use scan::Scan;

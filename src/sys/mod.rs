@@ -9,6 +9,7 @@ pub mod disk;
 pub mod net;
 pub mod process;
 pub mod shm;
+pub mod simd;
 pub mod thread;
 
 use std::io;

@@ -6,7 +6,7 @@ use crate::model::{DecodeCtx, Event, InstrumentId, InstrumentRef, StreamId, Stre
 
 /// Knows the streams it was given and every symbol it is asked for; hands events to a closure.
 pub struct MemoryCtx<F> {
-    streams: Vec<StreamSpec>,
+    streams: Vec<(StreamSpec, Option<InstrumentId>)>,
     instruments: Vec<(String, InstrumentRef)>,
     /// What happens with each event.
     pub on_event: F,
@@ -14,19 +14,31 @@ pub struct MemoryCtx<F> {
     pub exponents: (u8, u8),
     /// Calls of [`DecodeCtx::widen`].
     pub widened: usize,
+    /// The stream that the last frame turned out to be of.
+    pub entered: StreamId,
 }
 
 impl<F: FnMut(Event<'_>)> MemoryCtx<F> {
     /// A context without streams.
     pub fn new(on_event: F) -> MemoryCtx<F> {
-        MemoryCtx { streams: Vec::new(), instruments: Vec::new(), on_event, exponents: (0, 0), widened: 0 }
+        MemoryCtx {
+            streams: Vec::new(),
+            instruments: Vec::new(),
+            on_event,
+            exponents: (0, 0),
+            widened: 0,
+            entered: StreamId::NONE,
+        }
     }
 
-    /// Subscribes to a stream by its name. False if the venue does not know it.
+    /// Subscribes to a stream by its name, and knows its instrument with the exponents of now. False if the venue does not know it.
     pub fn subscribe(&mut self, venue: &dyn Venue, name: &str) -> bool {
-        let known = self.streams.iter().any(|s| s.name == name);
+        let known = self.streams.iter().any(|(s, _)| s.name == name);
         match venue.parse_stream(name) {
-            Some(spec) if !known => self.streams.push(spec),
+            Some(spec) if !known => {
+                let instrument = spec.symbol.as_deref().map(|s| self.known(s).id);
+                self.streams.push((spec, instrument));
+            }
             Some(_) => {}
             None => return false,
         }
@@ -36,6 +48,12 @@ impl<F: FnMut(Event<'_>)> MemoryCtx<F> {
     /// The symbol behind an id.
     pub fn symbol(&self, id: InstrumentId) -> &str {
         self.instruments.get(id.ix()).map_or("", |(s, _)| s)
+    }
+
+    fn at(&self, at: usize) -> StreamInfo {
+        let (spec, id) = &self.streams[at];
+        let instrument = id.map(|id| self.instruments[id.ix()].1);
+        StreamInfo { stream: StreamId(at as u32), kind: spec.kind, instrument }
     }
 
     fn known(&mut self, symbol: &str) -> InstrumentRef {
@@ -51,11 +69,18 @@ impl<F: FnMut(Event<'_>)> MemoryCtx<F> {
 
 impl<F: FnMut(Event<'_>)> DecodeCtx for MemoryCtx<F> {
     fn stream(&mut self, name: &str) -> Option<StreamInfo> {
-        let at = self.streams.iter().position(|s| s.name == name)?;
-        let (kind, symbol) = (self.streams[at].kind, std::mem::take(&mut self.streams[at].symbol));
-        let instrument = symbol.as_deref().map(|s| self.known(s));
-        self.streams[at].symbol = symbol;
-        Some(StreamInfo { stream: StreamId(at as u32), kind, instrument })
+        let info = self.peek(name.as_bytes())?;
+        self.enter(&info);
+        Some(info)
+    }
+
+    fn peek(&mut self, name: &[u8]) -> Option<StreamInfo> {
+        let at = self.streams.iter().position(|(s, _)| s.name.as_bytes() == name)?;
+        Some(self.at(at))
+    }
+
+    fn enter(&mut self, stream: &StreamInfo) {
+        self.entered = stream.stream;
     }
 
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {

@@ -66,9 +66,7 @@ pub(super) fn depth(m: &mut Message<'_>, v: Val<'_, '_>, sides: &mut Sides) -> R
     let (ts_event, ts_send) = (time(f.matched, "T is no integer")?, time(f.sent, "E is no integer")?);
     m.exact(at, |exps| f.sides(sides, exps))?;
     if !diff {
-        // Venues print futures' bids worst first; a push is a whole view, so it can be put in order.
-        sides.bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.price));
-        sides.asks.sort_unstable_by_key(|l| l.price);
+        best_first(sides);
     }
     let d = Depth {
         instrument: at.id,
@@ -83,6 +81,12 @@ pub(super) fn depth(m: &mut Message<'_>, v: Val<'_, '_>, sides: &mut Sides) -> R
     };
     m.ctx.event(if diff { Event::Depth(d) } else { Event::Partial(d) });
     Ok(())
+}
+
+/// Venues print futures' bids worst first; a push is a whole view, so it can be put in order.
+pub(super) fn best_first(sides: &mut Sides) {
+    sides.bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.price));
+    sides.asks.sort_unstable_by_key(|l| l.price);
 }
 
 /// As [`crate::venue::Venue::decode_snapshot`].

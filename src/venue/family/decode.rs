@@ -3,27 +3,46 @@
 //! Keys may come in any order and unknown ones are ignored. Every reader collects its keys in one pass and looks at
 //! `e` first: an event of a kind that nobody here knows is [`Event::Other`], whatever else it holds.
 
-use super::{Family, book, stats, trades};
+use super::{Family, book, quick, stats, trades};
 use crate::model::num::EXP_MAX;
 use crate::model::time::ms_to_ns;
 use crate::model::{
     Dec, DecodeCtx, Event, InstrumentRef, Mantissa, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
     StreamKind, StreamSpec,
 };
-use crate::parse::{Limits, NumError, Scratch, Sides, Val, parse_dec, parse_fixed};
+use crate::parse::{Limits, NumError, Path, Scratch, Sides, Val, parse_dec, parse_fixed};
 
 /// Name under which rows of a sister product in an all-market stream are counted.
 const FOREIGN: &str = "foreign_product";
 /// The event that announces the end of a connection.
 const SHUTDOWN: &str = "serverShutdown";
 
-/// As [`crate::venue::Venue::decode`].
+/// As [`crate::venue::Venue::decode`]: the shapes that are known first, then whatever else it may be.
 pub(super) fn decode(
     family: &Family,
     scratch: &mut Scratch,
     frame: &[u8],
     only: Option<&StreamSpec>,
     ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    if !scratch.is_general_only() && quick::decode(family, scratch.sides(), frame, only, ctx).is_some() {
+        scratch.count(Path::Quick);
+        return Ok(());
+    }
+    let mut path = Path::General;
+    let said = general(family, scratch, frame, only, ctx, &mut path);
+    scratch.count(path);
+    said
+}
+
+/// Reads any JSON.
+fn general(
+    family: &Family,
+    scratch: &mut Scratch,
+    frame: &[u8],
+    only: Option<&StreamSpec>,
+    ctx: &mut dyn DecodeCtx,
+    path: &mut Path,
 ) -> Result<(), Reject> {
     scratch.read(frame, Limits::MESSAGE, |root, sides| {
         let head = Head::of(root);
@@ -32,7 +51,7 @@ pub(super) fn decode(
             let Some((name, data)) = name.zip(data) else {
                 return Err(shape("envelope without a stream's name"));
             };
-            return enveloped(family, name, data, sides, ctx);
+            return enveloped(family, name, data, sides, ctx, path);
         }
         if let Some(reply) = head.reply() {
             ctx.event(Event::Reply(reply));
@@ -46,6 +65,7 @@ pub(super) fn decode(
             return Err(Reject::new(RejectCause::UnknownStream, "frame names no stream"));
         };
         let Some(info) = ctx.stream(&only.name) else { return Err(not_subscribed()) };
+        *path = quick::path_not_taken(info.kind);
         Message { family, name: &only.name, info, ctx }.all(root, sides)
     })
 }
@@ -56,8 +76,10 @@ fn enveloped(
     data: Val<'_, '_>,
     sides: &mut Sides,
     ctx: &mut dyn DecodeCtx,
+    path: &mut Path,
 ) -> Result<(), Reject> {
     if let Some(info) = ctx.stream(name) {
+        *path = quick::path_not_taken(info.kind);
         return Message { family, name, info, ctx }.all(data, sides);
     }
     // Under names that nobody subscribed to come the notice of a shutdown and (on no documented venue) answers.

@@ -8,6 +8,7 @@ mod decode;
 pub mod dialect;
 mod instruments;
 mod plan;
+mod quick;
 mod rest;
 mod stats;
 pub mod streams;

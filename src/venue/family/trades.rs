@@ -109,7 +109,7 @@ pub(super) fn trade(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
 }
 
 /// `X` of futures' trades.
-fn origin(word: &str) -> TradeType {
+pub(super) fn origin(word: &str) -> TradeType {
     match word {
         "MARKET" => TradeType::Market,
         "INSURANCE_FUND" => TradeType::Insurance,

@@ -5,6 +5,7 @@ mod fixtures;
 mod hostile;
 mod independent;
 mod instruments;
+mod paths;
 mod recordings;
 
 use crate::model::num::Dec;
