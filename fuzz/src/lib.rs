@@ -57,6 +57,27 @@ pub fn decode(id: &str, bytes: &[u8]) {
     assert_eq!(first, read(&mut Scratch::default()));
 }
 
+/// The reader of known shapes and the general one: the same events, widenings and rejection, whatever the bytes. The
+/// first byte chooses the venue, the stream and the decimals that are known beforehand; the rest is the frame.
+pub fn paths(bytes: &[u8]) {
+    let Some((choice, frame)) = bytes.split_first() else { return };
+    let choice = usize::from(*choice);
+    let venue = all()[choice % all().len()];
+    let only = venue.stream(CHANNELS[choice % 6], Some("btcusdt")).ok();
+    let read = |mut scratch: Scratch| {
+        let mut events = Vec::new();
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| events.push(format!("{e:?}")));
+        ctx.exponents = [(8, 8), (2, 3), (0, 0)][choice % 3];
+        subscribe(venue, &mut ctx);
+        let combined = venue.decode(&mut scratch, frame, None, &mut ctx);
+        let entered = ctx.entered;
+        let raw = venue.decode(&mut scratch, frame, only.as_ref(), &mut ctx);
+        let outcome = (combined, entered, raw, ctx.entered, ctx.widened);
+        (outcome, events)
+    };
+    assert_eq!(read(Scratch::default()), read(Scratch::general_only()));
+}
+
 /// Numbers: text → mantissa → text → mantissa.
 pub fn decimal(bytes: &[u8]) {
     let Some((exp, text)) = bytes.split_first() else { return };

@@ -13,6 +13,11 @@ const HOT: &[&str] = &[
     "src/wire/reader",
     "src/venue/*/parse",
     "src/venue/*/*/parse",
+    "src/venue/family/quick",
+    "src/venue/family/decode",
+    "src/venue/family/book",
+    "src/venue/family/trades",
+    "src/sys/simd",
 ];
 
 /// What must not stand there, and why.

@@ -11,7 +11,7 @@ sequence and book, `engine` composes the threads. If this edge is right, change 
 with an entry in docs/adr/.
   model       <- nothing of ours              sink       <- model metrics bus dataset journal fold
   metrics     <- model                        import     <- model parse
-  parse       <- model                        replay     <- model journal dataset import fold
+  parse       <- model sys                    replay     <- model journal dataset import fold
   config      <- model                        verify     <- model metrics instrument fold journal dataset
   instrument  <- model                        simulator  <- model instrument metrics venue import replay
   bus  wire   <- model metrics                http       <- model metrics config dataset bus
@@ -20,13 +20,13 @@ with an entry in docs/adr/.
   fold        <- model instrument metrics venue book
   journal     <- model metrics bus            main       <- cli
   dataset     <- model metrics instrument
-  sys         <- nothing of ours; wire, bus, journal, dataset and engine may import it";
+  sys         <- nothing of ours; wire, bus, parse, journal, dataset and engine may import it";
 
 const TABLE: &[(&str, &str)] = &[
     ("model", ""),
     ("sys", ""),
     ("metrics", "model"),
-    ("parse", "model"),
+    ("parse", "model sys"),
     ("config", "model"),
     ("instrument", "model"),
     ("bus", "model metrics sys"),

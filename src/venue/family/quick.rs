@@ -137,7 +137,7 @@ impl Frame<'_> {
         (levels.len() <= LEVELS_MAX).then_some(())
     }
 
-    /// `depthUpdate`, of futures (`T`, `pu`) and of spot.
+    /// `depthUpdate`, of futures (`T`, `pu`) and of spot; Aster spot's views spell the sides out.
     fn depth(mut self, sides: &mut Sides, ctx: &mut dyn DecodeCtx) -> Option<()> {
         let at = self.info.instrument?;
         self.scan.literal(b"{\"e\":\"depthUpdate\"")?;
@@ -148,9 +148,13 @@ impl Frame<'_> {
         let first = self.id(b",\"U\":")?;
         let last = self.id(b",\"u\":")?;
         let prev = if self.scan.skip(b",\"pu\":") { self.scan.integer()? } else { -1 };
-        self.scan.literal(b",\"b\":[")?;
+        if !self.scan.skip(b",\"b\":[") {
+            self.scan.literal(b",\"bids\":[")?;
+        }
         self.side(&mut sides.bids, at)?;
-        self.scan.literal(b",\"a\":[")?;
+        if !self.scan.skip(b",\"a\":[") {
+            self.scan.literal(b",\"asks\":[")?;
+        }
         self.side(&mut sides.asks, at)?;
         self.end()?;
         self.book(sides, ctx, (ts_event, ts_send), (first, last, prev))

@@ -33,11 +33,13 @@ fn keep(e: &Event<'_>) -> Said {
     )
 }
 
+type Note<'a> = Box<dyn FnMut(Event<'_>) + 'a>;
+
 /// One reader with its state: what it knows of streams and instruments goes on from frame to frame.
 struct Reader<'a> {
     venue: &'static dyn Venue,
     scratch: Scratch,
-    ctx: MemoryCtx<Box<dyn FnMut(Event<'_>) + 'a>>,
+    ctx: MemoryCtx<Note<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -48,7 +50,7 @@ impl<'a> Reader<'a> {
         exps: (u8, u8),
     ) -> Reader<'a> {
         let note = move |e: Event<'_>| events.borrow_mut().push(keep(&e));
-        let mut ctx = MemoryCtx::new(Box::new(note) as Box<dyn FnMut(Event<'_>) + 'a>);
+        let mut ctx = MemoryCtx::new(Box::new(note) as Note<'a>);
         ctx.exponents = exps;
         Reader { venue, scratch, ctx }
     }
@@ -311,7 +313,8 @@ fn values(frame: &str) -> Vec<(usize, usize)> {
 
 #[test]
 fn other_values_are_read_alike() {
-    for s in samples() {
+    // Every second one: neighbours are frames of one stream that differ in length.
+    for s in samples().into_iter().step_by(2) {
         let frame = &s.2;
         let changed = values(frame).into_iter().flat_map(|(from, to)| {
             VALUES.iter().map(move |v| format!("{}{v}{}", &frame[..from], &frame[to..]).into_bytes())
