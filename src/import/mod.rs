@@ -82,7 +82,7 @@ impl ImportError {
 }
 
 /// What an import saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportStats {
     /// Lines read.
     pub lines: u64,
@@ -94,6 +94,9 @@ pub struct ImportStats {
     pub faulty: u64,
     /// Files that end in the middle (a collector that was killed); what could be read was taken.
     pub cut_files: u64,
+    /// Compressed files that are damaged: which, the last line read, and what the decompressor says. What could be read
+    /// before that was taken.
+    pub damaged: Vec<String>,
 }
 
 type Consumer<'c> =
@@ -130,6 +133,10 @@ pub fn import(
                     s.stats.cut_files += 1;
                     more = false;
                 }
+                Err(e) if is_damage(&e) => {
+                    s.stats.damaged.push(format!("{} line {number}: {e}", path.display()));
+                    more = false;
+                }
                 Err(source) => return Err(ImportError::Io { path: path.clone(), source }),
             }
             if line.len() as u64 > LINE_MAX {
@@ -141,6 +148,11 @@ pub fn import(
         }
     }
     s.finish(files)
+}
+
+/// What a decompressor says of bytes that nobody compressed.
+fn is_damage(e: &std::io::Error) -> bool {
+    matches!(e.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
 }
 
 /// Reads a line with its newline, or what there is of it before an error; `false` at the end of the file. Stops one byte
@@ -163,7 +175,8 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, ImportError> {
     let mut f = BufReader::with_capacity(1 << 18, File::open(path).map_err(io)?);
     let gz = f.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
     Ok(match gz {
-        true => Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(f))),
+        // Small: what is decompressed with a damaged block in one go is lost with it.
+        true => Box::new(BufReader::with_capacity(1 << 13, MultiGzDecoder::new(f))),
         false => Box::new(f),
     })
 }
@@ -222,6 +235,9 @@ struct Session<'o, 'c> {
     last_conn: i64,
     ts: i64,
     started: bool,
+    /// Faulty lines before the first that has a stamp; bounded by [`LINE_MAX`].
+    early: Vec<(Vec<u8>, Position)>,
+    early_bytes: u64,
 }
 
 impl<'o, 'c> Session<'o, 'c> {
@@ -243,6 +259,8 @@ impl<'o, 'c> Session<'o, 'c> {
             last_conn: 0,
             ts: 0,
             started: false,
+            early: Vec::new(),
+            early_bytes: 0,
         }
     }
 
@@ -259,10 +277,20 @@ impl<'o, 'c> Session<'o, 'c> {
                 // Nothing is thrown away: the line stands as a frame, and the fold rejects it.
                 self.stats.faulty += 1;
                 if self.started {
-                    self.frame(bytes, at)?;
+                    return self.frame(bytes, at);
                 }
+                self.wait(bytes, at);
                 Ok(())
             }
+        }
+    }
+
+    /// A line that has no time of its own takes that of the first which has one.
+    fn wait(&mut self, bytes: &[u8], at: Position) {
+        if self.early_bytes + bytes.len() as u64 <= LINE_MAX {
+            // Counted with what a short line costs beside its bytes.
+            self.early_bytes += bytes.len() as u64 + 64;
+            self.early.push((bytes.to_owned(), at));
         }
     }
 
@@ -312,7 +340,11 @@ impl<'o, 'c> Session<'o, 'c> {
             epoch_floor: 0,
         };
         let at = Position { line: 0, ..at };
-        self.push(Kind::Run, (0, -1), "", &to_payload(&run), at)
+        self.push(Kind::Run, (0, -1), "", &to_payload(&run), at)?;
+        for (line, at) in std::mem::take(&mut self.early) {
+            self.frame(&line, at)?;
+        }
+        Ok(())
     }
 
     fn new_conn(&mut self) -> i64 {

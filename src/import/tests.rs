@@ -9,6 +9,13 @@ use flate2::write::GzEncoder;
 use super::{ImportError, ImportOptions, ImportStats, LINE_MAX, import};
 
 fn taken(files: &[PathBuf]) -> Result<ImportStats, ImportError> {
+    taken_by(files, &mut |_| {})
+}
+
+fn taken_by(
+    files: &[PathBuf],
+    take: &mut dyn FnMut(&crate::model::Record<'_>),
+) -> Result<ImportStats, ImportError> {
     let opts = ImportOptions {
         venue: "binance-usdm",
         snapshot_url: &|s| s.to_owned(),
@@ -17,7 +24,21 @@ fn taken(files: &[PathBuf]) -> Result<ImportStats, ImportError> {
         book_top_interval_ns: 100_000_000,
         lane_memory_bytes: 1 << 20,
     };
-    import(files, &opts, &mut |_, _| Ok(()))
+    import(files, &opts, &mut |r, _| {
+        take(r);
+        Ok(())
+    })
+}
+
+/// What the frames of a file hold.
+fn frames(path: &Path) -> (ImportStats, Vec<String>) {
+    let mut all = Vec::new();
+    let s = taken_by(&[path.to_owned()], &mut |r| {
+        if r.kind == crate::model::Kind::Frame {
+            all.push(String::from_utf8_lossy(r.payload).into_owned());
+        }
+    });
+    (s.unwrap(), all)
 }
 
 fn gzip(path: &Path, content: impl FnOnce(&mut GzEncoder<std::fs::File>)) {
@@ -62,8 +83,30 @@ fn a_file_that_was_cut_counts_once_and_gives_what_it_holds() {
     });
     let bytes = std::fs::read(&whole).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    let s = taken(&[whole]).unwrap();
+    let s = taken(std::slice::from_ref(&whole)).unwrap();
     assert_eq!((s.lines, s.frames, s.faulty, s.cut_files), (2000, 2000, 0, 0));
+    // Damage in the middle: what stands before it is taken, and it is told with its place.
+    let hurt = d.path().join("hurt.gz");
+    let mut bad = bytes.clone();
+    let half = bad.len() / 2;
+    bad[half..half + 64].fill(0xff);
+    std::fs::write(&hurt, bad).unwrap();
+    let s = taken(&[hurt.clone(), whole]).unwrap();
+    assert!(s.damaged.len() == 1 && s.damaged[0].starts_with(&format!("{} line ", hurt.display())), "{s:?}");
+    assert!(s.frames > 2000 + 400 && s.cut_files == 0, "{s:?}");
     let s = taken(&[cut]).unwrap();
     assert!(s.cut_files == 1 && s.frames > 500 && s.lines < 1500, "{s:?}");
+}
+
+#[test]
+fn lines_before_the_first_good_one_are_kept_too() {
+    let d = tempfile::tempdir().unwrap();
+    let path = d.path().join("a");
+    std::fs::write(&path, "half a line}\n\n12 {}\n1723161255030314667 {\"a\":1}\nagain\n").unwrap();
+    let (s, all) = frames(&path);
+    assert_eq!((s.lines, s.frames, s.faulty), (5, 1, 3));
+    assert_eq!(all, ["half a line}", "12 {}", "{\"a\":1}", "again"]);
+    std::fs::write(&path, "nothing that we know\n".repeat(20_000)).unwrap();
+    let e = taken(&[path]).unwrap_err();
+    assert!(matches!(e, ImportError::Empty(_)), "{e}");
 }
