@@ -196,13 +196,13 @@ fn report(args: &Args, s: &Summary, shared: &Shared, sent: u64) -> anyhow::Resul
         let rows = out::count(rows.unsigned_abs());
         writeln!(o, "           {table:<14} {files:>3} file(s) {rows:>10} rows {:>10}", out::bytes(*bytes))?;
     }
-    let d = args.out.display();
-    writeln!(o, "\nnext     lobtape ls {d}")?;
-    writeln!(o, "         lobtape verify {d}")?;
+    let (d, me) = (args.out.display(), out::program());
+    writeln!(o, "\nnext     {me} ls {d}")?;
+    writeln!(o, "         {me} verify {d}")?;
     // A second before the stop: from the stop on the book is not known.
     let last = manifest.parts().filter(|p| p.table == "book_delta").map(|p| p.ts_max).max().unwrap_or(0);
     let at = last - 1_000_000_000;
-    writeln!(o, "         lobtape book {d} --venue aster-futures --symbol BTCUSDT --at {at}")?;
+    writeln!(o, "         {me} book {d} --venue aster-futures --symbol BTCUSDT --at {at}")?;
     writeln!(o, "         or open {d}/v1/*/**/*.parquet with pandas, Polars or DuckDB: see {d}/README.md")?;
     o.flush()?;
     Ok(())

@@ -119,6 +119,16 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         .map_err(|e| Fault::usage(anyhow::anyhow!("--interval: {e}")))?;
     let options = Options { interval_ns, ..Options::default() };
     importing::venue(&args.venue)?;
+    let fresh = !args.out.exists();
+    let result = into_dataset(&args, &options);
+    if result.is_err() && fresh {
+        // Half a session is none, and the recordings are still there. Best effort: the error is what counts.
+        let _ = std::fs::remove_dir_all(&args.out);
+    }
+    result
+}
+
+fn into_dataset(args: &Args, options: &Options) -> anyhow::Result<u8> {
     let ds = Dataset::create(&args.out).map_err(super::ls::fault)?;
     if ds.manifest().map_err(super::ls::fault)?.parts().next().is_some() {
         return Err(Fault::usage(anyhow::anyhow!(
@@ -129,7 +139,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut import = Import {
         ds: &ds,
         converter: Converter::new(),
-        control: ControlLane::new(-1, 0, interval_ns),
+        control: ControlLane::new(-1, 0, options.interval_ns),
         files: 0,
         rows: 0,
         bytes: 0,
@@ -137,7 +147,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     };
     let mut progress = out::Progress::new(args.json);
     let mut n = 0u64;
-    let stats = importing::records(&args.files, &args.venue, &options, &mut |rec, at| {
+    let stats = importing::records(&args.files, &args.venue, options, &mut |rec, at| {
         n += 1;
         progress
             .show(|| format!("file {} line {}: {} records", at.file + 1, out::count(at.line), out::count(n)));
@@ -146,7 +156,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     progress.clear();
     let counters = import.converter.counters(1);
     let mut stdout = out::stdout();
-    summary(&mut stdout, &args, &import, &stats, &counters)?;
+    summary(&mut stdout, args, &import, &stats, &counters)?;
     stdout.flush()?;
     Ok(WELL)
 }
@@ -161,7 +171,7 @@ fn summary(
     if args.json {
         let line = serde_json::json!({
             "out": args.out, "lines": stats.lines, "frames": stats.frames, "bodies": stats.bodies,
-            "faulty_lines": stats.faulty, "cut_files": stats.cut_files, "rejects": counters.rejects,
+            "faulty_lines": stats.faulty, "cut_files": stats.cut_files, "damaged_files": stats.damaged, "rejects": counters.rejects,
             "syncs": counters.syncs, "seq_gaps": counters.seq_gaps, "diffs_applied": counters.applied,
             "files": i.files, "rows": i.rows, "bytes": i.bytes,
         });
@@ -186,6 +196,9 @@ fn summary(
         if stats.cut_files > 0 {
             writeln!(stdout, "{} file(s) end in the middle; what could be read was taken", stats.cut_files)?;
         }
+        for place in &stats.damaged {
+            writeln!(stdout, "damaged: {place}; what could be read before was taken")?;
+        }
         writeln!(
             stdout,
             "{} diffs applied, {} book(s) proven, {} sequence gap(s)",
@@ -194,7 +207,7 @@ fn summary(
             c(counters.seq_gaps)
         )?;
         writeln!(stdout, "{} rows in {} files, {}", c(i.rows as u64), i.files, out::bytes(i.bytes))?;
-        writeln!(stdout, "next: lobtape ls {0}; lobtape verify {0}", args.out.display())?;
+        writeln!(stdout, "next: {me} ls {0}; {me} verify {0}", args.out.display(), me = out::program())?;
     }
     Ok(())
 }

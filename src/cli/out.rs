@@ -71,6 +71,19 @@ impl Drop for Progress {
     }
 }
 
+/// How this program is called from here: by its name where the shell finds it, else by its path.
+pub fn program() -> String {
+    let name = "lobtape";
+    let Ok(exe) = std::env::current_exe() else { return name.to_owned() };
+    let is_it = |dir: std::path::PathBuf| dir.join(name).canonicalize().is_ok_and(|p| p == exe);
+    if std::env::var_os("PATH").is_some_and(|p| std::env::split_paths(&p).any(is_it)) {
+        return name.to_owned();
+    }
+    let here = std::env::current_dir().ok();
+    let near = here.as_deref().and_then(|d| exe.strip_prefix(d).ok()).filter(|p| p.components().count() > 1);
+    near.unwrap_or(&exe).display().to_string()
+}
+
 /// Bytes for people: `3.6 MB` (powers of 1000).
 pub fn bytes(n: u64) -> String {
     let mut x = n as f64;

@@ -181,4 +181,21 @@ fn a_directory_that_cannot_be_written_into_is_told_alike_by_all_that_would() {
     let letter = format!("{foreign}/letter.txt");
     let o = run(&["import", &letter, "--venue", "binance-usdm", "--out", &at("new")]);
     assert_eq!(o.status.code(), Some(2), "no recording: {}", stderr(&o));
+    assert!(!std::path::Path::new(&at("new")).exists(), "a failed import leaves nothing behind");
+}
+
+/// Whoever runs the program by `cargo run` has no `lobtape` that the shell would find.
+#[test]
+fn the_commands_that_are_printed_next_work_as_they_stand() {
+    let d = tempfile::tempdir().unwrap();
+    let out = d.path().join("data");
+    let out = out.to_str().unwrap();
+    let recording = "data/recordings/binance-usdm_4symbols_20210722.gz";
+    let o = run(&["import", recording, "--venue", "binance-usdm", "--out", out]);
+    let text = stdout(&o);
+    let next = text.lines().find_map(|l| l.strip_prefix("next: ")).unwrap_or_else(|| panic!("{text}"));
+    for command in next.split("; ") {
+        let o = Command::new("sh").args(["-c", command]).current_dir(root()).output().unwrap();
+        assert!(o.status.success(), "{command}: {}", stderr(&o));
+    }
 }
