@@ -2,6 +2,8 @@
 //!
 //! Pure: nothing is opened. Whether a venue lists a symbol is known only later, from its instrument list.
 
+use std::collections::BTreeMap;
+
 use crate::config::{Config, VenueConfig, nearest};
 use crate::model::time::NS_PER_S;
 use crate::model::{ConnPlan, Hosts, LaneId, PlanError, StreamKind, StreamSpec, VenueIx, VenueSpec};
@@ -42,6 +44,20 @@ pub enum PlanFault {
         first: (String, f64),
         /// Another one.
         second: (String, f64),
+    },
+    /// Two symbols that the venue's stream names do not tell apart.
+    #[error(
+        "{venue}: {first:?} and {second:?} have the same stream {stream:?}: one of them is not the venue's spelling"
+    )]
+    SameStream {
+        /// Venue slug.
+        venue: String,
+        /// A symbol.
+        first: String,
+        /// Another one.
+        second: String,
+        /// The stream's name.
+        stream: String,
     },
     /// A rotation that comes too late, or too often.
     #[error("{venue}: rotate_after: {why}")]
@@ -248,6 +264,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     let conns = lanes.iter().flat_map(|l| &l.conns).filter(|(v, _)| *v == index).count();
     let rotate_after_ns = rotation(config, venue.spec(), conns)?;
     let streams: Vec<StreamSpec> = per_lane.into_iter().flatten().collect();
+    told_apart(&config.id, &streams)?;
     let has_book = |symbol: &&String| {
         streams
             .iter()
@@ -274,6 +291,23 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         rotate_after_ns,
         fallbacks,
     })
+}
+
+/// Stream names have no case: two spellings of a symbol would be one stream under two names.
+fn told_apart(venue: &str, streams: &[StreamSpec]) -> Result<(), PlanFault> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for (stream, symbol) in streams.iter().filter_map(|s| Some((s.name.as_str(), s.symbol.as_deref()?))) {
+        let first = *seen.entry(stream).or_insert(symbol);
+        if first != symbol {
+            return Err(PlanFault::SameStream {
+                venue: venue.to_owned(),
+                first: first.to_owned(),
+                second: symbol.to_owned(),
+                stream: stream.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// When connections are replaced: before the venue does it, and not so often that it refuses new ones.
@@ -330,7 +364,6 @@ fn busy_bytes_per_day(kind: StreamKind) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn config(text: &str) -> Config {
         Config::from_parts("x.toml", text, [], &[]).unwrap()
@@ -439,5 +472,7 @@ mod tests {
         assert!(e.contains("unknown channel \"dept@100ms\""), "{e}");
         let e = with("aster-futures", "A", "[\"depth@100ms\", \"depth@500ms\"]");
         assert!(e.contains("two chains"), "{e}");
+        let e = with("aster-futures", "BTCUSDT\", \"btcusdt", "[\"trade\"]");
+        assert!(e.contains("\"BTCUSDT\" and \"btcusdt\"") && e.contains("btcusdt@trade"), "{e}");
     }
 }
