@@ -27,6 +27,7 @@ Faults: KIND[=PROBABILITY][@MS][:KEY=VALUE,…], e.g. drop@8000:stream=btcusdt@d
   Kinds: drop duplicate reorder stall cut gap stale-snapshot late-snapshot hole-snapshot 429 418 503 redirect
          truncated-json garbage unknown-event server-shutdown refuse reset-ids huge-id raw non-ascii
   Keys:  stream symbol conn frames for_ms every_ms retry_after_s how (rst fin close mid-frame half-open) code hex
+  for_ms, a time in ms, must be given for: stall gap late-snapshot 429 418 503 redirect refuse, and cut with how=half-open.
   Times count from the first subscription. A script has the same keys, as JSON lines or as TOML [[fault]] tables.
 
 Point the recorder at it with, in its [[venue]]: rest = \"http://127.0.0.1:9443\" and ws = \"ws://127.0.0.1:9443\".";

@@ -251,7 +251,7 @@ const OWN: &[Docs] = &[
     ),
     (
         Table::Races,
-        "Two connections of the same streams: which one brought an event first.",
+        "Two connections of the same streams: which one brought an event first. Not filled by this version.",
         &[
             ("stream", "the venue's stream name"),
             ("seq_last", "id of the event"),
@@ -262,7 +262,7 @@ const OWN: &[Docs] = &[
     ),
     (
         Table::Audits,
-        "Proven books held against snapshots that were fetched for it.",
+        "Proven books held against snapshots that were fetched for it. Not filled by this version.",
         &[
             ("seq", "update id of the snapshot"),
             ("levels_compared", "levels that could be compared"),

@@ -43,7 +43,7 @@ fn views(path: &Path, tables: &[Table]) -> String {
     let mut s = format!(
         "-- DuckDB views of this dataset, one per table. Works from any directory:\n\
          --   duckdb -init {name}/views.sql\n\
-         -- After the dataset was moved: from the directory above it, or inside it.\n\
+         -- After the dataset was moved: inside it; from the directory above it if it still has its name ({name}).\n\
          SET VARIABLE lobtape_dataset = (SELECT min_by(place, i) FROM (\n    \
              SELECT 1 AS i, '{path}' AS place FROM glob('{path}/LOBTAPE')\n    \
              UNION ALL SELECT 2, '{name}' FROM glob('{name}/LOBTAPE')\n    \
