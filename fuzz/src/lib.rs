@@ -1,5 +1,6 @@
 //! What the fuzz targets do with their bytes. Every check holds an outcome, not only "no panic".
 
+use lobtape::import::{Line, parse_line};
 use lobtape::model::{DecodeCtx, Event};
 use lobtape::parse::{NumError, Scratch, parse_dec, parse_fixed};
 use lobtape::venue::testing::MemoryCtx;
@@ -94,6 +95,21 @@ pub fn decimal(bytes: &[u8]) {
         }
         Err(_) => {}
     }
+}
+
+/// Lines of recordings: what is handed on is a part of the line, and a stamp is never before the epoch.
+pub fn import_line(bytes: &[u8]) {
+    let Ok((ts, line)) = parse_line(bytes) else { return };
+    assert!(ts >= 0);
+    let part = match line {
+        Line::Frame(b) | Line::Snapshot(b) | Line::Sent(b) | Line::Note(b) => b,
+        Line::Rest { url, body } => {
+            assert!(url == "/" || bytes.windows(url.len()).any(|w| w == url.as_bytes()));
+            body
+        }
+        Line::Connect(url) => url.as_bytes(),
+    };
+    assert!(part.is_empty() || bytes.ends_with(part) || bytes.starts_with(part));
 }
 
 /// Instrument lists, clocks, URLs and names, at every venue.
