@@ -1,76 +1,85 @@
-//! From a price mantissa to a slot of the window, exactly.
+//! From a price mantissa to a rank of the window, exactly.
 //!
 //! Mantissas are often much finer than the tick: spot prints eight decimals at a tick of 0.01, so every mantissa is
-//! a multiple of 10^6. Slots are therefore numbered by `price / unit` with a power of ten as unit. The division is
-//! a multiplication with the unit's modular inverse: for a multiple of the unit it gives the exact quotient, for
-//! any other price a number beyond the largest quotient, so that one comparison answers both "on the grid?" and
-//! "inside the window?".
+//! a multiple of 10^6. Ranks therefore count steps of a power of ten, from the best price that the window can hold.
+//! The division is a multiplication with the step's modular inverse and a rotation. Both can be undone, so the map
+//! is one to one over all 2^64 mantissas: a price that is a whole number of steps inside the window gets its rank,
+//! and any other price (between the slots, outside, negative) gets a number beyond the window. One comparison
+//! answers both questions. For bids the inverse is negated, so that rank 0 is the best on both sides at no cost.
 
 use crate::model::Level;
 use crate::model::num::{EXP_MAX, pow10};
 
-/// Slots of a window, `2^24`.
-pub(super) const WINDOW: u64 = 1 << 24;
+/// Slots of a window, `2^23`.
+pub(super) const WINDOW: u64 = 1 << 23;
+/// The coarsest step is `10^12`: a window of it just fits `i64`.
+const DIGITS_MAX: u32 = 12;
 
-/// The slots of one side: which prices they stand for. Rank 0 is the best price that the window can hold.
+/// The slots of one side: which prices they stand for.
 #[derive(Clone, Debug)]
 pub(super) struct Grid {
-    /// The unit is `10^digits`.
-    digits: u32,
-    /// Inverse of `5^digits` modulo 2^64.
-    inverse: u64,
-    /// Quotient of the window's lowest price.
-    base: u64,
-    /// Number of slots in use: [`WINDOW`], less where `i64` ends. 0 = no price was seen yet.
-    span: u64,
-    /// `WINDOW − 1` for bids (ranks fall as prices rise), 0 for asks.
-    mirror: u64,
+    /// The step is `10^digits`.
+    pub(super) digits: u32,
+    /// Inverse of `5^digits` modulo 2^64, negated for bids.
+    pub(super) factor: u64,
+    /// Price of rank 0.
+    pub(super) origin: i64,
+    /// What one rank more adds to the price: `10^digits`, negative for bids.
+    step: i64,
+    is_bid: bool,
+    /// Whether a price has shaped it.
+    is_set: bool,
 }
 
 impl Grid {
-    /// A grid that holds no price yet.
+    /// A grid that no price has shaped yet.
     pub(super) fn new(is_bid: bool) -> Grid {
-        Grid { digits: 0, inverse: 1, base: 0, span: 0, mirror: if is_bid { WINDOW - 1 } else { 0 } }
+        let mut grid = Grid { digits: 0, factor: 1, origin: 0, step: 1, is_bid, is_set: false };
+        grid.place(0, 0);
+        grid.is_set = false;
+        grid
     }
 
     /// Whether a price has shaped it.
     pub(super) fn is_set(&self) -> bool {
-        self.span != 0
+        self.is_set
     }
 
-    /// Number of trailing decimal zeros that every price of the window has.
+    /// Number of trailing decimal zeros that every price of the window has, from the origin on.
     pub(super) fn digits(&self) -> u32 {
         self.digits
     }
 
-    /// The rank of a price, `None` if it is between the slots or outside the window.
+    /// The rank of a price; [`WINDOW`] or more if it is between the slots or outside the window.
     #[inline]
-    pub(super) fn rank(&self, price: i64) -> Option<u32> {
-        let quotient = (price as u64).wrapping_mul(self.inverse).rotate_right(self.digits);
-        let slot = quotient.wrapping_sub(self.base);
-        if slot < self.span { Some((slot ^ self.mirror) as u32) } else { None }
+    pub(super) fn rank(&self, price: i64) -> u64 {
+        (price.wrapping_sub(self.origin) as u64).wrapping_mul(self.factor).rotate_right(self.digits)
     }
 
-    /// The price of a rank that [`Grid::rank`] gave.
+    /// The price of a rank below [`WINDOW`].
     #[inline]
-    pub(super) fn price(&self, rank: u32) -> i64 {
-        let slot = u64::from(rank) ^ self.mirror;
-        // Wraps for no slot below `span`: see `place`.
-        ((self.base + slot) as i64).wrapping_mul(pow10(self.digits as u8))
+    pub(super) fn price(&self, rank: u64) -> i64 {
+        // Wraps for no rank below WINDOW: see `place`.
+        self.origin.wrapping_add((rank as i64).wrapping_mul(self.step))
     }
 
-    /// Lays the window around a price, with units of `10^digits`.
+    /// Lays the window around a price, with steps of `10^digits` (at most 12). All its slots fit `i64`, and none is
+    /// negative where the price is not.
     pub(super) fn place(&mut self, digits: u32, centre: i64) {
-        let digits = digits.min(u32::from(EXP_MAX));
-        let unit = pow10(digits as u8);
-        let largest = (i64::MAX / unit) as u64;
-        let middle = (centre.max(0) / unit) as u64;
-        self.digits = digits;
-        self.inverse = inverse_of_five_to(digits);
-        self.base = middle.saturating_sub(WINDOW / 2);
-        // `(base + span − 1) · unit` must fit `i64`: it keeps negative prices and those off the grid out, whose
-        // quotients are larger than `largest`.
-        self.span = WINDOW.min(largest - self.base + 1);
+        self.digits = digits.min(DIGITS_MAX);
+        let unit = pow10(self.digits as u8);
+        let (window, largest) = (WINDOW as i64, i64::MAX / unit);
+        let lowest = if centre < 0 { -largest } else { 0 };
+        let low = (centre / unit).saturating_sub(window / 2).clamp(lowest, largest - window + 1);
+        let inverse = inverse_of_five_to(self.digits);
+        if self.is_bid {
+            (self.origin, self.step) = ((low + (window - 1)) * unit, -unit);
+            self.factor = inverse.wrapping_neg();
+        } else {
+            (self.origin, self.step) = (low * unit, unit);
+            self.factor = inverse;
+        }
+        self.is_set = true;
     }
 
     /// Lays the window so that it holds most of these levels (all non-empty, best first). Says whether it moved.
@@ -80,20 +89,20 @@ impl Grid {
         for level in levels {
             with_zeros[trailing_zeros(level.price) as usize] += 1;
         }
-        // The coarsest unit that divides at least nine of ten prices; the others live beside the window.
+        // The coarsest step that divides at least nine of ten prices; the others live beside the window.
         let (mut digits, mut count) = (u32::from(EXP_MAX), with_zeros[EXP_MAX as usize]);
         while digits > 0 && count * 10 < levels.len() * 9 {
             digits -= 1;
             count += with_zeros[digits as usize];
         }
-        let before = (self.digits, self.base, self.span);
+        let before = (self.digits, self.origin);
         self.place(digits, middle.price);
-        before != (self.digits, self.base, self.span)
+        before != (self.digits, self.origin)
     }
 
-    /// Forgets the unit; the next price shapes the grid anew. For when no level is held.
+    /// Forgets the step; the next price shapes the grid anew. For when no level is held.
     pub(super) fn forget(&mut self) {
-        self.span = 0;
+        self.is_set = false;
     }
 }
 
@@ -115,44 +124,71 @@ fn inverse_of_five_to(n: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    const CENTRES: [i64; 9] =
+        [0, 1, -1, 618_002_000, -618_002_000, i64::MAX / 3, i64::MAX, i64::MIN, i64::MIN / 2];
+
     #[test]
-    fn every_unit_maps_exactly_its_multiples() {
+    fn every_step_maps_exactly_its_multiples() {
         for is_bid in [true, false] {
             for digits in 0..=18u32 {
-                let unit = pow10(digits as u8);
-                for centre in [0, 1, 618_002_000, i64::MAX / 3, i64::MAX] {
+                for centre in CENTRES {
                     let mut g = Grid::new(is_bid);
                     g.place(digits, centre);
+                    let unit = pow10(g.digits() as u8);
                     let mut hits = 0;
                     for k in -40i64..40 {
                         let price = (centre / unit * unit).saturating_add(k);
-                        if let Some(r) = g.rank(price) {
+                        let rank = g.rank(price);
+                        if rank < WINDOW {
                             hits += 1;
                             assert_eq!(price % unit, 0, "{price} is off the grid of 10^{digits}");
-                            assert_eq!(g.price(r), price);
+                            assert_eq!(g.price(rank), price);
                         }
                     }
-                    assert!(hits > 0);
+                    assert!(hits > 0, "{digits} {centre}");
                 }
             }
         }
     }
 
     #[test]
-    fn prices_outside_i64s_half_or_between_slots_have_no_rank() {
-        for digits in 0..=18u32 {
-            let mut g = Grid::new(false);
-            g.place(digits, 0);
-            for price in [-1, i64::MIN, i64::MIN + 1, -pow10(digits as u8)] {
-                assert_eq!(g.rank(price), None);
+    fn the_ends_of_a_window_fit_and_are_in_order() {
+        for is_bid in [true, false] {
+            for digits in 0..=18u32 {
+                for centre in CENTRES {
+                    let mut g = Grid::new(is_bid);
+                    g.place(digits, centre);
+                    let (best, worst) = (g.price(0), g.price(WINDOW - 1));
+                    assert_eq!(best > worst, is_bid, "{digits} {centre}: {best} {worst}");
+                    assert_eq!((g.rank(best), g.rank(worst)), (0, WINDOW - 1));
+                    assert!(centre < 0 || best.min(worst) >= 0);
+                }
             }
         }
-        let mut g = Grid::new(true);
-        g.place(6, 6_183_763_000_000);
-        assert_eq!(g.rank(6_183_763_000_001), None);
-        assert!(g.rank(6_183_763_000_000).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn a_rank_inside_the_window_means_this_very_price(
+            is_bid: bool, digits in 0u32..19, centre: i64, price: i64, near in -1_000_000i64..1_000_000,
+        ) {
+            let mut g = Grid::new(is_bid);
+            g.place(digits, centre);
+            for p in [price, centre.wrapping_add(near), near] {
+                let rank = g.rank(p);
+                if rank < WINDOW {
+                    prop_assert_eq!(g.price(rank), p);
+                }
+                let unit = i128::from(pow10(g.digits() as u8));
+                let away = (i128::from(p) - i128::from(g.origin)) * if is_bid { -1 } else { 1 };
+                let inside = away % unit == 0 && (0..i128::from(WINDOW)).contains(&(away / unit));
+                prop_assert_eq!(inside, rank < WINDOW);
+            }
+        }
     }
 
     #[test]
@@ -165,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unit_is_what_nine_of_ten_prices_share() {
+    fn the_step_is_what_nine_of_ten_prices_share() {
         let mut g = Grid::new(false);
         let mut levels: Vec<Level> =
             (0..100).map(|i| Level { price: 6_180_000_000 + i * 1_000, size: 1 }).collect();

@@ -1,24 +1,26 @@
-//! One side of a book: the window for prices on the grid and near, a sorted list for the few others.
+//! One side of a book: the window for prices on the grid and near, a sorted row for the others.
+//!
+//! A price whose page number has a page is in the window or nowhere; any other is among the strays or nowhere.
 
-use super::grid::{Grid, trailing_zeros};
-use super::ladder::Change;
-use super::window::{Ranks, Window};
+use super::grid::{Grid, WINDOW, trailing_zeros};
+use super::ladder::{Change, Changes};
+use super::strays::Strays;
+use super::window::{Place, Ranks, SLOTS, Window};
 use crate::model::Level;
 
-/// Strays that are borne before the grid is laid anew.
-const STRAYS: usize = 16;
+/// Strays outside the window that are borne before the grid is laid anew.
+const OUTSIDE: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(super) struct Half {
     grid: Grid,
     window: Window,
-    /// Levels whose price is between the grid's slots or outside the window; best last.
-    strays: Vec<Level>,
-    /// More strays than this make the grid move. Doubles where moving does not help, so that the cost of moving
-    /// stays a constant per insertion.
-    strays_max: usize,
-    /// 0 for bids, −1 for asks: `price ^ flip` rises from worse to better.
-    flip: i64,
+    strays: Strays,
+    /// How many of the strays have a rank, and are strays for want of a page.
+    inside: usize,
+    /// More strays without a rank than this make the grid move. Doubles where moving does not help, so that the
+    /// cost of moving stays a constant per insertion.
+    outside_max: usize,
 }
 
 impl Half {
@@ -26,19 +28,18 @@ impl Half {
         Half {
             grid: Grid::new(is_bid),
             window: Window::new(),
-            strays: Vec::new(),
-            strays_max: STRAYS,
-            flip: if is_bid { 0 } else { -1 },
+            strays: Strays::new(is_bid),
+            inside: 0,
+            outside_max: OUTSIDE,
         }
     }
 
     /// Empties it; memory and grid are kept.
     pub(super) fn clear(&mut self) {
-        if self.window.len() > 0 {
-            self.window.clear();
-        }
+        self.window.clear();
         self.strays.clear();
-        self.strays_max = STRAYS;
+        self.inside = 0;
+        self.outside_max = OUTSIDE;
     }
 
     #[inline]
@@ -47,24 +48,43 @@ impl Half {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.window.bytes() + self.strays.capacity() * size_of::<Level>()
+        self.window.bytes() + self.strays.bytes()
+    }
+
+    /// Levels and pages that were moved or looked through beside the stores.
+    pub(super) fn work(&self) -> u64 {
+        self.window.work
     }
 
     #[inline]
     pub(super) fn get(&self, price: i64) -> i64 {
-        match self.grid.rank(price) {
-            Some(rank) => self.window.get(rank),
-            None => self.find(price).map_or(0, |i| self.strays[i].size),
-        }
+        let rank = self.grid.rank(price);
+        if rank < WINDOW && self.window.holds(rank) { self.window.get(rank) } else { self.strays.get(price) }
     }
 
     #[inline]
     pub(super) fn set(&mut self, price: i64, size: i64) -> Change {
         // A negative size is nothing a venue says; it removes rather than corrupt.
         let size = size.max(0);
-        match self.grid.rank(price) {
-            Some(rank) => Change::between(self.window.put(rank, size), size),
-            None => self.set_stray(price, size),
+        let rank = self.grid.rank(price);
+        if rank < WINDOW && self.window.holds(rank) {
+            return Change::between(self.window.put(rank, size), size);
+        }
+        self.set_elsewhere(price, size)
+    }
+
+    /// As [`Half::set`] for each level. Counts what they did; only the absent ones unless `COUNT`.
+    #[inline]
+    pub(super) fn apply<const COUNT: bool>(&mut self, levels: &[Level], changes: &mut Changes) {
+        let mut rest = levels;
+        loop {
+            let done = self.window.run::<COUNT>(&self.grid, rest, self.inside > 0, changes);
+            if done >= rest.len() {
+                return;
+            }
+            let level = rest[done];
+            changes.add(self.set_elsewhere(level.price, level.size.max(0)));
+            rest = &rest[done + 1..];
         }
     }
 
@@ -74,70 +94,109 @@ impl Half {
             .window
             .best()
             .map(|rank| Level { price: self.grid.price(rank), size: self.window.get(rank) });
-        match (near, self.strays.last()) {
-            (Some(near), Some(&stray)) if stray.price ^ self.flip > near.price ^ self.flip => Some(stray),
+        if self.strays.len() == 0 {
+            return near;
+        }
+        match (near, self.strays.best()) {
+            (Some(near), Some(stray)) if self.strays.key(stray.price) < self.strays.key(near.price) => {
+                Some(stray)
+            }
             (Some(near), _) => Some(near),
-            (None, stray) => stray.copied(),
+            (None, stray) => stray,
         }
     }
 
     pub(super) fn levels(&self) -> Levels<'_> {
-        let mut ranks = self.window.iter();
-        let near = ranks.next();
-        Levels { half: self, ranks, near, strays: &self.strays }
+        let (mut ranks, mut strays) = (self.window.iter(), self.strays.iter());
+        let (near, stray) = (ranks.next(), strays.next());
+        Levels { half: self, ranks, near, strays, stray }
     }
 
-    /// Position of a stray, or where it belongs.
-    fn find(&self, price: i64) -> Result<usize, usize> {
-        self.strays.binary_search_by_key(&(price ^ self.flip), |l| l.price ^ self.flip)
-    }
-
+    /// A price whose page number has no page.
     #[cold]
+    #[inline(never)]
+    fn set_elsewhere(&mut self, price: i64, size: i64) -> Change {
+        if size == 0 {
+            return self.set_stray(price, size);
+        }
+        if self.len() == 0 && !(self.grid.is_set() && self.grid.rank(price) < WINDOW) {
+            let digits = if self.grid.is_set() { self.grid.digits() } else { trailing_zeros(price) };
+            self.window.clear();
+            self.grid.place(digits, price);
+        }
+        self.keep(price, size)
+    }
+
+    /// Sets a level that has no page: it gets one, or becomes a stray.
+    fn keep(&mut self, price: i64, size: i64) -> Change {
+        let rank = self.grid.rank(price);
+        if rank < WINDOW && self.make_page(rank) {
+            return Change::between(self.window.put(rank, size), size);
+        }
+        self.set_stray(price, size)
+    }
+
     fn set_stray(&mut self, price: i64, size: i64) -> Change {
-        match self.find(price) {
-            Ok(i) => {
-                let change = Change::between(self.strays[i].size, size);
-                if size == 0 {
-                    self.strays.remove(i);
-                } else {
-                    self.strays[i].size = size;
+        let change = Change::between(self.strays.set(price, size), size);
+        if self.grid.rank(price) < WINDOW {
+            self.inside += usize::from(change == Change::New);
+            self.inside -= usize::from(change == Change::Removed);
+        } else if change == Change::New && self.strays.len() - self.inside > self.outside_max {
+            self.fit();
+        }
+        change
+    }
+
+    /// Gives a rank a page and moves the strays that belong there in. Says whether there is one.
+    fn make_page(&mut self, rank: u64) -> bool {
+        let mut place = self.window.attach(rank);
+        if let Place::Evict(worst) = place {
+            let (grid, strays, inside) = (&self.grid, &mut self.strays, &mut self.inside);
+            self.window.evict(worst, |rank, size| {
+                strays.set(grid.price(rank), size);
+                *inside += 1;
+            });
+            place = self.window.attach(rank);
+        }
+        if !matches!(place, Place::Page) {
+            return false;
+        }
+        let first = rank - rank % SLOTS as u64;
+        let last = first + SLOTS as u64 - 1;
+        if self.inside > 0 && self.strays.any_between(self.grid.price(first), self.grid.price(last)) {
+            for rank in first..=last {
+                let size = self.strays.set(self.grid.price(rank), 0);
+                if size != 0 {
+                    self.inside -= 1;
+                    self.window.put(rank, size);
+                    self.window.work += 1;
                 }
-                change
-            }
-            Err(_) if size == 0 => Change::Absent,
-            Err(_) if self.len() == 0 && self.begin_at(price) => self.set(price, size),
-            Err(i) => {
-                self.strays.insert(i, Level { price, size });
-                if self.strays.len() > self.strays_max {
-                    self.fit();
-                }
-                Change::New
             }
         }
-    }
-
-    /// Lays the grid of an empty side around its first price. Says whether the price then has a slot.
-    fn begin_at(&mut self, price: i64) -> bool {
-        let digits = if self.grid.is_set() { self.grid.digits() } else { trailing_zeros(price) };
-        self.grid.place(digits, price);
-        self.window.clear();
-        self.grid.rank(price).is_some()
+        true
     }
 
     /// Lays the grid so that most levels are in the window.
     fn fit(&mut self) {
         let levels: Vec<Level> = self.levels().collect();
+        self.window.work += levels.len() as u64;
         if self.grid.fit(&levels) {
             self.window.clear();
             self.strays.clear();
-            for l in levels.iter().rev() {
-                match self.grid.rank(l.price) {
-                    Some(rank) => _ = self.window.put(rank, l.size),
-                    None => self.strays.push(*l),
+            self.inside = 0;
+            // None of these moves the grid again.
+            self.outside_max = usize::MAX;
+            for l in &levels {
+                let rank = self.grid.rank(l.price);
+                if rank < WINDOW && self.window.holds(rank) {
+                    self.window.put(rank, l.size);
+                } else {
+                    self.keep(l.price, l.size);
                 }
             }
         }
-        self.strays_max = (STRAYS + self.window.len() / 8).max(self.strays.len() * 2);
+        let outside = self.strays.len() - self.inside;
+        self.outside_max = (OUTSIDE + self.window.len() / 8).max(outside * 2);
     }
 
     /// Takes these levels in place of its own; the price exponent changed, so the grid is learned anew.
@@ -155,8 +214,9 @@ impl Half {
 pub struct Levels<'a> {
     half: &'a Half,
     ranks: Ranks<'a>,
-    near: Option<(u32, i64)>,
-    strays: &'a [Level],
+    near: Option<(u64, i64)>,
+    strays: std::iter::Flatten<std::slice::Iter<'a, Vec<Level>>>,
+    stray: Option<&'a Level>,
 }
 
 impl Iterator for Levels<'_> {
@@ -164,10 +224,10 @@ impl Iterator for Levels<'_> {
 
     fn next(&mut self) -> Option<Level> {
         let near = self.near.map(|(rank, size)| Level { price: self.half.grid.price(rank), size });
-        if let Some((&stray, rest)) = self.strays.split_last() {
-            let flip = self.half.flip;
-            if near.is_none_or(|near| stray.price ^ flip > near.price ^ flip) {
-                self.strays = rest;
+        if let Some(&stray) = self.stray {
+            let key = |l: Level| self.half.strays.key(l.price);
+            if near.is_none_or(|near| key(stray) < key(near)) {
+                self.stray = self.strays.next();
                 return Some(stray);
             }
         }

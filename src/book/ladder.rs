@@ -31,6 +31,34 @@ impl Change {
     }
 }
 
+/// What the levels of one message did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// A level appeared.
+    pub new: u32,
+    /// A level's size changed.
+    pub change: u32,
+    /// A level's size was sent again.
+    pub same: u32,
+    /// A level went.
+    pub removed: u32,
+    /// A removal of a level that was not there.
+    pub absent: u32,
+}
+
+impl Changes {
+    /// Counts one level.
+    pub fn add(&mut self, what: Change) {
+        match what {
+            Change::New => self.new += 1,
+            Change::Changed => self.change += 1,
+            Change::Same => self.same += 1,
+            Change::Removed => self.removed += 1,
+            Change::Absent => self.absent += 1,
+        }
+    }
+}
+
 /// A level does not fit `i64` under the wanted exponents; the book is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("price {price}, size {size}: not representable under the new exponents")]
@@ -43,11 +71,15 @@ pub struct RescaleError {
 
 /// One instrument's book: sizes by price, both mantissas, any `i64` price, never truncated.
 ///
-/// Setting, removing and reading a level take constant time near and far from the touch; memory follows the largest
-/// number of levels ever held (100 to 550 bytes for a lone level, 8 in a dense neighbourhood) and is kept by
-/// [`Book::clear`], so that nothing allocates after warm-up but a move of the grid, which is rare. Prices that share
-/// no grid with the others, or are more than 8 million ticks away, are kept exactly too, in a sorted list; a book of
-/// only such prices is as slow as a sorted list.
+/// Setting, removing and reading a level take constant time near and far from the touch; both best prices and the
+/// numbers of levels are at hand, and the best *n* levels cost *n* steps. [`Book::clear`] keeps all memory, so that
+/// nothing allocates after warm-up but a move of the grid, which is rare.
+///
+/// Memory per side: 0.53 MiB of directory from the first level on, of which the system sees what was touched (4 KiB
+/// per 65,000 ticks); 260 bytes for each 32 ticks in use, at most 4,096 of these, the best ones; 16 to 43 bytes for
+/// any other level. So an instrument takes at most 3.3 MB and what levels beyond 4,096 pages need: 500 instruments
+/// with 20,000 scattered levels a side fit 2 GiB. Those other levels (off the common grid, more than 4 million ticks
+/// away, or without a page) are exact too and cost the logarithm of their number.
 ///
 /// The exponents are not in here: whoever owns the instrument has them.
 ///
@@ -101,6 +133,30 @@ impl Book {
             Side::Bid => self.bids.set(price, size),
             Side::Ask => self.asks.set(price, size),
         }
+    }
+
+    /// Sets the levels of a message, sizes of 0 (or less) remove. As [`Book::set`] for each in turn, but faster, since
+    /// nobody asks what each one did; returns how many were to be removed and were not there.
+    #[inline]
+    pub fn apply(&mut self, bids: &[Level], asks: &[Level]) -> u32 {
+        let mut changes = Changes::default();
+        self.bids.apply::<false>(bids, &mut changes);
+        self.asks.apply::<false>(asks, &mut changes);
+        changes.absent
+    }
+
+    /// As [`Book::apply`], and counts what the levels did.
+    pub fn apply_counted(&mut self, bids: &[Level], asks: &[Level]) -> Changes {
+        let mut changes = Changes::default();
+        self.bids.apply::<true>(bids, &mut changes);
+        self.asks.apply::<true>(asks, &mut changes);
+        changes
+    }
+
+    /// Levels and pages that were moved or looked through beside plain stores, since the book was made. What a venue
+    /// can drive up with prices chosen for it; it stays below a constant per level set.
+    pub fn work(&self) -> u64 {
+        self.bids.work() + self.asks.work()
     }
 
     /// The size at a price, 0 if there is none.
@@ -238,12 +294,7 @@ impl<'de> serde::Deserialize<'de> for Book {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Book, D::Error> {
         let kept = Kept::deserialize(d)?;
         let mut book = Book::new();
-        for l in kept.bids {
-            book.set(Side::Bid, l.price, l.size);
-        }
-        for l in kept.asks {
-            book.set(Side::Ask, l.price, l.size);
-        }
+        book.apply(&kept.bids, &kept.asks);
         Ok(book)
     }
 }

@@ -11,11 +11,12 @@ mod half;
 pub mod ladder;
 pub mod reference;
 pub mod sequencer;
+mod strays;
 mod window;
 
 pub use buffer::{BufferState, DiffBuffer, DiffOwned, DiffRef};
 pub use half::Levels;
-pub use ladder::{Book, Change, RescaleError};
+pub use ladder::{Book, Change, Changes, RescaleError};
 pub use sequencer::{DiffIds, SeqState, Sequencer, Verdict};
 
 #[cfg(test)]

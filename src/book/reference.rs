@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ladder::{Change, RescaleError};
+use super::ladder::{Change, Changes, RescaleError};
 use crate::model::num::{rescale, write_plain};
 use crate::model::{Level, Side};
 
@@ -41,6 +41,17 @@ impl ReferenceBook {
         };
         let before = if size > 0 { map.insert(price, size) } else { map.remove(&price) };
         Change::between(before.unwrap_or(0), size.max(0))
+    }
+
+    /// Sets the levels of a message; counts what they did.
+    pub fn apply(&mut self, bids: &[Level], asks: &[Level]) -> Changes {
+        let mut changes = Changes::default();
+        for (side, levels) in [(Side::Bid, bids), (Side::Ask, asks)] {
+            for l in levels {
+                changes.add(self.set(side, l.price, l.size));
+            }
+        }
+        changes
     }
 
     /// The size at a price, 0 if there is none.

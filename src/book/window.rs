@@ -1,119 +1,105 @@
-//! Sizes by rank: a paged bitmap trie over 2^24 slots.
+//! Sizes by rank: pages over 2^23 slots, found in one step.
 //!
 //! ```text
-//! rank = chunk (12 bits) . page (6 bits) . slot (6 bits); a page keeps its sizes in blocks of 8, one cache line each
+//! rank = page number (18 bits) . slot (5 bits);  directory[page number] = page, 0 = none;  pages[page][slot] = size
 //! ```
 //!
-//! A lookup is four dependent loads and no comparison, since index 0 of every arena is an empty element that stands
-//! for "nothing there". Order comes from bit scans over occupancy masks. A page keeps the blocks that it ever
-//! needed until its last level goes; then all of it goes to free lists. So memory follows the highest number of
-//! pages ever in use at once: 104 to 552 bytes each, and 264 per 4,096 slots in use (1.1 MB at most).
+//! A page number that has a page has its bit in a three-level bitmap, from which order comes by bit scans. A page
+//! that becomes empty keeps its bit and its place: sizes come back where they were, and a store then touches the
+//! directory and one size, nothing else. Empty pages are taken back when the touch has moved away from them, and when
+//! pages get scarce. Page 0 is nobody's and stays empty, so that a read needs no comparison.
+//!
+//! Memory: 0.55 MiB once the first level came, of which the system sees what was touched, and 260 bytes per page.
+//! There are at most 4,096 pages. What finds no page lives beside the window, and so does what the worst page held
+//! when a better one needs its place.
 
-use super::grid::WINDOW;
+use super::grid::{Grid, WINDOW};
+use super::ladder::Changes;
+use crate::model::Level;
 
-const CHUNKS: usize = (WINDOW >> 12) as usize;
-const WORDS: usize = CHUNKS / 64;
-/// "No best": above every rank.
-const NONE: u32 = u32::MAX;
+const SLOT_BITS: u32 = 5;
+/// Slots of a page.
+pub(super) const SLOTS: usize = 1 << SLOT_BITS;
+/// Page numbers: 64 · 64 · 64.
+const NUMBERS: usize = (WINDOW >> SLOT_BITS) as usize;
+/// Most pages, with the one that is nobody's.
+pub(super) const PAGES_MAX: usize = 4096;
+/// Pages that come before anybody asks whether old ones are empty, so that quiet pages near the touch keep theirs.
+const PAGES_FREELY: usize = 2048;
+/// Pages looked at, for each new one that is needed, in search of an empty one.
+const LOOKS: usize = 32;
+/// Empty pages next to the touch that keep their place.
+const SPARED: usize = 4;
+/// "No best": worse than every rank.
+const NONE: u64 = 1 << 32;
 
-#[derive(Clone, Debug)]
-struct Chunk {
-    mask: u64,
-    pages: [u32; 64],
-}
+type Page = [i64; SLOTS];
 
-#[derive(Clone, Debug)]
-struct Page {
-    mask: u64,
-    blocks: [u32; 8],
-}
-
-#[derive(Clone, Debug)]
-#[repr(align(64))]
-struct Block([i64; 8]);
-
-const NO_CHUNK: Chunk = Chunk { mask: 0, pages: [0; 64] };
-const NO_PAGE: Page = Page { mask: 0, blocks: [0; 8] };
-const NO_BLOCK: Block = Block([0; 8]);
-
-/// An arena with a free list. Element 0 is never handed out and stays empty.
-#[derive(Clone, Debug)]
-struct Arena<T> {
-    items: Vec<T>,
-    free: Vec<u32>,
-}
-
-impl<T: Clone> Arena<T> {
-    fn new() -> Arena<T> {
-        Arena { items: Vec::new(), free: Vec::new() }
-    }
-
-    /// An element that equals `empty`: freed ones were emptied before.
-    #[inline]
-    fn take(&mut self, empty: &T) -> u32 {
-        match self.free.pop() {
-            Some(i) => i,
-            None => {
-                self.items.push(empty.clone());
-                (self.items.len() - 1) as u32
-            }
-        }
-    }
-
-    /// Only element 0 stays; memory is kept.
-    fn reset(&mut self, empty: &T) {
-        self.items.truncate(1);
-        if self.items.is_empty() {
-            self.items.push(empty.clone());
-        }
-        self.free.clear();
-    }
-
-    fn bytes(&self) -> usize {
-        self.items.capacity() * size_of::<T>() + self.free.capacity() * size_of::<u32>()
-    }
-}
-
-/// The trie of one side.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    /// Chunk ids; empty until the first [`Window::clear`], so that an instrument without a book costs nothing.
-    top: Vec<u16>,
-    words: [u64; WORDS],
+    /// Page by number; empty until the first level, so that an instrument without a book costs nothing.
+    directory: Vec<u16>,
+    /// Which numbers have a page; which words of it are not zero; likewise.
+    bits: Vec<u64>,
+    words: Vec<u64>,
     summary: u64,
-    chunks: Arena<Chunk>,
-    pages: Arena<Page>,
-    blocks: Arena<Block>,
+    pages: Vec<Page>,
+    /// Number of each page.
+    numbers: Vec<u32>,
+    /// Pages without a number, all zero.
+    free: Vec<u16>,
+    /// Where the search for empty pages goes on.
+    hand: usize,
     len: usize,
-    best: u32,
+    best: u64,
+    /// Pages and levels moved or looked through by other means than a store: what a hostile venue may drive up.
+    pub(super) work: u64,
+}
+
+/// Where a new page comes from.
+pub(super) enum Place {
+    /// Here is one.
+    Page,
+    /// There would be one if this page number, the worst, gave its own.
+    Evict(usize),
+    /// All pages are at better prices.
+    Nowhere,
 }
 
 impl Window {
-    /// A window without memory: [`Window::clear`] must run before the first [`Window::put`].
     pub(super) fn new() -> Window {
         Window {
-            top: Vec::new(),
-            words: [0; WORDS],
+            directory: Vec::new(),
+            bits: Vec::new(),
+            words: Vec::new(),
             summary: 0,
-            chunks: Arena::new(),
-            pages: Arena::new(),
-            blocks: Arena::new(),
+            pages: Vec::new(),
+            numbers: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
             len: 0,
             best: NONE,
+            work: 0,
         }
     }
 
-    /// Empties it; memory is kept.
+    /// Empties it and takes all pages back; memory is kept. The next pages are handed out from the first on, so that
+    /// a load in order of price lays neighbours next to each other.
     pub(super) fn clear(&mut self) {
-        self.top.clear();
-        self.top.resize(CHUNKS, 0);
-        self.words = [0; WORDS];
-        self.summary = 0;
-        self.chunks.reset(&NO_CHUNK);
-        self.pages.reset(&NO_PAGE);
-        self.blocks.reset(&NO_BLOCK);
         self.len = 0;
         self.best = NONE;
+        self.summary = 0;
+        self.hand = 0;
+        self.free.clear();
+        self.work += self.pages.len() as u64;
+        for page in (1..self.pages.len()).rev() {
+            self.pages[page] = [0; SLOTS];
+            let number = self.numbers[page] as usize;
+            self.directory[number] = 0;
+            self.bits[number >> 6] = 0;
+            self.words[number >> 12] = 0;
+            self.free.push(page as u16);
+        }
     }
 
     #[inline]
@@ -122,132 +108,217 @@ impl Window {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.top.capacity() * size_of::<u16>()
-            + self.chunks.bytes()
-            + self.pages.bytes()
-            + self.blocks.bytes()
+        self.directory.capacity() * size_of::<u16>()
+            + (self.bits.capacity() + self.words.capacity()) * size_of::<u64>()
+            + self.pages.capacity() * size_of::<Page>()
+            + self.numbers.capacity() * size_of::<u32>()
+            + self.free.capacity() * size_of::<u16>()
+    }
+
+    /// The page of a rank, 0 if it has none.
+    #[inline]
+    fn page(&self, rank: u64) -> usize {
+        self.directory.get((rank >> SLOT_BITS) as usize).map_or(0, |&p| p.into())
+    }
+
+    /// Whether a rank has a page: then it is here, or nowhere.
+    #[inline]
+    pub(super) fn holds(&self, rank: u64) -> bool {
+        self.page(rank) != 0
     }
 
     /// The size at a rank, 0 if there is none.
     #[inline]
-    pub(super) fn get(&self, rank: u32) -> i64 {
-        let at = At::of(rank);
-        let c = self.top[at.chunk] as usize;
-        let p = self.chunks.items[c].pages[at.page] as usize;
-        let b = self.pages.items[p].blocks[at.block] as usize;
-        self.blocks.items[b].0[at.cell]
+    pub(super) fn get(&self, rank: u64) -> i64 {
+        self.pages.get(self.page(rank)).map_or(0, |p| p[slot_of(rank)])
     }
 
-    /// Stores a size (0 removes), returns the one before.
+    /// Stores sizes (0 or less removes) up to the first price that has no page and needs one; returns how many. `strays_inside`
+    /// says that prices without a page may be held elsewhere, so that removals of these stop the run too.
     ///
-    /// Whether a level is new, changed or removed is a coin toss for the branch predictor, so the common path does
-    /// the same stores for all three. It branches only where a block is missing, at the touch, and when a page
-    /// becomes empty.
-    #[inline]
-    pub(super) fn put(&mut self, rank: u32, size: i64) -> i64 {
-        let at = At::of(rank);
-        let c = self.top[at.chunk] as usize;
-        let p = self.chunks.items[c].pages[at.page] as usize;
-        let page = &mut self.pages.items[p];
-        let b = page.blocks[at.block] as usize;
-        if b == 0 {
-            if size != 0 {
-                self.put_in_new_block(rank, size);
-            }
-            return 0;
+    /// Whether a level is new, changed, removed or absent is a coin toss for the branch predictor, so all four take
+    /// the same way: signs are used as numbers, and a removal without a page empties page 0 once more. The loop has
+    /// few enough values to live in registers; that is why the best rank is searched afterwards.
+    #[inline(always)]
+    pub(super) fn run<const COUNT: bool>(
+        &mut self,
+        grid: &Grid,
+        levels: &[Level],
+        strays_inside: bool,
+        changes: &mut Changes,
+    ) -> usize {
+        let Ok(directory) = <&[u16; NUMBERS]>::try_from(&self.directory[..]) else { return 0 };
+        let at = (grid.origin, grid.factor, grid.digits);
+        let limits = (self.best, if strays_inside { i64::MIN } else { 0 });
+        let sums = store::<COUNT>(levels, at, directory, &mut self.pages, limits);
+        self.len = self.len.wrapping_add(sums.net as usize);
+        if sums.better || self.lost_best() {
+            self.settle();
         }
-        let before = std::mem::replace(&mut self.blocks.items[b].0[at.cell], size);
-        let here = u64::from(size != 0);
-        page.mask = page.mask & !(1 << at.slot()) | here << at.slot();
-        let emptied = page.mask == 0;
-        self.len = self.len.wrapping_add(here as usize).wrapping_sub(usize::from(before != 0));
-        if rank <= self.best || emptied {
-            self.tidy(rank, emptied);
+        sums.count::<COUNT>(changes);
+        sums.done
+    }
+
+    /// Whether the best slot has just been emptied.
+    #[inline]
+    fn lost_best(&self) -> bool {
+        self.best != NONE && self.get(self.best) == 0
+    }
+
+    /// Stores a size at a rank that has a page ([`Window::holds`]); returns the one before.
+    #[inline]
+    pub(super) fn put(&mut self, rank: u64, size: i64) -> i64 {
+        let page = self.page(rank);
+        debug_assert_ne!(page, 0, "page 0 is nobody's");
+        let Some(page) = self.pages.get_mut(page) else { return 0 };
+        let before = std::mem::replace(&mut page[slot_of(rank)], size);
+        self.len = self.len.wrapping_add(usize::from(size != 0)).wrapping_sub(usize::from(before != 0));
+        if rank < self.best && size != 0 {
+            self.best = rank;
+        } else if rank == self.best && size == 0 {
+            self.settle();
         }
         before
     }
 
-    #[inline(never)]
-    fn put_in_new_block(&mut self, rank: u32, size: i64) {
-        let at = At::of(rank);
-        let mut c = self.top[at.chunk] as usize;
-        if c == 0 {
-            c = self.chunks.take(&NO_CHUNK) as usize;
-            // At most CHUNKS chunks are in use, so the id fits.
-            self.top[at.chunk] = c as u16;
-            self.words[at.chunk >> 6] |= 1 << (at.chunk & 63);
-            self.summary |= 1 << (at.chunk >> 6);
-        }
-        let chunk = &mut self.chunks.items[c];
-        let mut p = chunk.pages[at.page] as usize;
-        if p == 0 {
-            p = self.pages.take(&NO_PAGE) as usize;
-            chunk.pages[at.page] = p as u32;
-            chunk.mask |= 1 << at.page;
-        }
-        let b = self.blocks.take(&NO_BLOCK);
-        let page = &mut self.pages.items[p];
-        page.blocks[at.block] = b;
-        page.mask |= 1 << at.slot();
-        self.blocks.items[b as usize].0[at.cell] = size;
-        self.len += 1;
-        self.best = self.best.min(rank);
-    }
-
-    /// After a store at or above the best rank, or one that emptied its page.
-    #[inline(never)]
-    fn tidy(&mut self, rank: u32, emptied: bool) {
-        if emptied {
-            self.free_page(At::of(rank));
-        }
-        if rank <= self.best {
-            self.best = self.first();
-        }
-    }
-
-    /// Gives an empty page and its blocks, all zeros, back.
-    fn free_page(&mut self, at: At) {
-        let c = self.top[at.chunk] as usize;
-        let chunk = &mut self.chunks.items[c];
-        let p = std::mem::take(&mut chunk.pages[at.page]);
-        chunk.mask &= !(1 << at.page);
-        let chunk_emptied = chunk.mask == 0;
-        let blocks = std::mem::take(&mut self.pages.items[p as usize].blocks);
-        self.blocks.free.extend(blocks.into_iter().filter(|&b| b != 0));
-        self.pages.free.push(p);
-        if chunk_emptied {
-            self.free_chunk(at, c);
-        }
-    }
-
+    /// Gives the page number of a rank a page, if there is one to be had.
     #[cold]
-    fn free_chunk(&mut self, at: At, c: usize) {
-        self.chunks.free.push(c as u32);
-        self.top[at.chunk] = 0;
-        let word = at.chunk >> 6;
-        self.words[word] &= !(1 << (at.chunk & 63));
-        if self.words[word] == 0 {
-            self.summary &= !(1 << word);
+    pub(super) fn attach(&mut self, rank: u64) -> Place {
+        if self.directory.is_empty() {
+            self.directory = vec![0; NUMBERS];
+            self.bits = vec![0; NUMBERS >> 6];
+            self.words = vec![0; NUMBERS >> 12];
+            self.free.reserve_exact(PAGES_MAX);
+            self.pages.push([0; SLOTS]);
+            self.numbers.push(0);
+        }
+        let number = (rank >> SLOT_BITS) as usize;
+        if self.free.is_empty() && self.pages.len() >= PAGES_FREELY {
+            self.look_for_empty();
+        }
+        let page = match self.free.pop() {
+            Some(page) => page,
+            None if self.pages.len() < PAGES_MAX => {
+                self.pages.push([0; SLOTS]);
+                self.numbers.push(0);
+                (self.pages.len() - 1) as u16
+            }
+            None => {
+                let worst = self.worst_number();
+                return if worst > number { Place::Evict(worst) } else { Place::Nowhere };
+            }
+        };
+        self.directory[number] = page;
+        self.numbers[page as usize] = number as u32;
+        self.bits[number >> 6] |= 1 << (number & 63);
+        self.words[number >> 12] |= 1 << (number >> 6 & 63);
+        self.summary |= 1 << (number >> 12);
+        Place::Page
+    }
+
+    /// Takes the page of a number back, and tells the ranks and sizes it held.
+    pub(super) fn evict(&mut self, number: usize, mut each: impl FnMut(u64, i64)) {
+        let page = usize::from(self.directory[number]);
+        for (slot, size) in std::mem::replace(&mut self.pages[page], [0; SLOTS]).into_iter().enumerate() {
+            if size != 0 {
+                each((number << SLOT_BITS | slot) as u64, size);
+                self.len -= 1;
+                self.work += 1;
+            }
+        }
+        self.take_back(number);
+        if self.lost_best() {
+            self.settle();
         }
     }
 
-    /// The lowest rank in use by four bit scans, [`NONE`] if there is none.
-    fn first(&self) -> u32 {
-        if self.summary == 0 {
-            return NONE;
+    /// An empty page loses its number.
+    fn take_back(&mut self, number: usize) {
+        self.work += 1;
+        self.free.push(std::mem::take(&mut self.directory[number]));
+        let word = number >> 6;
+        self.bits[word] &= !(1 << (number & 63));
+        if self.bits[word] == 0 {
+            self.words[word >> 6] &= !(1 << (word & 63));
+            if self.words[word >> 6] == 0 {
+                self.summary &= !(1 << (word >> 6));
+            }
         }
-        let word = self.summary.trailing_zeros();
-        let chunk = word << 6 | self.words[word as usize].trailing_zeros();
-        let c = &self.chunks.items[self.top[chunk as usize] as usize];
-        let page = c.mask.trailing_zeros();
-        // Every mask below a set bit is non-zero, so the shifts stay below 64.
-        let p = &self.pages.items[c.pages[(page & 63) as usize] as usize];
-        chunk << 12 | page << 6 | p.mask.trailing_zeros()
+    }
+
+    /// Goes round the pages until it finds an empty one, which it takes back, or has looked often enough. So each new
+    /// page costs a constant, and where many are empty one is found soon.
+    fn look_for_empty(&mut self) {
+        for _ in 0..LOOKS {
+            self.hand = if self.hand + 1 < self.pages.len() { self.hand + 1 } else { 1 };
+            self.work += 1;
+            if self.pages[self.hand] == [0; SLOTS] {
+                return self.take_back(self.numbers[self.hand] as usize);
+            }
+        }
+    }
+
+    /// The highest page number that has a page.
+    fn worst_number(&self) -> usize {
+        let high = |w: u64| 63 - w.leading_zeros() as usize;
+        if self.summary == 0 {
+            return 0;
+        }
+        let upper = high(self.summary);
+        let word = upper << 6 | high(self.words[upper]);
+        word << 6 | high(self.bits[word])
+    }
+
+    /// Finds the best rank: bit scans and a look into each page up to the first that is not empty. The empty ones on
+    /// the way are taken back, but for those next to the touch, which will be needed again in a moment.
+    #[inline(never)]
+    fn settle(&mut self) {
+        self.best = NONE;
+        let (mut from, mut touch) = (0, NUMBERS + SPARED);
+        while let Some(number) = self.next_number(from) {
+            let page = &self.pages[usize::from(self.directory[number])];
+            if let Some(slot) = page.iter().position(|&size| size != 0) {
+                self.best = (number << SLOT_BITS | slot) as u64;
+                touch = number;
+                break;
+            }
+            from = number + 1;
+        }
+        while let Some(number) = self.next_number(0)
+            && number + SPARED < touch
+        {
+            self.take_back(number);
+        }
+    }
+
+    /// The lowest page number from here on that has a page.
+    #[inline]
+    fn next_number(&self, from: usize) -> Option<usize> {
+        let low = |mask: u64| mask.trailing_zeros() as usize;
+        let rest = |mask: u64, from: usize| mask & (u64::MAX << (from & 63));
+        let bits = rest(*self.bits.get(from >> 6)?, from);
+        if bits != 0 {
+            return Some(from & !63 | low(bits));
+        }
+        let from = (from >> 6) + 1;
+        let words = rest(self.words.get(from >> 6).copied().unwrap_or(0), from);
+        let word = match words {
+            0 => {
+                let from = (from >> 6) + 1;
+                let upper = if from < 64 { rest(self.summary, from) } else { 0 };
+                if upper == 0 {
+                    return None;
+                }
+                low(upper) << 6 | low(self.words[low(upper)])
+            }
+            words => from & !63 | low(words),
+        };
+        Some(word << 6 | low(self.bits[word]))
     }
 
     /// The best rank.
     #[inline]
-    pub(super) fn best(&self) -> Option<u32> {
+    pub(super) fn best(&self) -> Option<u64> {
         (self.best != NONE).then_some(self.best)
     }
 
@@ -256,92 +327,140 @@ impl Window {
         Ranks {
             window: self,
             summary: self.summary,
-            word: 0,
-            chunk: 0,
-            chunks: 0,
-            pages: 0,
+            words: 0,
+            bits: 0,
             slots: 0,
-            page: 0,
+            upper: 0,
+            word: 0,
+            number: 0,
         }
     }
 }
 
-/// Where a rank lives.
-#[derive(Clone, Copy)]
-struct At {
-    chunk: usize,
-    page: usize,
-    block: usize,
-    cell: usize,
+#[inline]
+fn slot_of(rank: u64) -> usize {
+    rank as usize & (SLOTS - 1)
 }
 
-impl At {
-    #[inline]
-    fn of(rank: u32) -> At {
-        let r = rank as usize;
-        At { chunk: (r >> 12) & (CHUNKS - 1), page: (r >> 6) & 63, block: (r >> 3) & 7, cell: r & 7 }
-    }
+/// Sums of a run.
+struct Sums {
+    done: usize,
+    /// Levels that came, less those that went.
+    net: u64,
+    /// Levels that were there before or are now.
+    held: u64,
+    /// Whether one now stands before the best.
+    better: bool,
+    /// Levels that were there before, and such whose size is what it was (absent ones too); where counted.
+    before: u64,
+    equal: u64,
+}
 
+impl Sums {
     #[inline]
-    fn slot(self) -> usize {
-        self.block << 3 | self.cell
+    fn count<const COUNT: bool>(&self, c: &mut Changes) {
+        let absent = (self.done as u64).wrapping_sub(self.held) as u32;
+        c.absent = c.absent.wrapping_add(absent);
+        if COUNT {
+            let now = self.net.wrapping_add(self.before);
+            let both = now.wrapping_add(self.before).wrapping_sub(self.held);
+            let same = (self.equal as u32).wrapping_sub(absent);
+            c.new += now.wrapping_sub(both) as u32;
+            c.change += (both as u32).wrapping_sub(same);
+            c.same += same;
+            c.removed += self.before.wrapping_sub(both) as u32;
+        }
     }
+}
+
+/// The loop of [`Window::run`], alone in its function for the sake of its registers.
+#[inline(never)]
+fn store<const COUNT: bool>(
+    levels: &[Level],
+    (origin, factor, digits): (i64, u64, u32),
+    directory: &[u16; NUMBERS],
+    pages: &mut [Page],
+    (best, stop_at_removals): (u64, i64),
+) -> Sums {
+    let mut done = 0;
+    let (mut net, mut held, mut better) = (0u64, 0u64, 0u64);
+    let (mut had, mut equal) = (0u64, 0u64);
+    while done < levels.len() {
+        let Level { price, size } = levels[done];
+        let rank = (price.wrapping_sub(origin) as u64).wrapping_mul(factor).rotate_right(digits);
+        if rank >= WINDOW {
+            break;
+        }
+        let page = directory[(rank >> SLOT_BITS) as usize];
+        let size = size & !(size >> 63);
+        // The sign bit says "not zero": sizes are never negative here.
+        let here = size.wrapping_neg();
+        if (i64::from(page) - 1) & (here | stop_at_removals) < 0 {
+            break;
+        }
+        let cell = &mut pages[usize::from(page)][slot_of(rank)];
+        let before = std::mem::replace(cell, size).wrapping_neg();
+        done += 1;
+        net = net.wrapping_add(here as u64 >> 63).wrapping_sub(before as u64 >> 63);
+        held = held.wrapping_add((here | before) as u64 >> 63);
+        better |= here as u64 & rank.wrapping_sub(best);
+        if COUNT {
+            had = had.wrapping_add(before as u64 >> 63);
+            equal = equal.wrapping_add(u64::from(here == before));
+        }
+    }
+    Sums { done, net, held, better: better >> 63 != 0, before: had, equal }
 }
 
 /// Walks a window best first.
 #[derive(Clone, Debug)]
 pub(super) struct Ranks<'a> {
     window: &'a Window,
-    /// Words not visited yet.
+    /// Not visited yet: upper words, words of the upper one, numbers of the word, slots of the page.
     summary: u64,
-    word: u32,
-    /// Chunks of the word not visited yet.
-    chunks: u64,
-    chunk: u32,
-    /// Pages of the chunk not visited yet.
-    pages: u64,
-    page: u32,
-    /// Slots of the page not visited yet.
-    slots: u64,
+    words: u64,
+    bits: u64,
+    slots: u32,
+    upper: usize,
+    word: usize,
+    number: usize,
 }
 
 /// Takes the lowest bit off a mask.
 #[inline]
-fn pop_bit(mask: &mut u64) -> u32 {
+fn pop_bit(mask: &mut u64) -> usize {
     let bit = mask.trailing_zeros();
     *mask &= *mask - 1;
-    bit
+    bit as usize
 }
 
 impl Ranks<'_> {
     fn page(&self) -> &Page {
-        let chunk = &self.window.chunks.items[self.window.top[self.chunk as usize] as usize];
-        &self.window.pages.items[chunk.pages[(self.page & 63) as usize] as usize]
+        &self.window.pages[usize::from(self.window.directory[self.number])]
     }
 }
 
 impl Iterator for Ranks<'_> {
-    type Item = (u32, i64);
+    type Item = (u64, i64);
 
-    fn next(&mut self) -> Option<(u32, i64)> {
+    fn next(&mut self) -> Option<(u64, i64)> {
         while self.slots == 0 {
-            if self.pages == 0 {
-                if self.chunks == 0 {
+            while self.bits == 0 {
+                while self.words == 0 {
                     if self.summary == 0 {
                         return None;
                     }
-                    self.word = pop_bit(&mut self.summary);
-                    self.chunks = self.window.words[self.word as usize];
+                    self.upper = pop_bit(&mut self.summary);
+                    self.words = self.window.words[self.upper];
                 }
-                self.chunk = self.word << 6 | pop_bit(&mut self.chunks);
-                self.pages = self.window.chunks.items[self.window.top[self.chunk as usize] as usize].mask;
+                self.word = self.upper << 6 | pop_bit(&mut self.words);
+                self.bits = self.window.bits[self.word];
             }
-            self.page = pop_bit(&mut self.pages);
-            self.slots = self.page().mask;
+            self.number = self.word << 6 | pop_bit(&mut self.bits);
+            self.slots = self.page().iter().rev().fold(0, |mask, &size| mask << 1 | u32::from(size != 0));
         }
-        let slot = pop_bit(&mut self.slots);
-        let block = self.page().blocks[(slot >> 3) as usize & 7] as usize;
-        let size = self.window.blocks.items[block].0[slot as usize & 7];
-        Some((self.chunk << 12 | self.page << 6 | slot, size))
+        let slot = self.slots.trailing_zeros() as usize;
+        self.slots &= self.slots - 1;
+        Some(((self.number << SLOT_BITS | slot) as u64, self.page()[slot]))
     }
 }

@@ -100,6 +100,7 @@ struct Watch {
 
 impl FoldSink for Watch {
     const ROWS: bool = false;
+    const CHANGES: bool = true;
     fn row(&mut self, _: &Head, _: RowRef<'_>) {}
 
     fn instrument(&mut self, id: InstrumentId, v: &InstrumentVersion) {

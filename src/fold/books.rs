@@ -5,7 +5,7 @@
 
 use super::state::{BookState, Conn, Core, Detector, DiffMeta, PendingSnap};
 use super::{Changes, Effect, FoldSink, Observed};
-use crate::book::{Book, Change, DiffBuffer, DiffIds, SeqState, Sequencer, Verdict};
+use crate::book::{Book, DiffBuffer, DiffIds, SeqState, Sequencer, Verdict};
 use crate::model::{
     DeltaMsg, Depth, Head, InstrumentId, Level, Record, RowRef, Side, StreamId, StreamKind, VenueIx, flags,
     row::GapCause,
@@ -211,12 +211,7 @@ impl Core {
             return;
         }
         b.book.clear();
-        for l in d.bids {
-            b.book.set(Side::Bid, l.price, l.size);
-        }
-        for l in d.asks {
-            b.book.set(Side::Ask, l.price, l.size);
-        }
+        b.book.apply(d.bids, d.asks);
         // Fewer levels than asked for are the whole side: nothing lies beyond.
         let limit = if in_band {
             super::state::venue_of(venue).spec().snapshot_levels.max(1) as usize
@@ -420,13 +415,11 @@ impl Core {
         if b.carry && S::ROWS {
             self.carried(head, b, sink);
         }
-        let mut c = Changes::default();
-        for l in bids {
-            tally(&mut c, b.book.set(Side::Bid, l.price, l.size));
-        }
-        for l in asks {
-            tally(&mut c, b.book.set(Side::Ask, l.price, l.size));
-        }
+        let c = if S::CHANGES {
+            b.book.apply_counted(bids, asks)
+        } else {
+            Changes { absent: b.book.apply(bids, asks), ..Changes::default() }
+        };
         b.last = ids.last;
         self.counters.applied += 1;
         self.counters.levels += (bids.len() + asks.len()) as u64;
@@ -638,16 +631,6 @@ impl Core {
         b.buffer.clear();
         self.ask(id, &b, sink);
         self.insts[id.ix()].book = Some(b);
-    }
-}
-
-fn tally(c: &mut Changes, what: Change) {
-    match what {
-        Change::New => c.new += 1,
-        Change::Changed => c.change += 1,
-        Change::Same => c.same += 1,
-        Change::Removed => c.removed += 1,
-        Change::Absent => c.absent += 1,
     }
 }
 

@@ -173,12 +173,7 @@ fn save_inst(i: &Inst) -> SavedInst {
 
 fn load_book(s: SavedBook) -> BookState {
     let mut book = Book::new();
-    for l in &s.bids {
-        book.set(Side::Bid, l.price, l.size);
-    }
-    for l in &s.asks {
-        book.set(Side::Ask, l.price, l.size);
-    }
+    book.apply(&s.bids, &s.asks);
     BookState {
         seq: s.seq,
         book,

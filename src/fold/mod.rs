@@ -21,6 +21,7 @@ pub use checkpoint::{RestoreError, Saved};
 pub use state::{Fold, FoldCounters, Last};
 
 use crate::book::Book;
+pub use crate::book::Changes;
 use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
 
 /// Version of the fold's rules: rises when the same records would give other rows.
@@ -30,6 +31,8 @@ pub const RULES_VERSION: u32 = 1;
 pub trait FoldSink {
     /// Whether rows are wanted at all. A live fold says no and pays nothing for them.
     const ROWS: bool;
+    /// Whether [`Observed::Applied`] must say what the levels did; without it, only how many were absent.
+    const CHANGES: bool = false;
     /// One row, or one message of `book_delta` rows.
     fn row(&mut self, head: &Head, row: RowRef<'_>);
     /// An instrument is new or has a new version; always before the first row that names it.
@@ -88,21 +91,6 @@ pub enum Observed<'a> {
         /// Whose.
         instrument: InstrumentId,
     },
-}
-
-/// What the level entries of one diff did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// A level appeared.
-    pub new: u32,
-    /// A level's size changed.
-    pub change: u32,
-    /// A level's size was sent again.
-    pub same: u32,
-    /// A level went.
-    pub removed: u32,
-    /// A removal of a level that was not there.
-    pub absent: u32,
 }
 
 /// What the fold wants done. Never changes state by itself: its outcome comes back as a record.

@@ -1,6 +1,7 @@
 //! The parts together: random operations against the slow twin, the venues' vectors, the recordings.
 
 mod buffers;
+mod hostile;
 mod proof;
 mod recordings;
 mod support;

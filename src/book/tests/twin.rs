@@ -11,6 +11,8 @@ enum Op {
     Touch(bool, i64),
     Clear,
     Rescale(u8, u8),
+    /// A message.
+    Apply(Vec<(i64, i64)>, Vec<(i64, i64)>),
 }
 
 /// Prices as markets and as enemies make them.
@@ -36,15 +38,20 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (any::<bool>(), size()).prop_map(|(b, s)| Op::Touch(b, s)),
         1 => (0u8..19, 0u8..19).prop_map(|(f, t)| Op::Rescale(f, t)),
         1 => Just(Op::Clear),
+        10 => (message(), message()).prop_map(|(b, a)| Op::Apply(b, a)),
     ]
 }
 
-fn side(is_bid: bool) -> Side {
+fn message() -> impl Strategy<Value = Vec<(i64, i64)>> {
+    prop::collection::vec((price(), size()), 0..40)
+}
+
+pub(super) fn side(is_bid: bool) -> Side {
     if is_bid { Side::Bid } else { Side::Ask }
 }
 
 #[track_caller]
-fn same(fast: &Book, slow: &ReferenceBook) {
+pub(super) fn same(fast: &Book, slow: &ReferenceBook) {
     for s in [Side::Bid, Side::Ask] {
         assert_eq!(fast.len(s), slow.len(s));
         assert_eq!(fast.best(s), slow.best(s));
@@ -54,7 +61,7 @@ fn same(fast: &Book, slow: &ReferenceBook) {
 }
 
 #[track_caller]
-fn same_in_depth(fast: &Book, slow: &ReferenceBook) {
+pub(super) fn same_in_depth(fast: &Book, slow: &ReferenceBook) {
     for s in [Side::Bid, Side::Ask] {
         assert!(fast.levels(s).eq(slow.levels(s)), "order or content of {s:?}");
         for l in slow.levels(s) {
@@ -78,6 +85,17 @@ fn step(fast: &mut Book, slow: &mut ReferenceBook, op: &Op) {
         Op::Clear => {
             fast.clear();
             slow.clear();
+        }
+        Op::Apply(ref bids, ref asks) => {
+            let levels = |m: &[(i64, i64)]| -> Vec<Level> {
+                m.iter().map(|&(price, size)| Level { price, size }).collect()
+            };
+            let (bids, asks) = (levels(bids), levels(asks));
+            let mut other = fast.clone();
+            let changes = slow.apply(&bids, &asks);
+            assert_eq!(other.apply_counted(&bids, &asks), changes);
+            assert_eq!(fast.apply(&bids, &asks), changes.absent);
+            assert_eq!(other, *fast);
         }
         Op::Rescale(f, t) => {
             // The first level that fails may differ: the slow one looks in the same order, so it does not.
@@ -104,15 +122,15 @@ proptest! {
 }
 
 /// A small generator, so that long runs need no strategy.
-struct Rng(u64);
+pub(super) struct Rng(pub u64);
 
 impl Rng {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         self.0 >> 33
     }
 
-    fn below(&mut self, n: u64) -> i64 {
+    pub fn below(&mut self, n: u64) -> i64 {
         (self.next() % n) as i64
     }
 }
@@ -191,7 +209,7 @@ fn nothing_allocates_after_warm_up() {
         book.clear();
         let mut rng = Rng(11);
         for i in 0..50_000u64 {
-            let price = 6_180_000 + rng.below(3000) * rng.below(100);
+            let price = 6_180_000 + rng.below(1000) * rng.below(100);
             book.set(side(i % 2 == 0), price, rng.below(3));
         }
         book.memory_bytes()

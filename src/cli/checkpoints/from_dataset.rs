@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::{Fault, WELL};
 use super::Args;
 use super::tape::Tape;
-use crate::book::{Book, Change};
+use crate::book::Book;
 use crate::dataset::read::{self, Batch, Want};
 use crate::dataset::{Dataset, PartRecord};
 use crate::fold::Changes;
@@ -142,7 +142,7 @@ impl Replay {
             _ => None,
         };
         if let Some(side) = side {
-            tally(&mut self.changes, self.book.set(side, price, size));
+            self.changes.add(self.book.set(side, price, size));
         }
         if !last {
             return;
@@ -175,14 +175,4 @@ impl Replay {
 
 fn exps(p: &PartRecord) -> (u8, u8) {
     (u8::try_from(p.price_exp).unwrap_or(0), u8::try_from(p.size_exp).unwrap_or(0))
-}
-
-fn tally(c: &mut Changes, what: Change) {
-    match what {
-        Change::New => c.new += 1,
-        Change::Changed => c.change += 1,
-        Change::Same => c.same += 1,
-        Change::Removed => c.removed += 1,
-        Change::Absent => c.absent += 1,
-    }
 }
