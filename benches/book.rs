@@ -2,7 +2,8 @@
 //! an array, over the real recordings. Frames are parsed before the clock starts; after every message both best
 //! prices are read. Results are compared before anything is timed.
 //!
-//! First a table of interleaved rounds (median, spread), then criterion's own runs.
+//! First a table of interleaved rounds (median, spread), then criterion's own runs. `LOBTAPE_BENCH_JSON=FILE` appends
+//! the ratios as JSON lines and leaves criterion out. Beside other people's books: `benches/peers`.
 #![allow(
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -11,14 +12,15 @@
 )]
 
 use std::hint::black_box;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use lobtape::book::Book;
 use lobtape::book::reference::ReferenceBook;
 use lobtape::model::{Level, Side};
+use lobtape::sys::clock::thread_cpu_ns;
 use serde_json::Value;
 
 const SIDES: [Side; 2] = [Side::Bid, Side::Ask];
@@ -110,11 +112,7 @@ impl Store for Book {
         self.clear();
         let mut touch = 0i64;
         for m in tape.messages(&tape.levels) {
-            for (side, levels) in SIDES.into_iter().zip(m) {
-                for l in levels {
-                    self.set(side, l.price, l.size);
-                }
-            }
+            black_box(self.apply(m[0], m[1]));
             for best in SIDES.map(|s| self.best(s)).into_iter().flatten() {
                 touch = touch.wrapping_mul(31).wrapping_add(best.price);
             }
@@ -192,9 +190,9 @@ fn check(tape: &Tape) -> Book {
 }
 
 fn timed(mut run: impl FnMut()) -> Duration {
-    let start = Instant::now();
+    let start = thread_cpu_ns();
     run();
-    start.elapsed()
+    Duration::from_nanos((thread_cpu_ns() - start).unsigned_abs())
 }
 
 /// Median, smallest, largest in ns per level.
@@ -221,6 +219,7 @@ fn table(tapes: &[Tape]) {
             rounds[1].push(timed(|| _ = black_box(slow.replay(tape))));
             rounds[2].push(timed(|| floor.replay(tape, &positions)));
         }
+        report(tape, &rounds);
         let cells = rounds.map(|r| {
             let (median, min, max) = spread(r, tape.len());
             format!("{median:.2} ({min:.2}–{max:.2})")
@@ -228,6 +227,25 @@ fn table(tapes: &[Tape]) {
         let [a, b, c] = cells;
         let kib = book.memory_bytes() / 1024;
         println!("{:<28} {:>9}  {a:<22} {b:<22} {c:<22} {kib} KiB", tape.name, tape.len());
+    }
+}
+
+/// Appends how many times faster than the twin it was, and how many times the floor's cost, round by round.
+fn report(tape: &Tape, [ours, twin, floor]: &[Vec<Duration>; 3]) {
+    let Some(path) = std::env::var_os("LOBTAPE_BENCH_JSON") else { return };
+    let mut file = std::fs::File::options().create(true).append(true).open(path).expect("the results' file");
+    for (name, over, under) in [("own_book_vs_btreemap_twin", twin, ours), ("own_book_vs_floor", ours, floor)]
+    {
+        let mut ratios: Vec<f64> =
+            over.iter().zip(under).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        let line = serde_json::json!({
+            "name": format!("{name}/{}", tape.name),
+            "ratio": ratios[ratios.len() / 2],
+            "min": ratios[0],
+            "max": ratios[ratios.len() - 1],
+        });
+        writeln!(file, "{line}").expect("the results' file");
     }
 }
 
@@ -274,7 +292,9 @@ fn main() {
     } else {
         table(&tapes);
     }
-    let mut c = Criterion::default().configure_from_args();
-    criterion_runs(&mut c, &tapes);
-    c.final_summary();
+    if std::env::var_os("LOBTAPE_BENCH_JSON").is_none() {
+        let mut c = Criterion::default().configure_from_args();
+        criterion_runs(&mut c, &tapes);
+        c.final_summary();
+    }
 }
