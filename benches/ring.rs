@@ -1,5 +1,5 @@
-//! Nanoseconds that a lane pays to hand something over, push and pop on one thread: the event ring against rtrb and
-//! crossbeam's channel, the raw ring (checked, surviving the process) against the same two and against the floor, a bare
+//! Nanoseconds that a lane pays to hand something over, push and pop on one thread: the event ring against rtrb,
+//! crossbeam's ArrayQueue and channel, and std's, the raw ring (checked, surviving the process) against the same two and against the floor, a bare
 //! copy of the record. What comes out is compared with what went in before anything is timed.
 //!
 //! First a table of interleaved rounds (median, spread), then criterion's own runs.
@@ -11,6 +11,7 @@
 )]
 
 use std::hint::black_box;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use lobtape::bus::event::{self, EventProducer, EventSubscriber, LiveEvent, LiveK
 use lobtape::bus::raw::{self, RawConsumer, RawOptions, RawProducer};
 use lobtape::model::{Kind, Record};
 
+const ARRAY_QUEUE: &str = "crossbeam ArrayQueue";
 const ROUNDS: usize = 9;
 /// Items of a round; a batch stays below every capacity.
 const ITEMS: usize = 200_000;
@@ -84,6 +86,48 @@ impl Way for Rtrb<LiveEvent> {
                 self.0.push(live(i as u64)).expect("room for a batch");
             }
             while let Ok(e) = self.1.pop() {
+                sum += e.d as u64;
+            }
+        }
+        sum
+    }
+}
+
+struct Array<T>(crossbeam_queue::ArrayQueue<T>);
+
+impl Way for Array<LiveEvent> {
+    fn name(&self) -> &'static str {
+        ARRAY_QUEUE
+    }
+
+    fn run(&mut self, n: usize) -> u64 {
+        let mut sum = 0;
+        for at in (0..n).step_by(BATCH) {
+            for i in at..at + BATCH {
+                self.0.push(live(i as u64)).expect("room for a batch");
+            }
+            while let Some(e) = self.0.pop() {
+                sum += e.d as u64;
+            }
+        }
+        sum
+    }
+}
+
+struct Std<T>(std::sync::mpsc::SyncSender<T>, std::sync::mpsc::Receiver<T>);
+
+impl Way for Std<LiveEvent> {
+    fn name(&self) -> &'static str {
+        "std sync_channel"
+    }
+
+    fn run(&mut self, n: usize) -> u64 {
+        let mut sum = 0;
+        for at in (0..n).step_by(BATCH) {
+            for i in at..at + BATCH {
+                self.0.try_send(live(i as u64)).expect("room for a batch");
+            }
+            while let Ok(e) = self.1.try_recv() {
                 sum += e.d as u64;
             }
         }
@@ -275,12 +319,19 @@ fn channel<T>() -> Channel<T> {
     Channel(p, c)
 }
 
+fn std_channel() -> Std<LiveEvent> {
+    let (p, c) = std::sync::mpsc::sync_channel(1024);
+    Std(p, c)
+}
+
 fn groups() -> Vec<(&'static str, Vec<Box<dyn Way>>)> {
     let (p, ring) = event::ring(1024);
     let events: Vec<Box<dyn Way>> = vec![
         Box::new(OwnEvents(p, ring.subscribe())),
         Box::new(rtrb_ring::<LiveEvent>()),
+        Box::new(Array(crossbeam_queue::ArrayQueue::<LiveEvent>::new(1024))),
         Box::new(channel::<LiveEvent>()),
+        Box::new(std_channel()),
     ];
     let small: Vec<Box<dyn Way>> = vec![
         Box::new(OwnRaw::new(64)),
@@ -317,11 +368,12 @@ fn table(groups: &mut [(&'static str, Vec<Box<dyn Way>>)]) {
                 r.push(start.elapsed());
             }
         }
+        report(ways, &rounds);
         for (w, mut r) in ways.iter().zip(rounds) {
             r.sort();
             let ns = |d: Duration| d.as_nanos() as f64 / ITEMS as f64;
             println!(
-                "{group:<22} {:<18} {:>7.1} ({:.1}–{:.1})",
+                "{group:<22} {:<20} {:>7.1} ({:.1}–{:.1})",
                 w.name(),
                 ns(r[ROUNDS / 2]),
                 ns(r[0]),
@@ -329,6 +381,19 @@ fn table(groups: &mut [(&'static str, Vec<Box<dyn Way>>)]) {
             );
         }
     }
+}
+
+/// Appends how many times faster the event ring is than crossbeam's ArrayQueue to `$LOBTAPE_BENCH_JSON`.
+fn report(ways: &[Box<dyn Way>], rounds: &[Vec<Duration>]) {
+    let Some(path) = std::env::var_os("LOBTAPE_BENCH_JSON") else { return };
+    let Some(theirs) = ways.iter().position(|w| w.name() == ARRAY_QUEUE) else { return };
+    let ratio = |(own, theirs): (&Duration, &Duration)| theirs.as_secs_f64() / own.as_secs_f64();
+    let mut ratios: Vec<f64> = rounds[0].iter().zip(&rounds[theirs]).map(ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    let (mid, low, high) = (ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1]);
+    let line = format!("{{\"name\":\"ring_vs_arrayqueue\",\"ratio\":{mid},\"min\":{low},\"max\":{high}}}\n");
+    let mut out = std::fs::File::options().create(true).append(true).open(path).expect("the results' file");
+    out.write_all(line.as_bytes()).expect("the results' file");
 }
 
 fn main() {

@@ -11,6 +11,10 @@
 //! undefined behaviour.
 
 use std::sync::Arc;
+
+#[cfg(lobtape_loom)]
+use loom::sync::atomic::{AtomicU64, Ordering, fence};
+#[cfg(not(lobtape_loom))]
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 const WORDS: usize = 7;

@@ -228,6 +228,8 @@ fn config(args: &Args) -> anyhow::Result<SimConfig> {
         age_max_ms: args.age.map(|s| ms("--age", s)).transpose()?,
         weight_per_minute: args.weight,
         st_ps: args.no_st_ps.then_some(false),
+        // A tape may be served faster than anybody reads; who is slow waits for the end of it instead of being cut.
+        outbound_max_bytes: if args.serve.is_empty() { base.outbound_max_bytes } else { usize::MAX },
         ..base
     })
 }

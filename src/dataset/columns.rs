@@ -1,15 +1,18 @@
 //! Growing columns of one open group, and how they become Arrow arrays.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
+use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
-    StringArray, types::Int32Type,
+    RecordBatch, StringArray, cast::AsArray,
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 use rustc_hash::FxHashMap;
 
+use super::part::GROUP_ROWS;
 use super::schema::{ColumnType, TableSpec};
 
 /// Texts of one column, each once, in order of first sight.
@@ -127,6 +130,35 @@ impl Column {
             }
         })
     }
+}
+
+thread_local! {
+    /// Columns of a group that was encoded, for the next one: fresh pages cost more than filling them.
+    static SPARE: RefCell<Vec<Vec<i64>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Columns kept, each of one group at most: 12 MiB.
+const SPARE_MAX: usize = 12;
+
+/// An empty column with room for so many rows.
+pub(super) fn spare(rows: usize) -> Vec<i64> {
+    let mut v = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    v.clear();
+    v.reserve_exact(rows);
+    v
+}
+
+/// Takes back the int64 columns of a batch that nobody needs any more.
+pub(super) fn recycle(batch: RecordBatch) {
+    let values = |a: &ArrayRef| Some(a.as_primitive_opt::<Int64Type>()?.values().inner().clone());
+    let columns: Vec<Buffer> = batch.columns().iter().filter_map(values).collect();
+    drop(batch);
+    SPARE.with_borrow_mut(|spare| {
+        let room = SPARE_MAX.saturating_sub(spare.len());
+        // A buffer that somebody else still holds stays theirs.
+        let own = columns.into_iter().filter_map(|b| b.into_vec::<i64>().ok());
+        spare.extend(own.filter(|v| v.capacity() <= 2 * GROUP_ROWS).take(room));
+    });
 }
 
 pub(super) fn i64_array(v: Vec<i64>) -> ArrayRef {

@@ -4,7 +4,7 @@
 use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::ArrowError;
 
-use super::columns::{dict_array, f64_array, i32_array, i64_array};
+use super::columns::{dict_array, f64_array, i32_array, i64_array, spare};
 use super::rows::{Exps, double};
 use crate::model::{DeltaMsg, Head, Level, Mantissa, flags};
 
@@ -72,7 +72,7 @@ impl DeltaStore {
     }
 
     fn column(&self, of: impl Fn(&Msg) -> i64) -> ArrayRef {
-        let mut v = Vec::with_capacity(self.rows);
+        let mut v = spare(self.rows);
         for m in &self.msgs {
             v.resize(v.len() + m.rows(), of(m));
         }
@@ -82,7 +82,7 @@ impl DeltaStore {
     /// Turns what is there into arrays, in the order of the schema, and starts anew.
     pub(super) fn take(&mut self, instrument: &str) -> Result<Vec<ArrayRef>, ArrowError> {
         let n = self.rows;
-        let mut row = Vec::with_capacity(n);
+        let mut row = spare(n);
         for m in &self.msgs {
             row.extend((0..m.rows() as i64).map(|i| m.row + i));
         }

@@ -10,7 +10,7 @@ mod columns;
 pub mod content;
 mod delta;
 mod docs;
-mod encode;
+pub mod encode;
 pub mod error;
 #[cfg(test)]
 mod fixture;

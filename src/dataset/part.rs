@@ -21,6 +21,7 @@ use parquet::{
 };
 
 use super::builder::Builder;
+use super::columns;
 use super::content::Content;
 use super::encode;
 use super::error::DatasetError;
@@ -33,9 +34,9 @@ use crate::model::{Head, LaneId, RowRef, time};
 /// back to PLAIN.
 pub const GROUP_ROWS: usize = 128_000;
 
-/// Buffered bytes at which a group closes by itself: bounds what one damaged group of `raw` can cost, and keeps
-/// binaries far below the 2 GiB of a 32-bit offset.
-pub const GROUP_BYTES: usize = 64 << 20;
+/// Buffered bytes at which a group closes by itself: bounds what one damaged group of `raw` can cost and how much
+/// memory grows and is given back for each, and keeps binaries far below the 2 GiB of a 32-bit offset.
+pub const GROUP_BYTES: usize = 16 << 20;
 
 /// Names one part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -240,13 +241,11 @@ impl PartWriter {
         }
         if self.out.is_none() {
             let file = TmpFile { path: self.tmp.clone(), file: None, created: false };
-            let how = how(self.key.table).map_err(fail("beginning the file"))?;
-            let w = SerializedFileWriter::new(file, how.schema.clone(), how.sorted.clone())
-                .map_err(fail("beginning the file"))?;
-            self.out = Some(w);
+            self.out = Some(begin(file, self.key.table).map_err(fail("beginning the file"))?);
         }
         if let Some(w) = &mut self.out {
             encode::row_group(w, spec, &batch).map_err(fail("encoding a row group"))?;
+            columns::recycle(batch);
             w.flush().map_err(|e| DatasetError::io(&self.tmp, "writing a row group", e))?;
             w.inner_mut().file = None;
         }
@@ -343,15 +342,24 @@ impl Write for TmpFile {
     }
 }
 
+/// Begins a file of a table; [`encode::row_group`] fills it.
+///
+/// # Errors
+/// The library's.
+pub fn begin<W: Write + Send>(out: W, table: Table) -> Result<SerializedFileWriter<W>, ParquetError> {
+    let how = how(table)?;
+    SerializedFileWriter::new(out, how.schema.clone(), how.sorted.clone())
+}
+
 /// How a table's files are written.
-pub(super) struct How {
-    pub(super) schema: TypePtr,
-    pub(super) sorted: WriterPropertiesPtr,
+struct How {
+    schema: TypePtr,
+    sorted: WriterPropertiesPtr,
     unsorted: WriterPropertiesPtr,
 }
 
 /// Made once for each table: small parts would spend more on this than on their rows.
-pub(super) fn how(table: Table) -> Result<&'static How, ParquetError> {
+fn how(table: Table) -> Result<&'static How, ParquetError> {
     static ALL: [OnceLock<How>; Table::ALL.len()] = [const { OnceLock::new() }; Table::ALL.len()];
     let place = &ALL[table as usize];
     if let Some(how) = place.get() {

@@ -35,7 +35,7 @@ thread_local! {
 ///
 /// # Errors
 /// The file system's or the library's.
-pub(super) fn row_group<W: Write + Send>(
+pub fn row_group<W: Write + Send>(
     out: &mut SerializedFileWriter<W>,
     spec: &TableSpec,
     batch: &RecordBatch,

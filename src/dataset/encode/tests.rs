@@ -10,10 +10,9 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::writer::SerializedFileWriter;
 use proptest::prelude::*;
 
-use super::super::part::{how, make_properties};
+use super::super::part::{begin, make_properties};
 use super::super::schema::{ColumnType, Table};
 use super::columns::{PAGE_ROWS, TEXT_MAX};
 use super::*;
@@ -53,8 +52,7 @@ impl Fill {
 }
 
 fn ours(table: Table, batches: &[RecordBatch]) -> Bytes {
-    let how = how(table).unwrap();
-    let mut w = SerializedFileWriter::new(Vec::new(), how.schema.clone(), how.sorted.clone()).unwrap();
+    let mut w = begin(Vec::new(), table).unwrap();
     for b in batches {
         row_group(&mut w, table.spec(), b).unwrap();
     }
