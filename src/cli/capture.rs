@@ -63,9 +63,12 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             out::complain(l);
         }
     });
-    // The address is taken first: one that is in use must not cost a started capture.
-    let bound = config.http.as_ref().map(|h| Bound::new(h.listen)).transpose().map_err(Fault::usage)?;
-    let capture = Capture::start(config, line).map_err(fault)?;
+    // The address is taken before anything runs: one that is in use must not cost a started capture. But whoever starts a
+    // second recorder on one dataset must hear of that, not of the address that the first one has.
+    let address = config.http.as_ref().map(|h| h.listen);
+    let ds = Capture::lock(&config).map_err(fault)?;
+    let bound = address.map(Bound::new).transpose().map_err(Fault::usage)?;
+    let capture = Capture::start_on(ds, config, line).map_err(fault)?;
     let http = match bound.map(|b| b.serve(capture.shared())).transpose() {
         Ok(h) => h,
         Err(e) => {
@@ -79,12 +82,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     while !stop.load(Ordering::Acquire) && !capture.has_ended() {
         capture.wait(Duration::from_millis(50));
         if reload.swap(false, Ordering::AcqRel) {
-            match args.configured.load() {
-                Ok(c) => capture.reload(c),
-                Err(e) => {
-                    tracing::error!(error = %e, "the configuration is not applied, the old one stays in force");
-                }
-            }
+            reread(&args.configured, &capture);
         }
         if limit.is_some_and(|at| crate::wire::clock::mono_ns() >= at) {
             break;
@@ -105,6 +103,13 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     }
     stdout.flush()?;
     Ok(WELL)
+}
+
+fn reread(from: &Configured, capture: &Capture) {
+    match from.load() {
+        Ok(c) => capture.reload(c),
+        Err(e) => tracing::error!(error = %e, "the configuration is not applied, the old one stays in force"),
+    }
 }
 
 /// The summary for people.

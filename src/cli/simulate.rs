@@ -57,9 +57,9 @@ pub struct Args {
     /// The channels by which --rate is counted (default: depth@100ms, aggTrade, bookTicker, markPrice@1s, forceOrder).
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub rate_channels: Vec<String>,
-    /// Ends after so many seconds, counted from the first subscription.
-    #[arg(long, value_name = "S")]
-    pub duration: Option<f64>,
+    /// Ends after so long ("90s", "1h30m", or seconds), counted from the first subscription.
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<String>,
     /// No fault in the last so many seconds of --duration.
     #[arg(long, default_value_t = 5.0, value_name = "S")]
     pub quiet_tail: f64,
@@ -192,6 +192,16 @@ fn ms(what: &str, s: f64) -> anyhow::Result<u64> {
     Err(Fault::usage(anyhow::anyhow!("{what}: {s} is no time in seconds")))
 }
 
+/// A duration as `capture --for` takes it, or a number of seconds.
+fn duration_ms(text: &str) -> anyhow::Result<u64> {
+    if let Ok(s) = text.parse() {
+        return ms("--duration", s);
+    }
+    let d = crate::config::Duration::parse(text);
+    let d = d.map_err(|e| Fault::usage(anyhow::anyhow!("--duration: {e}, or seconds like \"90\"")))?;
+    ms("--duration", d.ns as f64 / 1e9)
+}
+
 fn config(args: &Args) -> anyhow::Result<SimConfig> {
     let mut faults: Vec<FaultSpec> =
         args.faults.iter().map(|f| FaultSpec::parse(f)).collect::<Result<_, _>>().or_usage()?;
@@ -215,7 +225,7 @@ fn config(args: &Args) -> anyhow::Result<SimConfig> {
         symbols,
         rate: args.rate,
         rate_channels,
-        duration_ms: args.duration.map(|s| ms("--duration", s)).transpose()?,
+        duration_ms: args.duration.as_deref().map(duration_ms).transpose()?,
         quiet_tail_ms: ms("--quiet-tail", args.quiet_tail)?,
         faults,
         oracle: args.oracle.clone().map_or(OracleTo::None, OracleTo::File),
@@ -268,6 +278,8 @@ mod tests {
             (c.rate, c.duration_ms, c.ping_every_ms, c.faults.len()),
             (5000, Some(1500), Some(2000), 2)
         );
+        let long = config(&args("--venue x --duration 1m30s")).unwrap();
+        assert_eq!(long.duration_ms, Some(90_000));
         assert_eq!(config(&args("--venue x --symbols 20")).unwrap().symbols, Symbols::Count(20));
     }
 
@@ -281,6 +293,7 @@ mod tests {
         assert_eq!(code("--venue aster-futures --listen 0.0.0.0:0"), USAGE);
         assert_eq!(code("--venue aster-futures --fault dorp"), USAGE);
         assert_eq!(code("--venue aster-futures --duration -1"), USAGE);
+        assert_eq!(code("--venue aster-futures --duration 1x"), USAGE);
         assert_eq!(code("--venue aster-futures --script /nonexistent"), IO);
         assert_eq!(code("--venue aster-futures --listen 127.0.0.1:0 --serve /nonexistent"), IO);
         let dir = tempfile::tempdir().unwrap();

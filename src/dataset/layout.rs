@@ -37,6 +37,8 @@ pub struct Marker {
     pub id: String,
     /// Where each lane's ring is, so that `recover` finds it.
     pub rings: Vec<(LaneId, PathBuf)>,
+    /// The machine's run in which the rings were made, "" = not known.
+    pub boot: String,
     /// Who holds the write lock, for people; `none` after a clean stop.
     pub owner: String,
 }
@@ -113,6 +115,7 @@ impl Dataset {
                 format: FORMAT,
                 id: new_id().map_err(refuse)?,
                 rings: Vec::new(),
+                boot: String::new(),
                 owner: String::new(),
             },
         };
@@ -198,13 +201,14 @@ impl Dataset {
         read_marker(&self.root)?.ok_or_else(|| DatasetError::Missing { path: self.root.clone() })
     }
 
-    /// Writes into the marker where the lanes' rings are.
+    /// Writes into the marker where the lanes' rings are, and in which run of the machine that is.
     ///
     /// # Errors
     /// Read-only, or the file system's.
     pub fn set_rings(&self, rings: &[(LaneId, PathBuf)]) -> Result<(), DatasetError> {
         let mut marker = locked(&self.w()?.marker);
         marker.rings = rings.to_vec();
+        marker.boot = crate::sys::process::boot_id();
         write_marker(&self.root, &marker)
     }
 
@@ -316,12 +320,14 @@ fn read_marker(root: &Path) -> Result<Option<Marker>, DatasetError> {
 
 fn parse_marker(root: &Path, path: PathBuf, text: &str) -> Result<Marker, DatasetError> {
     let bad = |detail: &str| DatasetError::Marker { path: path.clone(), detail: detail.to_owned() };
-    let mut m = Marker { format: 0, id: String::new(), rings: Vec::new(), owner: String::new() };
+    let mut m =
+        Marker { format: 0, id: String::new(), rings: Vec::new(), boot: String::new(), owner: String::new() };
     for line in text.lines() {
         let Some((key, value)) = line.split_once(" = ") else { continue };
         match key {
             "format" => m.format = value.parse().map_err(|_| bad("format is no number"))?,
             "id" => m.id = value.to_owned(),
+            "boot" => m.boot = value.to_owned(),
             "owner" => m.owner = value.to_owned(),
             "ring" => {
                 let (lane, ring) = value.split_once(' ').ok_or_else(|| bad("ring without a path"))?;
@@ -348,6 +354,9 @@ fn write_marker(root: &Path, m: &Marker) -> Result<(), DatasetError> {
     let mut text = format!("Lobtape dataset. See README.md.\nformat = {}\nid = {}\n", m.format, m.id);
     for (lane, ring) in &m.rings {
         text.push_str(&format!("ring = {lane:03} {}\n", ring.display()));
+    }
+    if !m.boot.is_empty() {
+        text.push_str(&format!("boot = {}\n", m.boot));
     }
     text.push_str(&format!("owner = {}\n", m.owner));
     replace(root, MARKER, text.as_bytes())

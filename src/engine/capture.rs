@@ -140,12 +140,33 @@ impl Capture {
     /// # Errors
     /// [`CaptureError`] names what is wrong; nothing runs then.
     pub fn start(config: Config, line: Box<dyn FnMut(&str) + Send>) -> Result<Capture, CaptureError> {
+        let ds = Capture::lock(&config)?;
+        Capture::start_on(ds, config, line)
+    }
+
+    /// Takes the dataset for a capture, before anything else is tried.
+    ///
+    /// # Errors
+    /// The configuration cannot be captured, or the dataset is not ours or in use.
+    pub fn lock(config: &Config) -> Result<Arc<Dataset>, CaptureError> {
+        plan::plan(config)?;
+        Ok(Arc::new(Dataset::create(&config.dataset.path)?))
+    }
+
+    /// As [`Capture::start`], on a dataset that was taken before.
+    ///
+    /// # Errors
+    /// [`CaptureError`] names what is wrong; nothing runs then.
+    pub fn start_on(
+        ds: Arc<Dataset>,
+        config: Config,
+        line: Box<dyn FnMut(&str) + Send>,
+    ) -> Result<Capture, CaptureError> {
         clock::set_wall_offset_ns(config.capture.wall_offset_ns);
         if let Err(e) = crate::sys::process::raise_nofile_limit() {
             tracing::warn!(error = %e, "the limit of open files stays as it is");
         }
-        plan::plan(&config)?;
-        let ready = prepare(config)?;
+        let ready = prepare(ds, config)?;
         let (reports_in, reports) = bounded(REPORTS_MAX);
         let (journal_in, journal_out) = bounded(ORDERS_MAX);
         let (reloads_in, reloads) = bounded(RELOADS_MAX);
@@ -166,7 +187,7 @@ impl Capture {
         let seeds = seeds(producers, &lane_states, cause, run.interval_ns);
         let started = start_lanes(seeds, &config, &run, &reports_in, &shared)?;
         let ids = std::iter::once(0).chain(started.collectors.iter().map(|c| c.0)).collect();
-        let keep = Arc::new(Mutex::new(Keep::new(&config.dataset.keep, config.dataset.max_size)));
+        let keep = keep_of(&config);
         let from = (dirs, end, Arc::clone(&keep));
         let converter = start_converter(Arc::clone(&ds), from, &journal, &lane0, ids, &shared)?;
         let parts = ControlParts {
@@ -188,8 +209,6 @@ impl Capture {
             keep,
             last_conn,
         };
-        // Recovered; running once the first instrument list is there.
-        shared.set_state(State::Starting);
         let (control, stop) = start_control(parts)?;
         Ok(Capture {
             shared,
@@ -284,7 +303,7 @@ pub fn summary(shared: &Shared, p: &Progress) -> Summary {
     s
 }
 
-fn prepare(config: Config) -> Result<Ready, CaptureError> {
+fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     let tls = match &config.tls.ca {
         Some(path) => {
             let pem =
@@ -293,7 +312,6 @@ fn prepare(config: Config) -> Result<Ready, CaptureError> {
         }
         None => TlsSetup::new(&[])?,
     };
-    let ds = Arc::new(Dataset::create(&config.dataset.path)?);
     for damage in ds.manifest_damage() {
         tracing::error!(damage, "what this line tells of stays on disk and out of the dataset");
     }
@@ -457,9 +475,15 @@ fn start_lane(
     Ok((thread, LaneHandle { lane: id, orders, waker }))
 }
 
+fn keep_of(config: &Config) -> Arc<Mutex<Keep>> {
+    Arc::new(Mutex::new(Keep::new(&config.dataset.keep, config.dataset.max_size)))
+}
+
 type ControlThread = JoinHandle<Result<(), ControlFault>>;
 
 fn start_control(parts: ControlParts) -> Result<(ControlThread, Arc<AtomicBool>), CaptureError> {
+    // Recovered; running once the first instrument list is there.
+    parts.shared.set_state(State::Starting);
     let control = Control::new(parts)?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);

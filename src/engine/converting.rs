@@ -10,7 +10,8 @@ use crate::dataset::retention::{Keep, retain};
 use crate::dataset::{Dataset, PublishReport};
 use crate::journal::{Dirs, JournalError, JournalReader, JournalShared, Position, ReadItem};
 use crate::metrics::LaneMetrics;
-use crate::model::{Kind, LaneId, Record};
+use crate::model::control::to_payload;
+use crate::model::{GapCause, GapNote, Kind, LaneId, Record};
 use crate::sink::{Checkpoint, CheckpointError, Converter, SinkError, boundary_of};
 use crate::wire::clock;
 
@@ -246,6 +247,14 @@ impl Converting {
                 _ => false,
             };
         }
+        let last = self.converter.last_seq(lane);
+        let hole =
+            (record.lane_seq > last + 1).then(|| Hole::before(&record, last, self.converter.fold(lane)));
+        if let Some(h) = &hole {
+            // What is missing was in a block that is damaged: the lane says so itself, so that its tape does.
+            let fed = self.converter.feed(&self.ds, &h.record(lane))?;
+            self.progress.count(&fed.published);
+        }
         let fed = self.converter.feed(&self.ds, &record)?;
         self.progress.count(&fed.published);
         self.grown |= fed.published.published > 0;
@@ -293,6 +302,44 @@ impl Converting {
             && let Some(before) = r.values().min().copied()
         {
             lane0.reclaim(before);
+        }
+    }
+}
+
+/// Records of a lane that the journal has lost.
+struct Hole {
+    first: i64,
+    ts: i64,
+    payload: Vec<u8>,
+}
+
+impl Hole {
+    fn before(next: &Record<'_>, last: i64, fold: Option<&crate::fold::Fold>) -> Hole {
+        let ts = fold.map_or(next.ts_recv, |f| f.ts_max().min(next.ts_recv));
+        let note = GapNote {
+            cause: GapCause::StorageCorruption.as_str().to_owned(),
+            ts_begin: ts,
+            ts_end: next.ts_recv,
+            detail: format!("records {} to {} of the lane", last + 1, next.lane_seq - 1),
+        };
+        Hole { first: last + 1, ts, payload: to_payload(&note) }
+    }
+
+    /// It takes the place of the first of them.
+    fn record(&self, lane: LaneId) -> Record<'_> {
+        Record {
+            kind: Kind::Gap,
+            flags: 0,
+            lane,
+            status: 0,
+            conn: 0,
+            lane_seq: self.first,
+            rseq: -1,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv: self.ts,
+            url: "",
+            payload: &self.payload,
         }
     }
 }

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use crate::dataset::publish::file_sha256;
 use crate::dataset::raw::{self, RawLane};
 use crate::dataset::{Dataset, DatasetError, Manifest, PartRecord, Table};
-use crate::model::{Kind, LaneId};
+use crate::model::control::from_payload;
+use crate::model::{GapCause, GapNote, Kind, LaneId, Record};
 use crate::sink::{Checkpoint, CheckpointError, Converter, SinkError};
 
 /// Why a rebuild stopped. What is published was not touched.
@@ -365,16 +366,17 @@ impl Work<'_> {
         known: i64,
     ) -> Result<(), RebuildError> {
         let lane = records.lane();
-        let mut before = known;
+        let (mut before, mut told) = (known, false);
         while let Some((r, _)) = records.next()? {
             if r.lane_seq <= known {
                 continue;
             }
-            if r.lane_seq != before + 1 {
+            if r.lane_seq != before + 1 && !told {
                 let path = self.ds.root().to_owned();
                 return Err(RebuildError::Hole { path, lane, before, after: r.lane_seq });
             }
             before = r.lane_seq;
+            told = tells_a_loss(&r);
             self.outcome.records += 1;
             if self.outcome.records.is_multiple_of(1024) {
                 (self.progress)(self.outcome.records, lane);
@@ -465,4 +467,9 @@ fn one(ds: &Dataset, was: &PartRecord, now: &PartRecord, o: &mut Outcome) -> Res
     };
     o.different.push(Difference { path: was.path.clone(), what });
     Ok(())
+}
+/// Whether a record says that the ones behind it are lost: a journal's block was damaged.
+fn tells_a_loss(r: &Record<'_>) -> bool {
+    let note = (r.kind == Kind::Gap).then(|| from_payload::<GapNote>(r.payload).ok()).flatten();
+    note.is_some_and(|n| n.cause == GapCause::StorageCorruption.as_str())
 }

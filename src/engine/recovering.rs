@@ -67,8 +67,8 @@ pub fn recover(
     runtime_dir: Option<&Path>,
 ) -> Result<Recovered, RecoverError> {
     let number = dataset_number(ds)?;
-    let mut rings: Vec<PathBuf> =
-        ds.marker()?.rings.into_iter().map(|(_, p)| p).filter(|p| p.exists()).collect();
+    let marker = ds.marker()?;
+    let mut rings: Vec<PathBuf> = marker.rings.into_iter().map(|(_, p)| p).filter(|p| p.exists()).collect();
     let default = ring_dir(&ds.journal_dir(), 0);
     for dir in [runtime_dir, Some(default.as_path()), Some(ds.journal_dir().as_path())].into_iter().flatten()
     {
@@ -80,9 +80,18 @@ pub fn recover(
     }
     let had_rings = !rings.is_empty();
     let (writer, report) = crate::journal::recover(&ds.journal_dir(), options, &rings)?;
-    // Memory that outlives a process does not outlive the machine's power: no ring, no clean end.
-    let cause = if had_rings { GapCause::ProcessCrash } else { GapCause::PowerLoss };
+    let cause = cause_of_death(&marker.boot, &crate::sys::process::boot_id(), had_rings);
     Ok(Recovered { writer, report, cause })
+}
+
+/// What ended a run that did not stop: if the machine runs still as it did then, the process alone died. Where one of the
+/// names is not known, memory must tell: what outlives a process does not outlive the machine's power.
+fn cause_of_death(boot_then: &str, boot_now: &str, had_rings: bool) -> GapCause {
+    let same = match (boot_then, boot_now) {
+        ("", _) | (_, "") => had_rings,
+        (then, now) => then == now,
+    };
+    if same { GapCause::ProcessCrash } else { GapCause::PowerLoss }
 }
 
 /// Whether a lane ended without its stop record.
@@ -185,4 +194,34 @@ pub fn by_hand(root: &Path, runtime_dir: Option<&Path>) -> Result<Outcome, Recov
     let p = converting.progress();
     let get = |n: &std::sync::atomic::AtomicI64| n.load(Ordering::Relaxed);
     Ok(Outcome { report: r.report, files: get(&p.files), rows: get(&p.rows), damage: get(&p.damage) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_was_started_again_lost_its_power() {
+        let of = |then: &str, now: &str, rings| cause_of_death(then, now, rings).as_str();
+        assert_eq!(of("a", "a", true), "process_crash");
+        assert_eq!(of("a", "a", false), "process_crash", "the ring's file was deleted");
+        assert_eq!(of("a", "b", true), "power_loss", "the ring lies on a disk");
+        assert_eq!(of("a", "b", false), "power_loss");
+        for (then, now) in [("", "b"), ("a", "")] {
+            assert_eq!(of(then, now, true), "process_crash");
+            assert_eq!(of(then, now, false), "power_loss");
+        }
+    }
+
+    #[test]
+    fn the_marker_remembers_the_machine_s_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let ds = Dataset::create(dir.path()).unwrap();
+        assert_eq!(ds.marker().unwrap().boot, "");
+        ds.set_rings(&[]).unwrap();
+        assert_eq!(ds.marker().unwrap().boot, crate::sys::process::boot_id());
+        drop(ds);
+        let ds = Dataset::create(dir.path()).unwrap();
+        assert_eq!(ds.marker().unwrap().boot, crate::sys::process::boot_id());
+    }
 }

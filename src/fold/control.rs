@@ -153,7 +153,10 @@ impl Core {
             if kind == StreamKind::DepthDiff && feeds {
                 self.forget_book(rec, inst, sink);
             }
-            // A plan change ends the instrument's parts.
+            // A plan change ends the instrument's parts; a book that lives on opens the next one.
+            if let Some(b) = self.insts[inst.ix()].book.as_mut() {
+                b.carry = b.synced;
+            }
             sink.cut(inst);
         }
     }
@@ -346,6 +349,10 @@ impl Core {
             self.all_streams_lost(e.ts_begin, cause, Detector::Recovery, &at, sink);
             return;
         }
+        if cause == GapCause::StorageCorruption {
+            self.records_lost(e, rec, sink);
+            return;
+        }
         // Other losses concern the whole lane for a while: every stream says so, and goes on.
         for i in 0..self.streams.len() {
             let id = StreamId(i as u32);
@@ -369,6 +376,38 @@ impl Core {
                 self.close_gap(id, end, rec, sink);
                 self.open_cover(id, e.ts_end.max(e.ts_begin), -1, -1, conn);
             }
+        }
+    }
+
+    /// Records of this lane are lost. What they said of connections is not known either, so a stream is there again when
+    /// it next brings something, and not before.
+    fn records_lost<S: FoldSink>(&mut self, e: &GapNote, rec: &Record<'_>, sink: &mut S) {
+        for i in 0..self.streams.len() {
+            let id = StreamId(i as u32);
+            let s = &self.streams[i];
+            if !s.subscribed {
+                continue;
+            }
+            let (last, inst, kind) = (s.last_id, s.instrument, s.kind);
+            // Ids that are missing afterwards may have been sent at any time since the last message.
+            let is_trade = kind.is_chained() && kind != StreamKind::DepthDiff;
+            let at = if is_trade { s.known_until() } else { e.ts_begin };
+            let epoch = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref()).map_or(0, |b| b.epoch);
+            if kind == StreamKind::DepthDiff {
+                self.reseed(rec, inst, sink);
+            }
+            self.close_cover(id, at, GapCause::StorageCorruption.as_str(), rec, sink);
+            let end = super::streams::GapEnd {
+                ts_end: e.ts_begin,
+                seq_after: -1,
+                rseq_after: -1,
+                epoch_after: 0,
+                recovered_by: "",
+            };
+            let at = if self.streams[i].gap.is_some() { e.ts_begin } else { at };
+            self.close_gap(id, end, rec, sink);
+            self.open_gap(id, GapCause::StorageCorruption, at, Detector::Recovery, last, epoch);
+            self.say_gap(id, GapCause::StorageCorruption, sink);
         }
     }
 

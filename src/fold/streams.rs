@@ -32,7 +32,7 @@ const FIRST_LATE: i64 = 1024;
 
 impl Stream {
     /// Until when the open stretch, proof or gap, holds at least: its last frame, but not before its own beginning.
-    fn known_until(&self) -> i64 {
+    pub fn known_until(&self) -> i64 {
         let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
         self.ts_last.max(begin)
     }

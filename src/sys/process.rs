@@ -46,6 +46,12 @@ pub fn disable_core_dumps() -> io::Result<()> {
     Ok(())
 }
 
+/// Names this run of the machine: another one after each start of it. "" where the kernel does not say.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| String::new(), |s| s.trim().to_owned())
+}
+
 /// What the process has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

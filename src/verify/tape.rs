@@ -139,6 +139,11 @@ struct Reader<'a> {
     next_seq: Option<i64>,
     rseq: FxHashMap<ConnId, i64>,
     conns: BTreeMap<ConnId, Conn>,
+    /// The record before says that the next ones are lost.
+    told_lost: bool,
+    /// Connections that may have lost frames with them, and since when there may be such that were never opened.
+    torn: BTreeSet<ConnId>,
+    torn_from: Option<i64>,
     ts_max: i64,
     boundary: i64,
     /// A recording of another tool: it has no pings, and nobody watched for silence.
@@ -175,6 +180,9 @@ impl<'a> Reader<'a> {
             next_seq: None,
             rseq: FxHashMap::default(),
             conns: BTreeMap::new(),
+            told_lost: false,
+            torn: BTreeSet::new(),
+            torn_from: None,
             ts_max: i64::MIN,
             boundary: i64::MIN,
             is_import: false,
@@ -274,12 +282,17 @@ impl<'a> Reader<'a> {
             Some(next) if seq < next => {
                 self.fault(|| format!("lane_seq {seq} again, {next} is the next one"))
             }
+            Some(next) if seq > next && std::mem::take(&mut self.told_lost) => {
+                // The record that says so has the place of the first of them.
+                self.report.count(CheckId::Raw, "records_lost", seq - next + 1);
+            }
             Some(next) if seq > next && self.all_venues => {
                 self.fault(|| format!("lane_seq {next} to {} are missing", seq - 1));
             }
             Some(_) => {}
         }
         self.next_seq = Some(seq + 1);
+        self.told_lost = false;
         let counted = matches!(r.kind, Kind::Frame | Kind::Rest);
         let word = if r.kind == Kind::Frame { "frames" } else { "bodies" };
         if !counted {
@@ -295,7 +308,10 @@ impl<'a> Reader<'a> {
             // Opened before what we look at.
             None => r.rseq,
         };
-        if r.rseq != next {
+        let told = self.torn.remove(&r.conn) || (self.torn_from.is_some() && !self.opened.contains(&r.conn));
+        if r.rseq > next && told {
+            self.report.count(CheckId::Raw, "frames_lost", r.rseq - next);
+        } else if r.rseq != next {
             let (conn, rseq) = (r.conn, r.rseq);
             self.fault(|| match rseq < next {
                 true => {
@@ -444,6 +460,12 @@ impl<'a> Reader<'a> {
 
     /// A loss outside the streams' ids.
     fn gap(&mut self, e: &GapNote) {
+        if e.cause == "storage_corruption" {
+            // Any connection may have lost frames with the records, and new ones their opening.
+            self.told_lost = true;
+            self.torn_from.get_or_insert(e.ts_begin);
+            self.torn.extend(self.rseq.keys().copied());
+        }
         if !matches!(e.cause.as_str(), "process_crash" | "power_loss") {
             self.tape.lost.push(e.ts_begin, e.ts_end.max(e.ts_begin));
             return;

@@ -13,4 +13,5 @@ mod replace;
 mod rig;
 mod rows_check;
 mod status;
+mod storage;
 mod tape;

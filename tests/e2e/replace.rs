@@ -187,3 +187,55 @@ fn a_stream_that_is_silent_is_told_apart_from_one_that_is_quiet() {
 fn recorder_words(place: &Place) -> String {
     std::fs::read_to_string(place.dir.path().join("recorder.log")).unwrap_or_default()
 }
+
+#[test]
+fn a_channel_that_is_never_served_gives_way_to_the_second_choice() {
+    let _turn = turn();
+    let place = Place::new();
+    // As the venue does: the name is taken, and nothing ever comes.
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 2, 200, |_| {});
+    venue.channels = vec!["depth@0ms".to_owned(), "aggTrade".to_owned()];
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let said = || recorder.log().contains("the venue serves nothing on this channel");
+    assert!(wait_for(Duration::from_secs(60), said), "{}", recorder.words());
+    pass(Duration::from_millis(1500));
+    // The file still says what it said: that is no reason to ask again.
+    reloaded(&recorder, 1, &[(&venue, 4)]);
+    pass(Duration::from_millis(500));
+    let (id, log) = venue.end();
+    recorder.stop();
+    let mut v = check(&place.dataset(), &id, &log, Rules { replaced: true, ..Rules::default() });
+    let covers = tape::coverage(&place.dataset(), &id);
+    for (stream, is_there) in [("btcusdt@depth@0ms", false), ("btcusdt@depth@100ms", true)] {
+        if covers.iter().any(|c| c.stream == stream) != is_there {
+            v.fault(format!("{stream}: {covers:?}"));
+        }
+    }
+    for g in untold(&place, &id, &Tape::load(&place.dataset())) {
+        v.fault(format!("a gap: {g:?}"));
+    }
+    assert!(v.figures.rows["book_delta"] > 0, "{:?}", v.figures);
+    proved("fallback", &v.figures);
+    v.demand("fallback");
+    refold(&place.dataset());
+    verified(&place);
+}
+
+#[test]
+fn a_second_recorder_hears_of_the_dataset_before_it_hears_of_the_address() {
+    let _turn = turn();
+    let place = Place::new();
+    let venue = Venue::start(place.dir.path(), "aster-futures", 1, 50, |_| {});
+    place.configure("1h", 0, &[&venue]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    place.add(&format!("[http]\nlisten = \"127.0.0.1:{port}\"\n"));
+    let first = place.record();
+    let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
+    assert!(wait_for(Duration::from_secs(60), open), "nobody came: {}", first.words());
+    let config = place.dir.path().join("lobtape.toml");
+    let (code, words) = lobtape(&["capture", "--for", "1s", "-c", config.to_str().unwrap()]);
+    assert_eq!(code, 1, "{words}");
+    assert!(words.contains("in use") && !words.contains(&port.to_string()), "{words}");
+    first.stop();
+}

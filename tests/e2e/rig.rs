@@ -236,6 +236,12 @@ impl Place {
         std::fs::write(&self.config, text).unwrap();
     }
 
+    /// Adds to the configuration.
+    pub fn add(&self, text: &str) {
+        let all = std::fs::read_to_string(&self.config).unwrap() + text;
+        std::fs::write(&self.config, all).unwrap();
+    }
+
     /// Writes a configuration that is none.
     pub fn misconfigure(&self) {
         std::fs::write(&self.config, "[[venue]]\nsymbol = 1\n").unwrap();
