@@ -57,7 +57,7 @@ pub fn parse_line(b: &[u8]) -> Result<(i64, Line<'_>), LineError> {
         ts = ts.checked_mul(10).and_then(|t| t.checked_add(i64::from(c - b'0'))).ok_or(LineError::Stamp)?;
     }
     if digits == 16 {
-        ts *= 1000;
+        ts = ts.checked_mul(1000).ok_or(LineError::Stamp)?;
     }
     let rest = &b[digits + 1..];
     let line = match rest {
@@ -195,6 +195,8 @@ mod tests {
         assert_eq!(l("  "), Err(LineError::Blank));
         assert_eq!(l("12 {}"), Err(LineError::Stamp));
         assert_eq!(l("9999999999999999999 {}"), Err(LineError::Stamp));
+        // Found by fuzzing: beyond the year 2262 in microseconds.
+        assert_eq!(l("9626992741402000 {}"), Err(LineError::Stamp));
         assert_eq!(l("1626992741301402000 ?"), Err(LineError::Content));
     }
 
