@@ -78,6 +78,12 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
     for v in &p.venues {
         let (id, streams, books) = (v.venue.spec().id, v.streams.len(), v.books.len());
         writeln!(w, "venue     {id}: {streams} streams, {books} books")?;
+        if c.venues.iter().any(|v| v.id == id && v.rule.is_some()) {
+            writeln!(
+                w,
+                "          symbols by rule: what they come to is known when the venue has been asked"
+            )?;
+        }
         if let Some(h) = v.hosts.rest.as_ref().or(v.hosts.ws.as_ref()) {
             writeln!(w, "          on {h}")?;
         }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::raw::{CaptureTable, DatasetTable, Raw, VenueTable, WaitWord};
-use super::{Capture, Config, Dataset, Http, Tls, VenueConfig, Wait};
+use super::raw::{CaptureTable, DatasetTable, Raw, Symbols, VenueTable, WaitWord};
+use super::{Capture, Config, Dataset, Http, SymbolRule, Tls, VenueConfig, Wait};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_MS, NS_PER_S};
 
 const MIB: u64 = 1 << 20;
@@ -127,8 +127,12 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         return Err(ConfigError::at(name, text, table_at, message));
     };
     let id = id.into_inner();
-    let (symbols_at, symbols) =
-        v.symbols.map_or((table_at, Vec::new()), |s| (s.span().start, s.into_inner().0));
+    let symbols_at = v.symbols.as_ref().map_or(table_at, |s| s.span().start);
+    let (symbols, rule) = match v.symbols.map(Spanned::into_inner) {
+        None => (Vec::new(), None),
+        Some(Symbols::List(all)) => (all, None),
+        Some(Symbols::Rule(rule)) => (Vec::new(), Some(rule)),
+    };
     let Some(channels) = v.channels else {
         let message =
             format!("venue {id:?} has no channels, so it has no streams; add channels = [\"depth@100ms\"]");
@@ -140,7 +144,10 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         let message = format!("venue {id:?}: the list of channels is empty, so there are no streams");
         return Err(ConfigError::at(name, text, channels_at, message));
     }
-    if symbols.is_empty() && channels.iter().any(|c| !c.starts_with('!')) {
+    if let Some(fault) = rule.as_ref().and_then(SymbolRule::fault) {
+        return Err(ConfigError::at(name, text, symbols_at, format!("venue {id:?}: symbols: {fault}")));
+    }
+    if symbols.is_empty() && rule.is_none() && channels.iter().any(|c| !c.starts_with('!')) {
         let message = format!(
             "venue {id:?}: no symbols, so there are zero streams; list some (only all-market channels, which begin \
              with \"!\", do without)"
@@ -166,6 +173,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     Ok(VenueConfig {
         id,
         symbols,
+        rule,
         channels,
         legs: v.legs.map_or(1, |l| l.0),
         rest: v.rest.map(|r| r.0),

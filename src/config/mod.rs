@@ -8,6 +8,7 @@
 mod check;
 mod error;
 mod raw;
+mod rule;
 mod text;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use error::{ConfigError, nearest};
+pub use rule::{Patterns, SymbolRule};
 pub use text::{Duration, Size};
 
 /// Tables of the dataset that `keep` may name.
@@ -105,8 +107,10 @@ pub struct Tls {
 pub struct VenueConfig {
     /// Slug (`aster-futures`); not checked against the registry here.
     pub id: String,
-    /// The venue's symbols; empty only if all channels are all-market ones.
+    /// The venue's symbols; empty if all channels are all-market ones, or if `rule` chooses them.
     pub symbols: Vec<String>,
+    /// Which of the listed symbols are wanted; `None`: those of `symbols`.
+    pub rule: Option<SymbolRule>,
     /// The venue's own stream names without the symbol; all-market ones begin with `!`.
     pub channels: Vec<String>,
     /// Connections that carry the same streams: 1.

@@ -1,11 +1,13 @@
 //! The file as it is written: every key optional, so that environment and flags can be laid over it.
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use toml::Spanned;
 
 use super::error::{ConfigError, explain, unknown_name};
+use super::rule::SymbolRule;
 use super::text::{Duration, Listen, Proxy, RestBase, Size, WsBase};
 
 /// A table of optional keys and the list of their names.
@@ -229,9 +231,12 @@ pub(super) enum WaitWord {
     Spin,
 }
 
-/// A list of symbols. Rules are understood enough to say that they are not built yet.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Symbols(pub Vec<String>);
+/// A list of symbols, or a rule.
+#[derive(Clone, Debug)]
+pub(super) enum Symbols {
+    List(Vec<String>),
+    Rule(SymbolRule),
+}
 
 impl<'de> Deserialize<'de> for Symbols {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Symbols, D::Error> {
@@ -240,7 +245,7 @@ impl<'de> Deserialize<'de> for Symbols {
             type Value = Symbols;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of symbols like [\"BTCUSDT\"]")
+                f.write_str("a list of symbols like [\"BTCUSDT\"], or a rule like { quote = \"USDT\" }")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Symbols, A::Error> {
@@ -248,13 +253,11 @@ impl<'de> Deserialize<'de> for Symbols {
                 while let Some(s) = seq.next_element()? {
                     all.push(s);
                 }
-                Ok(Symbols(all))
+                Ok(Symbols::List(all))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Symbols, A::Error> {
-                Err(A::Error::custom(
-                    "choosing symbols by rule is not built yet; list them like [\"BTCUSDT\", \"ETHUSDT\"]",
-                ))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Symbols, A::Error> {
+                SymbolRule::deserialize(MapAccessDeserializer::new(map)).map(Symbols::Rule)
             }
         }
         d.deserialize_any(V)

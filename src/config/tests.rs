@@ -159,10 +159,27 @@ fn nothing_to_capture_is_refused() {
 }
 
 #[test]
+fn symbols_by_rule_are_read_and_nonsense_is_refused() {
+    let with =
+        |rule: &str| parse(&format!("[[venue]]\nid = \"v\"\nchannels = [\"trade\"]\nsymbols = {rule}\n"));
+    let c = with(
+        "{ quote = \"USDT\", status = \"TRADING\", top_by_volume = 50, exclude = \"*DOM*\", glob = [\"B*\", \"E*\"] }",
+    );
+    let v = &c.unwrap().venues[0];
+    let rule = v.rule.as_ref().unwrap();
+    assert!(v.symbols.is_empty());
+    assert_eq!((rule.quote.as_deref(), rule.top_by_volume), (Some("USDT"), Some(50)));
+    assert!(rule.exclude.fits("BTCDOMUSDT") && rule.glob.fits("ETHUSDT") && !rule.glob.fits("SOLUSDT"));
+    refused(with("{}"), "x.toml:4", &["the rule is empty"]);
+    refused(with("{ top_by_volume = 0 }"), "x.toml:4", &["1 or more"]);
+    refused(with("{ qoute = \"USDT\" }"), "x.toml:4", &["\"qoute\"", "nearest known one is \"quote\""]);
+    refused(with("{ glob = 7 }"), "x.toml:4", &["pattern"]);
+    refused(with("{ glob = \"\" }"), "x.toml:4", &["empty pattern"]);
+    refused(with("7"), "x.toml:4", &["list of symbols", "rule"]);
+}
+
+#[test]
 fn what_is_not_built_says_so() {
-    let v = "[[venue]]\nid = \"v\"\nchannels = [\"trade\"]\n";
-    let rule = format!("{v}symbols = {{ quote = \"USDT\", status = \"TRADING\", top_by_volume = 50 }}\n");
-    refused(parse(&rule), "x.toml:4", &["not built yet", "list"]);
     refused(parse(&format!("{GOOD}legs = 2\n")), "x.toml:5", &["not built yet", "legs = 1"]);
     refused(parse(&format!("{GOOD}legs = 0\n")), "x.toml:5", &["legs = 1"]);
     refused(parse(&format!("{GOOD}{GOOD}")), "x.toml:5", &["stands twice"]);

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod capture;
+pub mod choose;
 pub mod control;
 pub mod converting;
 pub mod lane;

@@ -59,6 +59,12 @@ pub enum PlanFault {
         /// The stream's name.
         stream: String,
     },
+    /// A rule ranks by what the venue does not tell.
+    #[error("{venue}: top_by_volume: the venue has no list of volumes; use the rule's other keys")]
+    NoVolumes {
+        /// Venue slug.
+        venue: String,
+    },
     /// A rotation that comes too late, or too often.
     #[error("{venue}: rotate_after: {why}")]
     Rotation {
@@ -255,6 +261,9 @@ pub fn spread(
 
 fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<VenuePlan, PlanFault> {
     let (ix, venue) = find(&config.id)?;
+    if config.rule.as_ref().is_some_and(|r| r.top_by_volume.is_some()) && venue.volumes_request().is_none() {
+        return Err(PlanFault::NoVolumes { venue: config.id.clone() });
+    }
     let hosts = Hosts { rest: config.rest.clone(), ws: config.ws.clone() };
     let per_lane = spread(config, venue, index, lanes.len(), &|_| None)?;
     for (lane, streams) in lanes.iter_mut().zip(&per_lane) {

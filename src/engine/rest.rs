@@ -18,6 +18,8 @@ pub enum Purpose {
     },
     /// The instrument list.
     Instruments,
+    /// The volumes by which a rule ranks markets.
+    Volumes,
     /// The venue's clock.
     Time,
 }

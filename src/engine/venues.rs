@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::choose::Volume;
 use super::links::{Links, Slot};
 use crate::config::VenueConfig;
 use crate::metrics::VenueMetrics;
@@ -187,6 +188,8 @@ pub struct VenueState {
     pub instruments: BTreeMap<String, InstrumentVersion>,
     /// All symbols of the newest list.
     pub listed: Vec<String>,
+    /// Volumes by which a rule ranks markets, and when they were fetched (monotonic ns); `None` = not yet.
+    pub volumes: Option<(i64, Vec<Volume>)>,
     /// Lane of each symbol in use.
     pub lanes: BTreeMap<String, LaneId>,
     /// Lane of each symbol that ever was in use ("" = the all-market streams): it comes back to the same one.
@@ -228,6 +231,7 @@ impl VenueState {
             group,
             instruments: BTreeMap::new(),
             listed: Vec::new(),
+            volumes: None,
             lanes: BTreeMap::new(),
             homes: BTreeMap::new(),
             wanted: BTreeMap::new(),

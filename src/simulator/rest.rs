@@ -148,6 +148,7 @@ impl World {
             "exchangeInfo" => d.instruments_weight,
             "trades" => d.trades_weight,
             "aggTrades" => d.agg_trades_weight,
+            "24hr" => 40,
             _ => 1,
         };
         r.used += u64::from(weight);
@@ -262,7 +263,7 @@ impl World {
                 Some(ix) => Answer::new(200, self.fills(ix, name == "aggTrades", limit)),
                 None => error(400, -1121, "Invalid symbol."),
             },
-            "premiumIndex" | "ticker/bookTicker" | "ticker/price" | "openInterest" => {
+            "premiumIndex" | "ticker/bookTicker" | "ticker/price" | "ticker/24hr" | "openInterest" => {
                 if !symbol.is_empty() && one.is_none() {
                     return error(400, -1121, "Invalid symbol.");
                 }
@@ -304,6 +305,12 @@ impl World {
                 key_int(&mut b, "nextFundingTime", (self.now / 28_800_000 + 1) * 28_800_000);
             }
             "ticker/price" => key_fixed(&mut b, "price", s.stats.day.close.into(), f.pd),
+            "ticker/24hr" => {
+                key_fixed(&mut b, "lastPrice", s.stats.day.close.into(), f.pd);
+                key_fixed(&mut b, "volume", s.stats.day.volume, f.sd);
+                let quote = if self.shape.d.product == Product::CoinM { "baseVolume" } else { "quoteVolume" };
+                key_fixed(&mut b, quote, s.stats.day.quote, f.pd + f.sd);
+            }
             "openInterest" => key_fixed(&mut b, "openInterest", f.qty(1_000_000).into(), f.sd),
             _ => {
                 key_fixed(&mut b, "bidPrice", f.px(bp).into(), f.pd);

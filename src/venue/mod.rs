@@ -11,8 +11,8 @@ pub mod testing;
 mod tests;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Dialect, Hosts, InstrumentVersion, PlanError, Reject, RestKind, RestRequest,
-    StreamKind, StreamSpec, VenueIx, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Hosts, InstrumentVersion, PlanError, Reject, RejectCause, RestKind,
+    RestRequest, StreamKind, StreamSpec, VenueIx, VenueSpec,
 };
 pub use crate::parse::Scratch;
 
@@ -129,6 +129,21 @@ pub trait Venue: Send + Sync {
 
     /// The request for the instrument list.
     fn instruments_request(&self) -> RestRequest;
+
+    /// The request for the volumes by which markets are ranked. `None`: the venue has no such answer.
+    fn volumes_request(&self) -> Option<RestRequest> {
+        None
+    }
+
+    /// Symbols with their volume of the last 24 hours, whole units of whatever the venue ranks by (quote currency where
+    /// it says). They choose what is recorded and are no data.
+    ///
+    /// # Errors
+    /// [`Reject`] if the body of [`Venue::volumes_request`] is not one.
+    fn parse_volumes(&self, body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
+        let _ = body;
+        Err(Reject::new(RejectCause::Shape, "the venue has no list of volumes"))
+    }
 
     /// The request for the venue's clock.
     fn time_request(&self) -> RestRequest;

@@ -1,8 +1,10 @@
 //! Connections that are replaced while they live: by age, and because the configuration changed.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use lobtape::dataset::Dataset;
 use lobtape::simulator::{FaultKind, FaultSpec};
 
 use super::oracle_check::{Rules, check};
@@ -238,4 +240,39 @@ fn a_second_recorder_hears_of_the_dataset_before_it_hears_of_the_address() {
     assert_eq!(code, 1, "{words}");
     assert!(words.contains("in use") && !words.contains(&port.to_string()), "{words}");
     first.stop();
+}
+
+#[test]
+fn symbols_by_rule_are_recorded_and_a_changed_rule_costs_those_that_stay_nothing() {
+    let _turn = turn();
+    let rate = number("LOBTAPE_PROVE_RATE", 500) as u32;
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 6, rate, |_| {});
+    let out = venue.symbols[5].clone();
+    let rest = format!("quote = \"USDT\", exclude = [{out:?}]");
+    venue.rule = Some(format!("{{ {rest}, status = \"TRADING\", top_by_volume = 3 }}"));
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let has = |n: u64| venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n;
+    assert!(wait_for(Duration::from_secs(60), || has(15)), "not three symbols: {}", recorder.words());
+    pass(Duration::from_millis(1500));
+    let chosen = |ds: &Dataset| -> BTreeSet<String> {
+        let manifest = ds.manifest().unwrap();
+        manifest.parts().filter(|p| p.table == "bbo").map(|p| p.symbol.clone()).collect()
+    };
+    // All but one, and what was chosen stays.
+    venue.rule = Some(format!("{{ {rest} }}"));
+    place.configure("1h", 0, &[&venue]);
+    reloaded(&recorder, 1, &[(&venue, 25)]);
+    pass(Duration::from_millis(1500));
+    let wanted: BTreeSet<String> = venue.symbols[..5].iter().cloned().collect();
+    let (id, log) = venue.end();
+    recorder.stop();
+    assert_eq!(chosen(&Dataset::open(place.dataset()).unwrap()), wanted);
+    let mut v = check(&place.dataset(), &id, &log, Rules { replaced: true, ..Rules::default() });
+    for g in untold(&place, &id, &Tape::load(&place.dataset())) {
+        v.fault(format!("a gap: {g:?}"));
+    }
+    v.demand("symbols by rule");
+    verified(&place);
 }

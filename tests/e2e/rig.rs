@@ -122,6 +122,8 @@ pub fn faults(cuts_every_ms: u64) -> Vec<FaultSpec> {
 pub struct Venue {
     pub id: String,
     pub symbols: Vec<String>,
+    /// A rule instead of the symbols, as the configuration has it.
+    pub rule: Option<String>,
     pub sim: SimHandle,
     /// Further keys of its part of the configuration.
     pub more: String,
@@ -154,16 +156,17 @@ impl Venue {
         change(&mut config);
         let sim = Simulator::start(config).unwrap();
         let channels = channels(id).iter().map(|c| (*c).to_owned()).collect();
-        Venue { id: id.to_owned(), symbols: traded(id, symbols), sim, more: String::new(), channels, log }
+        let symbols = traded(id, symbols);
+        Venue { id: id.to_owned(), symbols, rule: None, sim, more: String::new(), channels, log }
     }
 
     /// Its part of the configuration.
     fn table(&self) -> String {
         let list = |v: &[String]| v.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
         format!(
-            "[[venue]]\nid = \"{}\"\nsymbols = [{}]\nchannels = [{}]\nrest = \"{}\"\nws = \"{}\"\n{}",
+            "[[venue]]\nid = \"{}\"\nsymbols = {}\nchannels = [{}]\nrest = \"{}\"\nws = \"{}\"\n{}",
             self.id,
-            list(&self.symbols),
+            self.rule.clone().unwrap_or_else(|| format!("[{}]", list(&self.symbols))),
             list(&self.channels),
             self.sim.rest_base(),
             self.sim.ws_base(),

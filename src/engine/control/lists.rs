@@ -1,23 +1,85 @@
 //! Instrument lists: what a venue trades, and which versions the lanes must hear of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::config::VenueConfig;
+use crate::engine::choose::choose;
+use crate::model::InstrumentVersion;
 
 impl Control {
     pub(super) fn list_due(&mut self, v: usize, now: i64) {
         if self.venues[v].list_at.is_none_or(|at| at > now) {
             return;
         }
-        let request = self.venues[v].plan.venue.instruments_request();
-        let group = self.venues[v].group;
+        let venue = &self.venues[v];
+        let (purpose, request) = match venue.plan.venue.volumes_request() {
+            Some(volumes) if self.ranks_by_old_volumes(v, now) => (Purpose::Volumes, volumes),
+            _ => (Purpose::Instruments, venue.plan.venue.instruments_request()),
+        };
+        let group = venue.group;
         match self.groups[group].budget.grant(now, request.weight, Priority::Vital) {
             Grant::Granted => {
-                let sent = self.get(v, Purpose::Instruments, request.path);
+                let sent = self.get(v, purpose, request.path);
                 self.venues[v].list_at = if sent { None } else { Some(now + S) };
             }
             Grant::WaitUntil(at) => self.venues[v].list_at = Some(at),
         }
+    }
+
+    /// Whether a rule ranks markets by volumes that are not there or were fetched for an earlier list.
+    fn ranks_by_old_volumes(&self, v: usize, now: i64) -> bool {
+        let venue = &self.venues[v];
+        let config = venue.next.as_ref().unwrap_or(&venue.plan.config);
+        let ranks = config.rule.as_ref().is_some_and(|r| r.top_by_volume.is_some());
+        ranks && venue.volumes.as_ref().is_none_or(|(at, _)| now - at > LIST_EVERY_NS / 2)
+    }
+
+    /// Volumes by which a rule ranks markets: the instrument list is asked for next.
+    pub(super) fn volumes(
+        &mut self,
+        v: usize,
+        path: &str,
+        now: i64,
+        result: Result<RestResponse, RestError>,
+    ) {
+        if self.venues[v].gone {
+            return;
+        }
+        let wait = self.venues[v].list_backoff.next_wait(fastrand::u64(..));
+        self.venues[v].list_at = Some(now + i64::try_from(wait.as_nanos()).unwrap_or(S));
+        let Ok(r) = result else { return };
+        self.record_body(v, path, &r);
+        let venue = &mut self.venues[v];
+        match (r.status, venue.plan.venue.parse_volumes(&r.body)) {
+            (200, Ok(volumes)) => {
+                venue.list_backoff.reset();
+                (venue.volumes, venue.list_at) = (Some((now, volumes)), Some(now));
+            }
+            (status, other) => {
+                let why = other.err().map_or_else(String::new, |e| e.to_string());
+                let venue = &venue.plan.config.id;
+                tracing::warn!(venue, status, why, "no volumes, will be asked for again");
+            }
+        }
+    }
+
+    /// What a venue is to carry from this list on, if that is another thing than what it carries.
+    fn next_plan(&mut self, v: usize, listed: &[InstrumentVersion]) -> Option<VenueConfig> {
+        let venue = &mut self.venues[v];
+        let asked = venue.next.take();
+        let changed = asked.is_some();
+        let mut config = asked.unwrap_or_else(|| venue.plan.config.clone());
+        let Some(rule) = &config.rule else { return changed.then_some(config) };
+        let volumes = venue.volumes.as_ref().map_or(&[][..], |(_, v)| v);
+        let held: BTreeSet<String> = venue.plan.config.symbols.iter().cloned().collect();
+        let symbols = choose(rule, listed, volumes, &held);
+        if !changed && symbols.iter().cloned().collect::<BTreeSet<_>>() == held {
+            return None;
+        }
+        tracing::info!(venue = config.id, symbols = symbols.len(), "symbols chosen by rule");
+        config.symbols = symbols;
+        Some(config)
     }
 
     pub(super) fn instruments(
@@ -53,7 +115,7 @@ impl Control {
         if list.weight_per_minute > 0 {
             self.groups[venue.group].budget.set_limit(list.weight_per_minute);
         }
-        if let Some(next) = self.venues[v].next.take() {
+        if let Some(next) = self.next_plan(v, &list.instruments) {
             self.venues[v].listed = list.instruments.iter().map(|i| i.symbol.clone()).collect();
             self.change(v, next, now)?;
         }

@@ -297,6 +297,10 @@ impl Control {
                 Ok(())
             }
             Purpose::Instruments => self.instruments(v, path, now, result),
+            Purpose::Volumes => {
+                self.volumes(v, path, now, result);
+                Ok(())
+            }
             Purpose::Time => Ok(()),
         }
     }

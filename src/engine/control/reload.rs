@@ -59,6 +59,7 @@ impl Control {
             if let Some((a, b)) = other_chain(o, n) {
                 fixed.push(format!("{}: {a} to {b} of symbols that stay (remove them first)", n.id));
                 (n.symbols, n.channels) = (o.symbols.clone(), o.channels.clone());
+                n.rule = o.rule.clone();
             }
         }
         if !fixed.is_empty() {
@@ -83,6 +84,10 @@ impl Control {
         }
         let venue = &mut self.venues[v];
         let mut same = venue.plan.config.clone();
+        if same.rule.is_some() && same.rule == link.config.rule {
+            // The same rule chose these.
+            link.config.symbols.clone_from(&same.symbols);
+        }
         same.rotate_after_ns = link.config.rotate_after_ns;
         if venue.plan.rotate_after_ns != link.rotate_after_ns {
             venue.plan.rotate_after_ns = link.rotate_after_ns;
@@ -305,11 +310,14 @@ fn replace_channel(config: &mut VenueConfig, dead: &str, other: &str) {
 fn other_chain<'a>(old: &'a VenueConfig, new: &'a VenueConfig) -> Option<(&'a str, &'a str)> {
     let diffs = |c: &'a VenueConfig| {
         let (_, venue) = crate::venue::by_id(&c.id)?;
-        let symbol = c.symbols.first()?;
+        // Which streams are diffs does not depend on the symbol; a rule has none yet.
+        let symbol = c.symbols.first().map_or("BTCUSDT", String::as_str);
         c.channels.iter().map(String::as_str).find(|channel| {
             venue.stream(channel, Some(symbol)).is_ok_and(|s| s.kind == StreamKind::DepthDiff)
         })
     };
     let (a, b) = (diffs(old)?, diffs(new)?);
-    (a != b && new.symbols.iter().any(|s| old.symbols.contains(s))).then_some((a, b))
+    let by_rule = old.rule.is_some() || new.rule.is_some();
+    let stays = by_rule || new.symbols.iter().any(|s| old.symbols.contains(s));
+    (a != b && stays).then_some((a, b))
 }

@@ -66,6 +66,7 @@ pub static COINM: Family = Family {
     snapshot_limit: 1000,
     snapshot_weight: 20,
     instruments_weight: 1,
+    volumes_weight: 40,
     list_states_weight: false,
     trade_default: TradeType::Unknown,
     product_code: Some(2),

@@ -66,6 +66,7 @@ pub static SPOT: Family = Family {
     snapshot_limit: 1000,
     snapshot_weight: 50,
     instruments_weight: 20,
+    volumes_weight: 80,
     list_states_weight: true,
     trade_default: TradeType::Market,
     product_code: None,

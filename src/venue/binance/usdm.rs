@@ -75,6 +75,7 @@ pub static USDM: Family = Family {
     snapshot_limit: 1000,
     snapshot_weight: 20,
     instruments_weight: 1,
+    volumes_weight: 40,
     list_states_weight: true,
     trade_default: TradeType::Unknown,
     product_code: Some(1),

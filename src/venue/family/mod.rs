@@ -50,6 +50,8 @@ pub struct Family {
     pub snapshot_weight: u32,
     /// Weight of the instrument list.
     pub instruments_weight: u32,
+    /// Weight of the day's statistics of all markets.
+    pub volumes_weight: u32,
     /// Whether the instrument list states the request budget truly. COIN-M's prints a budget of its own although it
     /// shares that of USD-M.
     pub list_states_weight: bool,
@@ -137,6 +139,14 @@ impl Venue for Family {
 
     fn instruments_request(&self) -> RestRequest {
         rest::request(self, self.instruments_path, self.instruments_weight)
+    }
+
+    fn volumes_request(&self) -> Option<RestRequest> {
+        Some(rest::request(self, "ticker/24hr", self.volumes_weight))
+    }
+
+    fn parse_volumes(&self, body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
+        rest::parse_volumes(body)
     }
 
     fn time_request(&self) -> RestRequest {

@@ -44,6 +44,26 @@ pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
     }
 }
 
+/// As [`crate::venue::Venue::parse_volumes`]: the quote volume, COIN-M's base volume. Markets without one rank last.
+pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Day<'a> {
+        symbol: String,
+        #[serde(borrow)]
+        quote_volume: Option<&'a str>,
+        #[serde(borrow)]
+        base_volume: Option<&'a str>,
+    }
+    let days: Vec<Day<'_>> = serde_json::from_slice(body)
+        .map_err(|e| body_fault(body, &e, "no list of markets with their volumes"))?;
+    let whole = |text: Option<&str>| {
+        let digits = text?.split('.').next()?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().unwrap_or(u64::MAX))
+    };
+    Ok(days.into_iter().map(|d| (d.symbol, whole(d.quote_volume.or(d.base_volume)).unwrap_or(0))).collect())
+}
+
 /// As [`crate::venue::Venue::parse_time`].
 pub(super) fn parse_time(body: &[u8]) -> Result<i64, Reject> {
     #[derive(Deserialize)]
