@@ -6,18 +6,24 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use jiff::Timestamp;
 
-use crate::dataset::Dataset;
 use crate::dataset::book_at::{BookAt, book_at};
-use crate::model::flags;
+use crate::dataset::read::{self, Want};
+use crate::dataset::schema::Table;
+use crate::dataset::{Dataset, DatasetError};
+use crate::model::{StreamKind, flags};
+use crate::venue;
 
 use super::ls::fault;
 use super::{Fault, WELL, out};
 
-/// The order book of an instrument at a time. Empty inside a gap: nothing is known of the book there.
+/// The order book of an instrument at a time. Empty from the moment on at which a gap was noticed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    after_help = "A gap begins with the last frame that is proven and is noticed later: by the next frame's ids, or by \
+    silence. In between, the book is the last proven one, and a note says in which gap the time lies.\n\nExamples:\n  \
     lobtape book data --venue aster-futures --symbol BTCUSDT --at 2026-11-20T12:00:00Z --depth 5\n  \
-    lobtape book data --venue aster-futures --symbol BTCUSDT --at 1795176000000000000 --json")]
+    lobtape book data --venue aster-futures --symbol BTCUSDT --at 1795176000000000000 --json"
+)]
 pub struct Args {
     /// The dataset's directory.
     pub dir: PathBuf,
@@ -60,6 +66,7 @@ struct Json<'a> {
     symbol: &'a str,
     at: i64,
     in_gap: bool,
+    gap: Option<&'a GapAt>,
     book_epoch: i64,
     seq_last: i64,
     ts_recv: i64,
@@ -84,6 +91,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             args.symbol
         )));
     };
+    let gap = gap_at(&ds, &args).map_err(fault)?;
     let mut stdout = out::stdout();
     let depth = args.depth.unwrap_or(usize::MAX);
     if args.json {
@@ -92,6 +100,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             symbol: &args.symbol,
             at: args.at,
             in_gap: book.in_gap(),
+            gap: gap.as_ref(),
             book_epoch: book.book_epoch,
             seq_last: book.seq_last,
             ts_recv: book.ts_recv,
@@ -103,14 +112,62 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         };
         out::json_line(&mut stdout, &json)?;
     } else {
-        print(&mut stdout, &args, &book, depth)?;
+        print(&mut stdout, &args, &book, gap.as_ref(), depth)?;
     }
     stdout.flush()?;
     Ok(WELL)
 }
 
-fn print(w: &mut impl Write, args: &Args, b: &BookAt, depth: usize) -> io::Result<()> {
+/// A row of `gaps` about the diffs of an instrument.
+#[derive(Debug, serde::Serialize)]
+struct GapAt {
+    stream: String,
+    cause: String,
+    ts_begin: i64,
+    /// 0 = not over at the end of the dataset.
+    ts_end: i64,
+}
+
+/// The gap of the instrument's diffs in which the time lies.
+fn gap_at(ds: &Dataset, args: &Args) -> Result<Option<GapAt>, DatasetError> {
+    const COLUMNS: &[&str] = &["instrument", "stream", "cause", "ts_begin", "ts_end"];
+    let key = format!("{}:{}", args.venue, args.symbol);
+    let venue = venue::by_id(&args.venue).map(|(_, v)| v);
+    let is_diffs = |stream: &str| {
+        venue.and_then(|v| v.parse_stream(stream)).is_some_and(|s| s.kind == StreamKind::DepthDiff)
+    };
+    let manifest = ds.manifest()?;
+    // A row is written when the gap, or the interval, ends: its file is of that time or later.
+    for p in manifest.select(Table::Gaps, &args.venue, "").into_iter().filter(|p| p.ts_max >= args.at) {
+        for b in read::open(&ds.root().join(&p.path), Want { columns: COLUMNS, ..Want::default() })? {
+            let b = b?;
+            let (instrument, stream, cause) = (b.text("instrument")?, b.text("stream")?, b.text("cause")?);
+            let (begin, end) = (b.i64("ts_begin")?, b.i64("ts_end")?);
+            let hit = (0..b.rows()).find(|&i| {
+                instrument.value(i) == key
+                    && begin[i] <= args.at
+                    && (end[i] == 0 || args.at < end[i])
+                    && is_diffs(stream.value(i))
+            });
+            if let Some(i) = hit {
+                return Ok(Some(GapAt {
+                    stream: stream.value(i).to_owned(),
+                    cause: cause.value(i).to_owned(),
+                    ts_begin: begin[i],
+                    ts_end: end[i],
+                }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn print(w: &mut impl Write, args: &Args, b: &BookAt, gap: Option<&GapAt>, depth: usize) -> io::Result<()> {
     writeln!(w, "{}:{} at {}", args.venue, args.symbol, time_text(args.at))?;
+    if let Some(g) = gap {
+        let end = if g.ts_end == 0 { "the end".to_owned() } else { time_text(g.ts_end) };
+        writeln!(w, "inside a gap of {} ({}), {} to {end}", g.stream, g.cause, time_text(g.ts_begin))?;
+    }
     if b.book_epoch == 0 {
         return writeln!(w, "no book: nothing was proven on this UTC day before that time");
     }

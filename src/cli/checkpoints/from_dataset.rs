@@ -24,10 +24,13 @@ pub(super) fn run(args: &Args, dir: &Path, mut tape: Tape, out: &mut impl Write)
             && args.symbol.as_ref().is_none_or(|only| *only == p.symbol)
     };
     let mut parts: Vec<&PartRecord> = manifest.parts().filter(wanted).collect();
-    if parts.is_empty() {
+    // A venue that was recorded and never had a proven book has no states, which is an answer.
+    let known =
+        |p: &PartRecord| p.venue == args.venue && args.symbol.as_ref().is_none_or(|only| *only == p.symbol);
+    if !manifest.parts().any(known) {
         let of = args.symbol.as_ref().map(|s| format!(" and symbol {s:?}")).unwrap_or_default();
         return Err(Fault::usage(anyhow::anyhow!(
-            "{0}: no book_delta of venue {1:?}{of}; `lobtape ls {0}` shows what is there",
+            "{0}: nothing of venue {1:?}{of}; `lobtape ls {0}` shows what is there",
             dir.display(),
             args.venue
         )));
