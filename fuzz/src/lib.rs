@@ -7,7 +7,7 @@ use lobtape::venue::testing::MemoryCtx;
 use lobtape::venue::{Venue, all, by_id};
 
 /// Channels whose streams are subscribed before bytes are read as frames; a venue leaves out what it does not know.
-const CHANNELS: [&str; 14] = [
+const CHANNELS: [&str; 19] = [
     "depth",
     "depth5",
     "trade",
@@ -22,6 +22,11 @@ const CHANNELS: [&str; 14] = [
     "!markPrice@arr",
     "!miniTicker@arr",
     "!forceOrder@arr",
+    "depth-realtime",
+    "trades",
+    "bbo",
+    "bar:1",
+    "futures-pricing-data",
 ];
 
 /// Subscribes to everything, so that most frames find a reader.
@@ -127,7 +132,8 @@ pub fn instruments(bytes: &[u8]) {
         let _ = venue.rest_kind(&text);
         if let Some(s) = venue.parse_stream(&text) {
             assert_eq!(s.name, text);
-            let again = venue.stream(&s.channel, text.split('@').next());
+            let subject = if text.contains('@') { text.split('@').next() } else { text.rsplit(':').next() };
+            let again = venue.stream(&s.channel, subject);
             assert_eq!(again.map(|a| a.kind), Ok(s.kind));
         }
     }

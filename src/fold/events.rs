@@ -74,6 +74,11 @@ fn partial_row<'a>(d: &Depth<'a>) -> TopRow<'a> {
     }
 }
 
+/// When a message was made, as far as the venue says.
+fn made(ts_send: i64, ts_event: i64) -> i64 {
+    if ts_send != 0 { ts_send } else { ts_event }
+}
+
 fn facts(e: &Event<'_>) -> Option<Facts> {
     macro_rules! of {
         ($x:expr, $key:expr, $flags:expr) => {
@@ -92,14 +97,14 @@ fn facts(e: &Event<'_>) -> Option<Facts> {
             let off = matches!(t.trade_type, TradeType::Insurance | TradeType::Adl);
             of!(t, if t.chain_id >= 0 { t.chain_id } else { t.id }, if off { flags::OFF_BOOK } else { 0 })
         }
-        Event::Bbo(b) => of!(b, if b.last >= 0 { b.last } else { b.ts_send }, flags::TOB),
+        Event::Bbo(b) => of!(b, if b.last >= 0 { b.last } else { made(b.ts_send, b.ts_event) }, flags::TOB),
         Event::Partial(d) => of!(d, d.last, flags::SNAPSHOT),
-        Event::Mark(x) => of!(x, x.ts_send, 0),
-        Event::Liquidation(x) => of!(x, x.ts_send, 0),
-        Event::Ticker(x) => of!(x, x.ts_send, 0),
-        Event::Kline(x) => of!(x, x.ts_send, 0),
-        Event::OpenInterest(x) => of!(x, x.ts_send, 0),
-        Event::Funding(x) => of!(x, x.ts_send, 0),
+        Event::Mark(x) => of!(x, made(x.ts_send, x.ts_event), 0),
+        Event::Liquidation(x) => of!(x, made(x.ts_send, x.ts_event), 0),
+        Event::Ticker(x) => of!(x, made(x.ts_send, x.ts_event), 0),
+        Event::Kline(x) => of!(x, made(x.ts_send, x.ts_event), 0),
+        Event::OpenInterest(x) => of!(x, made(x.ts_send, x.ts_event), 0),
+        Event::Funding(x) => of!(x, made(x.ts_send, x.ts_event), 0),
         Event::Depth(_) | Event::Snapshot(_) | Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => {
             return None;
         }

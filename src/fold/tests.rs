@@ -1,5 +1,7 @@
 //! The fold as a whole: records in, rows out.
 
+mod messages;
+
 use super::*;
 use crate::model::control::to_payload;
 use crate::model::{

@@ -18,6 +18,10 @@ pub enum Product {
     AsterSpot,
     /// Aster prediction markets: spot on another host, of which the instruments are events that come and go.
     AsterPrediction,
+    /// AscendEX spot.
+    AscendexSpot,
+    /// AscendEX perpetual futures.
+    AscendexFutures,
 }
 
 impl Product {
@@ -28,7 +32,7 @@ impl Product {
 
     /// Whether this is a spot product, of whichever venue.
     pub fn is_spot(self) -> bool {
-        matches!(self, Product::Spot | Product::AsterSpot | Product::AsterPrediction)
+        matches!(self, Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot)
     }
 }
 
@@ -37,8 +41,29 @@ impl Product {
 pub enum IdScheme {
     /// One counter per symbol, every id used: `U == previous u + 1`.
     Dense,
+    /// One counter per symbol and kind of diffs that rises by one with each frame.
+    PerFrame,
     /// One counter of the whole venue, so that a symbol's ids have holes; diffs carry `pu`.
     Shared,
+}
+
+/// The grammar of everything that is said on the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// Binance's: names in the URL or in SUBSCRIBE, an envelope, REST snapshots.
+    Envelope,
+    /// AscendEX's: `op` to the venue, `m` from it, pings as messages, snapshots in-band.
+    Ascendex {
+        /// Subscriptions are confirmed by one message for all their symbols, instead of one for each.
+        combined_ack: bool,
+    },
+}
+
+impl Speech {
+    /// Whether this is AscendEX's.
+    pub fn is_ascendex(self) -> bool {
+        matches!(self, Speech::Ascendex { .. })
+    }
 }
 
 /// One speed of a depth stream.
@@ -98,6 +123,8 @@ pub struct Dialect {
     pub variants: &'static [(&'static str, &'static Dialect)],
     /// What is traded.
     pub product: Product,
+    /// Grammar of the socket.
+    pub speech: Speech,
     /// Update ids.
     pub ids: IdScheme,
     /// Whether diffs list bids from the lowest price up.

@@ -130,6 +130,19 @@ impl SequenceRule {
         snapshot_proves: false,
         restart_after_ns: 0,
     };
+    /// AscendEX: `seqnum` rises by one per frame. A snapshot states the id up to which it holds, on the diffs' own
+    /// connection; a diff at or below the book's id is dropped, five of them in a row, or one that is 5 s newer, are a
+    /// count that began anew; and a crossed book is a broken one.
+    pub const ASCENDEX: SequenceRule = SequenceRule {
+        chain: Chain::Next,
+        drop_equal: true,
+        overlap_ok: true,
+        stale_run_max: 4,
+        ids_survive_reconnect: false,
+        crossed_max: 0,
+        snapshot_proves: true,
+        restart_after_ns: 5_000_000_000,
+    };
     /// Aster spot.
     pub const ASTER_SPOT: SequenceRule = SequenceRule {
         chain: Chain::PrevElseNext,
@@ -290,6 +303,8 @@ pub struct VenueSpec {
     pub sequence: SequenceRule,
     /// Default channels of `lobtape check`'s example and of the demo.
     pub channels_default: &'static [&'static str],
+    /// Whether ids of single trades rise by one, so that a hole in them can be proven.
+    pub trades_chain: bool,
     /// Most levels a side of a snapshot that comes in-band (fewer are the whole side), 0 = not known.
     pub snapshot_levels: u32,
     /// Pings and pongs as messages.
@@ -323,6 +338,7 @@ impl VenueSpec {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::FUTURES,
         channels_default: &[],
+        trades_chain: true,
         snapshot_levels: 0,
         heartbeat: Heartbeat::CONTROL_FRAMES,
         acknowledges: false,

@@ -1,6 +1,7 @@
 //! Tools for parsers: JSON walking, decimal text to mantissa, URLs. No venue knowledge.
 
 pub mod decimal;
+pub mod fields;
 pub mod json;
 pub mod scan;
 pub mod url;

@@ -27,6 +27,9 @@ impl World {
     /// Reads the path of an upgrade request. `None`: no WebSocket is served there.
     pub(super) fn entry(&self, target: &str) -> Option<Entry> {
         let (path, _) = target.split_once('?').unwrap_or((target, ""));
+        if self.shape.d.speech.is_ascendex() {
+            return super::ascendex::entry(self.shape.d, path);
+        }
         let route = self.shape.d.routes.iter().find(|r| !r.prefix.is_empty() && path.starts_with(r.prefix));
         let route = route.or_else(|| self.shape.d.routes.iter().find(|r| r.prefix.is_empty()))?;
         let rest = path.strip_prefix(route.prefix)?;
@@ -65,7 +68,7 @@ impl World {
         !over
     }
 
-    fn reply(&mut self, conn: &Conn, text: &str) {
+    pub(super) fn reply(&mut self, conn: &Conn, text: &str) {
         let line = b",\"kind\":\"reply\"";
         let m = Message { stream: "", data: text.as_bytes(), line, fault: None, dropped: false };
         conn.push(m, self.oracle.on(), self.cfg.oracle_payload);
@@ -83,6 +86,9 @@ impl World {
 
     /// Answers one text message.
     pub(super) fn on_text(&mut self, conn: &Rc<Conn>, text: &str) {
+        if self.shape.d.speech.is_ascendex() {
+            return self.on_ascendex_text(conn, text);
+        }
         let v: Value = match serde_json::from_str(text) {
             Ok(v) => v,
             Err(e) => {
@@ -235,7 +241,7 @@ impl World {
         });
     }
 
-    fn unsubscribe(&mut self, conn: &Rc<Conn>, names: &[String]) {
+    pub(super) fn unsubscribe(&mut self, conn: &Rc<Conn>, names: &[String]) {
         let mut gone = Vec::new();
         for name in names {
             let ix = conn.side.borrow_mut().subs.remove(name);

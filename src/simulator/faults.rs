@@ -55,13 +55,15 @@ pub enum FaultKind {
     HugeId,
     /// The bytes of `hex` on the socket, between frames.
     Raw,
+    /// `frames` requests for a snapshot by message are answered with an error.
+    RefuseSnapshot,
     /// A symbol `龙虾USDT` is traded from the start.
     NonAscii,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 22] = [
+    pub const ALL: [FaultKind; 23] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -83,6 +85,7 @@ impl FaultKind {
         FaultKind::ResetIds,
         FaultKind::HugeId,
         FaultKind::Raw,
+        FaultKind::RefuseSnapshot,
         FaultKind::NonAscii,
     ];
 
@@ -110,6 +113,7 @@ impl FaultKind {
             FaultKind::ResetIds => "reset-ids",
             FaultKind::HugeId => "huge-id",
             FaultKind::Raw => "raw",
+            FaultKind::RefuseSnapshot => "refuse-snapshot",
             FaultKind::NonAscii => "non-ascii",
         }
     }

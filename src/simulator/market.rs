@@ -144,9 +144,9 @@ impl Market {
         rng: &mut Rng,
     ) -> Market {
         let table = match p {
-            Product::Spot | Product::AsterSpot | Product::AsterPrediction => 1,
+            Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot => 1,
             Product::CoinM => 2,
-            Product::UsdM | Product::AsterFutures => 0,
+            Product::UsdM | Product::AsterFutures | Product::AscendexFutures => 0,
         };
         let mut m = Market {
             bids: Ladder::new(true),
@@ -161,7 +161,7 @@ impl Market {
             typical: def.typical_steps,
             levels_max: [5000, 2900, 1350][table].max(levels + levels / 3),
             quiet: rank >= 5,
-            dense: ids == IdScheme::Dense,
+            dense: ids != IdScheme::Shared,
             odd_trades: matches!(p, Product::UsdM | Product::CoinM),
             futures: p.is_futures(),
         };

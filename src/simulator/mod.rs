@@ -12,10 +12,12 @@
 //! Content is a function of the seed and of venue time. The recorder under test shares no code with it but the
 //! vocabulary in `model`: what both sides got wrong in the same way would otherwise look right.
 
+mod ascendex;
 pub mod config;
 mod control;
 pub mod dialects;
 pub mod faults;
+mod grid;
 mod http;
 mod ladder;
 mod market;
@@ -50,6 +52,8 @@ fn http_date(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_ascendex;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]

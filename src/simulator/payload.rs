@@ -32,7 +32,7 @@ impl Out {
         }
     }
 
-    fn log_int(&mut self, key: &str, n: i64) {
+    pub fn log_int(&mut self, key: &str, n: i64) {
         if self.logged {
             key_int(&mut self.line, key, n);
         }
@@ -117,6 +117,8 @@ pub struct Span {
     pub last: i64,
     /// Last id of the message before.
     pub prev: i64,
+    /// Position of its speed in the dialect.
+    pub speed: usize,
 }
 
 impl Shape {
@@ -165,6 +167,9 @@ impl Shape {
         asks: &[(i64, i64)],
     ) {
         o.begin(kind, &f.s);
+        if self.d.speech.is_ascendex() {
+            return super::ascendex::depth(self, o, f, s, bids, asks);
+        }
         self.head(o, "depthUpdate", s.e);
         if self.says_matched() {
             key_int(&mut o.data, "T", s.t);
@@ -213,7 +218,7 @@ impl Shape {
         }
     }
 
-    fn log_levels(&self, o: &mut Out, f: &Face, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
+    pub fn log_levels(&self, o: &mut Out, f: &Face, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
         let mut crc = crc32fast::Hasher::new();
         let mut buf = [0u8; 44];
         for (i, side) in [bids, asks].into_iter().enumerate() {
@@ -239,10 +244,13 @@ impl Shape {
     /// Best bid and ask.
     pub fn book_ticker(&self, o: &mut Out, f: &Face, m: &Market, id: i64, now: i64) {
         o.begin("bookTicker", &f.s);
+        if self.d.speech.is_ascendex() {
+            return super::ascendex::bbo(o, f, m, now);
+        }
         let ((bp, bq), (ap, aq)) = m.top();
         let w = &mut o.data;
         match self.d.product {
-            Product::Spot | Product::AsterSpot | Product::AsterPrediction => {
+            Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot => {
                 put(w, "{\"u\":");
                 int(w, id);
             }
@@ -255,7 +263,7 @@ impl Shape {
                 int(w, id);
                 key_str(w, "e", "bookTicker");
             }
-            Product::AsterFutures => {
+            Product::AsterFutures | Product::AscendexFutures => {
                 put(w, "{\"e\":\"bookTicker\",\"u\":");
                 int(w, id);
                 key_int(w, "E", now);
@@ -270,13 +278,15 @@ impl Shape {
         key_fixed(w, "a", f.px(ap).into(), f.pd);
         key_fixed(w, "A", f.qty(aq).into(), f.sd);
         match self.d.product {
-            Product::Spot | Product::AsterSpot | Product::AsterPrediction => w.push(b'}'),
+            Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot => {
+                w.push(b'}');
+            }
             Product::UsdM | Product::CoinM => {
                 key_int(w, "T", now);
                 key_int(w, "E", now);
                 self.tail(o, f, true);
             }
-            Product::AsterFutures => self.tail(o, f, false),
+            Product::AsterFutures | Product::AscendexFutures => self.tail(o, f, false),
         }
         if o.logged {
             key_int(&mut o.line, "u", id);
@@ -341,6 +351,10 @@ impl Shape {
     /// The fills of one order at one price, matched at `t`, sent at `e`.
     pub fn agg_trade(&self, o: &mut Out, f: &Face, ev: Ev, t: i64, e: i64) {
         let Ev::Agg { a, px, qty, first, last, buyer_maker } = ev else { return };
+        if self.d.speech.is_ascendex() {
+            o.begin("sparseTrade", &f.s);
+            return super::ascendex::trade(o, f, ev, t);
+        }
         o.begin("aggTrade", &f.s);
         self.head(o, "aggTrade", e);
         let w = &mut o.data;
@@ -374,6 +388,9 @@ impl Shape {
     /// Mark price, printed with two more decimals than the price. `next` is the next funding time.
     pub fn mark(&self, o: &mut Out, f: &Face, p: Marked, next: i64, now: i64) {
         o.begin("mark", &f.s);
+        if self.d.speech.is_ascendex() {
+            return super::ascendex::contract(o, f, p, next, now);
+        }
         self.head(o, "markPriceUpdate", now);
         let dec = f.pd + 2;
         let (m, i) = (i128::from(f.px(p.mark)), i128::from(f.px(p.index)));
@@ -425,6 +442,9 @@ impl Shape {
     /// A candle; `continuous` names the contract instead of the symbol.
     pub fn kline(&self, o: &mut Out, f: &Face, interval: usize, b: &Bar, continuous: bool, now: i64) {
         o.begin(if continuous { "continuousKline" } else { "kline" }, &f.s);
+        if self.d.speech.is_ascendex() {
+            return super::ascendex::bar(o, f, interval, b);
+        }
         let closed = now > b.close_ms;
         self.head(o, if continuous { "continuous_kline" } else { "kline" }, now);
         let w = &mut o.data;

@@ -51,7 +51,7 @@ fn check(d: &'static Dialect, write: impl Fn(&Shape, &mut Out, &Face, &Market, &
 fn keys_stand_in_the_recorded_order() {
     use dialects::{ASTER_FUTURES as A, BINANCE_COINM as C, BINANCE_SPOT as S, BINANCE_USDM as U};
     let depth = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, _: &Stats| {
-        sh.depth(o, f, "depth", Span { e: 5, t: 4, first: 3, last: 3, prev: 2 }, &[(5, 1)], &[]);
+        sh.depth(o, f, "depth", Span { e: 5, t: 4, first: 3, last: 3, prev: 2, speed: 0 }, &[(5, 1)], &[]);
     };
     check(&A, depth, "e,E,T,s,U,u,pu,b,a");
     check(&U, depth, "e,E,T,s,U,u,pu,b,a,ps,st");
@@ -102,7 +102,7 @@ fn numbers_are_printed_as_the_venue_prints_them() {
         &mut o,
         &f,
         "depth",
-        Span { e: 5, t: 4, first: 3, last: 3, prev: 2 },
+        Span { e: 5, t: 4, first: 3, last: 3, prev: 2, speed: 0 },
         &[(618_002, 14), (618_001, 0)],
         &[],
     );
@@ -131,7 +131,7 @@ fn the_level_checksum_is_that_of_the_canonical_text() {
         &mut o,
         &f,
         "depth",
-        Span { e: 5, t: 4, first: 3, last: 3, prev: 2 },
+        Span { e: 5, t: 4, first: 3, last: 3, prev: 2, speed: 0 },
         &[(618_002, 14)],
         &[(618_003, 0)],
     );

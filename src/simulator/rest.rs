@@ -49,8 +49,18 @@ impl RestState {
         self.counted.clear();
     }
 
+    /// Whether requests of this address are turned away now.
+    pub fn is_banned(&self, now: i64) -> bool {
+        self.timed.iter().any(|f| f.1 > now && matches!(f.0.kind, FaultKind::Http429 | FaultKind::Http418))
+    }
+
+    /// A book as it was at the start.
+    pub fn kept_book(&self, symbol: usize) -> Option<Kept> {
+        self.kept.get(symbol).cloned()
+    }
+
     /// One use of a counted fault that aims at this symbol.
-    fn use_up(&mut self, kind: FaultKind, symbol: &str) -> Option<FaultSpec> {
+    pub fn use_up(&mut self, kind: FaultKind, symbol: &str) -> Option<FaultSpec> {
         let i = self.counted.iter().position(|f| f.kind == kind && f.aims_at(0, "", Some(symbol)))?;
         let f = self.counted[i].clone();
         self.counted[i].frames -= 1;
@@ -93,6 +103,7 @@ impl World {
         let mut a = match self.turned_away(path, get("limit")) {
             Some(a) => a,
             None if head.method != "GET" => error(405, -1000, "only GET is served"),
+            None if self.shape.d.speech.is_ascendex() => self.ascendex_rest(head),
             None => {
                 let prefixes = self.shape.d.rest_prefixes;
                 match prefixes.iter().find_map(|p| path.strip_prefix(p)) {
@@ -487,7 +498,8 @@ impl World {
         put(b, "\",\"minQty\":\"");
         fixed(b, f.qty(1).into(), f.sd);
         match p {
-            // The price steps of these markets and their smallest price do not agree in the venue's sample either.
+            // AscendEX's list is printed elsewhere. The price steps of these markets and their smallest price do not agree in the venue's sample either.
+            Product::AscendexSpot | Product::AscendexFutures => {}
             Product::AsterSpot | Product::AsterPrediction => put(
                 b,
                 "\"},{\"filterType\":\"MIN_NOTIONAL\",\"minNotional\":\"5\"},{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":200}]}",

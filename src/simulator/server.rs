@@ -474,6 +474,9 @@ impl World {
     fn open(&mut self, target: &str, entry: &super::control::Entry) -> Option<Rc<Conn>> {
         let max = self.cfg.connects_per_5min.unwrap_or(self.shape.d.connects_per_5min) as usize;
         let now = self.now;
+        if self.shape.d.speech.is_ascendex() && self.rest.is_banned(now) {
+            return None;
+        }
         while self.doorbook.front().is_some_and(|t| now - t > 300_000) {
             self.doorbook.pop_front();
         }
@@ -499,6 +502,7 @@ impl World {
         });
         self.conns.insert(no, conn.clone());
         log_conn(self, "open", no, |l| key_str(l, "path", &super::text::escaped(target)));
+        self.greet(&conn);
         if !entry.names.is_empty() {
             self.subscribe(&conn, &entry.names, None);
         }

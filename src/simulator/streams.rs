@@ -145,6 +145,9 @@ pub fn parse(
     pairs: &BTreeMap<String, usize>,
     name: &str,
 ) -> Option<Wanted> {
+    if d.speech.is_ascendex() {
+        return super::ascendex::parse(d, |s| symbols.get(s).copied(), name);
+    }
     if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return None;
     }
@@ -194,6 +197,9 @@ fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {
 
 /// Reads the part after the symbol.
 pub fn parse_channel(d: &Dialect, channel: &str) -> Option<Channel> {
+    if d.speech.is_ascendex() {
+        return super::ascendex::channel(d, channel);
+    }
     let futures = d.product.is_futures();
     Some(match channel {
         "bookTicker" => Channel::BookTicker,

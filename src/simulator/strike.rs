@@ -322,6 +322,7 @@ impl World {
         let ping = self.cfg.ping_every_ms.unwrap_or(d.ping_every_ms) as i64;
         let pong = self.cfg.pong_within_ms.unwrap_or(d.pong_within_ms) as i64;
         let age = self.cfg.age_max_ms.unwrap_or(d.age_max_ms) as i64;
+        let (mut pings, mut ends) = (Vec::new(), Vec::new());
         for c in self.conns.values() {
             let (mut send_ping, mut end) = (false, None);
             {
@@ -352,10 +353,23 @@ impl World {
                 }
             }
             if let Some(end) = end {
-                c.finish(end);
+                ends.push((c.clone(), end));
             } else if send_ping {
-                c.push_control(PING, now.to_string().as_bytes());
+                pings.push(c.clone());
             }
+        }
+        let by_message = d.speech.is_ascendex();
+        for c in pings {
+            match by_message {
+                true => self.ping_by_message(&c),
+                false => c.push_control(PING, now.to_string().as_bytes()),
+            }
+        }
+        for (c, end) in ends {
+            if by_message && super::ascendex::is_pong_timeout(&end) {
+                self.give_up(&c);
+            }
+            c.finish(end);
         }
     }
 
@@ -452,12 +466,16 @@ fn made_up(kind: FaultKind, good: &[u8]) -> Vec<u8> {
             v.extend_from_slice(b"\x00}");
             v
         }
-        FaultKind::UnknownEvent => b"{\"e\":\"somethingNew\",\"E\":1,\"x\":[{\"y\":null}]}".to_vec(),
+        FaultKind::UnknownEvent => {
+            b"{\"e\":\"somethingNew\",\"m\":\"somethingNew\",\"E\":1,\"x\":[{\"y\":null}]}".to_vec()
+        }
         FaultKind::ResetIds | FaultKind::HugeId => {
             let text = String::from_utf8_lossy(good);
             let mut out = text.into_owned();
             let big = kind == FaultKind::HugeId;
-            for (i, key) in ["\"U\":", "\"u\":", "\"pu\":", "\"t\":", "\"a\":"].into_iter().enumerate() {
+            for (i, key) in
+                ["\"U\":", "\"u\":", "\"pu\":", "\"t\":", "\"a\":", "\"seqnum\":"].into_iter().enumerate()
+            {
                 let id = if big { format!("9223372036854775808{i}") } else { (3 + i).to_string() };
                 out = replace_id(&out, key, &id);
             }

@@ -83,6 +83,8 @@ fn listed(p: Product, i: usize) -> String {
     };
     match p {
         Product::CoinM => format!("{base}USD_PERP"),
+        Product::AscendexSpot => format!("{base}/USDT"),
+        Product::AscendexFutures => format!("{base}-PERP"),
         // Five-minute rounds: the number is the window's start in seconds.
         Product::AsterPrediction => format!("{base}_UP_DOWN_5M_1778483280_YUSDT"),
         _ => format!("{base}USDT"),
@@ -92,6 +94,12 @@ fn listed(p: Product, i: usize) -> String {
 fn split(p: Product, symbol: &str) -> (&str, &str, &str) {
     if p == Product::AsterPrediction {
         return (symbol.strip_suffix("USDT").unwrap_or(symbol), "USDT", symbol);
+    }
+    if let Some((base, quote)) = symbol.split_once('/') {
+        return (base, quote, symbol);
+    }
+    if p == Product::AscendexFutures {
+        return (symbol.strip_suffix("-PERP").unwrap_or(symbol), "USDT", symbol);
     }
     if let Some(cut) = symbol.find('_') {
         let pair = &symbol[..cut];
@@ -130,9 +138,11 @@ fn one(p: Product, symbol: &str, rank: usize) -> SymbolDef {
         // Binance prints `pricePrecision` decimals, which may exceed the tick's.
         Product::UsdM => (tick_dec.max(2), step_dec, step_dec),
         Product::CoinM => (tick_dec, 0, 0),
-        Product::AsterFutures | Product::AsterSpot | Product::AsterPrediction => {
-            (tick_dec, step_dec, step_dec)
-        }
+        Product::AsterFutures
+        | Product::AsterSpot
+        | Product::AsterPrediction
+        | Product::AscendexSpot
+        | Product::AscendexFutures => (tick_dec, step_dec, step_dec),
     };
     SymbolDef {
         price_dec,

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use super::config::{SimConfig, SimError};
 use super::dialects;
 use super::faults::FaultKind;
+use super::grid::Grids;
 use super::market::{Clocked, Ev, Market};
 use super::oracle::{self, Oracle, wall_ns};
 use super::outbound::Conn;
@@ -88,30 +89,6 @@ pub(super) struct Symbol {
     pub fills: std::collections::VecDeque<(Ev, i64)>,
 }
 
-/// Symbols whose turn comes at the same ms of an interval.
-struct Grid {
-    due: Vec<Vec<u32>>,
-}
-
-impl Grid {
-    fn new(every_ms: u32, symbols: usize, salt: u64) -> Grid {
-        let mut due = vec![Vec::new(); every_ms.max(1) as usize];
-        for i in 0..symbols {
-            due[(mix(salt ^ i as u64) % u64::from(every_ms.max(1))) as usize].push(i as u32);
-        }
-        Grid { due }
-    }
-
-    fn take(&mut self, now: i64) -> (usize, Vec<u32>) {
-        let at = now.rem_euclid(self.due.len() as i64) as usize;
-        (at, std::mem::take(&mut self.due[at]))
-    }
-
-    fn put_back(&mut self, (at, v): (usize, Vec<u32>)) {
-        self.due[at] = v;
-    }
-}
-
 /// Numbers that others may read at any time.
 #[derive(Debug, Default)]
 pub struct SimStats {
@@ -162,6 +139,8 @@ pub(super) struct World {
     pub rest: RestState,
     pub recording: Option<Recording>,
     pub doorbook: super::server::Doorbook,
+    /// Answers that take their time.
+    pub later: super::ascendex::Later,
     rng: Rng,
     venue_id: i64,
     weights: Vec<u64>,
@@ -174,27 +153,6 @@ pub(super) struct World {
     ev: Vec<Ev>,
     bids: Vec<(i64, i64)>,
     asks: Vec<(i64, i64)>,
-}
-
-struct Grids {
-    diff: Vec<Grid>,
-    agg: Grid,
-    kline: Grid,
-    ticker: Grid,
-    second: Grid,
-}
-
-impl Grids {
-    fn new(d: &Dialect, symbols: usize) -> Grids {
-        let grid = |every, salt| Grid::new(every, symbols, salt);
-        Grids {
-            diff: d.diff_speeds.iter().enumerate().map(|(i, s)| grid(s.every_ms, i as u64)).collect(),
-            agg: grid(d.agg_every_ms.max(1), 10),
-            kline: grid(d.kline_every_ms, 11),
-            ticker: grid(d.ticker_every_ms, 12),
-            second: grid(1000, 13),
-        }
-    }
 }
 
 /// What is traded: as recorded, or as configured.
@@ -243,7 +201,14 @@ fn first_of_pairs(symbols: &[Symbol]) -> BTreeMap<String, usize> {
 /// The channels by which the rate is counted, as bits. Channels of other dialects (`forceOrder` on spot) are not there.
 fn nominal(d: &Dialect, channels: &[String]) -> u64 {
     let slots = channels.iter().filter_map(|c| streams::parse_channel(d, c).and_then(Channel::slot));
-    slots.fold(0, |bits, slot| bits | 1 << slot)
+    match slots.fold(0, |bits, slot| bits | 1 << slot) {
+        // None of them exists here: what every market has in its place.
+        0 => [Channel::BookTicker, Channel::AggTrade, Channel::Diff(0)]
+            .iter()
+            .filter_map(|c| c.slot())
+            .fold(0, |bits, slot| bits | 1 << slot),
+        bits => bits,
+    }
 }
 
 /// How many of the latest fills are kept for REST.
@@ -297,6 +262,7 @@ impl World {
             rest: RestState::default(),
             recording,
             doorbook: Default::default(),
+            later: Default::default(),
             rng,
             venue_id,
             run: (0, 0),
@@ -343,6 +309,7 @@ impl World {
     pub fn tick(&mut self) {
         self.now += 1;
         self.strike_due();
+        self.later_due();
         if self.recording.is_some() {
             self.play();
         } else {
@@ -585,7 +552,7 @@ impl World {
         if data.len() == 2 {
             return;
         }
-        self.out.data = data;
+        self.out.data = if self.shape.d.speech.is_ascendex() { super::ascendex::priced(&data) } else { data };
         self.out.line.clear();
         if self.out.logged {
             key_str(&mut self.out.line, "kind", "array");
@@ -595,19 +562,20 @@ impl World {
     }
 
     /// The changes of a symbol since the last time at this speed.
-    fn flush_depth(&mut self, sym: usize, speed: usize) {
+    pub(super) fn flush_depth(&mut self, sym: usize, speed: usize) {
         let s = &mut self.symbols[sym];
         let m = &s.market;
         let from = (s.wins[speed].pos - m.touched_from) as usize;
         let (Some(first), Some(latest)) = (m.touched.get(from), m.touched.last()) else { return };
         let prev = s.wins[speed].prev;
-        let dense = self.shape.d.ids == IdScheme::Dense;
+        let ids = self.shape.d.ids;
         let span = Span {
             e: self.now,
             t: latest.at,
-            first: if dense { prev + 1 } else { first.id },
-            last: m.last_id,
+            first: if ids == IdScheme::Shared { first.id } else { prev + 1 },
+            last: if ids == IdScheme::PerFrame { prev + 1 } else { m.last_id },
             prev,
+            speed,
         };
         let end = m.touched_from + m.touched.len() as u64;
         let diff = Channel::Diff(speed as u8);
@@ -736,6 +704,13 @@ impl World {
     }
 }
 
+impl Symbol {
+    /// The last id that a kind of diffs has told.
+    pub fn told(&self, speed: usize) -> i64 {
+        self.wins[speed].prev
+    }
+}
+
 fn remember(s: &mut Symbol, e: Ev, now: i64) {
     if s.fills.len() >= FILLS_KEPT {
         s.fills.pop_front();
@@ -754,7 +729,7 @@ fn symbol(
 ) -> Symbol {
     let mut rng = Rng::new(cfg.seed, 1 + i as u64);
     let first_id = match d.ids {
-        IdScheme::Dense => 1_000_000 + rng.below(1 << 36) as i64,
+        IdScheme::Dense | IdScheme::PerFrame => 1_000_000 + rng.below(1 << 36) as i64,
         IdScheme::Shared => venue_id,
     };
     let market = Market::new(d.product, d.ids, &def, i, levels, first_id, &mut rng);

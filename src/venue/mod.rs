@@ -2,6 +2,7 @@
 //!
 //! This room must not know sockets, clocks, files or threads. A venue is its folder and one line of [`all`].
 
+pub mod ascendex;
 pub mod aster;
 pub mod binance;
 pub mod family;
@@ -18,8 +19,18 @@ pub use crate::parse::Scratch;
 
 /// Every venue that this build knows, in the order of [`VenueIx`].
 pub fn all() -> &'static [&'static dyn Venue] {
-    static ALL: &[&dyn Venue] =
-        &[&aster::FUTURES, &binance::SPOT, &binance::USDM, &binance::COINM, &aster::SPOT, &aster::PREDICTION];
+    // One a line: who adds a venue adds a line.
+    #[rustfmt::skip]
+    static ALL: &[&dyn Venue] = &[
+        &aster::FUTURES,
+        &binance::SPOT,
+        &binance::USDM,
+        &binance::COINM,
+        &aster::SPOT,
+        &aster::PREDICTION,
+        &ascendex::SPOT,
+        &ascendex::FUTURES,
+    ];
     ALL
 }
 

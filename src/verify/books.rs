@@ -232,10 +232,14 @@ impl BookRows {
         } else if m.flags & flags::CARRIED != 0 {
             self.carried(m, p, row, cx);
         } else if m.flags & flags::SNAPSHOT != 0 {
-            self.state = State::Proving;
+            let proves = self.rule.is_some_and(|r| r.snapshot_proves);
+            self.state = if proves { State::Live } else { State::Proving };
             self.crossed_run = 0;
             self.last = *m;
             self.begin_proof(m);
+            if let (true, Some(p)) = (proves, &mut self.proof) {
+                p.first = Some(p.last);
+            }
         } else {
             self.diff(m, p, row, cx);
         }

@@ -11,6 +11,8 @@ use crate::model::flags;
 /// The trades of one instrument.
 pub(super) struct Trades {
     instrument: String,
+    /// Whether ids of single trades prove anything; those of aggregates always do.
+    chain: bool,
     /// The open run of single trades and of aggregates.
     open: [Option<TradeRun>; 2],
     /// The next trade of a kind cannot be held against the last one.
@@ -23,6 +25,7 @@ impl Trades {
     pub fn new(p: &PartRecord) -> Trades {
         Trades {
             instrument: format!("{}:{}", p.venue, p.symbol),
+            chain: crate::fold::venue_spec(&p.venue).is_none_or(|s| s.trades_chain),
             open: [None, None],
             // Before the first one nothing was.
             torn: [true, true],
@@ -103,7 +106,8 @@ impl Visitor for Trades {
             // Aggregates have an id of their own beside those of the trades in them. Block trades do not chain.
             let is_aggregate = aggregate.value(i);
             let id = if is_aggregate { id_text.value(i).parse().unwrap_or(-1) } else { id[i] };
-            if id < 0 || kind.value(i) == "block" || row_flags[i] & flags::BACKFILLED != 0 {
+            let chains = is_aggregate || self.chain;
+            if id < 0 || !chains || kind.value(i) == "block" || row_flags[i] & flags::BACKFILLED != 0 {
                 continue;
             }
             self.trade(is_aggregate, id, ts[i], (conn[i], rseq[i]), (&p.path, row[i]), cx);

@@ -57,6 +57,8 @@ pub fn pass(time: Duration) {
 pub fn channels(venue: &str) -> &'static [&'static str] {
     match venue {
         "binance-spot" => &["depth@100ms", "aggTrade", "trade", "bookTicker"],
+        "ascendex-spot" => &["depth", "trades", "bbo"],
+        "ascendex-futures" => &["depth", "trades", "bbo", "futures-pricing-data"],
         "binance-usdm" => &["depth@100ms", "aggTrade", "trade", "bookTicker", "markPrice@1s", "forceOrder"],
         "aster-futures" | "binance-coinm" => {
             &["depth@100ms", "aggTrade", "bookTicker", "markPrice@1s", "forceOrder"]
@@ -78,8 +80,17 @@ pub fn all_channels(venue: &str) -> Vec<String> {
     all
 }
 
-const MORE_CHANNELS: &[&str] =
-    &["depth20@100ms", "aggTrade", "trade", "bookTicker", "markPrice@1s", "kline_1m", "miniTicker", "ticker"];
+const MORE_CHANNELS: &[&str] = &[
+    "depth20@100ms",
+    "aggTrade",
+    "trade",
+    "bookTicker",
+    "markPrice@1s",
+    "kline_1m",
+    "bar:1",
+    "miniTicker",
+    "ticker",
+];
 
 /// The tables that these channels fill in a few seconds.
 pub fn tables(venue: &str, channels: &[String]) -> Vec<Table> {
@@ -88,7 +99,7 @@ pub fn tables(venue: &str, channels: &[String]) -> Vec<Table> {
     let of = |k| match k {
         StreamKind::DepthDiff => vec![Table::BookDelta, Table::BookTop],
         StreamKind::DepthPartial => vec![Table::BookPartial],
-        StreamKind::Trade | StreamKind::AggTrade => vec![Table::Trades],
+        StreamKind::Trade | StreamKind::TradeSparse | StreamKind::AggTrade => vec![Table::Trades],
         StreamKind::BookTicker => vec![Table::Bbo],
         StreamKind::Mark => vec![Table::Mark],
         StreamKind::Kline => vec![Table::Klines],

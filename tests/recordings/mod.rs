@@ -112,3 +112,106 @@ fn a_session_in_cryptofeeds_format_gives_the_same_states() {
     }
     assert_eq!(expected.lines().count(), found.lines().count());
 }
+
+/// Lines of `lobtape checkpoints` by symbol and update id, without what only they have.
+fn checkpoints(file: &std::path::Path, venue: &str) -> (Vec<serde_json::Value>, Vec<serde_json::Value>) {
+    let args = ["checkpoints", file.to_str().unwrap(), "--venue", venue, "--every", "1"];
+    let o = crate::cli::lobtape(&args).output().unwrap();
+    assert!(o.status.success(), "{}", String::from_utf8_lossy(&o.stderr));
+    split(&String::from_utf8(o.stdout).unwrap())
+}
+
+/// States and totals.
+fn split(text: &str) -> (Vec<serde_json::Value>, Vec<serde_json::Value>) {
+    let lines = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let lines: Vec<_> = lines.filter(|v| v["ev"] != "meta").collect();
+    lines.into_iter().partition(|v| v["ev"] != "end")
+}
+
+fn key(v: &serde_json::Value) -> String {
+    format!("{} {} {} {}", v["ev"], v["sym"], v["u"], v["snap_id"])
+}
+
+/// Every state that the reference has, from the files and from an import of them, which comes out the same twice.
+#[test]
+fn ascendex_spot_comes_out_as_the_reference_has_it() {
+    let recordings = root().join("data/recordings");
+    let file = recordings.join("ascendex-spot_10symbols_20210417.gz");
+    let text =
+        std::fs::read_to_string(recordings.join("expected/ascendex-spot_10symbols_20210417.jsonl")).unwrap();
+    let (expected, totals) = split(&text);
+    assert_eq!((expected.len(), totals.len()), (287, 10));
+    let (found, found_totals) = checkpoints(&file, "ascendex-spot");
+    let by_key: std::collections::BTreeMap<String, &serde_json::Value> =
+        found.iter().map(|v| (key(v), v)).collect();
+    for e in &expected {
+        let f = by_key.get(&key(e)).unwrap_or_else(|| panic!("{} is missing", key(e)));
+        for field in ["nb", "na", "bb", "ba", "crc", "crc20", "tops"] {
+            assert_eq!(f[field], e[field], "{field} of {}", key(e));
+        }
+    }
+    for e in &totals {
+        let f = found_totals.iter().find(|f| f["sym"] == e["sym"]).unwrap();
+        for field in
+            ["diffs", "applied", "stale", "gaps", "snaps", "new", "change", "same", "removed", "absent"]
+        {
+            assert_eq!(f[field], e[field], "{field} of {}", e["sym"]);
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["a", "b"].map(|name| {
+        let out = dir.path().join(name);
+        let args =
+            ["import", file.to_str().unwrap(), "--venue", "ascendex-spot", "--out", out.to_str().unwrap()];
+        assert!(crate::cli::lobtape(&args).output().unwrap().status.success());
+        let verify = crate::cli::lobtape(&["verify", out.to_str().unwrap()]).output().unwrap();
+        assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+        let ds = lobtape::dataset::Dataset::open(&out).unwrap();
+        let parts: BTreeSet<(String, String)> =
+            ds.manifest().unwrap().parts().map(|p| (p.path.clone(), p.sha256.clone())).collect();
+        assert!(parts.len() >= 25, "{}", parts.len());
+        parts
+    });
+    assert_eq!(files[0], files[1]);
+    let (rebuilt, _) = checkpoints(&dir.path().join("a"), "ascendex-spot");
+    let by_id: std::collections::BTreeMap<String, &serde_json::Value> =
+        rebuilt.iter().map(|v| (format!("{} {}", v["sym"], v["u"]), v)).collect();
+    for e in expected.iter().filter(|e| e["ev"] == "cp") {
+        let f = by_id[&format!("{} {}", e["sym"], e["u"])];
+        assert_eq!((&f["crc"], &f["bb"], &f["ba"]), (&e["crc"], &e["bb"], &e["ba"]), "{}", key(e));
+    }
+}
+
+/// The table of the protocol page: where each book of the published recording ends.
+#[test]
+fn ascendex_futures_of_2022_end_where_the_page_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ascendex.ws");
+    let mut lines = String::new();
+    let packed = root().join("data/vectors/ascendex-futures_20220425.ws.gz");
+    MultiGzDecoder::new(std::fs::File::open(packed).unwrap()).read_to_string(&mut lines).unwrap();
+    std::fs::write(&file, lines).unwrap();
+    let (states, totals) = checkpoints(&file, "ascendex-futures");
+    let sum = |field: &str| totals.iter().map(|t| t[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("stale"), sum("snaps"), sum("applied"), sum("gaps"), sum("crossed")), (6, 10, 251, 0, 0));
+    for (sym, u, bid, ask, levels) in [
+        ("BTC-PERP", 7795625731_u64, ["40483", "0.3241"], ["40491", "0.0113"], [86, 86]),
+        ("LINK-PERP", 13069695730, ["13.471", "137.6"], ["13.484", "33.5"], [63, 54]),
+        ("DOT-PERP", 13069591842, ["18.121", "61.3"], ["18.137", "62.7"], [52, 51]),
+        ("UNI-PERP", 7795023630, ["8.73", "4043.7"], ["8.75", "2463.1"], [37, 38]),
+        ("MATIC-PERP", 7794660126, ["1.352", "2395"], ["1.3536", "2184"], [63, 56]),
+        ("APE-PERP", 608730349, ["19.136", "82"], ["19.139", "142"], [28, 14]),
+        ("ATOM-PERP", 7794440731, ["22.1", "102.8"], ["22.14", "101.8"], [58, 398]),
+        ("AKT-PERP", 7794290679, ["1.07", "162"], ["1.071", "246"], [62, 89]),
+        ("XPRT-PERP", 608427309, ["2.715", "129"], ["2.725", "94"], [25, 41]),
+        ("PORT-PERP", 273532941, ["0.51", "396"], ["0.513", "536"], [33, 47]),
+    ] {
+        let last = states.iter().find(|v| v["ev"] == "last" && v["sym"] == sym).unwrap();
+        let want = serde_json::json!([u, bid, ask, levels[0], levels[1]]);
+        assert_eq!(
+            serde_json::json!([last["u"], last["bb"], last["ba"], last["nb"], last["na"]]),
+            want,
+            "{sym}"
+        );
+    }
+}

@@ -116,6 +116,7 @@ fn a_proven_book_is_never_wrong() {
         (SequenceRule::ASTER_SPOT, true),
         (SequenceRule::ASTER_SPOT, false),
         (SequenceRule::BINANCE_SPOT, false),
+        (SequenceRule::ASCENDEX, false),
     ] {
         for legs in [1, 2] {
             let proven: usize = (0..400).map(|seed| run(seed, rule, with_prev, legs)).sum();

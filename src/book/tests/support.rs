@@ -59,6 +59,8 @@ pub struct Driver {
     pub wanted: u32,
     /// New, changed, same, removed, absent.
     pub changes: [u64; 5],
+    /// Venue time of the next snapshot, ns.
+    pub snapshot_ts: i64,
     /// Told the book and the id after each applied diff.
     pub seen: Listener,
 }
@@ -85,6 +87,7 @@ impl Driver {
             buffer: DiffBuffer::default(),
             wanted: 0,
             changes: [0; 5],
+            snapshot_ts: 0,
             seen: Box::new(|_, _| ()),
         }
     }
@@ -121,7 +124,11 @@ impl Driver {
         self.book.clear();
         put(&mut self.book, &mut [0; 5], bids, asks);
         self.seq.on_snapshot(id);
-        self.drain(false)
+        let verdicts = self.drain(false);
+        if self.seq.rule().snapshot_proves && matches!(self.seq.state(), SeqState::WaitFirst { .. }) {
+            self.seq.on_proving_snapshot(id, 1, self.snapshot_ts);
+        }
+        verdicts
     }
 
     /// Offers what is buffered until something must stay.

@@ -1,8 +1,8 @@
 //! Depth diffs, top-N pushes, best bid and ask, and REST snapshots.
 
-use super::decode::{Exponents, Message, exact, id, optional_id, shape, text, time};
-use crate::model::{Bbo, DecodeCtx, Depth, Event, Level, Reject, RejectCause, StreamId, StreamKind};
-use crate::parse::json::LEVELS_MAX;
+use super::decode::Message;
+use crate::model::{Bbo, DecodeCtx, Depth, Event, Reject, RejectCause, StreamId, StreamKind};
+use crate::parse::fields::{Exponents, best, exact, id, levels, optional_id, shape, text, time};
 use crate::parse::{Limits, Scratch, Sides, Val};
 
 /// All spellings of a book message: diffs and futures' pushes with `b`/`a`, spot's pushes and snapshots with
@@ -45,8 +45,8 @@ impl<'t, 'i> Fields<'t, 'i> {
     }
 
     fn sides(&self, sides: &mut Sides, exps: &mut Exponents) -> Result<(), Reject> {
-        read_side(self.bids, &mut sides.bids, exps, "bids are missing or no levels")?;
-        read_side(self.asks, &mut sides.asks, exps, "asks are missing or no levels")
+        levels(self.bids, &mut sides.bids, exps, "bids are missing or no levels")?;
+        levels(self.asks, &mut sides.asks, exps, "asks are missing or no levels")
     }
 }
 
@@ -128,25 +128,6 @@ pub(super) fn snapshot(
     })
 }
 
-fn read_side(
-    v: Option<Val<'_, '_>>,
-    out: &mut Vec<Level>,
-    exps: &mut Exponents,
-    what: &'static str,
-) -> Result<(), Reject> {
-    out.clear();
-    let Some(levels) = v.and_then(Val::elements) else { return Err(shape(what)) };
-    if levels.remaining() > LEVELS_MAX {
-        return Err(Reject::new(RejectCause::Limit, "more than 20,000 levels on a side"));
-    }
-    out.reserve(levels.remaining());
-    for level in levels {
-        let Some((price, size)) = level.as_pair() else { return Err(shape("level is no pair of texts")) };
-        out.push(Level { price: exps.price(price)?, size: exps.size(size)? });
-    }
-    Ok(())
-}
-
 /// The venue's best bid and ask. Spot's frames have neither `e` nor times.
 pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let (mut event, mut sent, mut matched, mut symbol, mut last, mut product) =
@@ -175,16 +156,8 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
     let (ts_event, ts_send) = (time(matched, "T is no integer")?, time(sent, "E is no integer")?);
     let (bid, bid_size) = (text(bid, "b is missing or no text")?, text(bid_size, "B is missing or no text")?);
     let (ask, ask_size) = (text(ask, "a is missing or no text")?, text(ask_size, "A is missing or no text")?);
-    let (bid, ask) = m.exact(at, |exps| Ok((side(exps, bid, bid_size)?, side(exps, ask, ask_size)?)))?;
+    let (bid, ask) = m.exact(at, |exps| Ok((best(exps, bid, bid_size)?, best(exps, ask, ask_size)?)))?;
     let stream = m.stream();
     m.ctx.event(Event::Bbo(Bbo { instrument: at.id, stream, ts_event, ts_send, last, bid, ask }));
     Ok(())
-}
-
-/// One side of a best bid and ask; empty texts are an empty side.
-fn side(exps: &mut Exponents, price: &str, size: &str) -> Result<Level, Reject> {
-    if price.is_empty() && size.is_empty() {
-        return Ok(Level::default());
-    }
-    Ok(Level { price: exps.price(price)?, size: exps.size(size)? })
 }

@@ -4,13 +4,12 @@
 //! `e` first: an event of a kind that nobody here knows is [`Event::Other`], whatever else it holds.
 
 use super::{Family, book, quick, stats, trades};
-use crate::model::num::EXP_MAX;
-use crate::model::time::ms_to_ns;
 use crate::model::{
-    Dec, DecodeCtx, Event, InstrumentRef, Mantissa, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
-    StreamKind, StreamSpec,
+    DecodeCtx, Event, InstrumentRef, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo, StreamKind,
+    StreamSpec,
 };
-use crate::parse::{Limits, NumError, Path, Scratch, Sides, Val, parse_dec, parse_fixed};
+use crate::parse::fields::{Exponents, exact, shape};
+use crate::parse::{Limits, Path, Scratch, Sides, Val};
 
 /// Name under which rows of a sister product in an all-market stream are counted.
 const FOREIGN: &str = "foreign_product";
@@ -283,123 +282,5 @@ impl Message<'_> {
             self.info.instrument = Some(now);
         }
         Ok(value)
-    }
-}
-
-/// As [`Message::exact`], also for REST bodies.
-pub(super) fn exact<R>(
-    ctx: &mut dyn DecodeCtx,
-    at: InstrumentRef,
-    mut read: impl FnMut(&mut Exponents) -> Result<R, Reject>,
-) -> Result<(R, InstrumentRef), Reject> {
-    let mut exps = Exponents::new(at.price_exp, at.size_exp);
-    let value = read(&mut exps)?;
-    if !exps.too_small() {
-        return Ok((value, at));
-    }
-    read(&mut Exponents::new(exps.price_need, exps.size_need))?;
-    let now = ctx.widen(at.id, exps.price_need, exps.size_need);
-    let mut exps = Exponents::new(now.price_exp, now.size_exp);
-    let value = read(&mut exps)?;
-    if exps.too_small() {
-        return Err(Reject::new(RejectCause::Number, "more decimals than the instrument bears"));
-    }
-    Ok((value, now))
-}
-
-/// The exponents to read under, and those that would have been needed.
-pub(super) struct Exponents {
-    price: u8,
-    size: u8,
-    price_need: u8,
-    size_need: u8,
-}
-
-impl Exponents {
-    fn new(price: u8, size: u8) -> Exponents {
-        Exponents { price, size, price_need: price, size_need: size }
-    }
-
-    fn too_small(&self) -> bool {
-        self.price_need > self.price || self.size_need > self.size
-    }
-
-    #[inline]
-    pub(super) fn price(&mut self, text: &str) -> Result<Mantissa, Reject> {
-        match parse_fixed(text.as_bytes(), self.price) {
-            Ok(m) => Ok(m),
-            Err(e) => need(e, &mut self.price_need, "price is no number for us"),
-        }
-    }
-
-    #[inline]
-    pub(super) fn size(&mut self, text: &str) -> Result<Mantissa, Reject> {
-        match parse_fixed(text.as_bytes(), self.size) {
-            Ok(m) => Ok(m),
-            Err(e) => need(e, &mut self.size_need, "size is no number for us"),
-        }
-    }
-}
-
-#[cold]
-fn need(e: NumError, needed: &mut u8, what: &'static str) -> Result<Mantissa, Reject> {
-    match e {
-        NumError::Wider { decimals } if decimals <= EXP_MAX => {
-            *needed = (*needed).max(decimals);
-            Ok(0)
-        }
-        _ => Err(Reject::new(RejectCause::Number, what)),
-    }
-}
-
-#[cold]
-pub(super) fn shape(detail: &'static str) -> Reject {
-    Reject::new(RejectCause::Shape, detail)
-}
-
-/// A text that must be there.
-#[inline]
-pub(super) fn text<'i>(v: Option<Val<'_, 'i>>, what: &'static str) -> Result<&'i str, Reject> {
-    v.and_then(Val::as_str).ok_or_else(|| shape(what))
-}
-
-/// A text that may be missing.
-pub(super) fn word<'i>(v: Option<Val<'_, 'i>>) -> &'i str {
-    v.and_then(Val::as_str).unwrap_or("")
-}
-
-/// An id that must be there. Ids are not negative.
-#[inline]
-pub(super) fn id(v: Option<Val<'_, '_>>, what: &'static str) -> Result<i64, Reject> {
-    match optional_id(v, what)? {
-        -1 => Err(shape(what)),
-        id => Ok(id),
-    }
-}
-
-/// An id or a count that may be missing; a negative one says "none" as well.
-#[inline]
-pub(super) fn optional_id(v: Option<Val<'_, '_>>, what: &'static str) -> Result<i64, Reject> {
-    let Some(v) = v.filter(|v| !v.is_null()) else { return Ok(-1) };
-    match v.as_i64() {
-        Some(n) => Ok(n.max(-1)),
-        None if v.is_number() => Err(Reject::new(RejectCause::Number, what)),
-        None => Err(shape(what)),
-    }
-}
-
-/// A time in ms that may be missing, as ns; before 1970 and beyond 2262 are "not given".
-#[inline]
-pub(super) fn time(v: Option<Val<'_, '_>>, what: &'static str) -> Result<i64, Reject> {
-    Ok(ms_to_ns(optional_id(v, what)?.max(0)))
-}
-
-/// A decimal that may be missing, null or empty (funding rates of delivery contracts).
-pub(super) fn decimal(v: Option<Val<'_, '_>>, what: &'static str) -> Result<Dec, Reject> {
-    let Some(v) = v.filter(|v| !v.is_null()) else { return Ok(Dec::NONE) };
-    match v.as_str() {
-        Some("") => Ok(Dec::NONE),
-        Some(t) => parse_dec(t.as_bytes()).map_err(|_| Reject::new(RejectCause::Number, what)),
-        None => Err(shape(what)),
     }
 }

@@ -1,7 +1,7 @@
 //! How venues of the family speak, as a simulator must know it: the part that the futures venues share.
 
 use crate::model::dialect::{
-    DepthLimits, Dialect, ErrorShape, IdScheme, Product, Route, Speed, TooManyStreams,
+    DepthLimits, Dialect, ErrorShape, IdScheme, Product, Route, Speech, Speed, TooManyStreams,
 };
 
 /// A minute in ms.
@@ -23,6 +23,7 @@ pub const FUTURES: Dialect = Dialect {
     venue: "",
     variants: &[],
     product: Product::AsterFutures,
+    speech: Speech::Envelope,
     ids: IdScheme::Shared,
     bids_ascend: true,
     st_ps: false,

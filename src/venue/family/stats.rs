@@ -1,8 +1,9 @@
 //! Mark prices, candles, rolling statistics.
 
-use super::decode::{Message, decimal, optional_id, shape, text, time};
+use super::decode::Message;
 use crate::model::{Event, Kline, Mark, Reject, Ticker};
 use crate::parse::Val;
+use crate::parse::fields::{decimal, optional_id, shape, text, time};
 
 /// Mark and index price. `T` is the next funding time here, not a matching time.
 pub(super) fn mark(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {

@@ -1,9 +1,10 @@
 //! Trades, aggregates, block trades, liquidations.
 
-use super::decode::{Message, decimal, id, optional_id, shape, text, time, word};
+use super::decode::Message;
 use crate::model::num::write_plain_bytes;
 use crate::model::{Event, Liquidation, Reject, Trade, TradeType};
 use crate::parse::Val;
+use crate::parse::fields::{decimal, id, optional_id, shape, text, time, word};
 
 /// The keys of `trade`, `blockTrade` and `aggTrade`.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! What every venue of the registry must keep, known or yet to come.
 
-use super::{fixtures, venue};
+use super::{by_url, fixtures, subject, venue};
 use crate::model::{ConnPlan, Hosts, PlanError, RestKind, StreamKind, StreamSpec};
 use crate::parse::Scratch;
 use crate::venue::testing::MemoryCtx;
@@ -91,8 +91,7 @@ fn fixture_streams(v: &dyn Venue) -> Vec<StreamSpec> {
 fn every_stream_of_the_fixtures_comes_back_from_its_parts() {
     for v in all() {
         for s in fixture_streams(*v) {
-            let subject = s.name.split('@').next().unwrap().to_ascii_uppercase();
-            let again = v.stream(&s.channel, Some(&subject)).unwrap();
+            let again = v.stream(&s.channel, Some(&subject(*v, &s.name))).unwrap();
             assert_eq!(again, s, "{}", v.spec().id);
         }
         let kinds: Vec<StreamKind> = fixture_streams(*v).iter().map(|s| s.kind).collect();
@@ -105,7 +104,7 @@ fn every_stream_of_the_fixtures_comes_back_from_its_parts() {
 
 #[test]
 fn a_planned_url_carries_its_streams_and_keeps_the_limits() {
-    for v in all() {
+    for v in by_url() {
         let streams: Vec<StreamSpec> = (0..700)
             .flat_map(|n| {
                 v.spec()
@@ -139,6 +138,47 @@ fn a_planned_url_carries_its_streams_and_keeps_the_limits() {
     }
 }
 
+/// Where messages subscribe, each stream is on one connection and named by its messages, and texts stay texts.
+#[test]
+fn planned_messages_name_their_streams_and_keep_the_limits() {
+    for v in all().iter().filter(|v| !super::names_streams_in_url(**v)) {
+        let symbols: Vec<String> = (0..130).map(|n| format!("\"{n}\\龙/USDT")).collect();
+        let mut streams: Vec<StreamSpec> = Vec::new();
+        for channel in v.spec().channels_default {
+            streams.extend(symbols.iter().map(|s| v.stream(channel, Some(s)).unwrap()));
+        }
+        let hosts = Hosts { rest: None, ws: Some("ws://127.0.0.1:9000/".to_owned()) };
+        let plans = v.plan(&streams, &hosts).unwrap();
+        let mut planned: Vec<&StreamSpec> = plans.iter().flat_map(|p| &p.streams).collect();
+        let mut wanted: Vec<&StreamSpec> = streams.iter().collect();
+        planned.sort_by(|a, b| a.name.cmp(&b.name));
+        wanted.sort_by(|a, b| a.name.cmp(&b.name));
+        wanted.dedup();
+        assert_eq!(planned, wanted, "{}", v.spec().id);
+        for p in &plans {
+            assert!(p.streams.len() <= v.spec().streams_per_conn_max && !p.subscribe.is_empty());
+            assert!(p.url.starts_with("ws://127.0.0.1:9000/") && !p.url.contains("9000//"), "{}", p.url);
+            let said: Vec<String> =
+                p.subscribe.iter().map(|m| texts(&serde_json::from_str(m).unwrap())).collect();
+            for s in &p.streams {
+                let subject = subject(*v, &s.name);
+                assert!(said.iter().any(|m| m.contains(&subject)), "{}: {}", v.spec().id, s.name);
+            }
+        }
+        assert_eq!(v.plan(&[], &Hosts::default()), Ok(Vec::new()));
+    }
+}
+
+/// All texts of a message.
+fn texts(v: &serde_json::Value) -> String {
+    match v {
+        serde_json::Value::String(s) => s.clone(),
+        serde_json::Value::Array(a) => a.iter().map(texts).collect::<Vec<_>>().join(" "),
+        serde_json::Value::Object(o) => o.values().map(texts).collect::<Vec<_>>().join(" "),
+        _ => String::new(),
+    }
+}
+
 #[test]
 fn usdm_streams_go_to_their_routes() {
     let v = venue("binance-usdm");
@@ -163,7 +203,7 @@ fn usdm_streams_go_to_their_routes() {
 
 #[test]
 fn two_chains_of_one_book_are_refused() {
-    for v in all() {
+    for v in by_url() {
         let of = |c: &str, s: &str| v.stream(c, Some(s)).unwrap();
         let plan = |streams: &[StreamSpec]| v.plan(streams, &Hosts::default());
         let refused = plan(&[of("depth@100ms", "BTCUSDT"), of("depth", "BTCUSDT")]);
@@ -177,7 +217,7 @@ fn two_chains_of_one_book_are_refused() {
 
 #[test]
 fn channels_and_symbols_that_cannot_be_are_refused() {
-    for v in all() {
+    for v in by_url() {
         let id = v.spec().id;
         for channel in
             ["", "depth@7ms", "depth@100ms@100ms", "depth6", "kline_", "kline_1x", "aggtrade", "user"]
@@ -234,7 +274,7 @@ fn pairs_and_contracts_of_coinm() {
 #[test]
 fn a_symbol_stays_as_the_venue_writes_it() {
     for v in all() {
-        for channel in v.spec().channels_default {
+        for channel in v.spec().channels_default.iter().filter(|c| !v.is_market(c)) {
             let s = v.stream(channel, Some("1e5aUSDT_PERP")).unwrap();
             assert_eq!(s.symbol.as_deref(), Some("1e5aUSDT_PERP"), "{}", s.name);
         }
@@ -262,15 +302,22 @@ fn zero_ms_falls_back_on_aster_only() {
 #[test]
 fn a_request_explains_itself() {
     for v in all() {
-        for symbol in ODD_SYMBOLS {
-            let r = v.snapshot_request(symbol);
-            assert!(r.path.is_ascii() && r.path.ends_with("&limit=1000"), "{}", r.path);
-            assert_eq!(v.rest_kind(&r.path), RestKind::Depth { symbol: symbol.to_owned() });
-            let full = format!("{}{}", v.spec().rest, r.path);
-            assert_eq!(v.rest_kind(&full), RestKind::Depth { symbol: symbol.to_owned() });
-        }
         assert_eq!(v.rest_kind(&v.instruments_request().path), RestKind::Instruments);
         assert_eq!(v.rest_kind(&v.time_request().path), RestKind::Time);
+        for symbol in ODD_SYMBOLS {
+            let r = v.snapshot_request(symbol);
+            assert!(r.path.is_ascii(), "{}", r.path);
+            for url in [r.path.clone(), format!("{}{}", v.spec().rest, r.path)] {
+                let RestKind::Depth { symbol: read } = v.rest_kind(&url) else { panic!("{url}") };
+                assert_eq!(read, symbol, "{url}");
+            }
+        }
+    }
+    for v in by_url() {
+        for symbol in ODD_SYMBOLS {
+            let r = v.snapshot_request(symbol);
+            assert!(r.path.ends_with("&limit=1000"), "{}", r.path);
+        }
         for url in [
             "",
             "/",
@@ -301,6 +348,11 @@ fn a_request_explains_itself() {
 #[test]
 fn the_venues_clock_is_read() {
     for v in all() {
+        for body in [&b""[..], b"{}", b"[]", b"5", b"{\"serverTime\":1", b"{\"code\":0,\"data\":{", b"\xff"] {
+            assert!(v.parse_time(body).is_err(), "{}", String::from_utf8_lossy(body));
+        }
+    }
+    for v in by_url() {
         assert_eq!(v.parse_time(br#"{"serverTime":1499827319559}"#), Ok(1_499_827_319_559_000_000));
         for body in [
             &b""[..],

@@ -145,3 +145,48 @@ fn kline(d: &Value) -> String {
         k["x"]
     )
 }
+
+/// Streams that a frame of AscendEX belongs to or speaks of.
+pub fn ascendex_streams(v: &Value) -> Vec<String> {
+    let symbol = v["symbol"].as_str().unwrap_or_default();
+    match v["m"].as_str().unwrap() {
+        "sub" => vec![v["ch"].as_str().unwrap().to_owned()],
+        "depth" | "depth-snapshot" => vec![format!("depth:{symbol}")],
+        "trades" => vec![format!("trades:{symbol}")],
+        _ => Vec::new(),
+    }
+}
+
+/// The lines of a frame of AscendEX, of the kinds that were recorded.
+pub fn ascendex(v: &Value) -> Vec<String> {
+    let d = &v["data"];
+    let book = |kind: &str, first: i64| {
+        format!(
+            "{kind} T={} E=0 U={first} u={} pu=-1 b=[{}] a=[{}]",
+            ns(&d["ts"]),
+            integer(&d["seqnum"]),
+            joined(&levels(&d["bids"])),
+            joined(&levels(&d["asks"]))
+        )
+    };
+    match v["m"].as_str().unwrap() {
+        "depth" => vec![book("depth", integer(&d["seqnum"]))],
+        "depth-snapshot" => vec![book("snapshot", -1)],
+        "trades" => d.as_array().unwrap().iter().map(ascendex_trade).collect(),
+        "sub" => vec!["reply id=-1 error=false code=0 \"\"".to_owned()],
+        "ping" => vec!["notice Ping".to_owned()],
+        "connected" => vec!["notice Alive".to_owned()],
+        other => panic!("{other}: no second reader"),
+    }
+}
+
+fn ascendex_trade(t: &Value) -> String {
+    format!(
+        "trade T={} E=0 chain=-1 id={} last=-1 text=\"\" side={} p={} q={} market agg=false",
+        ns(&t["ts"]),
+        integer(&t["seqnum"]),
+        if t["bm"].as_bool().unwrap() { -1 } else { 1 },
+        number(&t["p"]),
+        number(&t["q"])
+    )
+}

@@ -163,7 +163,7 @@ fn faulty_elements_are_left_out_and_counted() {
 
 #[test]
 fn bodies_that_are_no_lists_have_their_cause() {
-    for v in crate::venue::all() {
+    for v in super::by_url() {
         for (body, cause) in [
             (&b""[..], RejectCause::Malformed),
             (b"{\"symbols\":[", RejectCause::Malformed),

@@ -1,5 +1,6 @@
 //! Tests that walk every venue, and the helpers they share.
 
+mod ascendex;
 mod conformance;
 mod fixtures;
 mod hostile;
@@ -12,13 +13,31 @@ use crate::model::num::Dec;
 use crate::model::{Depth, Event, Kline, Level, Reject, RejectCause, StreamSpec, Trade};
 use crate::parse::Scratch;
 use crate::venue::testing::MemoryCtx;
-use crate::venue::{Venue, by_id};
+use crate::venue::{Venue, all, by_id};
 
 /// Exponents of all instruments in these tests where a test does not say otherwise.
-const EXP: u8 = 8;
+const EXP: u8 = 9;
 
 fn venue(id: &str) -> &'static dyn Venue {
     by_id(id).unwrap_or_else(|| panic!("no venue {id}")).1
+}
+
+/// The venues whose streams are named in the URL and come in an envelope: those that speak as Binance does.
+fn by_url() -> impl Iterator<Item = &'static dyn Venue> {
+    all().iter().copied().filter(|v| names_streams_in_url(*v))
+}
+
+fn names_streams_in_url(v: &dyn Venue) -> bool {
+    let stream = v.stream(v.spec().channels_default[0], Some("BTCUSDT")).unwrap();
+    v.plan(&[stream], &crate::model::Hosts::default()).unwrap()[0].subscribe.is_empty()
+}
+
+/// What stands for the symbol in a stream's name.
+fn subject(v: &dyn Venue, name: &str) -> String {
+    match names_streams_in_url(v) {
+        true => name.split('@').next().unwrap_or_default().to_ascii_uppercase(),
+        false => name.rsplit(':').next().unwrap_or_default().to_owned(),
+    }
 }
 
 fn px(m: i64) -> String {
@@ -64,7 +83,8 @@ fn line(e: &Event<'_>) -> String {
         Event::Reply(r) => format!("reply id={} error={} code={} {:?}", r.id, r.is_error, r.code, r.text),
         Event::Notice(n) => format!("notice {n:?}"),
         Event::Other { name, .. } => format!("other {name}"),
-        Event::OpenInterest(_) | Event::Funding(_) => format!("{e:?}"),
+        Event::OpenInterest(o) => format!("interest T={} E={} oi={}", o.ts_event, o.ts_send, o.open_interest),
+        Event::Funding(_) => format!("{e:?}"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use flate2::read::MultiGzDecoder;
 
 use super::{EXP, independent, line};
-use crate::model::{Event, RestKind, StreamId};
+use crate::model::{Bbo, Depth, Event, RestKind, StreamId};
 use crate::parse::Scratch;
 use crate::venue::testing::MemoryCtx;
 use crate::venue::{Venue, by_id};
@@ -63,6 +63,14 @@ fn compare(path: &PathBuf, venue: &'static dyn Venue) -> usize {
             None => (None, text.as_str()),
         };
         let v: serde_json::Value = serde_json::from_str(body).unwrap();
+        if v["m"].is_string() {
+            for name in independent::ascendex_streams(&v) {
+                assert!(ctx.subscribe(venue, &name), "{name}");
+            }
+            venue.decode(&mut scratch, body.as_bytes(), None, &mut ctx).unwrap();
+            assert_eq!(events.take(), independent::ascendex(&v), "{}: frame {frames}", path.display());
+            continue;
+        }
         let want = if let Some(name) = v["stream"].as_str() {
             assert!(ctx.subscribe(venue, name), "{name}");
             venue.decode(&mut scratch, body.as_bytes(), None, &mut ctx).unwrap();
@@ -89,14 +97,20 @@ fn exponents_grow_to_what_frames_need() {
     for (path, venue) in files() {
         let mut stream = StreamId::NONE;
         let mut ctx = MemoryCtx::new(|e: Event<'_>| {
-            if let Event::Bbo(b) = e {
-                stream = b.stream;
+            if let Event::Bbo(Bbo { stream: s, .. }) | Event::Depth(Depth { stream: s, .. }) = e {
+                stream = s;
             }
         });
         let mut scratch = Scratch::default();
-        for text in lines(&path).filter(|t| t.starts_with("{\"stream\"")) {
-            let name = text.split('"').nth(3).unwrap();
-            assert!(ctx.subscribe(venue, name), "{name}");
+        for text in lines(&path).filter(|t| t.starts_with("{\"stream\"") || t.starts_with("{\"m\"")) {
+            let v: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let names = match v["stream"].as_str() {
+                Some(name) => vec![name.to_owned()],
+                None => independent::ascendex_streams(&v),
+            };
+            for name in names {
+                assert!(ctx.subscribe(venue, &name), "{name}");
+            }
             venue.decode(&mut scratch, text.as_bytes(), None, &mut ctx).unwrap();
         }
         // Each instrument widens a few times at its start, never again and again.

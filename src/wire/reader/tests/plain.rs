@@ -72,6 +72,30 @@ fn a_ping_is_answered_with_its_payload() {
     assert_eq!((close.code, close.cause), (0, GapCause::VenueDisconnect));
 }
 
+/// Pings by text go out though the peer is not silent, and before what waits for its turn.
+#[test]
+fn pings_by_text_are_sent_whether_the_peer_is_silent_or_not() {
+    let (addr, server) = serve_ws(|mut ws| {
+        let mut got = Vec::new();
+        while got.iter().filter(|t| *t == "ping").count() < 3 {
+            if let Message::Text(t) = ws.read().unwrap() {
+                got.push(t.to_string());
+                ws.send(Message::text("noise")).unwrap();
+            }
+        }
+        got
+    });
+    let mut q = request(1, addr);
+    q.subscribe = vec!["s0".into()];
+    q.ping = Some(("ping".into(), Duration::from_millis(30)));
+    q.messages_per_s = 100;
+    let (mut r, mut log) = (reader(), Log::default());
+    r.open(q).unwrap();
+    let pings = |l: &Log| l.seen.iter().filter(|(_, s)| *s == Seen::Sent("ping".into())).count();
+    until(&mut r, &mut log, "3 pings", |l| pings(l) >= 3);
+    assert_eq!(server.join().unwrap()[0], "s0");
+}
+
 #[test]
 fn subscriptions_are_sent_in_order_and_within_the_rate() {
     let (addr, server) = serve_ws(|mut ws| {

@@ -1,0 +1,28 @@
+//! `ascendex-futures`: perpetual contracts, Futures Pro v2. Sizes are in the base asset.
+
+use super::streams::{ASSETLESS, BARS, Channel, NONE, Subject};
+use super::{Ascendex, BASE};
+use crate::model::StreamKind::{BookTicker, DepthDiff, Kline, Mark, TradeSparse};
+use crate::model::VenueSpec;
+
+/// AscendEX perpetual futures.
+pub static FUTURES: Ascendex = Ascendex {
+    spec: &VenueSpec {
+        id: "ascendex-futures",
+        title: "AscendEX perpetual futures",
+        channels_default: &["depth", "trades", "bbo", "futures-pricing-data"],
+        ..BASE
+    },
+    dialect: &super::dialect::FUTURES,
+    channels: &[
+        Channel { base: "depth", args: NONE, subject: Subject::Symbol, kind: DepthDiff },
+        Channel { base: "depth-realtime", args: NONE, subject: Subject::Symbol, kind: DepthDiff },
+        Channel { base: "trades", args: NONE, subject: Subject::Symbol, kind: TradeSparse },
+        Channel { base: "bbo", args: NONE, subject: Subject::Symbol, kind: BookTicker },
+        Channel { base: "bar:", args: BARS, subject: Subject::Symbol, kind: Kline },
+        Channel { base: ASSETLESS, args: NONE, subject: Subject::Market, kind: Mark },
+    ],
+    path: "/api/pro/v2/stream",
+    instruments: "/api/pro/v2/futures/contract",
+    contract_type: "PERPETUAL",
+};

@@ -1,0 +1,113 @@
+//! REST: what is asked, what a recorded URL was for, and the envelope `{"code":0,"data":…}`.
+
+use serde::Deserialize;
+
+use super::decode;
+use super::streams::check_symbol;
+use crate::model::time::ms_to_ns;
+use crate::model::{DecodeCtx, Reject, RejectCause, RestKind, RestRequest};
+use crate::parse::fields::shape;
+use crate::parse::url::{encode_into, path_and_query, query_value};
+use crate::parse::{Limits, Scratch, Val};
+
+const DEPTH: &str = "/api/pro/v1/depth";
+const TIME: &str = "/api/pro/v1/exchange-info";
+/// Current lists of both products and spot's older one, which recordings have.
+const INSTRUMENTS: [&str; 4] = [
+    "/api/pro/v1/cash/products",
+    "/api/pro/v1/products",
+    "/api/pro/v1/margin/products",
+    "/api/pro/v2/futures/contract",
+];
+
+/// A request of weight 1: the venue states none.
+pub(super) fn request(path: &str) -> RestRequest {
+    RestRequest { path: path.to_owned(), weight: 1 }
+}
+
+/// As [`crate::venue::Venue::snapshot_request`]: for comparing only, nobody has shown that its ids are those of the
+/// stream.
+pub(super) fn snapshot_request(symbol: &str) -> RestRequest {
+    let mut r = request(DEPTH);
+    r.path.push_str("?symbol=");
+    encode_into(&mut r.path, symbol, "");
+    r
+}
+
+/// As [`crate::venue::Venue::time_request`]. The venue wants a time of ours and does nothing with it but echo.
+pub(super) fn time_request() -> RestRequest {
+    request("/api/pro/v1/exchange-info?requestTime=0")
+}
+
+/// As [`crate::venue::Venue::rest_kind`].
+pub(super) fn rest_kind(url: &str) -> RestKind {
+    let (path, query) = path_and_query(url);
+    match path {
+        DEPTH => match query_value(query, "symbol") {
+            Some(symbol) if check_symbol(&symbol).is_ok() => RestKind::Depth { symbol },
+            _ => RestKind::Other,
+        },
+        TIME => RestKind::Time,
+        p if INSTRUMENTS.contains(&p) => RestKind::Instruments,
+        _ => RestKind::Other,
+    }
+}
+
+/// As [`crate::venue::Venue::decode_snapshot`].
+pub(super) fn snapshot(
+    scratch: &mut Scratch,
+    symbol: &str,
+    body: &[u8],
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    scratch.read(body, Limits::SNAPSHOT, |root, sides| {
+        if root.entries().is_none() {
+            return Err(shape("snapshot is no object"));
+        }
+        if root.get("code").and_then(Val::as_i64).is_some_and(|c| c != 0) {
+            return Err(Reject::new(RejectCause::Status, "the venue answered with an error"));
+        }
+        let Some(inner) = root.get("data").filter(|d| d.entries().is_some()) else {
+            return Err(shape("data is missing or no object"));
+        };
+        decode::rest_snapshot(inner, symbol, sides, ctx)
+    })
+}
+
+/// As [`crate::venue::Venue::parse_time`].
+pub(super) fn parse_time(body: &[u8]) -> Result<i64, Reject> {
+    #[derive(Deserialize)]
+    struct Time {
+        #[serde(rename = "requestReceiveAt")]
+        at: i64,
+    }
+    let t: Time = enveloped(body, "requestReceiveAt is missing or no integer")?;
+    match ms_to_ns(t.at) {
+        ns if ns > 0 => Ok(ns),
+        _ => Err(Reject::new(RejectCause::Number, "requestReceiveAt is no time")),
+    }
+}
+
+/// `data` of the envelope.
+pub(super) fn enveloped<'b, T: Deserialize<'b>>(body: &'b [u8], what: &'static str) -> Result<T, Reject> {
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    #[derive(Deserialize)]
+    struct Envelope<T> {
+        data: T,
+    }
+    match serde_json::from_slice::<Code>(body) {
+        Ok(Code { code }) if code != 0 => {
+            return Err(Reject::new(RejectCause::Status, "the venue answered with an error"));
+        }
+        Err(e) if e.classify() != serde_json::error::Category::Data => {
+            return Err(Reject::new(RejectCause::Malformed, "body is no JSON, or cut short"));
+        }
+        _ => {}
+    }
+    serde_json::from_slice::<Envelope<T>>(body)
+        .map(|e| e.data)
+        .map_err(|_| Reject::new(RejectCause::Shape, what))
+}
