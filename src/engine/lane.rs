@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use super::messages::{FromLane, OpenLink, RestBody, ToLane};
 use crate::bus::raw::{PushError, RawProducer};
 use crate::fold::{Effect, Fold, FoldSink};
-use crate::metrics::{BookMetrics, Hop, LaneMetrics, Recorder, StreamMetrics};
+use crate::metrics::{BookMetrics, Hop, LaneMetrics, ParserMetrics, Recorder, StreamMetrics};
 use crate::model::control::{PlanNote, to_payload};
 use crate::model::record::{FLAG_BINARY, FLAG_STALLED};
 use crate::model::{
@@ -135,6 +135,8 @@ pub struct Lane {
     plans: Vec<PlanNote>,
     /// Books whose size is shown.
     books: Vec<Arc<BookMetrics>>,
+    /// Counters of the ways in which a venue's frames are read.
+    parsers: Vec<Arc<ParserMetrics>>,
     others_told: u64,
     figures_at: i64,
     stopping: bool,
@@ -162,6 +164,7 @@ impl Lane {
             counted: Vec::new(),
             plans: Vec::new(),
             books: Vec::new(),
+            parsers: Vec::new(),
             others_told: 0,
             figures_at: 0,
             stopping: false,

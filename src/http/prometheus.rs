@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::metrics::{BookState, LaneMetrics, Mark, Shared, StreamMetrics, VenueMetrics};
+use crate::metrics::{BookState, LaneMetrics, Mark, ParserMetrics, Shared, StreamMetrics, VenueMetrics};
 use crate::model::GapCause;
 
 /// The text, made anew for each question.
@@ -161,6 +161,13 @@ fn counters(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
         by_name.iter().map(move |(name, n)| (vec![("lane", *lane), ("name", name.as_str())], *n))
     });
     f.counter("events_without_table", "Events that stay in raw alone, by name", others)?;
+    let parsers: Vec<(&str, Arc<ParserMetrics>)> =
+        lanes.iter().flat_map(|(name, l)| l.parsers().into_iter().map(|p| (name.as_str(), p))).collect();
+    let read = parsers.iter().flat_map(|(lane, p)| {
+        let paths = [("quick", &p.quick), ("general", &p.general), ("fallback", &p.fallback)];
+        paths.map(|(path, n)| (vec![("venue", p.venue.as_str()), ("lane", *lane), ("path", path)], n.get()))
+    });
+    f.counter("frames_read", "Frames by venue and way: fallback is a known shape that was not met", read)?;
     let gaps = lanes.iter().flat_map(|(name, l)| {
         let causes = GapCause::ALL.iter().zip(&l.reader.gaps);
         causes.map(move |(c, n)| (vec![("lane", name.as_str()), ("cause", c.as_str())], n.get()))

@@ -28,6 +28,9 @@ fn shared() -> Arc<Shared> {
     }
     lane.set_others(9, vec![("continuous_kline".to_owned(), 5), ("odd\"".to_owned(), 3)]);
     stream.frames.add(42);
+    let parser = lane.add_parser("aster-futures");
+    parser.quick.add(40);
+    parser.fallback.add(2);
     stream.last_recv.set(99 * NS_PER_S);
     lane.count_gap(GapCause::VenueSeqGap);
     lane.reader.rx.set(7, 99 * NS_PER_S);
@@ -100,6 +103,10 @@ fn status_is_json() {
     assert_eq!(v["streams"][0]["symbol"], "A\"B\\C\nD");
     assert_eq!(v["lanes"][0]["others"]["continuous_kline"], 5);
     assert_eq!(v["books"][0]["levels"], 2000);
+    assert_eq!(
+        (&v["venues"][0]["frames_quick"], &v["venues"][0]["frames_fallback"]),
+        (&40.into(), &2.into())
+    );
 }
 
 #[test]
@@ -108,6 +115,7 @@ fn metrics_have_the_names_that_are_promised_and_escaped_labels() {
     let (code, text) = get(&server, "/metrics");
     assert_eq!(code, 200);
     for line in [
+        "lobtape_frames_read_total{venue=\"aster-futures\",lane=\"1\",path=\"fallback\"} 2",
         "lobtape_frames_total{venue=\"aster-futures\",symbol=\"A\\\"B\\\\C\\nD\",channel=\"depth@100ms\",stream=\"a@depth@100ms\",lane=\"1\",leg=\"0\"} 42",
         "lobtape_gaps_total{lane=\"1\",cause=\"venue_seq_gap\"} 1",
         "lobtape_gaps_total{lane=\"1\",cause=\"power_loss\"} 0",

@@ -137,6 +137,7 @@ pub struct LaneMetrics {
     books: Mutex<Vec<Arc<BookMetrics>>>,
     hops: Mutex<Vec<HopSummary>>,
     others: Mutex<BTreeMap<String, u64>>,
+    parsers: Mutex<Vec<Arc<ParserMetrics>>>,
 }
 
 /// One stream over one leg.
@@ -160,6 +161,19 @@ pub struct StreamMetrics {
     pub gaps: Counter,
     /// `ts_recv` of the last frame, ns; 0 = none yet.
     pub last_recv: Gauge,
+}
+
+/// How one lane read the frames of one venue. Written by the reader thread, a little behind the frames.
+#[derive(Debug, Default)]
+pub struct ParserMetrics {
+    /// Venue slug.
+    pub venue: String,
+    /// Frames of a known shape.
+    pub quick: Counter,
+    /// Frames of streams without one, answers, notices.
+    pub general: Counter,
+    /// Frames whose stream has a known shape, but they had another: the venue changed what it sends.
+    pub fallback: Counter,
 }
 
 /// One book.
@@ -251,6 +265,18 @@ impl LaneMetrics {
         let s = Arc::new(s);
         lock(&self.streams).push(Arc::clone(&s));
         s
+    }
+
+    /// Adds a venue whose frames are counted by the way in which they are read.
+    pub fn add_parser(&self, venue: &str) -> Arc<ParserMetrics> {
+        let p = Arc::new(ParserMetrics { venue: venue.to_owned(), ..ParserMetrics::default() });
+        lock(&self.parsers).push(Arc::clone(&p));
+        p
+    }
+
+    /// How frames were read, by venue.
+    pub fn parsers(&self) -> Vec<Arc<ParserMetrics>> {
+        lock(&self.parsers).clone()
     }
 
     /// Adds a book that is shown from now on.
@@ -533,7 +559,7 @@ impl Shared {
             rss: self.rss.get(),
             journal_bytes: self.journal_bytes.get(),
             lanes: lanes.iter().map(|l| l.status(now)).collect(),
-            venues: self.venues().iter().map(|v| VenueStatus::of(v)).collect(),
+            venues: self.venues().iter().map(|v| VenueStatus::of(v, &lanes)).collect(),
             books,
             streams,
         }
@@ -585,10 +611,18 @@ mod tests {
         lane.reader.rx.set(41, 5 * NS_PER_S);
         lane.count_gap(GapCause::VenueSeqGap);
         book.set_state(BookState::Stale);
+        s.add_venue("v");
+        for lane in [&lane, &s.add_lane(2)] {
+            let p = lane.add_parser("v");
+            p.quick.add(20);
+            p.fallback.add(1);
+        }
         s.tick(6 * NS_PER_S);
         let st = s.status();
         assert_eq!((st.books_synced, st.books_stale), (0, 1));
         assert_eq!(st.lanes[0].gaps.get("venue_seq_gap"), Some(&1));
+        let v = &st.venues[0];
+        assert_eq!((v.frames_quick, v.frames_general, v.frames_fallback), (40, 0, 2));
         assert_eq!((st.lanes[0].marks.rx, st.lanes[0].marks.rx_age_ns), (41, NS_PER_S));
         assert_eq!((st.lanes[0].marks.published, st.lanes[0].marks.published_age_ns), (-1, 0));
         assert_eq!((st.streams[0].frames, st.streams[0].last_recv_age_ns), (7, -1));

@@ -17,7 +17,7 @@ pub use external::lane_entry;
 pub use hlog::HlogWriter;
 pub use latency::{Collector, Hop, HopSummary, Recorder, latency};
 pub use live::{
-    BookMetrics, BookState, ConverterMetrics, JournalMetrics, LaneMetrics, Mark, ReaderMetrics, Shared,
-    State, StreamMetrics, VenueMetrics,
+    BookMetrics, BookState, ConverterMetrics, JournalMetrics, LaneMetrics, Mark, ParserMetrics,
+    ReaderMetrics, Shared, State, StreamMetrics, VenueMetrics,
 };
 pub use status::{BookStatus, LaneStatus, Status, StreamStatus, VenueStatus, Watermarks};

@@ -1,11 +1,12 @@
 //! What `/status` says, as JSON. Fields may be added, never change their meaning.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::latency::HopSummary;
-use super::live::{BookState, State, VenueMetrics};
+use super::live::{BookState, LaneMetrics, State, VenueMetrics};
 use crate::model::LaneId;
 
 /// Everything about a running capture.
@@ -122,10 +123,17 @@ pub struct VenueStatus {
     pub requests: u64,
     /// Of these, failed or refused.
     pub request_failures: u64,
+    /// Frames read in the shape that is known of their stream, since the start.
+    pub frames_quick: u64,
+    /// Frames of streams without a known shape, answers, notices.
+    pub frames_general: u64,
+    /// Frames whose stream has a known shape but that had another. Rising: the venue changed what it sends.
+    pub frames_fallback: u64,
 }
 
 impl VenueStatus {
-    pub(super) fn of(v: &VenueMetrics) -> VenueStatus {
+    pub(super) fn of(v: &VenueMetrics, lanes: &[Arc<LaneMetrics>]) -> VenueStatus {
+        let parsers: Vec<_> = lanes.iter().flat_map(|l| l.parsers()).filter(|p| p.venue == v.venue).collect();
         VenueStatus {
             venue: v.venue.clone(),
             connections: v.connections.get(),
@@ -135,6 +143,9 @@ impl VenueStatus {
             snapshots_waiting: v.snapshots_waiting.get(),
             requests: v.requests.get(),
             request_failures: v.request_failures.get(),
+            frames_quick: parsers.iter().map(|p| p.quick.get()).sum(),
+            frames_general: parsers.iter().map(|p| p.general.get()).sum(),
+            frames_fallback: parsers.iter().map(|p| p.fallback.get()).sum(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Hosts, InstrumentVersion, PlanError, Reject, RejectCause, RestKind,
     RestRequest, StreamKind, StreamSpec, VenueIx, VenueSpec,
 };
-pub use crate::parse::Scratch;
+pub use crate::parse::{Paths, Scratch};
 
 /// Every venue that this build knows, in the order of [`VenueIx`].
 pub fn all() -> &'static [&'static dyn Venue] {

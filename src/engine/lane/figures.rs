@@ -7,10 +7,11 @@ use crate::metrics::Counter;
 use crate::model::Side;
 use crate::model::time::NS_PER_S;
 use crate::sys::alloc;
+use crate::venue::Paths;
 use crate::wire::reader::Reader;
 
 impl Lane {
-    /// Sizes of books, allocations, events without a table; at the end once more.
+    /// Sizes of books, allocations, events without a table, ways of reading; at the end once more.
     pub(super) fn figures(&mut self, reader: &Reader) {
         // `last_flush` is the lane's latest look at the clock that need not be exact.
         if self.last_flush - self.figures_at < NS_PER_S && !self.stopping {
@@ -25,6 +26,22 @@ impl Lane {
             let book = id.and_then(|id| self.fold.book(id));
             let levels = book.map_or(0, |b| b.len(Side::Bid) + b.len(Side::Ask));
             b.levels.set(i64::try_from(levels).unwrap_or(i64::MAX));
+        }
+        for (venue, n) in self.fold.paths() {
+            if n == Paths::default() {
+                continue;
+            }
+            let p = match self.parsers.iter().find(|p| p.venue == venue) {
+                Some(p) => p,
+                // Once per venue.
+                None => {
+                    self.parsers.push(self.metrics.add_parser(venue));
+                    &self.parsers[self.parsers.len() - 1]
+                }
+            };
+            raise(&p.quick, n.quick);
+            raise(&p.general, n.general);
+            raise(&p.fallback, n.fallback);
         }
         let total = self.fold.counters().others;
         if total != self.others_told {
