@@ -33,13 +33,16 @@ impl BookState {
 
     /// Wider exponents for everything held; `false` leaves all as it was.
     pub fn rescale(&mut self, from: (u8, u8), to: (u8, u8)) -> bool {
-        let mut buffer = self.buffer.clone();
-        if buffer.rescale((from.0, to.0), (from.1, to.1)).is_err()
+        // An empty one keeps its memory; one that holds something is tried out on a copy.
+        let mut buffer = (!self.buffer.is_empty()).then(|| self.buffer.clone());
+        if buffer.as_mut().is_some_and(|b| b.rescale((from.0, to.0), (from.1, to.1)).is_err())
             || self.book.rescale(from.0, to.0, from.1, to.1).is_err()
         {
             return false;
         }
-        self.buffer = buffer;
+        if let Some(buffer) = buffer {
+            self.buffer = buffer;
+        }
         self.bid_horizon = self.bid_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.ask_horizon = self.ask_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.top.rescale(from, to);

@@ -1,5 +1,6 @@
 //! The fold as a whole: records in, rows out.
 
+mod allocations;
 mod messages;
 
 use super::*;

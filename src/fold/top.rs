@@ -130,8 +130,9 @@ impl Core {
                     ask_horizon: b.ask_horizon,
                 };
                 sink.row(&head, RowRef::BookTop(row));
-                std::mem::swap(&mut b.top.said.0, &mut bids);
-                std::mem::swap(&mut b.top.said.1, &mut asks);
+                // Copied, not swapped: the scratch space has room for a whole book, and must not wander into a top.
+                b.top.said.0.clone_from(&bids);
+                b.top.said.1.clone_from(&asks);
             }
         }
         self.level_scratch = (bids, asks);
