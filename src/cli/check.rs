@@ -107,6 +107,11 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
             writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
         }
     }
+    print_needs(w, c, p)
+}
+
+/// Memory, disk, and the address of the status.
+fn print_needs(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
     let m = &p.memory;
     writeln!(
         w,
