@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::bus::raw::{RawConsumer, RawOptions, RawProducer, create};
 use crate::fold::{Effect, Fold, FoldSink, NoSink, RULES_VERSION};
 use crate::import::{ImportOptions, import};
-use crate::model::{Head, InstrumentId, InstrumentVersion, Kind, Record, RowRef, StreamId, StreamKind};
+use crate::model::control::to_payload;
+use crate::model::{Head, InstrumentId, InstrumentVersion, Kind, Record, RowRef, StreamId, TimerEvent};
 use crate::sys::alloc::thread_allocations;
 use crate::venue;
 
@@ -98,18 +99,14 @@ impl Lane {
         asked
     }
 
-    /// Every book ends: a frame of its stream that cannot be read may have changed it.
+    /// Every book ends: its stream was silent for too long.
     fn lose_books<S: FoldSink>(&mut self, last: &Record<'_>, sink: &mut S) {
-        let names: Vec<String> = (0..)
-            .map_while(|n| self.fold.stream(StreamId(n)))
-            .filter(|(_, kind, _)| *kind == StreamKind::DepthDiff)
-            .map(|(name, ..)| format!("{{\"stream\":\"{name}\",\"data\":{{}}}}"))
-            .collect();
-        let rejects = self.fold.counters().rejects;
-        for frame in &names {
-            self.step(&Record { kind: Kind::Frame, payload: frame.as_bytes(), ..*last }, sink);
+        let names: Vec<String> =
+            (0..).map_while(|n| self.fold.stream(StreamId(n))).map(|(name, ..)| name.to_owned()).collect();
+        for stream in names {
+            let payload = to_payload(&TimerEvent::Silent { stream });
+            self.step(&Record { kind: Kind::Timer, rseq: -1, payload: &payload, ..*last }, sink);
         }
-        assert_eq!(self.fold.counters().rejects, rejects + names.len() as u64);
         assert_eq!(self.fold.books().1, 0);
     }
 }
