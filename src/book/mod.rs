@@ -17,7 +17,7 @@ mod window;
 pub use buffer::{BufferState, DiffBuffer, DiffOwned, DiffRef};
 pub use half::Levels;
 pub use ladder::{Book, Change, Changes, RescaleError};
-pub use sequencer::{DiffIds, SeqState, Sequencer, Verdict};
+pub use sequencer::{DiffIds, SeqState, Sequencer, Verdict, same_id_space};
 
 #[cfg(test)]
 mod tests;

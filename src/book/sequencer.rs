@@ -6,12 +6,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Chain, SequenceRule};
+use crate::model::{Chain, IdPolicy, SequenceRule};
 
 /// Diffs of another connection that are at or below the book's id, one after the other and with no other leg alive,
 /// before they are taken for a reset of the venue's ids. Far more than a rotation can lag behind, few enough that a
 /// book does not stand still for long.
 pub const FOREIGN_STALE_MAX: u32 = 128;
+
+/// Pairs of consecutive diffs that tell what a venue's ids are ([`IdPolicy::Learn`]).
+pub const LEARN_PAIRS: u32 = 50;
+
+/// Whether two ids can be of one counter. Ids that differ a thousandfold are not; of ids that hold a time in their upper
+/// bits (2⁵⁰ and above, ms from bit 22 on), none that are an hour apart.
+pub fn same_id_space(a: i64, b: i64) -> bool {
+    let (small, large) = (a.min(b), a.max(b));
+    if small < 0 || large / 1000 > small {
+        return false;
+    }
+    small < 1 << 50 || (large >> 22) - (small >> 22) <= 3_600_000
+}
 
 /// Where the proof stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +81,10 @@ pub enum Verdict {
     /// Beyond the chain, but another connection may still bring what is missing: hold it up to 2 s, offer it again
     /// after each applied diff, and with no other leg alive when the time is over.
     Wait,
+    /// What the ids are is still being learned: keep it, the book stays what the last snapshot said.
+    Learning,
+    /// What the ids are is known now: keep it, and offer what was kept since the last snapshot.
+    Learned,
     /// The chain is broken: the book is no longer proven. Keep this diff, ask for a snapshot. The missing ids are
     /// `(before, after]`.
     Gap {
@@ -89,6 +106,13 @@ pub struct Sequencer {
     foreign_run: u32,
     crossed_run: u32,
     jumps: u64,
+    policy: IdPolicy,
+    /// Diffs seen since the snapshot that it covers: with others behind it, they bracket it.
+    bracketed: bool,
+    /// The last diff came behind a hole that need not be one.
+    unverified: bool,
+    /// Connection and last id of the diff before, pairs seen, pairs with a hole between them.
+    learned: (i64, i64, u32, u32),
 }
 
 const NO_DIFF: DiffIds = DiffIds { conn: 0, first: -1, last: -1, prev: -1, ts: 0 };
@@ -104,7 +128,29 @@ impl Sequencer {
             foreign_run: 0,
             crossed_run: 0,
             jumps: 0,
+            policy: rule.policy,
+            bracketed: false,
+            unverified: false,
+            learned: (0, -1, 0, 0),
         }
+    }
+
+    /// What the ids can prove; [`IdPolicy::Learn`] until it is known.
+    pub fn policy(&self) -> IdPolicy {
+        self.policy
+    }
+
+    /// The operator says what the ids can prove.
+    pub fn set_policy(&mut self, policy: IdPolicy) {
+        if self.rule.policy != policy {
+            (self.rule.policy, self.policy) = (policy, policy);
+            self.learned = (0, -1, 0, 0);
+        }
+    }
+
+    /// Whether the last applied diff, or the book as a whole, is taken on trust.
+    pub fn is_unverified(&self) -> bool {
+        self.unverified || self.policy == IdPolicy::Learn
     }
 
     /// The dialect's rule.
@@ -128,6 +174,14 @@ impl Sequencer {
     #[inline]
     pub fn last(&self) -> i64 {
         self.applied.last
+    }
+
+    /// Id of the proven book, −1 if there is none.
+    pub fn live_id(&self) -> i64 {
+        match self.state {
+            SeqState::Live { last } => last,
+            _ => -1,
+        }
     }
 
     /// Connection of the last applied diff, 0 if none.
@@ -173,6 +227,9 @@ impl Sequencer {
     /// what is missing; a diff that waited too long is offered again with `false`.
     #[inline]
     pub fn on_diff(&mut self, d: &DiffIds, other_leg_alive: bool) -> Verdict {
+        if self.policy == IdPolicy::Learn {
+            return self.learn(d);
+        }
         match self.state {
             SeqState::Live { last } if d.conn == self.applied.conn => {
                 self.same_conn(d, last, other_leg_alive)
@@ -192,12 +249,38 @@ impl Sequencer {
         d.last >= snap_id && self.covers(d, snap_id)
     }
 
+    /// Counts pairs of diffs of one connection until they say whether ids have holes by construction.
+    fn learn(&mut self, d: &DiffIds) -> Verdict {
+        let (conn, last, pairs, holes) = &mut self.learned;
+        if *conn == d.conn && d.last > *last {
+            *pairs += 1;
+            *holes += u32::from(d.first > last.saturating_add(1));
+        }
+        (*conn, *last) = (d.conn, d.last);
+        if *pairs < LEARN_PAIRS {
+            return Verdict::Learning;
+        }
+        // Some holes among many pairs that touch are losses.
+        let sparse = *holes * 10 > *pairs * 9;
+        self.policy = if sparse { IdPolicy::Sparse } else { IdPolicy::Strict };
+        self.state = match self.state {
+            SeqState::Live { last } => SeqState::WaitFirst { snap_id: last },
+            other => other,
+        };
+        self.bracketed = false;
+        Verdict::Learned
+    }
+
     fn first(&mut self, d: &DiffIds, snap_id: i64) -> Verdict {
         if d.last < snap_id || (self.rule.drop_equal && d.last == snap_id) {
+            self.bracketed = true;
             return Verdict::Stale;
         }
         if self.covers(d, snap_id) {
             return self.apply(d, false);
+        }
+        if self.policy == IdPolicy::Sparse && self.bracketed {
+            return self.trust(d);
         }
         self.invalidate();
         Verdict::TooOld
@@ -224,6 +307,9 @@ impl Sequencer {
         }
         if self.rule.overlap_ok && d.first >= 0 && d.first <= last {
             return self.apply(d, true);
+        }
+        if self.policy == IdPolicy::Sparse && d.last > last {
+            return self.trust(d);
         }
         // A hole on one leg is none in the book while the other leg may fill it; ids that fell are never filled.
         if other_leg_alive && d.last > last { Verdict::Wait } else { self.gap(d, last) }
@@ -267,7 +353,15 @@ impl Sequencer {
         }
     }
 
+    /// Applies a diff behind ids that nobody has seen.
+    fn trust(&mut self, d: &DiffIds) -> Verdict {
+        let verdict = self.apply(d, false);
+        self.unverified = true;
+        verdict
+    }
+
     fn apply(&mut self, d: &DiffIds, overlap: bool) -> Verdict {
+        self.unverified = false;
         if self.rule.chain == Chain::PrevElseNext
             && self.is_live()
             && d.prev > 0
@@ -296,5 +390,7 @@ impl Sequencer {
         self.stale_run = 0;
         self.foreign_run = 0;
         self.crossed_run = 0;
+        self.bracketed = false;
+        self.unverified = false;
     }
 }

@@ -182,6 +182,8 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         rest_weight_share: v.rest_weight_share.map_or(0.5, |s| s.0),
         rotate_after_ns,
         silent_after_ns,
+        id_policy: v.id_policy,
+        key_file: v.key_file.map(PathBuf::from),
     })
 }
 

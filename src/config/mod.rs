@@ -127,6 +127,10 @@ pub struct VenueConfig {
     pub rotate_after_ns: Option<i64>,
     /// A stream that brought nothing for so long is looked into, ns; 0 = never.
     pub silent_after_ns: i64,
+    /// What the venue's ids can prove, where nobody knows: `strict`, `sparse` or `learn`; not checked here.
+    pub id_policy: Option<String>,
+    /// File with the user's key and secret, for venues that want requests signed; only its owner may read it.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -202,6 +206,7 @@ impl VenueConfig {
             ("rest", self.rest == new.rest),
             ("ws", self.ws == new.ws),
             ("rest_weight_share", self.rest_weight_share == new.rest_weight_share),
+            ("key_file", self.key_file == new.key_file),
         ]
         .into_iter()
         .filter_map(|(key, same)| (!same).then_some(key))

@@ -72,6 +72,8 @@ table!(VenueTable, VENUE_KEYS {
     rest_weight_share: Share,
     rotate_after: Duration,
     silent_after: Duration,
+    id_policy: String,
+    key_file: String,
 });
 
 macro_rules! keep {

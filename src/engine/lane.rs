@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustc_hash::FxHashMap;
 
 use super::messages::{FromLane, OpenLink, RestBody, ToLane};
+use super::subscribing::{Outcome, Subscribing};
 use crate::bus::raw::{PushError, RawProducer};
 use crate::fold::{Effect, Fold, FoldSink};
 use crate::metrics::{BookMetrics, Hop, LaneMetrics, ParserMetrics, Recorder, StreamMetrics};
@@ -36,6 +37,8 @@ struct Live {
     link: Box<OpenLink>,
     next_rseq: i64,
     opened: bool,
+    /// Topics that go out one message after the other's answer.
+    subscribing: Option<Subscribing>,
 }
 
 /// What the live fold wants done, kept until the step is over.
@@ -46,6 +49,8 @@ struct Wishes {
     gaps: Vec<&'static str>,
     /// Connections whose venue pinged by a message.
     pongs: Vec<ConnId>,
+    /// Answers that name nothing, with their codes.
+    answers: Vec<(ConnId, i64)>,
     lane: LaneId,
     parsed_mono: i64,
     symbols: Vec<(String, String)>,
@@ -93,6 +98,7 @@ impl FoldSink for Wishes {
                 self.out.push(FromLane::Refused { conn, code, stream: stream.to_owned() });
             }
             Effect::Pong { conn } => self.pongs.push(conn),
+            Effect::Answered { conn, code } => self.answers.push((conn, code)),
         }
     }
 }
@@ -139,6 +145,8 @@ pub struct Lane {
     parsers: Vec<Arc<ParserMetrics>>,
     others_told: u64,
     figures_at: i64,
+    /// Connections that were opened for a venue whose subscriptions go one by one.
+    subscribing: usize,
     stopping: bool,
     run_id: String,
     last_flush: i64,
@@ -167,6 +175,7 @@ impl Lane {
             parsers: Vec::new(),
             others_told: 0,
             figures_at: 0,
+            subscribing: 0,
             stopping: false,
             run_id: run.run_id.clone(),
             last_flush: 0,
@@ -198,6 +207,8 @@ impl Lane {
                 reader.poll_once(self, NAP)?;
                 self.send_pongs(reader);
                 self.figures(reader);
+                self.hear_answers();
+                self.subscribe_next(reader);
             }
         }
         self.recorder.flush();
@@ -289,11 +300,50 @@ impl Lane {
         link.streams.iter().map(|s| s.name.clone()).filter(|n| !plan.streams.contains(n)).collect()
     }
 
-    fn open(&mut self, reader: &mut Reader, link: Box<OpenLink>, request: ConnectRequest) {
+    /// What the venue said of the message that waited for it.
+    fn hear_answers(&mut self) {
+        let now = Stamps::now();
+        for (conn, code) in std::mem::take(&mut self.wishes.answers) {
+            let Some(live) = self.conns.get_mut(&(conn as u64)) else { continue };
+            let Some(s) = &mut live.subscribing else { continue };
+            let mut said = Subscribed { venue: live.link.venue.to_owned(), ..Subscribed::default() };
+            match s.answered(code, now.ts_mono) {
+                Outcome::Confirmed(topics) => said.confirmed = topics,
+                Outcome::Refused(topic) => {
+                    self.report(FromLane::Refused { conn, code, stream: topic.clone() });
+                    said.refused.push(topic);
+                }
+                Outcome::Again => continue,
+            }
+            self.control(Kind::Subscription, conn, &now, "", &to_payload(&said));
+        }
+    }
+
+    /// The next message of each connection that has topics left.
+    fn subscribe_next(&mut self, reader: &mut Reader) {
+        if self.subscribing == 0 {
+            return;
+        }
+        let now = clock::mono_ns();
+        for (token, live) in &mut self.conns {
+            let next = live.subscribing.as_mut().filter(|_| live.opened).and_then(|s| s.next(now));
+            if let Some(text) = next {
+                let _ = reader.send(*token, text);
+            }
+        }
+    }
+
+    fn open(&mut self, reader: &mut Reader, link: Box<OpenLink>, mut request: ConnectRequest) {
         let (token, conn) = (request.token, link.conn);
+        let venue = crate::venue::by_id(link.venue).map(|v| v.1);
+        let subscribing = venue.filter(|v| v.spec().topics_per_message > 0).map(|v| {
+            request.subscribe.clear();
+            self.subscribing += 1;
+            Subscribing::new(v, link.streams.iter().map(|s| s.name.clone()))
+        });
         match reader.open(request) {
             Ok(()) => {
-                self.conns.insert(token, Live { link, next_rseq: 0, opened: false });
+                self.conns.insert(token, Live { link, next_rseq: 0, opened: false, subscribing });
             }
             Err(e) => self.report(FromLane::Unopened { conn, why: e.to_string() }),
         }
@@ -509,7 +559,8 @@ impl Handler for Lane {
         let (conn, url) = (live.link.conn, live.link.url.clone());
         let (venue, leg, streams) = (live.link.venue, live.link.leg, live.link.streams.clone());
         let open = event(&live.link, "open", "", "");
-        let add = Subscribed { venue: live.link.venue.to_owned(), add: streams.clone(), remove: Vec::new() };
+        let add =
+            Subscribed { venue: live.link.venue.to_owned(), add: streams.clone(), ..Subscribed::default() };
         self.count_streams(venue, leg, &streams);
         self.control(Kind::Connection, conn, at, &url, &open);
         self.control(Kind::Subscription, conn, at, "", &to_payload(&add));
@@ -583,7 +634,7 @@ impl Handler for Lane {
         let Some(live) = self.conns.remove(&token) else { return };
         let remove = if live.opened { self.unwanted(&live.link) } else { Vec::new() };
         if !remove.is_empty() {
-            let ends = Subscribed { venue: live.link.venue.to_owned(), add: Vec::new(), remove };
+            let ends = Subscribed { venue: live.link.venue.to_owned(), remove, ..Subscribed::default() };
             self.control(Kind::Subscription, live.link.conn, at, "", &to_payload(&ends));
         }
         let word = if live.opened { "close" } else { "failed" };

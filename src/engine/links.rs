@@ -64,6 +64,12 @@ impl Links {
         Ok(plan.venues.into_iter().zip(&config.venues).map(with).collect())
     }
 
+    /// What the configuration says of the venue's ids.
+    pub fn id_policy(&self) -> Option<crate::model::IdPolicy> {
+        let said = self.config.id_policy.as_deref()?;
+        self.venue.id_policies().iter().find(|p| p.0 == said).map(|p| p.1)
+    }
+
     /// Base of REST URLs.
     pub fn rest_base(&self) -> String {
         self.hosts.rest.clone().unwrap_or_else(|| self.venue.spec().rest.to_owned())

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod choose;
 pub mod control;
 pub mod converting;
+pub mod keys;
 pub mod lane;
 pub mod lane0;
 pub mod links;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod rebuild;
 pub mod recovering;
 pub mod rest;
+pub mod subscribing;
 pub mod venues;
 
 pub use capture::{Capture, CaptureError, Summary};

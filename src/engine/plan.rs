@@ -73,6 +73,22 @@ pub enum PlanFault {
         /// What is wrong and what would be right.
         why: String,
     },
+    /// Nobody knows where the venue is.
+    #[error("{venue}: its hosts are not documented; write rest = \"https://…\" and ws = \"wss://…\"")]
+    HostsNeeded {
+        /// Venue slug.
+        venue: String,
+    },
+    /// An id policy that the venue does not have.
+    #[error("{venue}: id_policy {policy:?} is none of: {known}")]
+    IdPolicy {
+        /// Venue slug.
+        venue: String,
+        /// What was asked for.
+        policy: String,
+        /// Those that there are, comma-separated.
+        known: String,
+    },
     /// Nothing is left to capture.
     #[error("{venue}: no stream is left to capture")]
     Nothing {
@@ -264,6 +280,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     if config.rule.as_ref().is_some_and(|r| r.top_by_volume.is_some()) && venue.volumes_request().is_none() {
         return Err(PlanFault::NoVolumes { venue: config.id.clone() });
     }
+    check_venue(config, venue)?;
     let hosts = Hosts { rest: config.rest.clone(), ws: config.ws.clone() };
     let per_lane = spread(config, venue, index, lanes.len(), &|_| None)?;
     for (lane, streams) in lanes.iter_mut().zip(&per_lane) {
@@ -337,6 +354,21 @@ fn rotation(config: &VenueConfig, spec: &VenueSpec, conns: usize) -> Result<i64,
         ));
     }
     Ok(ns)
+}
+
+/// What a venue must be told, and may not be.
+fn check_venue(config: &VenueConfig, venue: &dyn Venue) -> Result<(), PlanFault> {
+    if !venue.spec().hosts_known && (config.rest.is_none() || config.ws.is_none()) {
+        return Err(PlanFault::HostsNeeded { venue: config.id.clone() });
+    }
+    match &config.id_policy {
+        Some(policy) if !venue.id_policies().iter().any(|p| p.0 == policy) => Err(PlanFault::IdPolicy {
+            venue: config.id.clone(),
+            policy: policy.clone(),
+            known: venue.id_policies().iter().map(|p| p.0).collect::<Vec<_>>().join(", "),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn find(id: &str) -> Result<(VenueIx, &'static dyn Venue), PlanFault> {

@@ -22,6 +22,11 @@ pub enum Purpose {
     Volumes,
     /// The venue's clock.
     Time,
+    /// What has no stream.
+    Poll {
+        /// The lane that the rows belong to.
+        lane: crate::model::LaneId,
+    },
 }
 
 /// Work for a worker.
@@ -33,9 +38,11 @@ pub enum Job {
         /// Why.
         purpose: Purpose,
         /// The client.
-        client: RestClient,
+        client: Box<RestClient>,
         /// Path and query.
         path: String,
+        /// Further headers, signatures among them.
+        headers: Vec<(&'static str, String)>,
     },
     /// Resolve a host before a connection is opened.
     Resolve {
@@ -144,9 +151,9 @@ impl Pool {
 fn work(todo: &Receiver<Job>, tell: &Sender<Done>) {
     for job in todo {
         let done = match job {
-            Job::Get { venue, purpose, client, path } => {
+            Job::Get { venue, purpose, client, path, headers } => {
                 let mono_sent = crate::wire::clock::mono_ns();
-                let result = client.get(&path);
+                let result = client.get_with(&path, &headers);
                 Done::Got { venue, purpose, path, mono_sent, result }
             }
             Job::Resolve { venue, conn, host, port } => {

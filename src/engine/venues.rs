@@ -180,6 +180,10 @@ pub struct VenueState {
     pub slots: Vec<SlotState>,
     /// Limit of new connections.
     pub limiter: ConnectLimiter,
+    /// The user's key, where requests are signed.
+    pub key: Option<crate::venue::Credentials>,
+    /// When what is polled is due, by channel and symbol (monotonic ns).
+    pub polls: BTreeMap<(&'static str, String), i64>,
     /// Limit of messages that subscribe, per minute; `None`: the venue has none.
     pub subscribes: Option<RateWindow>,
     /// Number of its weight group.
@@ -221,6 +225,8 @@ impl VenueState {
             limiter: ConnectLimiter::new(spec.connects_per_5min),
             subscribes: (spec.subscribes_per_minute > 0)
                 .then(|| RateWindow::new(spec.subscribes_per_minute, 60_000_000_000)),
+            key: None,
+            polls: BTreeMap::new(),
             next: Some(plan.config.clone()),
             gone: false,
             fallen: Vec::new(),

@@ -3,7 +3,8 @@
 use super::FoldSink;
 use super::state::{Core, Detector, Stream};
 use super::streams::GapEnd;
-use crate::model::{ConnId, Record, StreamId, StreamKind, row::GapCause};
+use crate::book::{DiffIds, Sequencer};
+use crate::model::{ConnId, IdPolicy, Record, StreamId, StreamKind, row::GapCause};
 
 impl Core {
     /// A stream without a chain is there (again): its gap ends.
@@ -48,6 +49,40 @@ impl Core {
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::SubscribeRefused, rec.ts_recv, Detector::Subscription, last, 0);
         self.say_gap(id, GapCause::SubscribeRefused, sink);
+    }
+
+    /// A whole view took a book's place, and hid a hole in the chain of diffs: the next diff shows it.
+    pub fn hidden_hole<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        rec: &Record<'_>,
+        ids: &DiffIds,
+        seq: &Sequencer,
+        sink: &mut S,
+    ) {
+        if !seq.rule().replaces || seq.policy() != IdPolicy::Strict {
+            return;
+        }
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        let before = if ids.prev >= 0 { ids.prev } else { ids.first.saturating_sub(1) };
+        let last = s.last_id;
+        if last < 0 || before <= last || s.gap.is_some() || s.cover.is_none() {
+            return;
+        }
+        let begin = s.known_until();
+        self.counters.seq_gaps += 1;
+        self.close_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
+        self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
+        let end = GapEnd {
+            ts_end: rec.ts_recv,
+            seq_after: before,
+            rseq_after: rec.rseq,
+            epoch_after: 0,
+            recovered_by: "snapshot",
+        };
+        self.close_gap(id, end, rec, sink);
+        self.open_cover(id, rec.ts_recv, ids.last, rec.rseq, rec.conn);
+        self.say_gap(id, GapCause::VenueSeqGap, sink);
     }
 
     /// The connection that fed a book is gone, and the ids of the one that carries the stream on are of another chain: the

@@ -7,8 +7,8 @@ use super::state::{BookState, Conn, Core, Detector, DiffMeta, PendingSnap};
 use super::{Changes, Effect, FoldSink, Observed};
 use crate::book::{Book, DiffBuffer, DiffIds, SeqState, Sequencer, Verdict};
 use crate::model::{
-    DeltaMsg, Depth, Head, InstrumentId, Level, Record, RowRef, Side, StreamId, StreamKind, VenueIx, flags,
-    row::GapCause,
+    DeltaMsg, Depth, Head, IdPolicy, InstrumentId, Level, Record, RowRef, Side, StreamId, StreamKind,
+    VenueIx, flags, row::GapCause,
 };
 
 impl BookState {
@@ -58,6 +58,22 @@ impl BookState {
 }
 
 impl Core {
+    /// The rule of a venue's ids, with what the configuration says of them.
+    pub fn rule(&self, venue: VenueIx) -> crate::model::SequenceRule {
+        let rule = super::state::venue_of(venue).spec().sequence;
+        let said = self.cfg.policies.iter().find(|p| p.0 == venue).map(|p| p.1);
+        crate::model::SequenceRule { policy: said.unwrap_or(rule.policy), ..rule }
+    }
+
+    /// The configuration says what a venue's ids can prove.
+    pub fn set_policy(&mut self, venue: VenueIx, policy: IdPolicy) {
+        self.cfg.policies.retain(|p| p.0 != venue);
+        self.cfg.policies.push((venue, policy));
+        for b in self.insts.iter_mut().filter(|i| i.venue == venue).filter_map(|i| i.book.as_mut()) {
+            b.seq.set_policy(policy);
+        }
+    }
+
     /// A diff of the stream's instrument.
     pub fn on_diff<S: FoldSink>(&mut self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>, sink: &mut S) {
         let id = d.instrument;
@@ -65,7 +81,7 @@ impl Core {
         let stream = d.stream;
         let other_alive = self.streams.get(stream.0 as usize).is_some_and(|s| s.alive > 1);
         if self.insts[id.ix()].book.is_none() {
-            let rule = super::state::venue_of(conn.venue).spec().sequence;
+            let rule = self.rule(conn.venue);
             self.insts[id.ix()].book = Some(Box::new(BookState::new(rule, stream)));
         }
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
@@ -82,6 +98,7 @@ impl Core {
                     // Events of the other connection waited for this one.
                     let _ = self.offer(rec, id, &mut b, other_alive, sink);
                 }
+                self.hidden_hole(stream, rec, &ids, &b.seq, sink);
                 let ids = DiffIds { last: b.seq.last(), ..ids };
                 self.depth_proven(stream, conn, rec, &ids, b.epoch, sink);
             }
@@ -104,6 +121,11 @@ impl Core {
                 self.depth_waits(stream, conn, rec, &ids, sink);
                 self.keep(&mut b, &head, &ids, d);
                 self.too_old(id, &mut b, sink);
+            }
+            v @ (Verdict::Learning | Verdict::Learned) => {
+                self.touch(stream, conn, rec);
+                self.keep(&mut b, &head, &ids, d);
+                self.learned(v, rec, id, &mut b, sink);
             }
             Verdict::Wait => {
                 // It proves nothing yet, so the stream's last frame stays the one before it.
@@ -199,17 +221,22 @@ impl Core {
     /// A whole book: the start of a proof.
     pub fn on_snapshot<S: FoldSink>(&mut self, rec: &Record<'_>, d: &Depth<'_>, url: &str, sink: &mut S) {
         let id = d.instrument;
+        let venue = self.insts[id.ix()].venue;
+        let rule = self.rule(venue);
         let inst = &mut self.insts[id.ix()];
-        let venue = inst.venue;
-        let rule = super::state::venue_of(venue).spec().sequence;
         let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
         let in_band = d.stream != StreamId::NONE;
-        if b.synced || (in_band && b.stream != d.stream) {
-            // Nobody waits for it: it is only compared. Or it belongs to another chain of ids.
-            if !in_band {
+        let replaces = rule.replaces && in_band && d.last >= b.seq.live_id();
+        if (b.synced && !replaces) || (in_band && b.stream != d.stream) {
+            // Nobody waits for it: it is only compared. Or it is older than the book, or belongs to another chain of ids.
+            if !in_band && !rule.replaces {
                 let ahead = super::compare::is_ahead(&b, d, limit_of(url));
                 sink.effect(Effect::Compared { instrument: id, ahead });
             }
+            self.insts[id.ix()].book = Some(b);
+            return;
+        }
+        if rule.replaces && !in_band && !self.may_seed(&b, d.last) {
             self.insts[id.ix()].book = Some(b);
             return;
         }
@@ -237,11 +264,86 @@ impl Core {
         }
         let exps = self.exps(id);
         sink.observe(Observed::Loaded { instrument: id, snap_id: d.last, book: &b.book, exps });
-        self.drain(rec, id, &mut b, sink);
-        if rule.snapshot_proves && b.pending.is_some() {
+        if rule.replaces && b.book.is_crossed() {
+            self.crossed_view(rec, id, &mut b, sink);
+            self.insts[id.ix()].book = Some(b);
+            return;
+        }
+        if b.seq.policy() == IdPolicy::Learn {
+            // What it covers is not needed any more; what comes after it may be, once the ids are known.
+            b.buffer.retain(|ids| ids.last > d.last);
+        } else {
+            self.drain(rec, id, &mut b, sink);
+        }
+        if rule.snapshot_proves && b.pending.is_some() && (in_band || !rule.replaces) {
             self.proves_itself(rec, d, &mut b, sink);
         }
         self.insts[id.ix()].book = Some(b);
+    }
+
+    /// Whether a snapshot by REST may seed a book whose diffs are of a counter that may be another one. While the ids are
+    /// being learned only what comes on the diffs' own connection does.
+    fn may_seed(&mut self, b: &BookState, snap_id: i64) -> bool {
+        let seen = self.streams.get(b.stream.0 as usize).map_or(-1, |s| s.last_id);
+        let seen = b.buffer.iter().map(|e| e.ids.last).max().unwrap_or(-1).max(seen);
+        if b.seq.policy() == IdPolicy::Learn {
+            return false;
+        }
+        let may = seen < 0 || crate::book::same_id_space(seen, snap_id);
+        self.counters.foreign_seeds += u64::from(!may);
+        may
+    }
+
+    /// A whole view that crosses itself proves nothing.
+    fn crossed_view<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        b: &mut BookState,
+        sink: &mut S,
+    ) {
+        let (was, last, epoch_before) = (b.synced, b.seq.last(), b.epoch);
+        let mut head = self.head(rec);
+        (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
+        self.counters.crossed += 1;
+        self.clear_book(&head, id, b, sink);
+        b.buffer.clear();
+        if was {
+            let cause = GapCause::ProtocolViolation;
+            self.depth_lost(b.stream, rec, cause, Detector::Ids, last, epoch_before, sink);
+        }
+        self.ask(id, b, sink);
+    }
+
+    /// The ids have shown what they are: what was kept since the last whole view goes on from it, or waits for the next.
+    fn learned<S: FoldSink>(
+        &mut self,
+        v: Verdict,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        b: &mut BookState,
+        sink: &mut S,
+    ) {
+        if v != Verdict::Learned {
+            return;
+        }
+        if !b.synced {
+            self.ask(id, b, sink);
+            return;
+        }
+        let stuck = self.offer(rec, id, b, false, sink);
+        if stuck {
+            sink.observe(Observed::Gap { instrument: id });
+            let (last, epoch_before) = (b.seq.last(), b.epoch);
+            let mut head = self.head(rec);
+            (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
+            self.clear_book(&head, id, b, sink);
+            let cause = GapCause::ResyncWait;
+            self.depth_lost(b.stream, rec, cause, Detector::Ids, last, epoch_before, sink);
+            self.ask(id, b, sink);
+        } else if b.stream != StreamId::NONE && b.seq.last() >= 0 {
+            self.s(b.stream).last_id = b.seq.last();
+        }
     }
 
     /// A snapshot that needs no diff to prove it.
@@ -252,9 +354,16 @@ impl Core {
         b: &mut BookState,
         sink: &mut S,
     ) {
+        let was = b.synced;
         self.publish_sync(rec, d.instrument, b, sink);
         b.seq.on_proving_snapshot(d.last, rec.conn, d.ts_event);
-        let next = d.last.saturating_add(1);
+        if was {
+            // It took the place of a proven book: the chain of diffs is followed as before.
+            return;
+        }
+        // Ids that have holes, or may have, do not say what is missing.
+        let proves = b.seq.policy() == IdPolicy::Strict;
+        let next = if proves { d.last.saturating_add(1) } else { 0 };
         let ids = DiffIds { conn: rec.conn, first: next, last: d.last, prev: -1, ts: d.ts_event };
         self.depth_seeded(b.stream, rec, &ids, b.epoch, sink);
     }
@@ -299,7 +408,12 @@ impl Core {
                 }
                 Verdict::Stale => sink.observe(Observed::Stale { instrument: id }),
                 Verdict::Duplicate | Verdict::Ignored => self.counters.duplicates += 1,
-                Verdict::Buffer | Verdict::Wait | Verdict::TooOld | Verdict::Gap { .. } => {
+                Verdict::Buffer
+                | Verdict::Wait
+                | Verdict::TooOld
+                | Verdict::Learning
+                | Verdict::Learned
+                | Verdict::Gap { .. } => {
                     stuck = true;
                     break;
                 }
@@ -341,12 +455,13 @@ impl Core {
     ) {
         let Some(p) = b.pending.take() else { return };
         b.epoch = rec.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
-        b.synced = true;
+        let was = std::mem::replace(&mut b.synced, true);
         b.attempt = 0;
         b.crossed_run = 0;
         b.carry = false;
         b.last = p.snap_id;
         self.counters.syncs += 1;
+        let trusted = if b.seq.policy() == IdPolicy::Learn { flags::UNVERIFIED_SEQ } else { 0 };
         if S::ROWS {
             let head = Head {
                 instrument: id,
@@ -356,12 +471,21 @@ impl Core {
                 ts_send: p.ts_send,
                 conn: p.conn,
                 rseq: p.rseq,
-                flags: self.head(rec).flags | flags::SNAPSHOT,
+                flags: self.head(rec).flags | flags::SNAPSHOT | trusted,
                 ..self.head(rec)
             };
             self.whole_book(&head, b, (-1, p.snap_id), sink);
         }
-        sink.effect(Effect::Synced { instrument: id });
+        if S::ROWS {
+            self.top_changed(&self.head_of(rec, id), id, b, p.snap_id);
+        }
+        if !was {
+            sink.effect(Effect::Synced { instrument: id });
+        }
+    }
+
+    fn head_of(&self, rec: &Record<'_>, id: InstrumentId) -> Head {
+        Head { instrument: id, venue: self.insts[id.ix()].venue, ..self.head(rec) }
     }
 
     /// Rows of all levels, best first, bids then asks.
@@ -434,6 +558,9 @@ impl Core {
             let mut head = *head;
             if crossed {
                 head.flags |= flags::CROSSED;
+            }
+            if b.seq.is_unverified() {
+                head.flags |= flags::UNVERIFIED_SEQ;
             }
             let msg = DeltaMsg {
                 seq_first: ids.first,
@@ -599,8 +726,9 @@ impl Core {
         match inst.book.as_mut() {
             Some(b) => b.stream = stream,
             None => {
-                let rule = super::state::venue_of(inst.venue).spec().sequence;
-                inst.book = Some(Box::new(BookState::new(rule, stream)));
+                let venue = inst.venue;
+                let book = BookState::new(self.rule(venue), stream);
+                self.insts[id.ix()].book = Some(Box::new(book));
             }
         }
     }

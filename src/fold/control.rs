@@ -142,6 +142,12 @@ impl Core {
                 self.stream_removed(id, rec, sink);
             }
         }
+        for id in e.confirmed.iter().filter_map(|n| conn.by_name.get(n.as_bytes())) {
+            self.acknowledged(*id, rec, sink);
+        }
+        for id in e.refused.iter().filter_map(|n| conn.by_name.get(n.as_bytes())) {
+            self.refused(*id, rec, sink);
+        }
         self.conns.insert(rec.conn, conn);
     }
 
@@ -165,6 +171,9 @@ impl Core {
     fn plan<S: FoldSink>(&mut self, rec: &Record<'_>, e: &PlanNote, sink: &mut S, about: &mut About) {
         let Some((ix, _)) = venue::by_id(&e.venue) else { return };
         about.venue = ix;
+        if let Some(policy) = e.id_policy {
+            self.set_policy(ix, policy);
+        }
         for i in 0..self.streams.len() {
             let s = &self.streams[i];
             if s.venue == ix && s.subscribed && s.alive == 0 && !e.streams.contains(&s.name) {
@@ -423,6 +432,7 @@ impl Core {
             host: e.host,
             config_sha256: e.config_sha256,
             ts_start: e.ts_start,
+            policies: Vec::new(),
         };
         self.cfg = cfg;
         self.conns.clear();

@@ -147,6 +147,13 @@ pub enum Effect<'a> {
         /// The stream that it is about, "" if it names none.
         stream: &'a str,
     },
+    /// An answer that names nothing came: it is that of the message that waits for one.
+    Answered {
+        /// On which connection.
+        conn: i64,
+        /// The venue's code, 0 = well.
+        code: i64,
+    },
     /// The venue pinged by a message on this connection: an answer by a message is due.
     Pong {
         /// Which.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
-    ConnId, DecodeCtx, Event, Head, InstrumentId, InstrumentRef, InstrumentVersion, Kind, LaneId, Level,
-    Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef, SnapshotSource,
-    StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
+    ConnId, Dec, DecodeCtx, Event, Head, IdPolicy, InstrumentId, InstrumentRef, InstrumentVersion, Kind,
+    LaneId, Level, Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef,
+    SnapshotSource, StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
 };
 use crate::venue::Scratch;
 use crate::venue::{self, Venue};
@@ -36,6 +36,8 @@ pub(super) struct RunCfg {
     pub host: String,
     pub config_sha256: String,
     pub ts_start: i64,
+    /// What the configuration says of venues' ids.
+    pub policies: Vec<(VenueIx, IdPolicy)>,
 }
 
 impl Default for RunCfg {
@@ -51,6 +53,7 @@ impl Default for RunCfg {
             host: String::new(),
             config_sha256: String::new(),
             ts_start: 0,
+            policies: Vec::new(),
         }
     }
 }
@@ -227,6 +230,8 @@ pub struct FoldCounters {
     pub crossed: u64,
     /// Diffs lost because a buffer was full.
     pub buffer_dropped: u64,
+    /// Snapshots by REST whose ids are not of the stream's counter.
+    pub foreign_seeds: u64,
 }
 
 /// What the last record turned out to be about.
@@ -430,6 +435,23 @@ impl Fold {
         }
     }
 
+    /// An answer to what is asked for because it has no stream.
+    fn polled<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
+        if rec.status != 200 {
+            if rec.status != 0 {
+                self.core.reject(rec, sink, about, Reject::new(RejectCause::Status, "request refused"));
+            }
+            return;
+        }
+        let Some(conn) = self.core.conns.get(&rec.conn).cloned() else { return };
+        let v = venue_of(about.venue);
+        let scratch = &mut self.scratch[usize::from(about.venue.0)];
+        let mut ctx = Ctx { core: &mut self.core, sink, rec, conn, about, rest: Some(rec.url) };
+        if let Err(r) = v.decode_polled(scratch, rec.url, rec.payload, &mut ctx) {
+            self.core.reject(rec, sink, about, r);
+        }
+    }
+
     fn rest<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
         let Some(conn) = self.core.conns.get(&rec.conn) else {
             self.core.reject(
@@ -442,7 +464,11 @@ impl Fold {
         };
         about.venue = conn.venue;
         let v = venue_of(conn.venue);
-        let RestKind::Depth { symbol } = v.rest_kind(rec.url) else { return };
+        let symbol = match v.rest_kind(rec.url) {
+            RestKind::Depth { symbol } => symbol,
+            RestKind::Polled => return self.polled(rec, sink, about),
+            _ => return,
+        };
         if v.spec().snapshot == SnapshotSource::InBand {
             // Whether its ids are those of the diffs is not known: it stays in `raw`.
             return;
@@ -580,6 +606,12 @@ impl Core {
 
     /// An answer to a message of ours.
     fn replied<S: FoldSink>(&mut self, rec: &Record<'_>, conn: &Conn, r: &Reply<'_>, sink: &mut S) {
+        let spec = venue_of(conn.venue).spec();
+        if spec.topics_per_message > 0 {
+            // Which topics it is about only whoever sent the message knows.
+            sink.effect(Effect::Answered { conn: conn.id, code: r.code });
+            return;
+        }
         if !r.is_error {
             if r.stream != StreamId::NONE {
                 self.acknowledged(r.stream, rec, sink);
@@ -646,6 +678,35 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
         self.about.instrument = stream.instrument.map_or(InstrumentId::NONE, |i| i.id);
     }
 
+    fn stream_of(&mut self, kind: StreamKind, symbol: &str) -> Option<StreamInfo> {
+        let venue = usize::from(self.conn.venue.0);
+        let inst = *self.core.symbols.get(venue)?.get(symbol)?;
+        let is = |id: &&StreamId| {
+            let s = &self.core.streams[id.0 as usize];
+            s.kind == kind && s.instrument == inst
+        };
+        let id = *self.conn.streams.iter().find(is)?;
+        (self.about.stream, self.about.instrument) = (id, inst);
+        let (price_exp, size_exp) = self.core.exps(inst);
+        Some(StreamInfo {
+            stream: id,
+            kind,
+            instrument: Some(InstrumentRef { id: inst, price_exp, size_exp }),
+        })
+    }
+
+    fn ts_recv(&self) -> i64 {
+        self.rec.ts_recv
+    }
+
+    fn is_binary(&self) -> bool {
+        self.rec.flags & crate::model::record::FLAG_BINARY != 0
+    }
+
+    fn contract_size(&self, id: InstrumentId) -> Dec {
+        self.core.insts.get(id.ix()).map_or(Dec::NONE, |i| i.version.contract_size)
+    }
+
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
         self.core.intern(self.about.venue, symbol, self.rec, self.sink)
     }
@@ -682,6 +743,9 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
             }
             Event::Snapshot(d) => {
                 (about.ts_event, about.ts_send) = (d.ts_event, d.ts_send);
+                if d.stream != StreamId::NONE {
+                    core.touch(d.stream, conn, rec);
+                }
                 core.on_snapshot(rec, &d, rest.unwrap_or(""), *sink);
             }
             Event::Reply(r) => core.replied(rec, conn, &r, *sink),

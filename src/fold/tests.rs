@@ -2,6 +2,7 @@
 
 mod allocations;
 mod messages;
+mod pumpkin;
 
 use super::*;
 use crate::model::control::to_payload;
@@ -169,7 +170,7 @@ impl Tape {
             .iter()
             .map(|c| v.stream(c, Some("BTCUSDT")).unwrap())
             .collect();
-        let s = Subscribed { venue: VENUE.into(), add, remove: Vec::new() };
+        let s = Subscribed { venue: VENUE.into(), add, ..Subscribed::default() };
         self.push(Kind::Subscription, conn, -1, "", &to_payload(&s), 0);
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::link::StreamSpec;
+use super::link::{IdPolicy, StreamSpec};
 
 /// The name of a stream on a connection.
 pub type StreamName = String;
@@ -33,7 +33,7 @@ pub struct ConnEvent {
 }
 
 /// Payload of a `Subscription` record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribed {
     /// Venue slug.
     pub venue: String,
@@ -43,6 +43,12 @@ pub struct Subscribed {
     /// Streams that end on it by our own will.
     #[serde(default)]
     pub remove: Vec<StreamName>,
+    /// Streams that the venue has confirmed, where its answers do not name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<StreamName>,
+    /// Streams that it has refused, where its answers do not name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<StreamName>,
 }
 
 /// Payload of a `Config` record: what a venue's streams in the lane are from now on.
@@ -52,6 +58,9 @@ pub struct PlanNote {
     pub venue: String,
     /// All its streams in this lane.
     pub streams: Vec<StreamName>,
+    /// What the configuration says of the venue's ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_policy: Option<IdPolicy>,
 }
 
 /// Payload of a `Timer` record.

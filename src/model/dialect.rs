@@ -3,6 +3,8 @@
 //! The recorder does not read this; it follows its own link plan. Keeping both sides apart is the point: a wrong number
 //! here shows up as a recorder that is refused, not as two errors that agree.
 
+use super::words::Words;
+
 /// What is traded and therefore which keys a message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Product {
@@ -22,6 +24,8 @@ pub enum Product {
     AscendexSpot,
     /// AscendEX perpetual futures.
     AscendexFutures,
+    /// Something of which a [`super::words::Words`] knows the words.
+    Other,
 }
 
 impl Product {
@@ -113,7 +117,7 @@ pub enum DepthLimits {
     UpTo(u32),
 }
 
-/// Everything about a venue's speech that is a number or a word. Times in ms.
+/// Everything about a venue's words that is a number or a word. Times in ms.
 #[derive(Debug)]
 pub struct Dialect {
     /// Slug of the venue.
@@ -125,6 +129,8 @@ pub struct Dialect {
     pub product: Product,
     /// Grammar of the socket.
     pub speech: Speech,
+    /// The words of a venue that does not speak as Binance does.
+    pub words: Option<&'static dyn Words>,
     /// Update ids.
     pub ids: IdScheme,
     /// Whether diffs list bids from the lowest price up.

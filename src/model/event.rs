@@ -37,6 +37,21 @@ pub trait DecodeCtx {
     fn peek(&mut self, name: &[u8]) -> Option<StreamInfo>;
     /// The frame is of this stream, which was peeked at: with it, what [`DecodeCtx::stream`] does is done.
     fn enter(&mut self, stream: &StreamInfo);
+    /// The frame's stream of this kind and symbol on its connection, for venues whose frames do not name their stream.
+    fn stream_of(&mut self, kind: StreamKind, symbol: &str) -> Option<StreamInfo>;
+    /// Receive time of what is being read, ns; 0 = not known. Only to tell times from ids.
+    fn ts_recv(&self) -> i64 {
+        0
+    }
+    /// Whether the frame came as a binary one.
+    fn is_binary(&self) -> bool {
+        false
+    }
+    /// Base per contract (quote on inverse ones) as listed; `Dec::NONE` where it is not known.
+    fn contract_size(&self, id: InstrumentId) -> Dec {
+        let _ = id;
+        Dec::NONE
+    }
     /// The instrument of this symbol at the frame's venue; made known on first sight. `None`: the symbol is
     /// refused (too long, or the venue's symbol limit is reached).
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef>;

@@ -105,6 +105,21 @@ pub struct SequenceRule {
     /// LIVE: a diff at or below the book's id whose venue time is newer than the book's by more than this is no late
     /// one but the first of a new count: a gap. 0 = ids alone decide.
     pub restart_after_ns: i64,
+    /// What the ids of diffs can prove.
+    pub policy: IdPolicy,
+    /// A snapshot that comes on the diffs' own connection takes a proven book's place, unless it is older.
+    pub replaces: bool,
+}
+
+/// What the ids of diffs can prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdPolicy {
+    /// A diff that leaves ids out is a loss.
+    Strict,
+    /// Ids have holes by construction: a loss cannot be seen, and diffs behind a hole are `UNVERIFIED_SEQ`.
+    Sparse,
+    /// Not known yet: the book is what snapshots say until enough diffs have shown which of the other two it is.
+    Learn,
 }
 
 impl SequenceRule {
@@ -118,6 +133,8 @@ impl SequenceRule {
         crossed_max: 2,
         snapshot_proves: false,
         restart_after_ns: 0,
+        policy: IdPolicy::Strict,
+        replaces: false,
     };
     /// Binance spot.
     pub const BINANCE_SPOT: SequenceRule = SequenceRule {
@@ -129,6 +146,8 @@ impl SequenceRule {
         crossed_max: 2,
         snapshot_proves: false,
         restart_after_ns: 0,
+        policy: IdPolicy::Strict,
+        replaces: false,
     };
     /// AscendEX: `seqnum` rises by one per frame. A snapshot states the id up to which it holds, on the diffs' own
     /// connection; a diff at or below the book's id is dropped, five of them in a row, or one that is 5 s newer, are a
@@ -142,6 +161,8 @@ impl SequenceRule {
         crossed_max: 0,
         snapshot_proves: true,
         restart_after_ns: 5_000_000_000,
+        policy: IdPolicy::Strict,
+        replaces: false,
     };
     /// Aster spot.
     pub const ASTER_SPOT: SequenceRule = SequenceRule {
@@ -153,6 +174,21 @@ impl SequenceRule {
         crossed_max: 2,
         snapshot_proves: false,
         restart_after_ns: 0,
+        policy: IdPolicy::Strict,
+        replaces: false,
+    };
+    /// Pumpkin, of which no frame was ever seen: ids that may chain, have holes or touch; whole views and changes.
+    pub const PUMPKIN: SequenceRule = SequenceRule {
+        chain: Chain::PrevElseNext,
+        drop_equal: true,
+        overlap_ok: true,
+        stale_run_max: u32::MAX,
+        ids_survive_reconnect: false,
+        crossed_max: 0,
+        snapshot_proves: true,
+        restart_after_ns: 0,
+        policy: IdPolicy::Learn,
+        replaces: true,
     };
 }
 
@@ -177,6 +213,8 @@ pub enum RestKind {
     Instruments,
     /// The venue's clock.
     Time,
+    /// The answer to a [`Poll`]: rows.
+    Polled,
     /// Anything else; stays in `raw`.
     Other,
 }
@@ -188,6 +226,32 @@ pub struct RestRequest {
     pub path: String,
     /// Cost in the venue's own unit.
     pub weight: u32,
+}
+
+/// Something that a venue has no stream for, asked for by REST again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// Its name in the configuration, among the channels.
+    pub channel: &'static str,
+    /// Path and query; where it is about a symbol, that follows.
+    pub path: &'static str,
+    /// What its rows are.
+    pub kind: StreamKind,
+    /// Asked for each symbol apart.
+    pub per_symbol: bool,
+    /// How often, seconds; less often where the budget does not allow it.
+    pub every_s: u32,
+    /// Cost in the venue's own unit.
+    pub weight: u32,
+}
+
+/// What a body says of its request, for venues whose status line does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestRefusal {
+    /// The status that it comes to: 429 and 418 end all requests for a while.
+    pub status: u16,
+    /// For how long, seconds, if it says so.
+    pub retry_after_s: Option<u32>,
 }
 
 /// Hosts to use instead of the venue's own. Plain `http`/`ws` only to loopback.
@@ -314,6 +378,11 @@ pub struct VenueSpec {
     pub acknowledges: bool,
     /// Subscribing messages per minute and address, 0 = no limit known.
     pub subscribes_per_minute: u32,
+    /// Answers name neither topic nor request, so that only one message may wait for its answer: topics in one of them.
+    /// 0 = not such a venue.
+    pub topics_per_message: usize,
+    /// `rest` and `ws` are the venue's; if not, the configuration must name them.
+    pub hosts_known: bool,
 }
 
 impl VenueSpec {
@@ -343,5 +412,7 @@ impl VenueSpec {
         heartbeat: Heartbeat::CONTROL_FRAMES,
         acknowledges: false,
         subscribes_per_minute: 0,
+        topics_per_message: 0,
+        hosts_known: true,
     };
 }

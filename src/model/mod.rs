@@ -14,6 +14,7 @@ pub mod num;
 pub mod record;
 pub mod row;
 pub mod time;
+pub mod words;
 
 pub use control::{
     BoundaryTimer, ConnEvent, GapNote, LatencyEntry, LatencyNote, RunStart, RunStop, StreamName, Subscribed,
@@ -28,8 +29,8 @@ pub use ids::{ConnId, InstrumentId, LaneId, Side, StreamId, VenueIx};
 pub use instrument::{InstrumentRef, InstrumentVersion};
 pub use lane::LaneClock;
 pub use link::{
-    Chain, ConnPlan, Heartbeat, Hosts, PlanError, RestKind, RestRequest, SequenceRule, SnapshotSource,
-    StreamKind, StreamSpec, VenueSpec,
+    Chain, ConnPlan, Heartbeat, Hosts, IdPolicy, PlanError, Poll, RestKind, RestRefusal, RestRequest,
+    SequenceRule, SnapshotSource, StreamKind, StreamSpec, VenueSpec,
 };
 pub use num::{Dec, Mantissa, mantissa_to_f64, pow10};
 pub use record::{Kind, Record, RecordError};

@@ -2,6 +2,7 @@
 
 pub mod decimal;
 pub mod fields;
+pub mod inflate;
 pub mod json;
 pub mod scan;
 pub mod url;

@@ -30,6 +30,9 @@ impl World {
         if self.shape.d.speech.is_ascendex() {
             return super::ascendex::entry(self.shape.d, path);
         }
+        if self.shape.d.words.is_some() {
+            return Some(Entry { public: true, market: true, combined: false, names: Vec::new() });
+        }
         let route = self.shape.d.routes.iter().find(|r| !r.prefix.is_empty() && path.starts_with(r.prefix));
         let route = route.or_else(|| self.shape.d.routes.iter().find(|r| r.prefix.is_empty()))?;
         let rest = path.strip_prefix(route.prefix)?;
@@ -69,6 +72,11 @@ impl World {
     }
 
     pub(super) fn reply(&mut self, conn: &Conn, text: &str) {
+        self.say_to(conn, text);
+    }
+
+    /// A text that belongs to no stream.
+    pub(super) fn say_to(&self, conn: &Conn, text: &str) {
         let line = b",\"kind\":\"reply\"";
         let m = Message { stream: "", data: text.as_bytes(), line, fault: None, dropped: false };
         conn.push(m, self.oracle.on(), self.cfg.oracle_payload);
@@ -86,9 +94,14 @@ impl World {
 
     /// Answers one text message.
     pub(super) fn on_text(&mut self, conn: &Rc<Conn>, text: &str) {
-        if self.shape.d.speech.is_ascendex() {
-            return self.on_ascendex_text(conn, text);
+        match self.shape.d.words {
+            Some(words) => self.foreign_text(conn, words, text),
+            None if self.shape.d.speech.is_ascendex() => self.on_ascendex_text(conn, text),
+            None => self.on_request(conn, text),
         }
+    }
+
+    fn on_request(&mut self, conn: &Rc<Conn>, text: &str) {
         let v: Value = match serde_json::from_str(text) {
             Ok(v) => v,
             Err(e) => {
@@ -214,6 +227,7 @@ impl World {
             conn.side.borrow_mut().subs.insert((*name).clone(), ix);
             let flows = if wanted.channel.is_public() { conn.public } else { conn.market };
             if flows {
+                self.streams[ix].fresh = true;
                 self.streams[ix].subs.push(Sub {
                     conn: conn.clone(),
                     ordinal: 0,

@@ -146,7 +146,7 @@ impl Market {
         let table = match p {
             Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot => 1,
             Product::CoinM => 2,
-            Product::UsdM | Product::AsterFutures | Product::AscendexFutures => 0,
+            Product::UsdM | Product::AsterFutures | Product::AscendexFutures | Product::Other => 0,
         };
         let mut m = Market {
             bids: Ladder::new(true),

@@ -17,6 +17,7 @@ pub mod config;
 mod control;
 pub mod dialects;
 pub mod faults;
+mod foreign;
 mod grid;
 mod http;
 mod ladder;

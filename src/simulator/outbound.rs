@@ -71,6 +71,12 @@ pub struct Side {
     pub pong_missing: Option<i64>,
     /// Venue times of the client's latest messages.
     pub heard: VecDeque<i64>,
+    /// Venue time of the client's last ping by text.
+    pub client_ping: i64,
+    /// The same of ours.
+    pub said_ping: i64,
+    /// Whether JSON goes out in binary frames.
+    pub binary: bool,
     /// Messages handed to the socket.
     pub msgs: u64,
     /// Bytes handed to the socket.
@@ -113,6 +119,8 @@ const WRAP: (&str, &str) = ("{\"stream\":\"", "\",\"data\":");
 
 /// Opcode of a text frame.
 pub const TEXT: u8 = 1;
+/// Opcode of a binary frame.
+pub const BINARY: u8 = 2;
 /// Opcode of a close frame.
 pub const CLOSE: u8 = 8;
 /// Opcode of a ping.
@@ -147,7 +155,9 @@ impl Conn {
         let wrap = side.combined && !m.stream.is_empty();
         let len = m.data.len() + if wrap { m.stream.len() + WRAP.0.len() + WRAP.1.len() + 1 } else { 0 };
         let begin = c.bytes.len();
-        frame_header(&mut c.bytes, TEXT, len);
+        let is_json = matches!(m.data.first(), None | Some(b'{' | b'['));
+        let binary = !m.stream.is_empty() && (side.binary || !is_json);
+        frame_header(&mut c.bytes, if binary { BINARY } else { TEXT }, len);
         let payload = c.bytes.len();
         if wrap {
             put(&mut c.bytes, WRAP.0);

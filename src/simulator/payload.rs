@@ -170,6 +170,15 @@ impl Shape {
         if self.d.speech.is_ascendex() {
             return super::ascendex::depth(self, o, f, s, bids, asks);
         }
+        if let Some(sp) = self.d.words {
+            let whole = kind != "depth";
+            let ids = Shape::foreign_book(sp, o, f, whole, s, (bids, asks));
+            if o.logged {
+                super::foreign::log_ids(&mut o.line, whole, ids);
+                self.log_levels(o, f, bids, asks);
+            }
+            return;
+        }
         self.head(o, "depthUpdate", s.e);
         if self.says_matched() {
             key_int(&mut o.data, "T", s.t);
@@ -250,7 +259,11 @@ impl Shape {
         let ((bp, bq), (ap, aq)) = m.top();
         let w = &mut o.data;
         match self.d.product {
-            Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot => {
+            Product::Spot
+            | Product::AsterSpot
+            | Product::AsterPrediction
+            | Product::AscendexSpot
+            | Product::Other => {
                 put(w, "{\"u\":");
                 int(w, id);
             }
@@ -278,7 +291,11 @@ impl Shape {
         key_fixed(w, "a", f.px(ap).into(), f.pd);
         key_fixed(w, "A", f.qty(aq).into(), f.sd);
         match self.d.product {
-            Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot => {
+            Product::Spot
+            | Product::AsterSpot
+            | Product::AsterPrediction
+            | Product::AscendexSpot
+            | Product::Other => {
                 w.push(b'}');
             }
             Product::UsdM | Product::CoinM => {
@@ -304,7 +321,18 @@ impl Shape {
     /// One fill.
     pub fn trade(&self, o: &mut Out, f: &Face, ev: Ev, now: i64) {
         let Ev::Fill { t, px, qty, buyer_maker, insurance } = ev else { return };
-        o.begin("trade", &f.s);
+        o.begin(if self.d.words.is_some() { "sparseTrade" } else { "trade" }, &f.s);
+        if let Some(sp) = self.d.words {
+            Shape::foreign_trade(sp, o, f, ev, now);
+            if o.logged {
+                key_int(&mut o.line, "t", t);
+                key_fixed(&mut o.line, "p", f.px(px).into(), f.pd);
+                key_fixed(&mut o.line, "q", f.qty(qty).into(), f.sd);
+                put(&mut o.line, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
+                key_int(&mut o.line, "T", now);
+            }
+            return;
+        }
         self.head(o, "trade", now);
         let futures = self.d.product.is_futures();
         let w = &mut o.data;
@@ -444,6 +472,9 @@ impl Shape {
         o.begin(if continuous { "continuousKline" } else { "kline" }, &f.s);
         if self.d.speech.is_ascendex() {
             return super::ascendex::bar(o, f, interval, b);
+        }
+        if let Some(sp) = self.d.words {
+            return Shape::foreign_candle(sp, o, f, interval, b, now);
         }
         let closed = now > b.close_ms;
         self.head(o, if continuous { "continuous_kline" } else { "kline" }, now);

@@ -104,6 +104,13 @@ impl World {
             Some(a) => a,
             None if head.method != "GET" => error(405, -1000, "only GET is served"),
             None if self.shape.d.speech.is_ascendex() => self.ascendex_rest(head),
+            None if self.shape.d.words.is_some() => {
+                let said = self.shape.d.words.map(|sp| self.foreign_rest(sp, head));
+                let (a, id, _) =
+                    said.unwrap_or_else(|| (error(404, -1000, "no such path"), -1, String::new()));
+                last_id = id;
+                a
+            }
             None => {
                 let prefixes = self.shape.d.rest_prefixes;
                 match prefixes.iter().find_map(|p| path.strip_prefix(p)) {
@@ -165,7 +172,11 @@ impl World {
         r.used += u64::from(weight);
         r.timed.retain(|f| f.1 > now);
         let limited = |status: u16, secs: i64, always: bool| {
-            let mut a = error(status, -1003, "Too many requests; please use the websocket for live updates.");
+            let text = "Too many requests; please use the websocket for live updates.";
+            let mut a = match d.words {
+                Some(sp) => Answer::new(status, sp.refusal(status, secs)),
+                None => error(status, -1003, text),
+            };
             if always || d.retry_after {
                 a.headers.push(("Retry-After", secs.max(1).to_string()));
             }
@@ -497,22 +508,23 @@ impl World {
         fixed(b, i128::from(f.qty(1)) * 10_000_000, f.sd);
         put(b, "\",\"minQty\":\"");
         fixed(b, f.qty(1).into(), f.sd);
-        match p {
-            // AscendEX's list is printed elsewhere. The price steps of these markets and their smallest price do not agree in the venue's sample either.
-            Product::AscendexSpot | Product::AscendexFutures => {}
-            Product::AsterSpot | Product::AsterPrediction => put(
-                b,
-                "\"},{\"filterType\":\"MIN_NOTIONAL\",\"minNotional\":\"5\"},{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":200}]}",
-            ),
-            Product::Spot => put(
-                b,
-                "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}",
-            ),
-            Product::CoinM => put(b, "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"}]}"),
-            Product::UsdM | Product::AsterFutures => put(
-                b,
-                "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"},{\"notional\":\"5\",\"filterType\":\"MIN_NOTIONAL\"}]}",
-            ),
+        put(b, last_filters(p));
+    }
+}
+
+/// What closes the filters of an instrument.
+fn last_filters(p: Product) -> &'static str {
+    match p {
+        // The price steps of these markets and their smallest price do not agree in the venue's sample either.
+        Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot | Product::AscendexFutures => {
+            "\"},{\"filterType\":\"MIN_NOTIONAL\",\"minNotional\":\"5\"},{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":200}]}"
+        }
+        Product::Spot => {
+            "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}"
+        }
+        Product::CoinM => "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"}]}",
+        Product::UsdM | Product::AsterFutures | Product::Other => {
+            "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"},{\"notional\":\"5\",\"filterType\":\"MIN_NOTIONAL\"}]}"
         }
     }
 }

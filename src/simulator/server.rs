@@ -488,6 +488,7 @@ impl World {
         self.stats.open.fetch_add(1, Ordering::Relaxed);
         let side = Side {
             combined: entry.combined,
+            binary: self.shape.d.words.is_some_and(|sp| sp.is_binary()),
             opened: now,
             pinged: now,
             stall_until: i64::MIN,

@@ -151,6 +151,9 @@ pub fn parse(
     if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return None;
     }
+    if let Some(sp) = d.words {
+        return super::foreign::parse(sp, symbols, name);
+    }
     if let Some(all) = name.strip_prefix('!') {
         return Some(parse_all(d, all).map_or(SILENT, |channel| Wanted { scope: Scope::All, channel }));
     }
@@ -199,6 +202,9 @@ fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {
 pub fn parse_channel(d: &Dialect, channel: &str) -> Option<Channel> {
     if d.speech.is_ascendex() {
         return super::ascendex::channel(d, channel);
+    }
+    if d.words.is_some() {
+        return super::foreign::channel(d, channel);
     }
     let futures = d.product.is_futures();
     Some(match channel {

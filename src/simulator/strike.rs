@@ -88,7 +88,7 @@ impl World {
         let World { streams, out, oracle, strikes, stats, symbols, cfg, now, .. } = self;
         let st = &mut streams[ix];
         let (log, full) = (oracle.on(), cfg.oracle_payload);
-        let Stream { name, safe, place, symbol, chained, subs } = st;
+        let Stream { name, safe, place, symbol, chained, subs, .. } = st;
         let symbol = symbol.map(|s| symbols[s].def.symbol.as_str());
         for sub in subs {
             sub.ordinal += 1;
@@ -352,6 +352,7 @@ impl World {
                     c.wake.notify_one();
                 }
             }
+            let end = end.or_else(|| self.foreign_pings(c));
             if let Some(end) = end {
                 ends.push((c.clone(), end));
             } else if send_ping {

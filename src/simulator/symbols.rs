@@ -65,7 +65,12 @@ pub fn lower(symbol: &str) -> String {
 /// The instruments of a configuration, busiest first, each name once.
 pub fn define(d: &Dialect, symbols: &Symbols, non_ascii: bool) -> Vec<SymbolDef> {
     let mut names: Vec<String> = match symbols {
-        Symbols::Count(n) => (0..*n).map(|i| listed(d.product, i)).collect(),
+        Symbols::Count(n) => (0..*n)
+            .map(|i| match d.words {
+                Some(sp) => sp.listed(&asset(i), 0).symbol,
+                None => listed(d.product, i),
+            })
+            .collect(),
         Symbols::List(l) => l.clone(),
     };
     if non_ascii {
@@ -73,14 +78,37 @@ pub fn define(d: &Dialect, symbols: &Symbols, non_ascii: bool) -> Vec<SymbolDef>
     }
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|n| !n.is_empty() && seen.insert(lower(n)));
-    names.iter().enumerate().map(|(i, n)| one(d.product, n, i)).collect()
+    let def = |(i, n): (usize, &String)| match d.words {
+        Some(sp) => foreign(sp, n, i),
+        None => one(d.product, n, i),
+    };
+    names.iter().enumerate().map(def).collect()
+}
+
+/// The asset at a place of the list.
+fn asset(i: usize) -> String {
+    KNOWN.get(i).map_or_else(|| format!("S{i:04}"), |k| k.0.to_owned())
+}
+
+/// An instrument of a venue with words of its own.
+fn foreign(sp: &dyn crate::model::words::Words, symbol: &str, rank: usize) -> SymbolDef {
+    let known = KNOWN.iter().find(|k| sp.listed(k.0, k.3).symbol == symbol);
+    let h = mix(symbol.bytes().fold(0u64, |a, b| mix(a ^ u64::from(b))));
+    let base = symbol.split(['_', '/', '-']).next().unwrap_or(symbol);
+    let (start_ticks, tick_dec, step_dec) =
+        known.map_or((20_000 + (h % 180_000) as i64, 3, 2), |k| (k.1, k.2, k.3));
+    let l = sp.listed(known.map_or(base, |k| k.0), step_dec);
+    SymbolDef {
+        price_dec: tick_dec,
+        size_dec: l.size_dec,
+        start_ticks,
+        lower: symbol.to_owned(),
+        ..plain(symbol, (&l.base, &l.quote, symbol), h, rank)
+    }
 }
 
 fn listed(p: Product, i: usize) -> String {
-    let base = match KNOWN.get(i) {
-        Some(k) => k.0.to_owned(),
-        None => format!("S{i:04}"),
-    };
+    let base = asset(i);
     match p {
         Product::CoinM => format!("{base}USD_PERP"),
         Product::AscendexSpot => format!("{base}/USDT"),
@@ -142,7 +170,8 @@ fn one(p: Product, symbol: &str, rank: usize) -> SymbolDef {
         | Product::AsterSpot
         | Product::AsterPrediction
         | Product::AscendexSpot
-        | Product::AscendexFutures => (tick_dec, step_dec, step_dec),
+        | Product::AscendexFutures
+        | Product::Other => (tick_dec, step_dec, step_dec),
     };
     SymbolDef {
         price_dec,

@@ -64,6 +64,8 @@ pub(super) struct Stream {
     pub place: u64,
     pub symbol: Option<usize>,
     pub chained: bool,
+    /// Somebody subscribed since the last whole view.
+    pub fresh: bool,
     pub subs: Vec<Sub>,
 }
 
@@ -85,6 +87,8 @@ pub(super) struct Symbol {
     aggs: Vec<(Ev, i64)>,
     force: Option<(Ev, i64)>,
     bbo_changed: bool,
+    /// When the last whole view went out.
+    pub whole_at: i64,
     /// The latest fills, for `trades` and `aggTrades`, oldest first.
     pub fills: std::collections::VecDeque<(Ev, i64)>,
 }
@@ -592,6 +596,7 @@ impl World {
             self.flush_partial(sym, n, speed, span, &mut bids, &mut asks);
         }
         (self.bids, self.asks) = (bids, asks);
+        self.flush_whole(sym, span);
         let s = &mut self.symbols[sym];
         s.wins[speed] = Win { pos: end, prev: span.last };
         let told = s.wins[..self.grids.diff.len()].iter().map(|w| w.pos).min().unwrap_or(end);
@@ -689,6 +694,7 @@ impl World {
             place: name.bytes().fold(0, |a, b| mix(a ^ u64::from(b))),
             symbol,
             chained: wanted.channel.kind().is_chained(),
+            fresh: false,
             subs: Vec::new(),
         });
         self.by_stream.insert(name.to_owned(), ix);
@@ -744,6 +750,7 @@ fn symbol(
         aggs: Vec::new(),
         force: None,
         bbo_changed: false,
+        whole_at: 0,
         fills: Default::default(),
     }
 }

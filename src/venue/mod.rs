@@ -6,14 +6,15 @@ pub mod ascendex;
 pub mod aster;
 pub mod binance;
 pub mod family;
+pub mod pumpkin;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Dialect, Hosts, InstrumentVersion, PlanError, Reject, RejectCause, RestKind,
-    RestRequest, StreamKind, StreamSpec, VenueIx, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Hosts, IdPolicy, InstrumentVersion, PlanError, Poll, Reject, RejectCause,
+    RestKind, RestRefusal, RestRequest, StreamKind, StreamSpec, VenueIx, VenueSpec,
 };
 pub use crate::parse::{Paths, Scratch};
 
@@ -30,6 +31,7 @@ pub fn all() -> &'static [&'static dyn Venue] {
         &aster::PREDICTION,
         &ascendex::SPOT,
         &ascendex::FUTURES,
+        &pumpkin::PERP,
     ];
     ALL
 }
@@ -138,6 +140,56 @@ pub trait Venue: Send + Sync {
         Vec::new()
     }
 
+    /// The message that subscribes to these topics, where answers name none ([`VenueSpec::topics_per_message`]).
+    fn subscribe_message(&self, topics: &[&str]) -> Option<String> {
+        let _ = topics;
+        None
+    }
+
+    /// Whether a refusal of a subscription passes by itself: then the message is sent again later.
+    fn is_passing(&self, code: i64) -> bool {
+        let _ = code;
+        false
+    }
+
+    /// What the configuration may say of the venue's ids, where nobody knows; empty: they are known.
+    fn id_policies(&self) -> &'static [(&'static str, IdPolicy)] {
+        &[]
+    }
+
+    /// What is asked for by REST because it has no stream; `None`: the channel is a stream.
+    fn poll(&self, channel: &str) -> Option<&'static Poll> {
+        let _ = channel;
+        None
+    }
+
+    /// Reads the answer to a poll and says its rows.
+    ///
+    /// # Errors
+    /// [`Reject`]: nothing of the faulty row was said, or the body is none.
+    fn decode_polled(
+        &self,
+        scratch: &mut Scratch,
+        url: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        let _ = (scratch, url, body, ctx);
+        Ok(())
+    }
+
+    /// What a body says of its request where the status line does not; `None`: nothing beyond the status.
+    fn refusal(&self, status: u16, body: &[u8]) -> Option<RestRefusal> {
+        let _ = (status, body);
+        None
+    }
+
+    /// Headers that sign a request for `path` (with its query).
+    fn sign(&self, path: &str, key: &Credentials) -> Vec<(&'static str, String)> {
+        let _ = (path, key);
+        Vec::new()
+    }
+
     /// The request for the instrument list.
     fn instruments_request(&self) -> RestRequest;
 
@@ -170,6 +222,21 @@ pub trait Venue: Send + Sync {
     /// # Errors
     /// [`Reject`] if the body is not one.
     fn parse_time(&self, body: &[u8]) -> Result<i64, Reject>;
+}
+
+/// A key of the user's and its secret. The secret is in no debug text, and nothing but [`Venue::sign`] reads it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Goes over the wire.
+    pub key: String,
+    /// Never does.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 /// A family of channels, for those who ask what there is.

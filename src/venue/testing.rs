@@ -2,7 +2,9 @@
 
 use super::Venue;
 use crate::model::num::EXP_MAX;
-use crate::model::{DecodeCtx, Event, InstrumentId, InstrumentRef, StreamId, StreamInfo, StreamSpec};
+use crate::model::{
+    Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, StreamId, StreamInfo, StreamKind, StreamSpec,
+};
 
 /// Knows the streams it was given and every symbol it is asked for; hands events to a closure.
 pub struct MemoryCtx<F> {
@@ -16,6 +18,12 @@ pub struct MemoryCtx<F> {
     pub widened: usize,
     /// The stream that the last frame turned out to be of.
     pub entered: StreamId,
+    /// As [`DecodeCtx::ts_recv`].
+    pub ts_recv: i64,
+    /// As [`DecodeCtx::is_binary`].
+    pub binary: bool,
+    /// As [`DecodeCtx::contract_size`], of all instruments.
+    pub contract_size: Dec,
 }
 
 impl<F: FnMut(Event<'_>)> MemoryCtx<F> {
@@ -28,6 +36,9 @@ impl<F: FnMut(Event<'_>)> MemoryCtx<F> {
             exponents: (0, 0),
             widened: 0,
             entered: StreamId::NONE,
+            ts_recv: 0,
+            binary: false,
+            contract_size: Dec::NONE,
         }
     }
 
@@ -81,6 +92,24 @@ impl<F: FnMut(Event<'_>)> DecodeCtx for MemoryCtx<F> {
 
     fn enter(&mut self, stream: &StreamInfo) {
         self.entered = stream.stream;
+    }
+
+    fn stream_of(&mut self, kind: StreamKind, symbol: &str) -> Option<StreamInfo> {
+        let found = self.streams.iter().find(|(s, _)| s.kind == kind && s.symbol.as_deref() == Some(symbol));
+        let name = found?.0.name.clone();
+        self.stream(&name)
+    }
+
+    fn ts_recv(&self) -> i64 {
+        self.ts_recv
+    }
+
+    fn is_binary(&self) -> bool {
+        self.binary
+    }
+
+    fn contract_size(&self, _id: InstrumentId) -> Dec {
+        self.contract_size
     }
 
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {

@@ -159,7 +159,8 @@ impl BookRows {
         if m.flags & flags::CARRIED != 0 {
             self.begin_carried(m, (first_of_file, first_of_day), p, row, cx);
         } else if m.flags & flags::SNAPSHOT != 0 {
-            if matches!(self.state, State::Live | State::Proving) {
+            let replaces = self.rule.is_some_and(|r| r.replaces);
+            if matches!(self.state, State::Live | State::Proving) && !replaces {
                 self.fault(cx, Books, p, row, || "a snapshot without CLEAR before it".to_owned());
             }
             self.epoch_opens(m, p, row, cx);
@@ -232,13 +233,17 @@ impl BookRows {
         } else if m.flags & flags::CARRIED != 0 {
             self.carried(m, p, row, cx);
         } else if m.flags & flags::SNAPSHOT != 0 {
+            let goes_on = self.state == State::Live && self.proof.is_some();
             let proves = self.rule.is_some_and(|r| r.snapshot_proves);
             self.state = if proves { State::Live } else { State::Proving };
             self.crossed_run = 0;
             self.last = *m;
-            self.begin_proof(m);
-            if let (true, Some(p)) = (proves, &mut self.proof) {
-                p.first = Some(p.last);
+            if !goes_on {
+                self.begin_proof(m);
+            }
+            if let Some(proof) = self.proof.as_mut().filter(|_| proves) {
+                proof.first.get_or_insert((m.conn, m.rseq));
+                (proof.last_ts, proof.last) = (m.ts_recv, (m.conn, m.rseq));
             }
         } else {
             self.diff(m, p, row, cx);
@@ -278,6 +283,7 @@ impl BookRows {
     fn diff(&mut self, m: &Shared, p: &PartRecord, row: i64, cx: &mut Cx<'_>) {
         if let Some(rule) = self.rule {
             let follows = match self.state {
+                _ if m.flags & flags::UNVERIFIED_SEQ != 0 => self.state != State::None,
                 State::Proving => proves(&rule, m, self.last.last),
                 State::Live => continues(&rule, m, &self.last),
                 // After a missing file the chain begins anew; without a book no diff may stand.
@@ -304,6 +310,11 @@ impl BookRows {
         }
         self.last = *m;
         if let Some(proof) = &mut self.proof {
+            let by_rest = self.rule.is_some_and(|r| r.replaces) && proof.first.is_some_and(|f| f.0 != m.conn);
+            if by_rest {
+                // The seed was on no stream; the first change says of which the book is.
+                proof.first = None;
+            }
             proof.first.get_or_insert((m.conn, m.rseq));
             (proof.last_ts, proof.last) = (m.ts_recv, (m.conn, m.rseq));
         }

@@ -225,9 +225,25 @@ impl RestClient {
     /// # Errors
     /// [`RestError`] when there is no whole answer; a status such as 429 is an answer.
     pub fn get(&self, path: &str) -> Result<RestResponse, RestError> {
+        self.get_with(path, &[])
+    }
+
+    /// The same with further headers. None of them is in any error's text.
+    ///
+    /// # Errors
+    /// As [`RestClient::get`].
+    pub fn get_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<RestResponse, RestError> {
         let url = format!("{}{path}", self.base);
         let (ts_sent, mono_sent) = (clock::wall_ns(), clock::mono_ns());
-        let response = self.agent.get(&url).call().map_err(|e| map_error(&url, e, &self.limits))?;
+        let response = headers
+            .iter()
+            .fold(self.agent.get(&url), |r, (name, value)| r.header(*name, value))
+            .call()
+            .map_err(|e| map_error(&url, e, &self.limits))?;
         let (parts, body) = response.into_parts();
         let raw = read_bounded(body.into_reader(), self.limits.body_bytes, &url, "body", &self.limits)?;
         let (ts_recv, mono_recv) = (clock::wall_ns(), clock::mono_ns());

@@ -57,6 +57,10 @@ pub fn pass(time: Duration) {
 pub fn channels(venue: &str) -> &'static [&'static str] {
     match venue {
         "binance-spot" => &["depth@100ms", "aggTrade", "trade", "bookTicker"],
+        // What is polled has no frame to be held against; marks are left out because a stream of them is judged.
+        "pumpkin-perp" => {
+            &["depth,10", "trade", "kline,1m", "tickers", "open-interest", "funding-rate-record"]
+        }
         "ascendex-spot" => &["depth", "trades", "bbo"],
         "ascendex-futures" => &["depth", "trades", "bbo", "futures-pricing-data"],
         "binance-usdm" => &["depth@100ms", "aggTrade", "trade", "bookTicker", "markPrice@1s", "forceOrder"],
@@ -111,6 +115,13 @@ pub fn tables(venue: &str, channels: &[String]) -> Vec<Table> {
     };
     let always = [Table::Instruments, Table::Coverage, Table::Gaps, Table::Connections, Table::Raw];
     kinds.flat_map(of).chain(always).collect()
+}
+
+/// What a venue's part of the configuration needs beside symbols, channels and hosts.
+fn more(id: &str) -> String {
+    let policies = lobtape::venue::by_id(id).unwrap().1.id_policies();
+    // The simulated venue's ids rise by one; learning that would take longer than a short form lasts.
+    if policies.is_empty() { String::new() } else { "id_policy = \"strict\"\n".to_owned() }
 }
 
 /// Holes, repeats and, if `cuts_every_ms` is above 0, cuts of each kind in turn, until the quiet tail.
@@ -168,7 +179,7 @@ impl Venue {
         let sim = Simulator::start(config).unwrap();
         let channels = channels(id).iter().map(|c| (*c).to_owned()).collect();
         let symbols = traded(id, symbols);
-        Venue { id: id.to_owned(), symbols, rule: None, sim, more: String::new(), channels, log }
+        Venue { id: id.to_owned(), symbols, rule: None, sim, more: more(id), channels, log }
     }
 
     /// Its part of the configuration.

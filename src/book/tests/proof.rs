@@ -6,7 +6,7 @@ use super::support::{Diff, Driver};
 use crate::book::reference::ReferenceBook;
 use crate::book::sequencer::FOREIGN_STALE_MAX;
 use crate::book::{DiffIds, SeqState, Sequencer, Verdict};
-use crate::model::{Chain, Level, SequenceRule, Side};
+use crate::model::{Chain, IdPolicy, Level, SequenceRule, Side};
 
 struct Rng(u64);
 
@@ -231,8 +231,9 @@ fn any_id() -> impl Strategy<Value = i64> {
 
 fn any_rule() -> impl Strategy<Value = SequenceRule> {
     let chain = prop_oneof![Just(Chain::Prev), Just(Chain::Next), Just(Chain::PrevElseNext)];
-    (chain, any::<[bool; 3]>(), 0u32..3, 0u32..3).prop_map(|(chain, b, stale_run_max, crossed_max)| {
-        SequenceRule {
+    let policy = prop_oneof![Just(IdPolicy::Strict), Just(IdPolicy::Sparse), Just(IdPolicy::Learn)];
+    (chain, any::<[bool; 3]>(), 0u32..3, 0u32..3, policy).prop_map(
+        |(chain, b, stale_run_max, crossed_max, policy)| SequenceRule {
             chain,
             drop_equal: b[0],
             overlap_ok: b[1],
@@ -241,8 +242,10 @@ fn any_rule() -> impl Strategy<Value = SequenceRule> {
             crossed_max,
             snapshot_proves: false,
             restart_after_ns: 0,
-        }
-    })
+            policy,
+            replaces: false,
+        },
+    )
 }
 
 proptest! {

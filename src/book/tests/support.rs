@@ -100,7 +100,7 @@ impl Driver {
                 (self.seen)(&self.book, d.ids.last);
                 self.drain(other_leg_alive);
             }
-            Verdict::Buffer | Verdict::Wait => self.keep(d),
+            Verdict::Buffer | Verdict::Wait | Verdict::Learning | Verdict::Learned => self.keep(d),
             Verdict::TooOld => {
                 self.wanted += 1;
                 self.keep(d);
@@ -147,7 +147,7 @@ impl Driver {
                     self.wanted += 1;
                     break;
                 }
-                Verdict::Buffer | Verdict::Wait => break,
+                Verdict::Buffer | Verdict::Wait | Verdict::Learning | Verdict::Learned => break,
             }
             self.buffer.pop_front();
         }

@@ -15,6 +15,8 @@ fn word(v: &Verdict) -> &'static str {
         Verdict::Duplicate => "duplicate",
         Verdict::TooOld => "snapshot_too_old",
         Verdict::Wait => "wait",
+        Verdict::Learning => "learning",
+        Verdict::Learned => "learned",
         Verdict::Gap { .. } => "gap",
     }
 }

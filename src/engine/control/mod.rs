@@ -2,6 +2,7 @@
 
 mod connections;
 mod lists;
+mod polls;
 mod reload;
 mod silence;
 mod snapshots;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::keys;
 use super::lane0::{Entry, Lane0};
 use super::links::{Links, Slot};
 use super::messages::{FromLane, OpenLink, ToLane};
@@ -111,6 +113,9 @@ pub enum ControlFault {
     /// A REST base that cannot be one.
     #[error(transparent)]
     Rest(#[from] RestError),
+    /// A key that cannot be had.
+    #[error(transparent)]
+    Key(#[from] keys::KeyFault),
     /// A lane cannot go on.
     #[error("lane {lane}: {why}")]
     Lane {
@@ -173,7 +178,8 @@ impl Control {
         };
         let client = self.client(&plan)?;
         let metrics = self.parts.shared.add_venue(spec.id);
-        self.venues.extend(VenueState::new(plan, client, group, metrics));
+        let key = keys::load(&plan.config, &|name| std::env::var(name).ok())?;
+        self.venues.extend(VenueState::new(plan, client, group, metrics).map(|s| VenueState { key, ..s }));
         Ok(self.venues.len() - 1)
     }
 
@@ -230,6 +236,9 @@ impl Control {
             self.last_tick = now;
             self.tick();
             self.look_for_silence(now);
+            for v in 0..self.venues.len() {
+                self.polls_due(v, now);
+            }
             self.fall_back(now)?;
         }
         Ok(())
@@ -251,9 +260,13 @@ impl Control {
     }
 
     fn get(&mut self, v: usize, purpose: Purpose, path: String) -> bool {
-        let client = self.venues[v].client.clone();
+        let client = Box::new(self.venues[v].client.clone());
         self.venues[v].metrics.requests.add(1);
-        self.pool.ask(Job::Get { venue: v, purpose, client, path }).is_ok()
+        let headers = match &self.venues[v].key {
+            Some(key) => self.venues[v].plan.venue.sign(&path, key),
+            None => Vec::new(),
+        };
+        self.pool.ask(Job::Get { venue: v, purpose, client, path, headers }).is_ok()
     }
 
     fn done(&mut self, d: Done) -> Result<(), ControlFault> {
@@ -279,13 +292,12 @@ impl Control {
         let now = clock::mono_ns();
         let group = self.venues[v].group;
         match &result {
-            Ok(r) => self.groups[group].budget.on_response(
-                now,
-                mono_sent,
-                r.status,
-                r.used_weight,
-                r.retry_after_s,
-            ),
+            Ok(r) => {
+                let said = self.venues[v].plan.venue.refusal(r.status, &r.body);
+                let (status, wait) = said
+                    .map_or((r.status, r.retry_after_s), |s| (s.status, s.retry_after_s.or(r.retry_after_s)));
+                self.groups[group].budget.on_response(now, mono_sent, status, r.used_weight, wait);
+            }
             Err(e) => {
                 self.venues[v].metrics.request_failures.add(1);
                 tracing::warn!(venue = self.venues[v].plan.config.id, path, error = %e, "request failed, will be tried again");
@@ -302,6 +314,10 @@ impl Control {
                 Ok(())
             }
             Purpose::Time => Ok(()),
+            Purpose::Poll { lane } => {
+                self.polled(v, lane, path, result);
+                Ok(())
+            }
         }
     }
 

@@ -29,7 +29,7 @@ impl Tape {
         let v = venue::by_id(VENUE).unwrap().1;
         let add: Vec<StreamSpec> =
             ["depth", "trades", "bbo"].iter().map(|c| v.stream(c, Some(SYMBOL)).unwrap()).collect();
-        let s = Subscribed { venue: VENUE.into(), add, remove: Vec::new() };
+        let s = Subscribed { venue: VENUE.into(), add, ..Subscribed::default() };
         self.push(Kind::Subscription, conn, -1, "", &to_payload(&s), 0);
     }
 

@@ -5,6 +5,7 @@ use crate::model::dialect::{
 };
 
 const BASE: Dialect = Dialect {
+    words: None,
     venue: "ascendex-futures",
     variants: &[],
     product: Product::AscendexFutures,

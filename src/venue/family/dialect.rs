@@ -24,6 +24,7 @@ pub const FUTURES: Dialect = Dialect {
     variants: &[],
     product: Product::AsterFutures,
     speech: Speech::Envelope,
+    words: None,
     ids: IdScheme::Shared,
     bids_ascend: true,
     st_ps: false,

@@ -7,6 +7,7 @@ mod hostile;
 mod independent;
 mod instruments;
 mod paths;
+mod pumpkin;
 mod recordings;
 
 use crate::model::num::Dec;
@@ -17,6 +18,9 @@ use crate::venue::{Venue, all, by_id};
 
 /// Exponents of all instruments in these tests where a test does not say otherwise.
 const EXP: u8 = 9;
+
+/// When everything here is received: times and ids of some venues are told apart by it.
+const RECEIVED: i64 = 1_769_598_709_200_000_000;
 
 fn venue(id: &str) -> &'static dyn Venue {
     by_id(id).unwrap_or_else(|| panic!("no venue {id}")).1
@@ -34,9 +38,12 @@ fn names_streams_in_url(v: &dyn Venue) -> bool {
 
 /// What stands for the symbol in a stream's name.
 fn subject(v: &dyn Venue, name: &str) -> String {
-    match names_streams_in_url(v) {
-        true => name.split('@').next().unwrap_or_default().to_ascii_uppercase(),
-        false => name.rsplit(':').next().unwrap_or_default().to_owned(),
+    if names_streams_in_url(v) {
+        return name.split('@').next().unwrap_or_default().to_ascii_uppercase();
+    }
+    match v.parse_stream(name).and_then(|s| s.symbol) {
+        Some(symbol) if name.contains(&symbol) => symbol,
+        _ => name.rsplit(':').next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -129,6 +136,7 @@ fn said(
 ) -> Result<Vec<String>, (Reject, Vec<String>)> {
     let mut events = Vec::new();
     let mut ctx = MemoryCtx::new(|e: Event<'_>| events.push((instrument_of(&e), line(&e))));
+    (ctx.ts_recv, ctx.contract_size) = (RECEIVED, Dec::new(1, 0));
     ctx.exponents = (EXP, EXP);
     for name in streams {
         assert!(ctx.subscribe(venue, name), "{}: {name} is no stream", venue.spec().id);

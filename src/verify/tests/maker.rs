@@ -118,7 +118,7 @@ impl Maker {
     /// Only these symbols' streams are wanted from now on.
     pub fn plan(&mut self, symbols: &[&str]) {
         let streams = Self::specs(symbols).into_iter().map(|s| s.name).collect();
-        let note = PlanNote { venue: VENUE.into(), streams };
+        let note = PlanNote { venue: VENUE.into(), streams, id_policy: None };
         self.push(Kind::Config, 0, "", &to_payload(&note), 0);
     }
 
@@ -198,19 +198,19 @@ impl Maker {
     pub fn open(&mut self, symbols: &[&str]) -> i64 {
         let conn = self.new_conn();
         self.conn_event(conn, "open", "");
-        let s = Subscribed { venue: VENUE.into(), add: Self::specs(symbols), remove: Vec::new() };
+        let s = Subscribed { venue: VENUE.into(), add: Self::specs(symbols), ..Subscribed::default() };
         self.push(Kind::Subscription, conn, "", &to_payload(&s), 0);
         conn
     }
 
     pub fn unsubscribe(&mut self, conn: i64, symbol: &str) {
         let remove = Self::specs(&[symbol]).into_iter().map(|s| s.name).collect();
-        let s = Subscribed { venue: VENUE.into(), add: Vec::new(), remove };
+        let s = Subscribed { venue: VENUE.into(), remove, ..Subscribed::default() };
         self.push(Kind::Subscription, conn, "", &to_payload(&s), 0);
     }
 
     pub fn subscribe(&mut self, conn: i64, symbol: &str) {
-        let s = Subscribed { venue: VENUE.into(), add: Self::specs(&[symbol]), remove: Vec::new() };
+        let s = Subscribed { venue: VENUE.into(), add: Self::specs(&[symbol]), ..Subscribed::default() };
         self.push(Kind::Subscription, conn, "", &to_payload(&s), 0);
     }
 

@@ -1,0 +1,137 @@
+//! Keys of the user's: from a file that only its owner may read, or from the environment. Never in a log.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::config::VenueConfig;
+use crate::venue::Credentials;
+
+/// Why a key cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// The file cannot be read.
+    #[error("{venue}: key file {path}: {source}")]
+    Read {
+        /// Venue slug.
+        venue: String,
+        /// The file.
+        path: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Others may read it.
+    #[error("{venue}: key file {path} may be read by others (mode {mode:03o}); chmod 600 it")]
+    Open {
+        /// Venue slug.
+        venue: String,
+        /// The file.
+        path: String,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It is no key file. What it holds is not shown.
+    #[error("{venue}: key file {path} must hold key = \"…\" and secret = \"…\"")]
+    Shape {
+        /// Venue slug.
+        venue: String,
+        /// The file.
+        path: String,
+    },
+    /// Half of a key.
+    #[error("{venue}: {set} is set, {missing} is not")]
+    Half {
+        /// Venue slug.
+        venue: String,
+        /// The variable that is there.
+        set: String,
+        /// The one that is not.
+        missing: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    key: String,
+    secret: String,
+}
+
+/// The key of a venue: the environment goes over the file; `None`: there is none.
+///
+/// # Errors
+/// [`KeyFault`]; no text of it holds a secret.
+pub fn load(
+    config: &VenueConfig,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Credentials>, KeyFault> {
+    let venue = config.id.clone();
+    let name = |what: &str| format!("LOBTAPE_{}_{what}", venue.replace('-', "_").to_ascii_uppercase());
+    let (k, s) = (name("KEY"), name("SECRET"));
+    match (env(&k), env(&s)) {
+        (Some(key), Some(secret)) => return Ok(Some(Credentials { key, secret })),
+        (Some(_), None) => return Err(KeyFault::Half { venue, set: k, missing: s }),
+        (None, Some(_)) => return Err(KeyFault::Half { venue, set: s, missing: k }),
+        (None, None) => {}
+    }
+    config.key_file.as_deref().map(|path| from_file(&venue, path)).transpose()
+}
+
+fn from_file(venue: &str, path: &Path) -> Result<Credentials, KeyFault> {
+    use std::os::unix::fs::PermissionsExt;
+    let (venue, shown) = (venue.to_owned(), path.display().to_string());
+    let read = |source| KeyFault::Read { venue: venue.clone(), path: shown.clone(), source };
+    let mode = std::fs::metadata(path).map_err(read)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFault::Open { venue, path: shown, mode });
+    }
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    match toml::from_str::<File>(&text) {
+        Ok(File { key, secret }) if !key.is_empty() && !secret.is_empty() => Ok(Credentials { key, secret }),
+        // The parser's words would show the line.
+        _ => Err(KeyFault::Shape { venue, path: shown }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn config(key_file: Option<&Path>) -> VenueConfig {
+        let text = "[[venue]]\nid = \"pumpkin-perp\"\nsymbols = [\"btc_usdt\"]\nchannels = [\"trade\"]\n";
+        let c = crate::config::Config::from_parts("x.toml", text, [], &[]).unwrap();
+        VenueConfig { key_file: key_file.map(Path::to_owned), ..c.venues[0].clone() }
+    }
+
+    #[test]
+    fn a_key_comes_from_the_environment_or_from_a_closed_file() {
+        let none = |_: &str| None;
+        assert_eq!(load(&config(None), &none).unwrap(), None);
+        let env = |n: &str| n.strip_prefix("LOBTAPE_PUMPKIN_PERP_").map(str::to_owned);
+        assert_eq!(load(&config(None), &env).unwrap().unwrap().secret, "SECRET");
+        let half = |n: &str| n.ends_with("_KEY").then(|| "a".to_owned());
+        assert!(load(&config(None), &half).unwrap_err().to_string().contains("LOBTAPE_PUMPKIN_PERP_SECRET"));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.toml");
+        let with = |text: &str, mode: u32| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            load(&config(Some(&path)), &none)
+        };
+        let good = "key = \"k\"\nsecret = \"s3cret\"\n";
+        assert_eq!(with(good, 0o600).unwrap().unwrap().key, "k");
+        for (text, mode, word) in [
+            (good, 0o640, "chmod 600"),
+            ("key = \"k\"\nsecret = s3cret\n", 0o600, "must hold"),
+            ("key = \"k\"\nsecret = \"\"", 0o600, "must hold"),
+        ] {
+            let e = with(text, mode).unwrap_err();
+            let all = format!("{e} {e:?}");
+            assert!(all.contains(word) && !all.contains("s3cret"), "{all}");
+        }
+        let gone = dir.path().join("nowhere");
+        assert!(matches!(load(&config(Some(&gone)), &none), Err(KeyFault::Read { .. })));
+    }
+}

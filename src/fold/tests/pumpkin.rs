@@ -1,0 +1,287 @@
+//! The vectors of Pumpkin's page, as frames through the fold.
+
+use super::super::*;
+use crate::fold::state::Fold;
+use crate::model::control::{PlanNote, to_payload};
+use crate::model::num::Dec;
+use crate::model::{
+    ConnEvent, DeltaMsg, IdPolicy, Kind, LaneClock, Record, RunStart, Side, StreamSpec, Subscribed, flags,
+};
+use crate::venue::Venue;
+
+const CONN: i64 = 7;
+const REST: i64 = 900;
+const S: i64 = 586_765_918_776_852_548;
+
+#[derive(Default)]
+struct Seen {
+    rows: Vec<String>,
+    asked: usize,
+    flags: i32,
+}
+
+impl FoldSink for Seen {
+    const ROWS: bool = true;
+
+    fn row(&mut self, head: &Head, row: RowRef<'_>) {
+        match row {
+            RowRef::BookDelta(DeltaMsg { seq_last, .. }) => {
+                self.flags = head.flags;
+                self.rows.push(format!("delta {seq_last} {}", head.flags));
+            }
+            RowRef::Gap(g) => {
+                self.rows.push(format!("gap {:?} ({}, {}]", g.cause, g.seq_before, g.seq_after))
+            }
+            RowRef::Reject(r) => self.rows.push(format!("reject {}", r.detail)),
+            _ => {}
+        }
+    }
+
+    fn instrument(&mut self, _: InstrumentId, _: &InstrumentVersion) {}
+
+    fn effect(&mut self, e: Effect<'_>) {
+        self.asked += usize::from(matches!(e, Effect::NeedSnapshot { .. }));
+    }
+}
+
+/// One lane with one topic of depth.
+struct Lane {
+    fold: Fold,
+    seen: Seen,
+    clock: LaneClock,
+    ts: i64,
+    rseq: i64,
+}
+
+impl Lane {
+    fn new(policy: IdPolicy) -> Lane {
+        let clock = LaneClock::new(1, -1, 3_600_000_000_000);
+        let mut l =
+            Lane { fold: Fold::new(1), seen: Seen::default(), clock, ts: 1_769_598_709_200_000_000, rseq: 0 };
+        let run = RunStart {
+            run_id: "r".into(),
+            writer: "capture".into(),
+            build: "0".into(),
+            host: String::new(),
+            config_sha256: String::new(),
+            rules_version: RULES_VERSION,
+            ts_start: 1,
+            interval_ns: 3_600_000_000_000,
+            book_top_interval_ns: 0,
+            lane_memory_bytes: 1 << 28,
+            auto_register: false,
+            epoch_floor: 0,
+        };
+        let venue = "pumpkin-perp".to_owned();
+        l.push(Kind::Run, 0, "", &to_payload(&run), 0);
+        let note = PlanNote { venue: venue.clone(), streams: vec![], id_policy: Some(policy) };
+        l.push(Kind::Config, 0, "", &to_payload(&note), 0);
+        for conn in [REST, CONN] {
+            let open = ConnEvent {
+                event: "open".into(),
+                venue: venue.clone(),
+                leg: 0,
+                slot: 0,
+                code: 0,
+                cause: String::new(),
+                answered: false,
+                detail: String::new(),
+            };
+            l.push(Kind::Connection, conn, "", &to_payload(&open), 0);
+        }
+        let add: Vec<StreamSpec> =
+            vec![crate::venue::pumpkin::PERP.stream("depth,10", Some("btc_usdt")).unwrap()];
+        l.push(
+            Kind::Subscription,
+            CONN,
+            "",
+            &to_payload(&Subscribed { venue, add, ..Subscribed::default() }),
+            0,
+        );
+        l
+    }
+
+    fn push(&mut self, kind: Kind, conn: i64, url: &str, payload: &[u8], status: i32) {
+        self.ts += 1_000_000;
+        self.rseq += i64::from(kind == Kind::Frame);
+        let rec = Record {
+            kind,
+            flags: 0,
+            lane: 1,
+            status,
+            conn,
+            lane_seq: self.clock.take_seq(),
+            rseq: self.rseq,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv: self.ts,
+            url,
+            payload,
+        };
+        self.fold.step(&rec, &mut self.seen);
+    }
+
+    fn update(&mut self, first: i64, last: i64, bids: &str, asks: &str) {
+        let t = format!(
+            r#"{{"e":"depth.update","s":"btc_usdt","U":{first},"u":"{last}","b":[{bids}],"a":[{asks}]}}"#
+        );
+        self.push(Kind::Frame, CONN, "", t.as_bytes(), 0);
+    }
+
+    fn whole(&mut self, last: i64, bids: &str, asks: &str) {
+        let t = format!(r#"{{"e":"depth","s":"btc_usdt","U":1,"u":{last},"b":[{bids}],"a":[{asks}]}}"#);
+        self.push(Kind::Frame, CONN, "", t.as_bytes(), 0);
+    }
+
+    fn rest(&mut self, last: i64, bids: &str, asks: &str) {
+        let t = format!(
+            r#"{{"code":0,"msg":"success","data":{{"t":1,"s":"btc_usdt","u":"{last}","b":[{bids}],"a":[{asks}]}}}}"#
+        );
+        self.push(Kind::Rest, REST, "/v2/public/q/depth?level=50&symbol=btc_usdt", t.as_bytes(), 200);
+    }
+
+    /// Best bid and ask as `price x size`, `-` for an empty side; `None` while there is no proven book.
+    fn best(&self) -> Option<String> {
+        let id = self.fold.find(crate::venue::by_id("pumpkin-perp").unwrap().0, "btc_usdt").unwrap();
+        let (book, v) = (self.fold.book(id)?, self.fold.instrument(id).unwrap());
+        let side = |s: Side| {
+            book.best(s).map_or("-".to_owned(), |l| {
+                let n = |m, e| Dec::new(m, e).trimmed().to_string();
+                format!("{}x{}", n(l.price, v.price_exp), n(l.size, v.size_exp))
+            })
+        };
+        Some(format!("{} / {}", side(Side::Bid), side(Side::Ask)))
+    }
+
+    fn is(&self, best: &str) {
+        assert_eq!(self.best().as_deref(), Some(best), "{:#?}", self.seen.rows);
+    }
+}
+
+#[test]
+fn vectors_1_and_2_rest_seed_gap_and_recovery() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.update(1001, 1003, r#"["100.0","7"]"#, "");
+    l.update(1004, 1006, r#"["99.9","0"]"#, r#"["100.3","4"]"#);
+    l.rest(1004, r#"["100","5"],["99.9","2"]"#, r#"["100.2","1"],["100.5","9"]"#);
+    l.is("100x5 / 100.2x1");
+    l.update(1007, 1007, "", r#"["100.2","0"]"#);
+    l.is("100x5 / 100.3x4");
+    l.update(1005, 1007, r#"["101","1"]"#, "");
+    l.is("100x5 / 100.3x4");
+    l.update(1010, 1012, r#"["100.1","3"]"#, "");
+    assert_eq!(l.best(), None);
+    l.update(1013, 1013, r#"["100.1","0"]"#, r#"["100.2","8"]"#);
+    l.rest(1009, r#"["100","5"]"#, r#"["100.3","4"]"#);
+    l.is("100x5 / 100.2x8");
+    assert!(l.seen.rows.iter().any(|r| r.contains("VenueSeqGap (1007, 1009]")), "{:?}", l.seen.rows);
+}
+
+#[test]
+fn vector_3_whole_views() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(2000, r#"["45000.00","1.2345"],["44999.50","0.9876"]"#, r#"["45001.00","0.5432"]"#);
+    l.is("45000x1.2345 / 45001x0.5432");
+    l.update(2001, 2001, r#"["45000","0"]"#, "");
+    l.is("44999.5x0.9876 / 45001x0.5432");
+    l.whole(1999, r#"["1","1"]"#, "");
+    l.is("44999.5x0.9876 / 45001x0.5432");
+    l.whole(2005, r#"["44998.0","3"]"#, r#"["45000.5","2"]"#);
+    l.is("44998x3 / 45000.5x2");
+    // The view hid ids 2002 to 2005: the next change shows it, and the book stays.
+    l.update(2006, 2006, r#"["44997","1"]"#, "");
+    l.is("44998x3 / 45000.5x2");
+    assert!(l.seen.rows.iter().any(|r| r.contains("VenueSeqGap (2001, 2005]")), "{:?}", l.seen.rows);
+}
+
+#[test]
+fn vector_4_seed_too_old() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.update(3011, 3012, r#"["10","1"]"#, "");
+    l.rest(3008, r#"["9","1"]"#, r#"["11","1"]"#);
+    assert_eq!(l.best(), None);
+    l.rest(3010, r#"["9","1"]"#, r#"["11","1"]"#);
+    l.is("10x1 / 11x1");
+}
+
+#[test]
+fn vector_5_snowflake_ids() {
+    let depth = [r#"["89390.8","11630"],["89390.3","10970"]"#, r#"["89392","2240"],["89392.3","2990"]"#];
+    for policy in [IdPolicy::Strict, IdPolicy::Sparse] {
+        let mut l = Lane::new(policy);
+        l.update(S - 900_000_000, S - 800_000_000, r#"["89390.8","9"]"#, "");
+        l.update(S + 400_000_000, S + 500_000_000, r#"["89390.8","0"]"#, r#"["89391","5"]"#);
+        l.rest(S, depth[0], depth[1]);
+        match policy {
+            IdPolicy::Sparse => {
+                l.is("89390.3x10970 / 89391x5");
+                assert_ne!(l.seen.flags & flags::UNVERIFIED_SEQ, 0);
+                l.update(S + 600_000_000, S + 700_000_000, r#"["89390","1"]"#, "");
+                assert_ne!(l.seen.flags & flags::UNVERIFIED_SEQ, 0);
+            }
+            _ => assert_eq!(l.best(), None),
+        }
+    }
+}
+
+#[test]
+fn vectors_6_and_7_crossed_and_one_sided() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(10, r#"["5","1"]"#, r#"["6","1"]"#);
+    let asked = l.seen.asked;
+    l.update(11, 11, r#"["6","2"]"#, "");
+    assert!(l.best().is_none() && l.seen.asked > asked);
+    l.whole(12, r#"["7","1"]"#, r#"["6","1"]"#);
+    assert_eq!(l.best(), None, "a view that crosses itself proves nothing");
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(10, r#"["5","1"]"#, "");
+    l.is("5x1 / -");
+    l.update(11, 12, r#"["7","0"],["5","0"]"#, r#"["6","1"]"#);
+    l.is("- / 6x1");
+}
+
+/// Until the ids have shown what they are, only whole views are published, flagged; then what was kept goes on from the last.
+#[test]
+fn ids_are_learned_from_pairs_of_changes() {
+    for step in [1, 1000] {
+        let mut l = Lane::new(IdPolicy::Learn);
+        let ids = |n: i64| (n * step + 1 - i64::from(step > 1), n * step);
+        l.whole(ids(0).1.max(1) - 1, r#"["5","1"]"#, r#"["6","1"]"#);
+        for n in 1..=50 {
+            let (_, last) = ids(n);
+            let first = if step == 1 { last } else { last - 5 };
+            l.update(first, last, r#"["4","1"]"#, "");
+        }
+        l.is("5x1 / 6x1");
+        assert!(l.seen.rows.iter().filter(|r| r.starts_with("delta")).count() == 1, "{:?}", l.seen.rows);
+        assert_ne!(l.seen.flags & flags::UNVERIFIED_SEQ, 0);
+        // One view in between: what it covers is not needed any more.
+        l.whole(ids(50).1, r#"["5","2"]"#, r#"["6","1"]"#);
+        l.is("5x2 / 6x1");
+        let last = ids(51).1;
+        l.update(if step == 1 { last } else { last - 5 }, last, r#"["5","3"]"#, "");
+        match step {
+            1 => l.is("5x3 / 6x1"),
+            // Sparse: nothing brackets the view yet, so the next one seeds.
+            _ => {
+                l.whole(last + 1, r#"["5","4"]"#, r#"["6","1"]"#);
+                l.update(last + 500, last + 600, r#"["5","5"]"#, "");
+                l.is("5x5 / 6x1");
+                assert_ne!(l.seen.flags & flags::UNVERIFIED_SEQ, 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_seed_of_another_counter_is_refused() {
+    let mut l = Lane::new(IdPolicy::Sparse);
+    l.update(5, 6, r#"["4","1"]"#, "");
+    l.update(7, 8, r#"["4","1"]"#, "");
+    l.rest(S, r#"["5","1"]"#, r#"["6","1"]"#);
+    assert_eq!((l.best(), l.fold.counters().foreign_seeds), (None, 1));
+    let same = crate::book::same_id_space;
+    assert!(
+        same(1000, 900) && same(S, S + 1) && !same(S, S + (4_000_000 << 22)) && !same(1, S) && !same(-1, 5)
+    );
+}

@@ -1,0 +1,253 @@
+//! Venues that do not speak as Binance does: their words are a [`Words`], the facts are the world's.
+
+use std::rc::Rc;
+
+use super::http::{Answer, Head, query};
+use super::market::Ev;
+use super::outbound::{Conn, End};
+use super::payload::{Face, Out, Shape, Span};
+use super::stats::Bar;
+use super::streams::{Channel, INTERVALS, Scope, Wanted};
+use super::text::{key_int, key_str};
+use super::world::{NONE, Symbol, World};
+use crate::model::dialect::Dialect;
+use crate::model::words::{Asked, BookFact, CandleFact, Feed, Heard, Market, SymbolFact, TradeFact, Words};
+
+/// What frames say of a symbol.
+fn face(f: &Face) -> SymbolFact<'_> {
+    SymbolFact {
+        symbol: &f.s,
+        base: "",
+        quote: "",
+        price_dec: f.pd,
+        size_dec: f.sd,
+        last: 0,
+        day: [0; 3],
+        sums: (0, 0),
+        mark: (0, 0, 0),
+    }
+}
+
+/// Levels as `(price in ticks, size in steps)`.
+type Levels<'a> = &'a [(i64, i64)];
+
+/// Levels in ticks and steps as mantissas.
+fn mantissas(f: &Face, levels: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    levels.iter().map(|l| (f.px(l.0), f.qty(l.1))).collect()
+}
+
+impl Shape {
+    /// A book message in a venue's own words. Returns the ids as printed.
+    pub(super) fn foreign_book(
+        sp: &dyn Words,
+        o: &mut Out,
+        f: &Face,
+        whole: bool,
+        s: Span,
+        (bids, asks): (Levels<'_>, Levels<'_>),
+    ) -> (i64, i64, i64) {
+        let (mut bids, mut asks) = (mantissas(f, bids), mantissas(f, asks));
+        bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.0));
+        asks.sort_unstable_by_key(|l| l.0);
+        let b = BookFact {
+            of: face(f),
+            whole,
+            ids: (s.first, s.last, s.prev),
+            changed: (s.t, s.t),
+            now: s.e,
+            bids: &bids,
+            asks: &asks,
+        };
+        sp.book(&b, &mut o.data);
+        sp.ids(&b)
+    }
+
+    /// A trade in a venue's own words.
+    pub(super) fn foreign_trade(sp: &dyn Words, o: &mut Out, f: &Face, ev: Ev, now: i64) {
+        let Ev::Fill { t, px, qty, buyer_maker, .. } = ev else { return };
+        let deal = (f.px(px), f.qty(qty));
+        sp.trade(&TradeFact { of: face(f), id: t, deal, sold: buyer_maker, now }, &mut o.data);
+    }
+
+    /// A candle in a venue's own words.
+    pub(super) fn foreign_candle(sp: &dyn Words, o: &mut Out, f: &Face, interval: usize, b: &Bar, now: i64) {
+        let c = CandleFact {
+            of: face(f),
+            interval: INTERVALS[interval].0,
+            opened: b.open_ms,
+            prices: [b.open, b.high, b.low, b.close],
+            sums: (b.volume, b.quote),
+            now,
+        };
+        sp.candle(&c, &mut o.data);
+    }
+}
+
+/// Reads a topic.
+pub(super) fn parse(
+    sp: &dyn Words,
+    symbols: &std::collections::BTreeMap<String, usize>,
+    name: &str,
+) -> Option<Wanted> {
+    let (symbol, feed) = sp.topic(name)?;
+    let channel = match feed {
+        Feed::Book => Channel::Diff(0),
+        Feed::Trades => Channel::Trade,
+        Feed::Candles(i) => Channel::Kline(INTERVALS.iter().position(|x| x.0 == i)? as u8),
+        Feed::Silent => Channel::Silent,
+    };
+    // A topic of a symbol that nobody trades is taken and stays silent.
+    Some(match symbols.get(symbol) {
+        Some(&ix) if channel != Channel::Silent => Wanted { scope: Scope::Symbol(ix), channel },
+        _ => Wanted { scope: Scope::Nobody, channel: Channel::Silent },
+    })
+}
+
+/// The channel of a name without its symbol, for counting frames.
+pub(super) fn channel(d: &Dialect, name: &str) -> Option<Channel> {
+    let sp = d.words?;
+    let (base, arg) = name.split_once(',').map_or((name, ""), |(b, a)| (b, a));
+    let topic = if arg.is_empty() { format!("{base}@x") } else { format!("{base}@x,{arg}") };
+    parse(sp, &std::iter::once(("x".to_owned(), 0)).collect(), &topic).map(|w| w.channel)
+}
+
+impl World {
+    /// A whole view after the changes of a moment, if one is due.
+    pub(super) fn flush_whole(&mut self, sym: usize, span: Span) {
+        let Some(sp) = self.shape.d.words else { return };
+        let slot = Channel::Diff(0).slot().unwrap_or(0);
+        let ix = self.symbols[sym].slots[slot];
+        let (Some(every), true) = (sp.whole_every_ms(), ix != NONE) else { return };
+        let ix = ix as usize;
+        let fresh = std::mem::take(&mut self.streams[ix].fresh);
+        let due = every > 0 && self.now - self.symbols[sym].whole_at >= i64::from(every);
+        if self.streams[ix].subs.is_empty() || !(fresh || due) {
+            return;
+        }
+        self.symbols[sym].whole_at = self.now;
+        let n = sp.whole_levels(&self.streams[ix].name);
+        let m = &self.symbols[sym].market;
+        let bids: Vec<(i64, i64)> = m.bids.best_first().take(n).collect();
+        let asks: Vec<(i64, i64)> = m.asks.best_first().take(n).collect();
+        let s = &self.symbols[sym];
+        self.shape.depth(&mut self.out, &s.face, "partial", span, &bids, &asks);
+        self.spread(ix);
+    }
+
+    /// Answers a text in a venue's own words.
+    pub(super) fn foreign_text(&mut self, conn: &Rc<Conn>, sp: &dyn Words, text: &str) {
+        match sp.hear(text) {
+            Heard::Answer(t) => self.reply(conn, &t),
+            Heard::Ping(t) => {
+                conn.side.borrow_mut().client_ping = self.now;
+                self.reply(conn, &t);
+            }
+            Heard::Subscribe(names) => {
+                let bad = names.iter().any(|n| sp.topic(n).is_none());
+                if !bad && !self.subscribe(conn, &names, None) {
+                    return;
+                }
+                sp.answer(&names, bad).iter().for_each(|t| self.reply(conn, t));
+            }
+            Heard::Unsubscribe(names) => {
+                self.unsubscribe(conn, &names);
+                sp.answer(&names, false).iter().for_each(|t| self.reply(conn, t));
+            }
+            Heard::Nothing => {}
+        }
+    }
+
+    /// Pings and deadlines that are texts. `Some`: the connection ends.
+    pub(super) fn foreign_pings(&self, conn: &Rc<Conn>) -> Option<End> {
+        let sp = self.shape.d.words?;
+        let mut s = conn.side.borrow_mut();
+        if let Some(within) = sp.ping_within_ms()
+            && self.now - s.client_ping.max(s.opened) >= within as i64
+        {
+            return Some(End::Cut(super::faults::CutHow::Rst, self.now));
+        }
+        if let Some((text, every)) = sp.pings()
+            && self.now - s.said_ping.max(s.opened) >= every as i64
+        {
+            s.said_ping = self.now;
+            drop(s);
+            self.say_to(conn, text);
+        }
+        None
+    }
+
+    /// Answers a request in a venue's own words.
+    pub(super) fn foreign_rest(&mut self, sp: &'static dyn Words, head: &Head) -> (Answer, i64, String) {
+        let q = query(&head.target);
+        let path = head.target.split_once('?').map_or(head.target.as_str(), |p| p.0);
+        let header = |name: &str| head.header(name).map(str::to_owned);
+        let asked = Asked { path, target: &head.target, query: &q, header: &header };
+        let symbol = asked.get("symbol").unwrap_or("").to_owned();
+        let (status, body, id) = sp.rest(&asked, &Shown(self));
+        let mut a = Answer::new(status, body);
+        a.delay_ms = self.cfg.rest_delay_ms;
+        (a, id, symbol)
+    }
+}
+
+/// The world as REST answers see it.
+struct Shown<'w>(&'w World);
+
+impl Shown<'_> {
+    fn fact<'s>(&self, ix: usize, s: &'s Symbol) -> SymbolFact<'s> {
+        let (day, p) = (&s.stats.day, self.0.mark_of(ix));
+        SymbolFact {
+            symbol: &s.def.symbol,
+            base: &s.def.base,
+            quote: &s.def.quote,
+            last: day.close,
+            day: [day.open, day.high, day.low],
+            sums: (day.volume, day.quote),
+            mark: (s.face.px(p.mark), s.face.px(p.index), p.rate_e8),
+            ..face(&s.face)
+        }
+    }
+}
+
+impl Market for Shown<'_> {
+    fn now(&self) -> i64 {
+        self.0.now
+    }
+
+    fn symbols(&self) -> Vec<SymbolFact<'_>> {
+        self.0.symbols.iter().enumerate().map(|(ix, s)| self.fact(ix, s)).collect()
+    }
+
+    fn book(&self, symbol: &str, levels: usize, each: &mut dyn FnMut(&BookFact<'_>)) -> Option<i64> {
+        let ix = self.0.symbols.iter().position(|s| s.def.symbol == symbol)?;
+        let s = &self.0.symbols[ix];
+        let m = &s.market;
+        let bids = mantissas(&s.face, &m.bids.best_first().take(levels).collect::<Vec<_>>());
+        let asks = mantissas(&s.face, &m.asks.best_first().take(levels).collect::<Vec<_>>());
+        let now = self.0.now;
+        each(&BookFact {
+            of: self.fact(ix, s),
+            whole: true,
+            ids: (m.last_id, m.last_id, m.last_id),
+            changed: (now, now),
+            now,
+            bids: &bids,
+            asks: &asks,
+        });
+        Some(m.last_id)
+    }
+}
+
+/// The oracle's words for a book message: ids as printed, and no times, for none are printed.
+pub(super) fn log_ids(line: &mut Vec<u8>, whole: bool, (first, last, prev): (i64, i64, i64)) {
+    if !whole {
+        key_int(line, "U", first);
+    }
+    key_int(line, "u", last);
+    if prev >= 0 {
+        key_int(line, "pu", prev);
+    }
+    if whole {
+        key_str(line, "detail", "whole");
+    }
+}

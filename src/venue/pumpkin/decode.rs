@@ -1,0 +1,335 @@
+//! Frames to events: texts, JSON in text or binary frames, compressed ones, protobuf. Keys may come in any order.
+//!
+//! Frames do not name their topic: what they are about and of what kind finds it.
+
+use super::binary;
+use super::message::{decimal, id, id_time, now, optional_id, side, sums, trade_t};
+use super::topics::SYMBOL_MAX;
+use crate::model::{
+    DecodeCtx, Depth, Event, InstrumentRef, Kline, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
+    StreamKind, Trade, TradeType,
+};
+use crate::parse::fields::{Exponents, exact, levels, shape, text, word};
+use crate::parse::inflate::inflated;
+use crate::parse::{Limits, Scratch, Sides, Val};
+
+/// As [`crate::venue::Venue::decode`].
+pub(super) fn frame(scratch: &mut Scratch, frame: &[u8], ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    match inflated(frame)? {
+        None => plain(scratch, frame, ctx),
+        Some(inner) => plain(scratch, &inner, ctx),
+    }
+}
+
+fn plain(scratch: &mut Scratch, frame: &[u8], ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    match frame {
+        b"pong" => {
+            ctx.event(Event::Notice(Notice::Alive));
+            Ok(())
+        }
+        b"ping" => {
+            ctx.event(Event::Notice(Notice::Ping));
+            Ok(())
+        }
+        [b'{' | b'[', ..] => scratch.read(frame, Limits::MESSAGE, |root, sides| json(root, sides, ctx)),
+        _ if ctx.is_binary() => binary::frame(frame, ctx),
+        _ => Err(Reject::new(RejectCause::Malformed, "text frame is neither JSON nor ping or pong")),
+    }
+}
+
+fn json(root: Val<'_, '_>, sides: &mut Sides, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let Some(elements) = root.elements() else { return object(root, sides, ctx) };
+    // One message a frame in every example; more are taken all the same, and a faulty one does not cost the others.
+    let mut first_fault = Ok(());
+    for element in elements {
+        let said = object(element, sides, ctx);
+        if first_fault.is_ok() {
+            first_fault = said;
+        }
+    }
+    first_fault
+}
+
+/// The keys of all messages.
+#[derive(Default)]
+struct Fields<'t, 'i> {
+    event: Option<Val<'t, 'i>>,
+    symbol: Option<Val<'t, 'i>>,
+    time: Option<Val<'t, 'i>>,
+    first: Option<Val<'t, 'i>>,
+    last: Option<Val<'t, 'i>>,
+    prev: Option<Val<'t, 'i>>,
+    b: Option<Val<'t, 'i>>,
+    a: Option<Val<'t, 'i>>,
+    price: Option<Val<'t, 'i>>,
+    maker: Option<Val<'t, 'i>>,
+    id: Option<Val<'t, 'i>>,
+    candle: Option<Val<'t, 'i>>,
+    form: Option<Val<'t, 'i>>,
+    code: Option<Val<'t, 'i>>,
+    msg: Option<Val<'t, 'i>>,
+}
+
+impl<'t, 'i> Fields<'t, 'i> {
+    fn of(v: Val<'t, 'i>) -> Option<Fields<'t, 'i>> {
+        let mut f = Fields::default();
+        for (key, v) in v.entries()? {
+            match key {
+                "e" => f.event = Some(v),
+                "s" => f.symbol = Some(v),
+                "t" => f.time = Some(v),
+                "U" => f.first = Some(v),
+                "u" => f.last = Some(v),
+                "pu" => f.prev = Some(v),
+                "b" => f.b = Some(v),
+                "a" => f.a = Some(v),
+                "p" => f.price = Some(v),
+                "m" => f.maker = Some(v),
+                "id" | "i" => f.id = Some(v),
+                "k" => f.candle = Some(v),
+                "type" => f.form = Some(v),
+                "code" => f.code = Some(v),
+                "msg" | "message" => f.msg = Some(v),
+                _ => {}
+            }
+        }
+        Some(f)
+    }
+}
+
+fn object(v: Val<'_, '_>, sides: &mut Sides, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let Some(f) = Fields::of(v) else { return Err(shape("frame is no object")) };
+    if f.event.is_none()
+        && let Some(code) = f.code.and_then(Val::as_i64)
+    {
+        // It names neither topic nor request: whoever sent the last message knows.
+        let text = word(f.msg);
+        ctx.event(Event::Reply(Reply { is_error: code != 0, code, text, ..Reply::NONE }));
+        return Ok(());
+    }
+    match text(f.event, "e is missing or no text")? {
+        "depth" => depth(&f, word(f.form) != "delta", sides, ctx),
+        "depth.update" => depth(&f, word(f.form) == "snapshot", sides, ctx),
+        "trade" => trade(&f, ctx),
+        "kline" => kline(&f, ctx),
+        other => {
+            ctx.event(Event::Other { name: other, stream: StreamId::NONE });
+            Ok(())
+        }
+    }
+}
+
+/// The symbol, and the subscribed topic of this kind that is about it.
+pub(super) fn topic(
+    symbol: &str,
+    kind: StreamKind,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(StreamInfo, InstrumentRef), Reject> {
+    if symbol.is_empty() || symbol.len() > SYMBOL_MAX {
+        return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
+    }
+    match ctx.stream_of(kind, symbol).map(|s| (s, s.instrument)) {
+        Some((info, Some(at))) => Ok((info, at)),
+        _ => Err(Reject::new(RejectCause::UnknownStream, "topic was not subscribed")),
+    }
+}
+
+fn read_sides(f: &Fields<'_, '_>, sides: &mut Sides, exps: &mut Exponents) -> Result<(), Reject> {
+    for (v, out) in [(f.b, &mut sides.bids), (f.a, &mut sides.asks)] {
+        // A side that is missing is empty.
+        match v.filter(|v| !v.is_null()) {
+            None => out.clear(),
+            some => levels(some, out, exps, "b or a is no list of levels")?,
+        }
+    }
+    Ok(())
+}
+
+fn depth(
+    f: &Fields<'_, '_>,
+    is_whole: bool,
+    sides: &mut Sides,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    let symbol = text(f.symbol, "s is missing or no text")?;
+    let (info, at) = topic(symbol, StreamKind::DepthDiff, ctx)?;
+    let last = id(f.last, "u is missing or no id")?;
+    let first =
+        if is_whole { optional_id(f.first, "U is no id")? } else { id(f.first, "U is missing or no id")? };
+    let prev = optional_id(f.prev, "pu is no id")?;
+    if !is_whole && last < first {
+        return Err(shape("u is below U"));
+    }
+    let now = now(ctx);
+    let ts_event = match optional_id(f.time, "t is no time")? {
+        // The ids of this venue hold a time; a frame that has none of its own is that old.
+        -1 => id_time(last, now),
+        t => trade_t(t, now).0,
+    };
+    exact(ctx, at, |exps| read_sides(f, sides, exps))?;
+    if is_whole {
+        sides.bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.price));
+        sides.asks.sort_unstable_by_key(|l| l.price);
+    }
+    let d = Depth {
+        instrument: at.id,
+        stream: info.stream,
+        ts_event,
+        ts_send: 0,
+        first,
+        last,
+        prev,
+        bids: &sides.bids,
+        asks: &sides.asks,
+    };
+    if is_whole {
+        // Whole views are what the venue pushes, and what the book may be built on.
+        ctx.event(Event::Partial(d));
+        ctx.event(Event::Snapshot(d));
+    } else {
+        ctx.event(Event::Depth(d));
+    }
+    Ok(())
+}
+
+/// One trade as both encodings have it. `t` is its time or its id.
+pub(super) struct Deal<'a> {
+    pub symbol: &'a str,
+    pub t: i64,
+    pub id: i64,
+    pub price: &'a str,
+    pub size: &'a str,
+    pub side: &'a str,
+}
+
+pub(super) fn deal(d: &Deal<'_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let (info, at) = topic(d.symbol, StreamKind::TradeSparse, ctx)?;
+    let (ts, t_id) = trade_t(d.t, now(ctx));
+    let trade_id = if d.id >= 0 { d.id } else { t_id };
+    let ((price, size), at) = exact(ctx, at, |exps| Ok((exps.price(d.price)?, exps.size(d.size)?)))?;
+    ctx.event(Event::Trade(Trade {
+        instrument: at.id,
+        stream: info.stream,
+        ts_event: ts,
+        ts_send: 0,
+        chain_id: -1,
+        id: trade_id,
+        id_last: -1,
+        id_text: "",
+        side: side(d.side),
+        price,
+        size,
+        trade_type: TradeType::Unknown,
+        is_aggregate: false,
+    }));
+    Ok(())
+}
+
+fn trade(f: &Fields<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let d = Deal {
+        symbol: text(f.symbol, "s is missing or no text")?,
+        t: id(f.time, "t is missing or no integer")?,
+        id: optional_id(f.id, "id is no id")?,
+        price: text(f.price, "p is missing or no text")?,
+        size: text(f.a, "a is missing or no text")?,
+        side: text(f.maker, "m is missing or no text")?,
+    };
+    deal(&d, ctx)
+}
+
+/// A candle as both encodings have it; `a` and `v` are its sums, in an order that the numbers tell.
+pub(super) struct Candle<'a> {
+    pub symbol: &'a str,
+    pub interval: &'a str,
+    pub opened: i64,
+    pub prices: [crate::model::Dec; 4],
+    pub a: crate::model::Dec,
+    pub v: crate::model::Dec,
+}
+
+pub(super) fn candle(c: &Candle<'_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let (info, at) = candle_topic(c.symbol, c.interval, ctx)?;
+    let [open, high, low, close] = c.prices;
+    let (volume, quote_volume) = sums(c.a, c.v, close, ctx.contract_size(at.id));
+    let none = crate::model::Dec::NONE;
+    ctx.event(Event::Kline(Kline {
+        instrument: at.id,
+        stream: info.stream,
+        ts_event: 0,
+        ts_send: 0,
+        interval: c.interval,
+        ts_open: crate::model::time::ms_to_ns(c.opened),
+        ts_close: 0,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        quote_volume,
+        taker_volume: none,
+        taker_quote_volume: none,
+        trade_count: -1,
+        trade_id_first: -1,
+        trade_id_last: -1,
+        // Nothing says so: a candle is final when a later one has come.
+        is_closed: false,
+    }));
+    Ok(())
+}
+
+/// The topic of a candle carries its interval: its name is put together without an allocation.
+fn candle_topic(
+    symbol: &str,
+    interval: &str,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(StreamInfo, InstrumentRef), Reject> {
+    let mut buf = [0u8; SYMBOL_MAX + 16];
+    let mut at = 0;
+    if symbol.len() <= SYMBOL_MAX && interval.len() <= 8 {
+        for part in ["kline@", symbol, ",", interval] {
+            buf[at..at + part.len()].copy_from_slice(part.as_bytes());
+            at += part.len();
+        }
+    }
+    let name = std::str::from_utf8(&buf[..at]).unwrap_or("");
+    match ctx.stream(name).map(|s| (s, s.instrument)) {
+        Some((info, Some(at))) => Ok((info, at)),
+        _ => Err(Reject::new(RejectCause::UnknownStream, "topic was not subscribed")),
+    }
+}
+
+fn kline(f: &Fields<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let Some(entries) = f.candle.and_then(Val::entries) else {
+        return Err(shape("k is missing or no object"));
+    };
+    let (mut symbol, mut interval, mut opened, mut a, mut v) = (f.symbol, None, None, None, None);
+    let (mut open, mut high, mut low, mut close) = (None, None, None, None);
+    for (key, value) in entries {
+        match key {
+            "s" => symbol = symbol.or(Some(value)),
+            "i" => interval = Some(value),
+            "t" => opened = Some(value),
+            "o" => open = Some(value),
+            "h" => high = Some(value),
+            "l" => low = Some(value),
+            "c" => close = Some(value),
+            "a" => a = Some(value),
+            "v" => v = Some(value),
+            _ => {}
+        }
+    }
+    let c = Candle {
+        symbol: text(symbol, "s is missing or no text")?,
+        interval: text(interval, "k.i is missing or no text")?,
+        opened: id(opened, "k.t is missing or no time")?,
+        prices: [
+            decimal(open, "k.o is no decimal")?,
+            decimal(high, "k.h is no decimal")?,
+            decimal(low, "k.l is no decimal")?,
+            decimal(close, "k.c is no decimal")?,
+        ],
+        a: decimal(a, "k.a is no decimal")?,
+        v: decimal(v, "k.v is no decimal")?,
+    };
+    candle(&c, ctx)
+}

@@ -1,0 +1,397 @@
+//! How Pumpkin speaks, for the simulator: its protocol page, and where that does not say, each way that it may be.
+
+use prost::bytes::BufMut;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use serde_json::json;
+
+use super::sign;
+use crate::model::Dec;
+use crate::model::dialect::{
+    DepthLimits, Dialect, ErrorShape, IdScheme, Product, Route, Speech, Speed, TooManyStreams,
+};
+use crate::model::words::{
+    Asked, BookFact, CandleFact, Feed, Heard, Listed, Market, SymbolFact, TradeFact, Words,
+};
+
+/// Secret of a simulated account; its key is `test_key`.
+pub const SECRET: &str = "test_secret";
+const KEY: &str = "test_key";
+/// Candle intervals that simulator and venue have in common.
+const INTERVALS: [&str; 8] = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"];
+const EPOCH_MS: i64 = 1_629_702_000_000;
+
+/// What the ids of books are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ids {
+    /// `U == u + 1`.
+    Plus1,
+    /// `U == u` of the message before.
+    Touch,
+    /// A time in the upper bits: holes everywhere.
+    Snowflake,
+}
+
+/// What frames are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frames {
+    Text,
+    /// JSON in binary frames.
+    Binary,
+    /// Trades and candles as protobuf, books as text.
+    Protobuf,
+}
+
+/// One way in which the venue may speak.
+#[derive(Debug)]
+struct Way {
+    ids: Ids,
+    ids_as_text: bool,
+    /// Whole views: every so many ms, 0 = once.
+    whole: Option<u32>,
+    frames: Frames,
+    /// Requests must be signed.
+    signed: bool,
+    /// The venue sends a text `ping`.
+    pings: bool,
+}
+
+const PLAIN: Way = Way {
+    ids: Ids::Plus1,
+    ids_as_text: false,
+    whole: Some(1000),
+    frames: Frames::Text,
+    signed: false,
+    pings: false,
+};
+
+const SPEEDS: &[Speed] = &[Speed { suffix: "", every_ms: 100 }];
+
+const fn dialect(
+    words: &'static dyn Words,
+    variants: &'static [(&'static str, &'static Dialect)],
+) -> Dialect {
+    Dialect {
+        venue: "pumpkin-perp",
+        variants,
+        product: Product::Other,
+        words: Some(words),
+        speech: Speech::Envelope,
+        ids: IdScheme::Dense,
+        bids_ascend: false,
+        st_ps: false,
+        diff_speeds: SPEEDS,
+        partial_speeds: &[],
+        agg_every_ms: 0,
+        kline_every_ms: 1000,
+        ticker_every_ms: 1000,
+        all_book_ticker_every_ms: u32::MAX,
+        all_ticker: false,
+        all_mark: false,
+        routes: &[Route { prefix: "", public: true, market: true }],
+        ping_every_ms: 60_000,
+        pong_within_ms: 600_000,
+        age_max_ms: 86_400_000,
+        streams_max: 100,
+        too_many_streams: TooManyStreams::Code4,
+        names_per_subscribe_max: 0,
+        client_messages_per_s: 10,
+        control_frames_count: false,
+        url_bytes_max: 8192,
+        connects_per_5min: 0,
+        errors: ErrorShape::Flat,
+        refuses_bad_names: true,
+        rest_prefixes: &[],
+        weight_per_minute: 600,
+        depth_limits: DepthLimits::UpTo(50),
+        depth_limit_default: 50,
+        depth_weights: &[(50, 1)],
+        instruments_weight: 1,
+        trades_weight: 1,
+        agg_trades_weight: 1,
+        retry_after: false,
+    }
+}
+
+static TOUCH: Dialect = dialect(&Way { ids: Ids::Touch, ids_as_text: true, ..PLAIN }, &[]);
+static SNOWFLAKE: Dialect = dialect(&Way { ids: Ids::Snowflake, ids_as_text: true, ..PLAIN }, &[]);
+static ONCE: Dialect = dialect(&Way { whole: Some(0), ..PLAIN }, &[]);
+static NEVER: Dialect = dialect(&Way { whole: None, ..PLAIN }, &[]);
+static BINARY: Dialect = dialect(&Way { frames: Frames::Binary, pings: true, ..PLAIN }, &[]);
+static PROTOBUF: Dialect = dialect(&Way { frames: Frames::Protobuf, ..PLAIN }, &[]);
+static SIGNED: Dialect = dialect(&Way { signed: true, ..PLAIN }, &[]);
+
+/// Ids that rise by one, whole views each second, text frames, no keys.
+pub static PERP: Dialect = dialect(
+    &PLAIN,
+    &[
+        ("touch", &TOUCH),
+        ("snowflake", &SNOWFLAKE),
+        ("once", &ONCE),
+        ("never", &NEVER),
+        ("binary", &BINARY),
+        ("protobuf", &PROTOBUF),
+        ("signed", &SIGNED),
+    ],
+);
+
+/// A mantissa without trailing zeros, as the venue prints numbers.
+fn plain(m: i64, e: u8) -> String {
+    Dec::new(m, e).trimmed().to_string()
+}
+
+/// A sum with more decimals than are printed: cut to four.
+fn sum(m: i128, e: u8) -> String {
+    let cut = e.saturating_sub(4);
+    let m = m / 10i128.pow(cut.into());
+    plain(i64::try_from(m).unwrap_or(i64::MAX), e - cut)
+}
+
+fn levels(of: &SymbolFact<'_>, levels: &[(i64, i64)]) -> Vec<[String; 2]> {
+    levels.iter().map(|l| [plain(l.0, of.price_dec), plain(l.1, of.size_dec)]).collect()
+}
+
+impl Way {
+    fn id(&self, id: i64) -> serde_json::Value {
+        if self.ids_as_text { id.to_string().into() } else { id.into() }
+    }
+
+    fn put(&self, v: &serde_json::Value, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(v.to_string().as_bytes());
+    }
+}
+
+fn snowflake(ms: i64, counter: i64) -> i64 {
+    ((ms - EPOCH_MS) << 22) | (counter & 0x3f_ffff)
+}
+
+fn text(field: u32, t: &str, out: &mut Vec<u8>) {
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(t.len() as u64, out);
+    out.put_slice(t.as_bytes());
+}
+
+fn number(field: u32, n: i64, out: &mut Vec<u8>) {
+    encode_key(field, WireType::Varint, out);
+    encode_varint(n as u64, out);
+}
+
+impl Words for Way {
+    fn listed(&self, asset: &str, _size_dec: u8) -> Listed {
+        let base = asset.to_ascii_lowercase();
+        // Sizes are whole contracts.
+        Listed { symbol: format!("{base}_usdt"), base, quote: "usdt".to_owned(), size_dec: 0 }
+    }
+
+    fn topic<'a>(&self, name: &'a str) -> Option<(&'a str, Feed<'a>)> {
+        let (base, rest) = name.split_once('@')?;
+        let (symbol, arg) = rest.split_once(',').unwrap_or((rest, ""));
+        let feed = match base {
+            "trade" if arg.is_empty() => Feed::Trades,
+            "depth" if arg.parse::<usize>().is_ok_and(|n| n > 0) => Feed::Book,
+            "depth.update" if arg.is_empty() => Feed::Silent,
+            "kline" if INTERVALS.contains(&arg) => Feed::Candles(arg),
+            _ => return None,
+        };
+        Some((symbol, feed))
+    }
+
+    fn hear(&self, text: &str) -> Heard {
+        match text {
+            "ping" => return Heard::Ping("pong".to_owned()),
+            "pong" => return Heard::Nothing,
+            _ => {}
+        }
+        let bad = |code: i64, msg: &str| Heard::Answer(json!({"code": code, "msg": msg}).to_string());
+        let Ok(v) = serde_json::from_str::<serde_json::Value>(text) else {
+            return bad(40004, "parameters are wrong");
+        };
+        let Some(events) = v["events"].as_array() else { return bad(40004, "parameters are wrong") };
+        let names = events.iter().filter_map(|e| e.as_str()).map(str::to_owned).collect();
+        match v["method"].as_str() {
+            Some("sub") => Heard::Subscribe(names),
+            Some("unsub") => Heard::Unsubscribe(names),
+            _ => bad(40004, "parameters are wrong"),
+        }
+    }
+
+    fn answer(&self, _topics: &[String], refused: bool) -> Vec<String> {
+        let (code, msg) = if refused { (40002, "no such topic") } else { (0, "success") };
+        vec![json!({"code": code, "msg": msg}).to_string()]
+    }
+
+    fn whole_every_ms(&self) -> Option<u32> {
+        self.whole
+    }
+
+    fn is_binary(&self) -> bool {
+        self.frames == Frames::Binary
+    }
+
+    fn whole_levels(&self, topic: &str) -> usize {
+        topic.rsplit(',').next().and_then(|n| n.parse().ok()).unwrap_or(10)
+    }
+
+    fn ids(&self, b: &BookFact<'_>) -> (i64, i64, i64) {
+        let (first, last, prev) = b.ids;
+        match self.ids {
+            Ids::Plus1 => (first, last, -1),
+            Ids::Touch => (prev, last, -1),
+            Ids::Snowflake => (snowflake(b.changed.0, first), snowflake(b.changed.1, last), -1),
+        }
+    }
+
+    fn book(&self, b: &BookFact<'_>, out: &mut Vec<u8>) {
+        let (first, last, _) = self.ids(b);
+        let event = if b.whole { "depth" } else { "depth.update" };
+        let v = json!({
+            "e": event, "s": b.of.symbol, "U": self.id(first), "u": self.id(last),
+            "b": levels(&b.of, b.bids), "a": levels(&b.of, b.asks),
+        });
+        self.put(&v, out);
+    }
+
+    fn trade(&self, t: &TradeFact<'_>, out: &mut Vec<u8>) {
+        let (p, a) = (plain(t.deal.0, t.of.price_dec), plain(t.deal.1, t.of.size_dec));
+        let side = if t.sold { "ASK" } else { "BID" };
+        if self.frames == Frames::Protobuf {
+            out.clear();
+            number(1, t.now, out);
+            for (field, word) in [(2, t.of.symbol), (3, &p), (4, &a), (5, side)] {
+                text(field, word, out);
+            }
+            number(6, t.id, out);
+            return;
+        }
+        let v = json!({"e": "trade", "s": t.of.symbol, "t": t.now, "p": p, "a": a, "m": side, "id": t.id});
+        self.put(&v, out);
+    }
+
+    fn candle(&self, c: &CandleFact<'_>, out: &mut Vec<u8>) {
+        let [o, h, l, close] = c.prices.map(|p| plain(p, c.of.price_dec));
+        // On streams `v` is the volume and `a` the turnover.
+        let v = sum(c.sums.0, c.of.size_dec);
+        let a = sum(c.sums.1 / CONTRACTS_PER_COIN, c.of.price_dec + c.of.size_dec);
+        if self.frames == Frames::Protobuf {
+            out.clear();
+            for (field, word) in [(1, c.of.symbol), (2, &o), (3, &close), (4, &h), (5, &l), (6, &a), (7, &v)]
+            {
+                text(field, word, out);
+            }
+            text(8, c.interval, out);
+            number(9, c.opened, out);
+            return;
+        }
+        let k = json!({
+            "s": c.of.symbol, "i": c.interval, "t": c.opened, "o": o, "c": close, "h": h, "l": l, "v": v, "a": a,
+        });
+        self.put(&json!({"e": "kline", "s": c.of.symbol, "k": k}), out);
+    }
+
+    fn pings(&self) -> Option<(&'static str, u64)> {
+        self.pings.then_some(("ping", 2000))
+    }
+
+    fn ping_within_ms(&self) -> Option<u64> {
+        Some(30_000)
+    }
+
+    fn rest(&self, asked: &Asked<'_>, market: &dyn Market) -> (u16, String, i64) {
+        let well = |data: serde_json::Value| {
+            json!({"code": 0, "msg": "success", "data": data, "bizCode": null}).to_string()
+        };
+        let header = |name: &str| (asked.header)(name).unwrap_or_default();
+        let due = sign::signature(SECRET, &sign::message(asked.target));
+        if self.signed && (header("x_access_key") != KEY || header("x_signature") != due) {
+            return (200, json!({"code": 1, "msg": "sign-error"}).to_string(), -1);
+        }
+        let all = market.symbols();
+        let symbol = asked.get("symbol").unwrap_or("");
+        let one = all.iter().find(|s| s.symbol == symbol);
+        let data = match (asked.path, one) {
+            ("/v2/public/time", _) => json!(market.now()),
+            ("/v2/public/symbol/list", _) => all.iter().map(instrument).collect(),
+            ("/v2/public/symbol/detail", Some(s)) => instrument(s),
+            ("/v2/public/symbol/all", _) => all.iter().map(|s| json!(s.symbol)).collect(),
+            ("/v2/public/q/depth", Some(_)) => return self.depth(asked, symbol, market),
+            ("/v2/public/q/tickers", _) => all.iter().map(|s| ticker(s, market.now(), false)).collect(),
+            ("/v2/public/q/agg-tickers", _) => all.iter().map(|s| ticker(s, market.now(), true)).collect(),
+            ("/v2/public/q/mark-price", _) => all.iter().map(|s| price(s, s.mark.0, market.now())).collect(),
+            ("/v2/public/q/index-price", _) => all.iter().map(|s| price(s, s.mark.1, market.now())).collect(),
+            ("/v2/public/q/funding-rate", Some(s)) => json!({
+                "symbol": symbol, "fundingRate": plain(s.mark.2, 8),
+                "nextCollectionTime": (market.now() / 28_800_000 + 1) * 28_800_000,
+            }),
+            ("/v2/public/q/funding-rate-record", Some(s)) => {
+                json!({"hasPrev": false, "hasNext": false, "items": [{
+                    "id": "586721053934975552", "symbol": symbol, "fundingRate": plain(s.mark.2, 8),
+                    "createdTime": market.now() / 28_800_000 * 28_800_000, "collectionInternal": 28800,
+                }]})
+            }
+            ("/v2/public/contract/open-interest", Some(_)) => json!({
+                "symbol": symbol, "openInterest": "95.2852", "openInterestUsd": "8512345.1", "time": market.now(),
+            }),
+            (path, None) if path.starts_with("/v2/public/") => {
+                return (200, json!({"code": 1, "msg": "invalid symbol"}).to_string(), -1);
+            }
+            _ => return (404, "{}".to_owned(), -1),
+        };
+        (200, well(data), -1)
+    }
+
+    fn refusal(&self, status: u16, wait_s: i64) -> String {
+        let data = json!({"type": "ip", "current": 120, "limit": 100, "reset": wait_s});
+        json!({"code": status, "msg": "ip_high_frequency", "data": data}).to_string()
+    }
+}
+
+/// Of every simulated symbol.
+const CONTRACTS_PER_COIN: i128 = 1000;
+
+impl Way {
+    fn depth(&self, asked: &Asked<'_>, symbol: &str, market: &dyn Market) -> (u16, String, i64) {
+        let level = asked.get("level").and_then(|l| l.parse::<usize>().ok()).filter(|l| (1..=50).contains(l));
+        let Some(level) = level else {
+            return (200, json!({"code": 1, "msg": "level is wrong"}).to_string(), -1);
+        };
+        let (mut body, mut id) = (String::new(), -1);
+        market.book(symbol, level, &mut |b| {
+            id = self.ids(b).1;
+            let data = json!({
+                "t": market.now(), "s": symbol, "u": self.id(id), "b": levels(&b.of, b.bids), "a": levels(&b.of, b.asks),
+            });
+            body = json!({"code": 0, "msg": "success", "data": data, "bizCode": null}).to_string();
+        });
+        (200, body, id)
+    }
+}
+
+fn instrument(s: &SymbolFact<'_>) -> serde_json::Value {
+    json!({
+        "id": 7, "symbol": s.symbol, "contractType": "PERPETUAL", "underlyingType": "U_BASED", "contractSize": "0.001",
+        "tradeSwitch": true, "state": 0, "baseCoin": s.base, "quoteCoin": s.quote, "baseCoinPrecision": 8,
+        "quoteCoinPrecision": 8, "quantityPrecision": s.size_dec, "pricePrecision": s.price_dec, "minPrice": null,
+        "minQty": "1", "minNotional": "5", "maxNotional": "8000000", "minStepPrice": plain(1, s.price_dec),
+        "depthPrecisionMerge": 5, "makerFee": "0.0002", "takerFee": "0.0005", "labels": [], "onboardDate": 1_650_000_000_000_i64,
+        "plate": "[]",
+    })
+}
+
+fn ticker(s: &SymbolFact<'_>, now: i64, aggregated: bool) -> serde_json::Value {
+    let [o, h, l] = s.day.map(|p| plain(p, s.price_dec));
+    let mut v = json!({
+        "t": now, "s": s.symbol, "c": plain(s.last, s.price_dec), "h": h, "l": l, "o": o, "a": sum(s.sums.0, s.size_dec),
+        "v": sum(s.sums.1 / CONTRACTS_PER_COIN, s.price_dec + s.size_dec), "r": "0.01",
+    });
+    if aggregated {
+        v["i"] = plain(s.mark.1, s.price_dec + 2).into();
+        v["m"] = plain(s.mark.0, s.price_dec + 2).into();
+        v["bp"] = plain(s.last, s.price_dec).into();
+        v["ap"] = plain(s.last, s.price_dec).into();
+    }
+    v
+}
+
+fn price(s: &SymbolFact<'_>, p: i64, now: i64) -> serde_json::Value {
+    json!({"s": s.symbol, "p": plain(p, s.price_dec + 2), "t": now})
+}

@@ -1,0 +1,298 @@
+//! REST: the envelope, snapshots, what is asked for again and again because no stream has it, and refusals.
+
+use super::message::{decimal, id, id_time, now, optional_id};
+use crate::model::time::ms_to_ns;
+use crate::model::{
+    Dec, DecodeCtx, Depth, Event, FundingRate, InstrumentId, Mark, OpenInterest, Poll, Reject, RejectCause,
+    RestKind, RestRefusal, RestRequest, StreamId, StreamKind, Ticker,
+};
+use crate::parse::fields::{exact, levels, shape, text, word};
+use crate::parse::url::{encode_into, path_and_query, query_value};
+use crate::parse::{Limits, Scratch, Val};
+
+/// Levels of a snapshot: the most that the venue gives.
+const LEVELS: u32 = 50;
+const DEPTH: &str = "/v2/public/q/depth";
+
+/// What has no stream.
+pub(super) static POLLS: [Poll; 7] = [
+    poll_of("agg-tickers", "/v2/public/q/agg-tickers?timeRangeType=H24", StreamKind::Ticker, false, 10),
+    poll_of("tickers", "/v2/public/q/tickers?timeRangeType=H24", StreamKind::Ticker, false, 10),
+    poll_of("mark-price", "/v2/public/q/mark-price", StreamKind::Mark, false, 10),
+    poll_of("index-price", "/v2/public/q/index-price", StreamKind::Mark, false, 10),
+    poll_of("funding-rate", "/v2/public/q/funding-rate?symbol=", StreamKind::Mark, true, 60),
+    poll_of(
+        "funding-rate-record",
+        "/v2/public/q/funding-rate-record?symbol=",
+        StreamKind::Funding,
+        true,
+        3600,
+    ),
+    poll_of("open-interest", "/v2/public/contract/open-interest?symbol=", StreamKind::OpenInterest, true, 60),
+];
+
+const fn poll_of(
+    channel: &'static str,
+    path: &'static str,
+    kind: StreamKind,
+    per_symbol: bool,
+    every_s: u32,
+) -> Poll {
+    Poll { channel, path, kind, per_symbol, every_s, weight: 1 }
+}
+
+/// As [`crate::venue::Venue::poll`].
+pub(super) fn poll(channel: &str) -> Option<&'static Poll> {
+    POLLS.iter().find(|p| p.channel == channel)
+}
+
+/// As [`crate::venue::Venue::snapshot_request`].
+pub(super) fn snapshot_request(symbol: &str) -> RestRequest {
+    let mut path = format!("{DEPTH}?level={LEVELS}&symbol=");
+    encode_into(&mut path, symbol, "");
+    RestRequest { path, weight: 1 }
+}
+
+/// As [`crate::venue::Venue::rest_kind`].
+pub(super) fn rest_kind(url: &str) -> RestKind {
+    let (path, query) = path_and_query(url);
+    let asked = |p: &&Poll| p.path.split('?').next() == Some(path);
+    match path {
+        DEPTH => match query_value(query, "symbol") {
+            Some(symbol) if !symbol.is_empty() => RestKind::Depth { symbol },
+            _ => RestKind::Other,
+        },
+        "/v2/public/symbol/list" => RestKind::Instruments,
+        "/v2/public/time" => RestKind::Time,
+        _ if POLLS.iter().any(|p| asked(&p)) => RestKind::Polled,
+        _ => RestKind::Other,
+    }
+}
+
+/// What the venue's code means for whoever reads the rejection.
+pub(super) fn refused(code: i64) -> Reject {
+    let detail = match code {
+        1 => "the venue refuses format, key or signature (code 1)",
+        -1 => "the venue refuses the key or its account (code -1)",
+        403 => "the venue's firewall has blocked this address (code 403)",
+        418 => "this address is not in the key's list (code 418)",
+        429 => "too many requests from this address (code 429)",
+        439 => "the key's weight is used up (code 439)",
+        467 => "the symbol is not in the key's list (code 467)",
+        _ => "the venue answered with an error",
+    };
+    Reject::new(RejectCause::Status, detail)
+}
+
+/// `data` of an envelope; whatever comes without one (`cmc`, `cg`) is not asked for.
+fn data<'t, 'i>(root: Val<'t, 'i>) -> Result<Val<'t, 'i>, Reject> {
+    if root.entries().is_none() {
+        return Err(shape("body is no object"));
+    }
+    match root.get("code").and_then(Val::as_i64) {
+        None => Err(shape("code is missing or no integer")),
+        Some(0) => root.get("data").filter(|d| !d.is_null()).ok_or_else(|| shape("data is missing")),
+        Some(code) => Err(refused(code)),
+    }
+}
+
+/// As [`crate::venue::Venue::decode_snapshot`].
+pub(super) fn snapshot(
+    scratch: &mut Scratch,
+    symbol: &str,
+    body: &[u8],
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    scratch.read(body, Limits::SNAPSHOT, |root, sides| {
+        let d = data(root)?;
+        if d.entries().is_none() {
+            return Err(shape("data is no object"));
+        }
+        if d.get("s").is_some_and(|s| s.as_str() != Some(symbol)) {
+            return Err(shape("snapshot is of another symbol"));
+        }
+        let last = id(d.get("u"), "u is missing or no id")?;
+        let ts_send = ms_to_ns(optional_id(d.get("t"), "t is no time")?.max(0));
+        let Some(at) = ctx.instrument(symbol) else {
+            return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
+        };
+        let ts_event = id_time(last, now(ctx));
+        exact(ctx, at, |exps| {
+            levels(d.get("b"), &mut sides.bids, exps, "b is missing or no levels")?;
+            levels(d.get("a"), &mut sides.asks, exps, "a is missing or no levels")
+        })?;
+        ctx.event(Event::Snapshot(Depth {
+            instrument: at.id,
+            stream: StreamId::NONE,
+            ts_event,
+            ts_send,
+            first: -1,
+            last,
+            prev: -1,
+            bids: &sides.bids,
+            asks: &sides.asks,
+        }));
+        Ok(())
+    })
+}
+
+/// As [`crate::venue::Venue::decode_polled`].
+pub(super) fn polled(
+    scratch: &mut Scratch,
+    url: &str,
+    body: &[u8],
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    let (path, _) = path_and_query(url);
+    let end = path.rsplit('/').next().unwrap_or("");
+    scratch.read(body, Limits::MESSAGE, |root, _| {
+        let d = data(root)?;
+        let items = d.get("items").and_then(Val::elements).or_else(|| d.elements());
+        let Some(items) = items else { return one(end, d, ctx) };
+        let mut first_fault = Ok(());
+        for item in items {
+            let said = one(end, item, ctx);
+            if first_fault.is_ok() {
+                first_fault = said;
+            }
+        }
+        first_fault
+    })
+}
+
+/// One row of an answer.
+fn one(end: &str, v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    if v.entries().is_none() {
+        return Err(shape("row is no object"));
+    }
+    let symbol = text(v.get("s").or_else(|| v.get("symbol")), "symbol is missing or no text")?;
+    let Some(at) = ctx.instrument(symbol) else {
+        return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
+    };
+    match end {
+        "tickers" | "ticker" | "agg-tickers" | "agg-ticker" => ticker(v, at.id, ctx),
+        "mark-price" | "symbol-mark-price" => price(v, at.id, true, ctx),
+        "index-price" | "symbol-index-price" => price(v, at.id, false, ctx),
+        "funding-rate" => {
+            let next = optional_id(v.get("nextCollectionTime"), "nextCollectionTime is no time")?;
+            let rate = decimal(v.get("fundingRate"), "fundingRate is no decimal")?;
+            ctx.event(Event::Mark(Mark {
+                funding_rate: rate,
+                ts_next_funding: ms_to_ns(next.max(0)),
+                ..mark(at.id)
+            }));
+            Ok(())
+        }
+        "funding-rate-record" => {
+            let at_ms = id(v.get("createdTime"), "createdTime is missing or no time")?;
+            ctx.event(Event::Funding(FundingRate {
+                instrument: at.id,
+                stream: StreamId::NONE,
+                ts_event: ms_to_ns(at_ms),
+                ts_send: 0,
+                funding_rate: decimal(v.get("fundingRate"), "fundingRate is no decimal")?,
+                ts_funding: ms_to_ns(at_ms),
+            }));
+            Ok(())
+        }
+        "open-interest" => {
+            let t = ms_to_ns(optional_id(v.get("time"), "time is no time")?.max(0));
+            ctx.event(Event::OpenInterest(OpenInterest {
+                instrument: at.id,
+                stream: StreamId::NONE,
+                ts_event: t,
+                ts_send: 0,
+                // Contracts or base coins: the venue's own number, whichever it is.
+                open_interest: decimal(v.get("openInterest"), "openInterest is no decimal")?,
+            }));
+            Ok(())
+        }
+        _ => {
+            ctx.event(Event::Other { name: word(v.get("e")), stream: StreamId::NONE });
+            Ok(())
+        }
+    }
+}
+
+fn mark(instrument: InstrumentId) -> Mark {
+    Mark {
+        instrument,
+        stream: StreamId::NONE,
+        ts_event: 0,
+        ts_send: 0,
+        mark_px: Dec::NONE,
+        index_px: Dec::NONE,
+        settle_px: Dec::NONE,
+        funding_rate: Dec::NONE,
+        ts_next_funding: 0,
+    }
+}
+
+fn price(v: Val<'_, '_>, at: InstrumentId, is_mark: bool, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let p = decimal(v.get("p"), "p is no decimal")?;
+    let t = ms_to_ns(optional_id(v.get("t"), "t is no time")?.max(0));
+    let (mark_px, index_px) = if is_mark { (p, Dec::NONE) } else { (Dec::NONE, p) };
+    ctx.event(Event::Mark(Mark { ts_event: t, mark_px, index_px, ..mark(at) }));
+    Ok(())
+}
+
+/// The rolling day; the aggregated form has mark and index price as well.
+fn ticker(v: Val<'_, '_>, at: InstrumentId, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let t = ms_to_ns(optional_id(v.get("t"), "t is no time")?.max(0));
+    let dec = |key, what| decimal(v.get(key), what);
+    let ticker = Ticker {
+        instrument: at,
+        stream: StreamId::NONE,
+        ts_event: t,
+        ts_send: 0,
+        open: dec("o", "o is no decimal")?,
+        high: dec("h", "h is no decimal")?,
+        low: dec("l", "l is no decimal")?,
+        last: dec("c", "c is no decimal")?,
+        last_size: Dec::NONE,
+        volume: dec("a", "a is no decimal")?,
+        quote_volume: dec("v", "v is no decimal")?,
+        trade_count: -1,
+        ts_open: 0,
+        ts_close: t,
+    };
+    let (index_px, mark_px) = (dec("i", "i is no decimal")?, dec("m", "m is no decimal")?);
+    ctx.event(Event::Ticker(ticker));
+    if !index_px.is_none() || !mark_px.is_none() {
+        ctx.event(Event::Mark(Mark { ts_event: t, mark_px, index_px, ..mark(at) }));
+    }
+    Ok(())
+}
+
+/// As [`crate::venue::Venue::refusal`]. Which HTTP status carries which code is not documented: both are looked at.
+pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        code: i64,
+        #[serde(default)]
+        data: serde_json::Value,
+    }
+    let r: Refusal = serde_json::from_slice(body).ok().filter(|r: &Refusal| r.code != 0)?;
+    let reset = r.data.get("reset").and_then(serde_json::Value::as_u64);
+    let reset = reset.and_then(|s| u32::try_from(s).ok());
+    let status = match r.code {
+        // A ban of an hour; 418 and -1 do not mend by waiting, but asking on would make it worse.
+        403 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(3600)) }),
+        418 | -1 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(600)) }),
+        1 => return Some(RestRefusal { status: 418, retry_after_s: Some(60) }),
+        429 | 439 => 429,
+        _ if status == 200 => 500,
+        _ => status,
+    };
+    Some(RestRefusal { status, retry_after_s: reset })
+}
+
+/// As [`crate::venue::Venue::parse_time`].
+pub(super) fn parse_time(body: &[u8]) -> Result<i64, Reject> {
+    Scratch::default().read(body, Limits::MESSAGE, |root, _| {
+        match ms_to_ns(id(Some(data(root)?), "data is no time")?) {
+            ns if ns > 0 => Ok(ns),
+            _ => Err(Reject::new(RejectCause::Number, "data is no time")),
+        }
+    })
+}

@@ -1,0 +1,181 @@
+//! Pumpkin alone: protobuf frames of its page, frames of the wrong kind, REST answers and refusals.
+
+use super::{EXP, RECEIVED, line, refused, said, venue};
+use crate::model::num::Dec;
+use crate::model::{Event, Reject, RejectCause, RestKind};
+use crate::parse::Scratch;
+use crate::venue::testing::MemoryCtx;
+
+const ID: &str = "pumpkin-perp";
+const DEAL: &str = "08e6dab5a2c03312086274635f757364741a0738393330302e372201332a0341534b308080a697f8f2a79208";
+const DEPTH: &str = "0a086274635f7573647410d285d8cc0418d385d8cc0422120a0834353030302e30301206312e323334352a120a0834353030312e30301206302e35343332";
+const KLINE: &str = "0a087472785f757364741207302e33313836351a07302e33313836322207302e33313836352a07302e333138363232093131372e35373131343a033336394202316d48a0c6c5a0f52f";
+const TOPICS: [&str; 3] = ["trade@btc_usdt", "kline@trx_usdt,1m", "depth@btc_usdt,10"];
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+}
+
+/// What is said of a frame that came as a binary one.
+fn binary(frame: &[u8]) -> Result<Vec<String>, Reject> {
+    let mut lines = Vec::new();
+    let mut ctx = MemoryCtx::new(|e: Event<'_>| lines.push(line(&e)));
+    (ctx.binary, ctx.ts_recv, ctx.contract_size) = (true, RECEIVED, Dec::new(1, 0));
+    ctx.exponents = (EXP, EXP);
+    TOPICS.iter().for_each(|t| assert!(ctx.subscribe(venue(ID), t)));
+    let result = venue(ID).decode(&mut Scratch::default(), frame, None, &mut ctx);
+    assert!(result.is_ok() || lines.is_empty(), "a refused frame said {lines:?}");
+    result.map(|()| lines)
+}
+
+#[test]
+fn protobuf_frames_of_the_page_are_read() {
+    let deal = "trade T=1769598709094000000 E=0 chain=-1 id=586769324550225920 last=-1 text=\"\" side=-1 p=89300.7 q=3 unknown agg=false";
+    assert_eq!(binary(&hex(DEAL)), Ok(vec![deal.to_owned()]));
+    let kline = "kline E=0 i=1m t=1646382900000000000 T=0 o=0.31865 h=0.31865 l=0.31862 c=0.31862 v=369 q=117.57114 V= Q= n=-1 f=-1 L=-1 x=false";
+    assert_eq!(binary(&hex(KLINE)), Ok(vec![kline.to_owned()]));
+    // Whole view or change: it does not say.
+    assert_eq!(binary(&hex(DEPTH)), Ok(vec!["other DepthVO".to_owned()]));
+}
+
+/// Cut at any byte a frame is refused, or is the shorter message that protobuf takes it for: never more, never a panic.
+#[test]
+fn protobuf_cut_anywhere_says_nothing_wrong() {
+    for text in [DEAL, DEPTH, KLINE] {
+        let whole = hex(text);
+        let said = binary(&whole).unwrap();
+        for n in 0..whole.len() {
+            match binary(&whole[..n]) {
+                Err(r) => assert!(matches!(r.cause, RejectCause::Malformed | RejectCause::Shape), "{n}: {r}"),
+                // Only the deal's id, and the depth's sides, may be missing.
+                Ok(lines) => assert!(lines.len() == said.len() && text != KLINE, "{n}: {lines:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn text_where_binary_is_due_and_back_is_read_or_refused() {
+    let json = br#"{"e":"trade","s":"btc_usdt","t":1769598709094,"p":"89300.7","a":"3","m":"ASK"}"#;
+    let lines = said(venue(ID), &TOPICS, json, None).unwrap();
+    let bare = lines[0].split_once(' ').unwrap().1.to_owned();
+    assert_eq!(binary(json), Ok(vec![bare.clone()]), "JSON in a binary frame");
+    for level in [flate2::Compression::none(), flate2::Compression::best()] {
+        use std::io::Write;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), level);
+        gzip.write_all(json).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), level);
+        zlib.write_all(&hex(DEAL)).unwrap();
+        let zlib = zlib.finish().unwrap();
+        assert_eq!(binary(&gzip), Ok(vec![bare.clone()]));
+        assert!(binary(&zlib).is_ok_and(|l| l.len() == 1));
+        for n in 3..gzip.len() {
+            assert!(binary(&gzip[..n]).is_err(), "{n}");
+        }
+    }
+    assert_eq!(refused(venue(ID), &TOPICS, &hex(DEAL)), RejectCause::Malformed);
+    for text in ["", "pin", "pingpong", "PING"] {
+        assert_eq!(refused(venue(ID), &TOPICS, text.as_bytes()), RejectCause::Malformed, "{text:?}");
+    }
+    let notice = |t: &[u8]| said(venue(ID), &[], t, None);
+    assert_eq!(notice(b"ping"), Ok(vec!["notice Ping".to_owned()]));
+    assert_eq!(notice(b"pong"), Ok(vec!["notice Alive".to_owned()]));
+}
+
+#[test]
+fn faulty_frames_have_their_cause() {
+    for (frame, cause) in [
+        (r#"{"e":"depth.update","s":"btc_usdt","U":5,"u":4,"b":[],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth.update","s":"btc_usdt","u":4,"b":[],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth","s":"btc_usdt","b":[],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth","s":"btc_usdt","u":"x1","b":[],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth","s":"btc_usdt","u":-1,"b":[],"a":[]}"#, RejectCause::Number),
+        (r#"{"e":"depth","s":"btc_usdt","u":1.5,"b":[],"a":[]}"#, RejectCause::Number),
+        (r#"{"e":"depth","s":"btc_usdt","u":"9223372036854775808","b":[],"a":[]}"#, RejectCause::Number),
+        (r#"{"e":"depth","s":"btc_usdt","u":1,"b":[["1","1e5"]],"a":[]}"#, RejectCause::Number),
+        (r#"{"e":"depth","s":"btc_usdt","u":1,"b":[["1",2]],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth","s":"eth_usdt","u":1,"b":[],"a":[]}"#, RejectCause::UnknownStream),
+        (r#"{"e":"depth","s":"BTC_USDT","u":1,"b":[],"a":[]}"#, RejectCause::UnknownStream),
+        (r#"{"e":"depth","s":"","u":1}"#, RejectCause::UnknownSymbol),
+        (r#"{"e":"trade","s":"btc_usdt","t":1,"p":"1","a":"1"}"#, RejectCause::Shape),
+        (r#"{"e":"kline","s":"trx_usdt","k":{"i":"5m","t":1}}"#, RejectCause::UnknownStream),
+        (r#"{"e":"kline","s":"trx_usdt"}"#, RejectCause::Shape),
+        (r#"{"e":7}"#, RejectCause::Shape),
+        (r#"{}"#, RejectCause::Shape),
+        (r#"[5]"#, RejectCause::Shape),
+        (r#"{"e":"depth""#, RejectCause::Malformed),
+    ] {
+        assert_eq!(refused(venue(ID), &TOPICS, frame.as_bytes()), cause, "{frame}");
+    }
+}
+
+#[test]
+fn rest_answers_become_rows_and_refusals_have_their_cause() {
+    let v = venue(ID);
+    let polled = |url: &str, body: &str| {
+        let mut lines = Vec::new();
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| lines.push(format!("{e:?}")));
+        assert_eq!(v.rest_kind(url), RestKind::Polled, "{url}");
+        let r = v.decode_polled(&mut Scratch::default(), url, body.as_bytes(), &mut ctx);
+        r.map(|()| lines).map_err(|r| r.cause)
+    };
+    let ok = |data: &str| format!(r#"{{"code":0,"msg":"success","data":{data},"bizCode":null}}"#);
+    let agg = r#"[{"t":1769598709094,"s":"btc_usdt","c":"89300.7","h":"90000","l":"88000","o":"89000","a":"11630","v":"103960","r":"0.01","i":"89301","m":"89302","bp":"1","ap":"2"}]"#;
+    let rows = polled("/v2/public/q/agg-tickers?timeRangeType=H24", &ok(agg)).unwrap();
+    assert!(rows.len() == 2 && rows[0].starts_with("Ticker") && rows[1].starts_with("Mark"), "{rows:?}");
+    let rows = polled("/v2/public/q/mark-price", &ok(r#"[{"s":"a","p":"5.5","t":1},{"s":"b","p":6,"t":2}]"#));
+    assert_eq!(rows.unwrap().len(), 2);
+    let oi = r#"{"symbol":"btc_usdt","openInterest":"95.2852","openInterestUsd":"1","time":1769598709094}"#;
+    let rows = polled("/v2/public/contract/open-interest?symbol=btc_usdt", &ok(oi)).unwrap();
+    assert!(rows.len() == 1 && rows[0].starts_with("OpenInterest"));
+    let record = r#"{"hasPrev":false,"hasNext":true,"items":[{"id":"586721053934975552","symbol":"btc_usdt","fundingRate":"0.0001","createdTime":1769587200000,"collectionInternal":28800}]}"#;
+    let rows = polled("/v2/public/q/funding-rate-record?symbol=btc_usdt", &ok(record)).unwrap();
+    assert!(rows.len() == 1 && rows[0].starts_with("Funding"));
+    for (body, cause) in [
+        (r#"{"code":1,"msg":"sign-error"}"#, RejectCause::Status),
+        (r#"{"code":0,"msg":"success"}"#, RejectCause::Shape),
+        (r#"[]"#, RejectCause::Shape),
+        ("<html>", RejectCause::Malformed),
+        (r#"{"code":0,"data":[{"s":"a","p":"x"}]}"#, RejectCause::Number),
+    ] {
+        assert_eq!(polled("/v2/public/q/mark-price", body), Err(cause), "{body}");
+    }
+    let refusal =
+        |status, body: &str| v.refusal(status, body.as_bytes()).map(|r| (r.status, r.retry_after_s));
+    assert_eq!(refusal(200, r#"{"code":0}"#), None);
+    let busy = r#"{"code":429,"msg":"ip_high_frequency","data":{"type":"ip","current":120,"limit":100,"reset":3600}}"#;
+    assert_eq!(refusal(200, busy), Some((429, Some(3600))));
+    assert_eq!(refusal(200, r#"{"code":439}"#), Some((429, None)));
+    assert_eq!(refusal(200, r#"{"code":403}"#), Some((418, Some(3600))));
+    assert_eq!(refusal(200, r#"{"code":418}"#), Some((418, Some(600))));
+    assert_eq!(refusal(503, "x"), None);
+}
+
+#[test]
+fn the_symbol_list_has_units_and_switches() {
+    let body = include_str!("../pumpkin/fixtures/symbol-list.json");
+    let l = venue(ID).parse_instruments(body.as_bytes()).unwrap();
+    assert_eq!((l.instruments.len(), l.faulty), (4, 2));
+    let facts: Vec<_> = l
+        .instruments
+        .iter()
+        .map(|i| {
+            (i.symbol.as_str(), i.price_exp, i.size_exp, i.contract_size, i.status.as_str(), i.is_inverse)
+        })
+        .collect();
+    assert_eq!(
+        facts,
+        [
+            ("btc_usdt", 1, 0, Dec::new(1, 4), "TRADING", false),
+            ("eth_usdt", 2, 0, Dec::new(1, 3), "TRADING", false),
+            ("old_usdt", 1, 0, Dec::new(1, 0), "HALTED", false),
+            ("btc_usd", 1, 0, Dec::new(10, 0), "TRADING", true),
+        ]
+    );
+    assert_eq!((l.instruments[0].base.as_str(), l.instruments[0].settle.as_str()), ("btc", "usdt"));
+    let refused = |b: &str| venue(ID).parse_instruments(b.as_bytes()).unwrap_err();
+    let wrong = refused(r#"{"code":1,"msg":"sign-error"}"#);
+    assert!(wrong.cause == RejectCause::Status && wrong.detail.contains("signature"));
+    assert_eq!(refused(r#"{"code":0}"#).cause, RejectCause::Shape);
+}
