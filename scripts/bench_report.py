@@ -102,7 +102,7 @@ def document(args, figures: dict, skipped: dict) -> str:
         "",
         "Times faster, larger is better; for rows with ≤, smaller is better.",
         "",
-        "| what | ratio | must | goal | |",
+        "| what | ratio | at least | goal | |",
         "|---|---|---|---|---|",
     ]
     for name, (what, must, goal) in RATIOS.items():

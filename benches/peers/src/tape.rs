@@ -73,6 +73,10 @@ struct Read {
 
 impl Read {
     fn symbol(&mut self, name: &str) -> u32 {
+        // A body before the first frame says of no symbol that it is the file's only one.
+        if let Some(only) = self.symbols.remove("") {
+            self.symbols.insert(name.to_owned(), only);
+        }
         let next = self.symbols.len() as u32;
         *self.symbols.entry(name.to_owned()).or_insert(next)
     }

@@ -21,7 +21,8 @@ use lobtape::venue::testing::MemoryCtx;
 use lobtape_peers::tape::{Tape, recording};
 
 const RECORDING: &str = "binance-usdm_btcusdt_20240808.gz";
-const EXP: u8 = 8;
+/// Decimals of its prices and sizes.
+const EXPS: (u8, u8) = (2, 3);
 
 #[inline(never)]
 fn counted_book(book: &mut Book, tape: &Tape) {
@@ -58,7 +59,7 @@ fn depth_frames() -> (Vec<String>, Vec<Vec<u8>>) {
 fn main() {
     let what = std::env::args().nth(1).unwrap_or_default();
     if what == "book" {
-        let tape = Tape::read("usdm", &[RECORDING], (2, 3)).expect("the USD-M recording");
+        let tape = Tape::read("usdm", &[RECORDING], EXPS).expect("the USD-M recording");
         let mut book = Book::new();
         for (m, range) in tape.ranges().take(tape.loads) {
             let (bids, asks) = tape.levels[range].split_at(m.bids as usize);
@@ -74,7 +75,7 @@ fn main() {
             black_box(&e);
             events.set(events.get() + 1);
         });
-        ctx.exponents = (EXP, EXP);
+        ctx.exponents = EXPS;
         for s in &streams {
             assert!(ctx.subscribe(venue, s), "{s}");
         }
