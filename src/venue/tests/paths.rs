@@ -120,7 +120,11 @@ fn every_recorded_frame_is_read_alike_and_nearly_all_quickly() {
         let p = t.paths();
         // One frame per widening is the general reader's.
         assert_eq!(p.fallback as usize, t.quick.ctx.widened, "{}", path.display());
-        assert!(p.quick > 200 && p.quick > 30 * p.fallback && p.quick > 5 * p.general, "{}: {p:?}", path.display());
+        assert!(
+            p.quick > 200 && p.quick > 30 * p.fallback && p.quick > 5 * p.general,
+            "{}: {p:?}",
+            path.display()
+        );
     }
 }
 
