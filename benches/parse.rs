@@ -8,21 +8,21 @@
 //! ratios as JSON lines and leaves criterion out.
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::disallowed_methods,
     clippy::disallowed_macros,
     reason = "a bench times, prints, and has nothing to go on with where a file cannot be written"
 )]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use flate2::read::MultiGzDecoder;
-use lobtape::model::Event;
+use lobtape::model::{Event, Level};
 use lobtape::parse::{Scratch, parse_fixed};
 use lobtape::sys::clock::thread_cpu_ns;
 use lobtape::venue::testing::MemoryCtx;
@@ -109,43 +109,27 @@ fn stream_of(frame: &str) -> Option<&str> {
     frame.strip_prefix("{\"stream\":\"")?.split('"').next()
 }
 
-/// What each way makes of a frame, folded into one number so that nothing is optimised away and all can be compared.
-/// Each number has a weight of its own; adding them up costs next to nothing, for all ways alike.
-#[derive(Clone, Copy, Default, PartialEq, Debug)]
-struct Sum {
-    sum: u64,
-    weight: u64,
+/// What a frame says: ids, times, prices and sizes of a trade or ticker; or ids and times, and the levels of a depth
+/// frame, bids first. Each way has one that it fills again and again.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct Out {
+    numbers: [i64; 7],
+    levels: [Vec<Level>; 2],
 }
 
-impl Sum {
-    #[inline(always)]
-    fn add(&mut self, n: i64) {
-        self.weight = self.weight.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.sum = self.sum.wrapping_add((n as u64).wrapping_mul(self.weight));
-    }
-
-    #[inline(always)]
-    fn all<const N: usize>(&mut self, numbers: [i64; N]) {
-        numbers.into_iter().for_each(|n| self.add(n));
-    }
-}
-
-fn of_event(e: &Event<'_>) -> Sum {
-    let mut s = Sum::default();
-    match e {
-        Event::Depth(d) => {
-            s.all([d.ts_event, d.ts_send, d.first, d.last, d.prev]);
-            for l in d.bids.iter().chain(d.asks) {
-                s.all([l.price, l.size]);
-            }
+fn same(out: &Out, e: &Event<'_>) {
+    let (numbers, levels): (_, [&[Level]; 2]) = match e {
+        Event::Depth(d) => ([d.ts_event, d.ts_send, d.first, d.last, d.prev, 0, 0], [d.bids, d.asks]),
+        Event::Trade(t) => {
+            ([t.ts_event, t.ts_send, t.id, t.price, t.size, i64::from(t.side), 0], Default::default())
         }
-        Event::Trade(t) => s.all([t.ts_event, t.ts_send, t.id, t.price, t.size, i64::from(t.side)]),
         Event::Bbo(b) => {
-            s.all([b.ts_event, b.ts_send, b.last, b.bid.price, b.bid.size, b.ask.price, b.ask.size]);
+            let (bid, ask) = (b.bid, b.ask);
+            ([b.ts_event, b.ts_send, b.last, bid.price, bid.size, ask.price, ask.size], Default::default())
         }
-        _ => {}
-    }
-    s
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((out.numbers, [&out.levels[0][..], &out.levels[1][..]]), (numbers, levels));
 }
 
 #[derive(Deserialize)]
@@ -211,29 +195,28 @@ fn number(text: &str, exp: u8) -> i64 {
 const MS: i64 = 1_000_000;
 
 /// serde_json into borrowed structs, in one pass; which one is told from the stream's name.
-fn typed(frame: &[u8], (p, q): (u8, u8)) -> Sum {
-    let mut s = Sum::default();
+fn typed(frame: &[u8], (p, q): (u8, u8), out: &mut Out) {
     let text = std::str::from_utf8(frame).expect("UTF-8");
     let stream = stream_of(text).expect("combined frames");
+    out.levels.iter_mut().for_each(Vec::clear);
     if stream.contains("@depth") {
         let c: Combined<'_, TypedDepth<'_>> = serde_json::from_str(text).expect("a depth frame");
         let d = black_box((c.stream, c.data.s, c.data)).2;
-        s.all([d.T * MS, d.E * MS, d.U, d.u, d.pu]);
-        for (price, size) in d.b.iter().chain(&d.a) {
-            s.all([number(price, p), number(size, q)]);
+        out.numbers = [d.T * MS, d.E * MS, d.U, d.u, d.pu, 0, 0];
+        for (levels, texts) in out.levels.iter_mut().zip([&d.b, &d.a]) {
+            levels.extend(texts.iter().map(|(a, b)| Level { price: number(a, p), size: number(b, q) }));
         }
     } else if stream.ends_with("@trade") {
         let c: Combined<'_, TypedTrade<'_>> = serde_json::from_str(text).expect("a trade frame");
         let t = black_box((c.stream, c.data.s, c.data)).2;
         let side = if t.m { -1 } else { 1 };
-        s.all([t.T * MS, t.E * MS, t.t, number(t.p, p), number(t.q, q), side]);
+        out.numbers = [t.T * MS, t.E * MS, t.t, number(t.p, p), number(t.q, q), side, 0];
     } else {
         let c: Combined<'_, TypedTicker<'_>> = serde_json::from_str(text).expect("a bookTicker frame");
         let t = black_box((c.stream, c.data.s, c.data)).2;
-        s.all([t.T * MS, t.E * MS, t.u]);
-        s.all([number(t.b, p), number(t.B, q), number(t.a, p), number(t.A, q)]);
+        let [bid, ask] = [[t.b, t.B], [t.a, t.A]].map(|[a, b]| (number(a, p), number(b, q)));
+        out.numbers = [t.T * MS, t.E * MS, t.u, bid.0, bid.1, ask.0, ask.1];
     }
-    s
 }
 
 /// simd-json's tape with everything reused, walked once in the order in which it stands.
@@ -245,34 +228,33 @@ struct Tape {
 }
 
 impl Tape {
-    fn read(&mut self, frame: &[u8], exps: (u8, u8)) -> Sum {
+    fn read(&mut self, frame: &[u8], exps: (u8, u8), out: &mut Out) {
         let mut tape = self.tape.take().unwrap_or(simd_json::Tape(Vec::new())).reset();
         self.frame.clear();
         self.frame.extend_from_slice(frame);
         simd_json::fill_tape(&mut self.frame, &mut self.buffers, &mut tape)
             .expect("recorded frames are JSON");
-        let sum = walk(&tape.0, exps);
+        walk(&tape.0, exps, out);
         self.tape = Some(tape.reset());
-        sum
     }
 }
 
 /// A combined frame is `{stream, data: {…}}`: nodes 0 to 4, then the keys and values of the data.
-fn walk(nodes: &[Node<'_>], (p, q): (u8, u8)) -> Sum {
-    let mut s = Sum::default();
-    let stream = as_text(&nodes[2]);
-    let data = &nodes[5..];
+fn walk(nodes: &[Node<'_>], (p, q): (u8, u8), out: &mut Out) {
+    let (stream, data) = (as_text(&nodes[2]), &nodes[5..]);
     let (mut t, mut e, mut first, mut last, mut prev, mut id, mut side) = (0, 0, -1, -1, -1, -1, 0);
     let (mut price, mut size, mut b, mut big_b, mut a, mut big_a) = ("", "", "", "", "", "");
-    let (mut bids, mut asks): (&[Node<'_>], &[Node<'_>]) = (&[], &[]);
+    out.levels.iter_mut().for_each(Vec::clear);
     let mut i = 0;
     while i + 1 < data.len() {
         let (key, value) = (as_text(&data[i]), &data[i + 1]);
         let mut step = 2;
         if let Node::Array { count, .. } = value {
             step += count;
-            let levels = &data[i + 2..i + step];
-            if key == "b" { bids = levels } else { asks = levels }
+            let level =
+                |l: &[Node<'_>]| Level { price: number(as_text(&l[1]), p), size: number(as_text(&l[2]), q) };
+            let levels = data[i + 2..i + step].chunks_exact(3).map(level);
+            out.levels[usize::from(key == "a")].extend(levels);
         }
         match key.as_bytes() {
             b"T" => t = as_int(value),
@@ -292,18 +274,14 @@ fn walk(nodes: &[Node<'_>], (p, q): (u8, u8)) -> Sum {
         }
         i += step;
     }
-    s.all([t * MS, e * MS]);
-    if stream.contains("@depth") {
-        s.all([first, last, prev]);
-        for level in bids.chunks_exact(3).chain(asks.chunks_exact(3)) {
-            s.all([number(as_text(&level[1]), p), number(as_text(&level[2]), q)]);
-        }
+    let (t, e) = (t * MS, e * MS);
+    out.numbers = if stream.contains("@depth") {
+        [t, e, first, last, prev, 0, 0]
     } else if stream.ends_with("@trade") {
-        s.all([id, number(price, p), number(size, q), side]);
+        [t, e, id, number(price, p), number(size, q), side, 0]
     } else {
-        s.all([last, number(b, p), number(big_b, q), number(a, p), number(big_a, q)]);
-    }
-    s
+        [t, e, last, number(b, p), number(big_b, q), number(a, p), number(big_a, q)]
+    };
 }
 
 #[inline]
@@ -325,42 +303,57 @@ fn as_int(n: &Node<'_>) -> i64 {
 
 /// The ways, in the order of the table.
 const WAYS: [&str; 4] = ["lobtape", "general path", "simd-json tape", "serde_json typed"];
-type Way<'a> = Box<dyn FnMut(&[u8]) -> Sum + 'a>;
+type Way<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 
-/// Our parser with these buffers, as a function of a frame.
-fn ours(set: &Set, mut scratch: Scratch) -> Way<'_> {
-    let seen = Rc::new(Cell::new(Sum::default()));
-    let said = Rc::clone(&seen);
-    let mut ctx = MemoryCtx::new(move |e: Event<'_>| said.set(of_event(&e)));
+/// Our parser with these buffers, as a function of a frame; what it says is handed to `on_event`.
+fn ours<'a>(set: &'a Set, mut scratch: Scratch, on_event: impl FnMut(Event<'_>) + 'a) -> Way<'a> {
+    let mut ctx = MemoryCtx::new(on_event);
     ctx.exponents = set.exps;
     for s in &set.streams {
         assert!(ctx.subscribe(set.venue, s), "{s}");
     }
     Box::new(move |frame| {
         set.venue.decode(&mut scratch, frame, None, &mut ctx).expect("recorded frames are read");
-        seen.get()
     })
 }
 
-/// Every way, in the order of [`WAYS`].
+/// Every way, in the order of [`WAYS`]. All end in integers in memory that is used again.
 fn ways(set: &Set) -> [Way<'_>; 4] {
-    let mut tape = Tape::default();
+    let (mut tape, mut of_tape, mut of_typed) = (Tape::default(), Out::default(), Out::default());
     [
-        ours(set, Scratch::default()),
-        ours(set, Scratch::general_only()),
-        Box::new(move |f| tape.read(f, set.exps)),
-        Box::new(|f| typed(f, set.exps)),
+        ours(set, Scratch::default(), |e| _ = black_box(&e)),
+        ours(set, Scratch::general_only(), |e| _ = black_box(&e)),
+        Box::new(move |f| {
+            tape.read(f, set.exps, &mut of_tape);
+            black_box(&of_tape);
+        }),
+        Box::new(move |f| {
+            typed(f, set.exps, &mut of_typed);
+            black_box(&of_typed);
+        }),
     ]
 }
 
 fn check(set: &Set) {
-    let [mut quick, mut general, mut tape, mut typed] = ways(set);
-    for f in &set.frames {
-        let want = typed(f);
-        assert_eq!(quick(f), want, "{}", String::from_utf8_lossy(f));
-        assert_eq!(general(f), want, "{}", String::from_utf8_lossy(f));
-        assert_eq!(tape(f), want, "{}", String::from_utf8_lossy(f));
+    let want = RefCell::new(Out::default());
+    let (mut tape, mut out) = (Tape::default(), Out::default());
+    let mut seen = Cell::new(0);
+    {
+        let compare = |e: Event<'_>| {
+            same(&want.borrow(), &e);
+            seen.set(seen.get() + 1);
+        };
+        let (mut quick, mut general) =
+            (ours(set, Scratch::default(), compare), ours(set, Scratch::general_only(), compare));
+        for f in &set.frames {
+            typed(f, set.exps, &mut want.borrow_mut());
+            tape.read(f, set.exps, &mut out);
+            assert_eq!(out, *want.borrow(), "{}", String::from_utf8_lossy(f));
+            quick(f);
+            general(f);
+        }
     }
+    assert_eq!(*seen.get_mut(), 2 * set.frames.len());
 }
 
 /// Median, smallest, largest.
@@ -377,7 +370,7 @@ fn rounds(set: &Set) -> [Vec<f64>; 4] {
         for (way, of_way) in ways.iter_mut().zip(&mut times) {
             let begun = thread_cpu_ns();
             for f in &set.frames {
-                black_box(way(black_box(f)));
+                way(black_box(f));
             }
             let ns = (thread_cpu_ns() - begun) as f64 / set.frames.len() as f64;
             // The first round warms caches and buffers.
@@ -452,7 +445,7 @@ fn criterion_runs(c: &mut Criterion, sets: &[Set]) {
         group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
         for (way, name) in ways(set).iter_mut().zip(WAYS) {
             group.bench_function(BenchmarkId::from_parameter(name), |b| {
-                b.iter(|| set.frames.iter().for_each(|f| _ = black_box(way(f))));
+                b.iter(|| set.frames.iter().for_each(|f| way(f)));
             });
         }
         group.finish();

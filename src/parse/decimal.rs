@@ -53,6 +53,9 @@ pub enum NumError {
 /// [`NumError`]; `Wider` only if the text is a number otherwise. `exp` above 18 is `Overflow`.
 #[inline]
 pub fn parse_fixed(text: &[u8], exp: u8) -> Result<Mantissa, NumError> {
+    if let Some(m) = super::scan::short_decimal(text, exp) {
+        return Ok(m);
+    }
     // Pseudocode: digits up to the point; then at most `exp` digits more; what follows must be zeros; times ten for
     // each decimal that the text did not print. With at most 18 digits read, nothing can overflow but the last step.
     if text.len() > 19 || exp > EXP_MAX {

@@ -1,4 +1,5 @@
-//! JSON without trees: a frame is copied into a reused buffer, indexed by simd-json into a reused tape, and walked.
+//! JSON without trees: a frame is indexed into a reused tape, which is walked. Plain ones are indexed by [`super::plain`]
+//! where they stand, all others by simd-json in a reused copy.
 //!
 //! Nothing here recurses and nothing allocates per frame once the buffers have grown to the size of the traffic.
 //! Limits come first: length and number of elements are checked before the index is built, so that a hostile frame
@@ -6,6 +7,7 @@
 
 use simd_json::{Buffers, ErrorType, Node, StaticNode, Tape};
 
+use super::plain;
 use crate::model::{Level, Reject, RejectCause};
 
 /// Objects and arrays may be nested this deep.
@@ -70,6 +72,7 @@ pub struct Scratch {
     sides: Sides,
     paths: Paths,
     general_only: bool,
+    simd_json_only: bool,
 }
 
 impl Default for Scratch {
@@ -81,6 +84,7 @@ impl Default for Scratch {
             sides: Sides::default(),
             paths: Paths::default(),
             general_only: false,
+            simd_json_only: false,
         }
     }
 }
@@ -90,6 +94,11 @@ impl Scratch {
     /// against.
     pub fn general_only() -> Scratch {
         Scratch { general_only: true, ..Scratch::default() }
+    }
+
+    /// As [`Scratch::general_only`], and plain documents are indexed by simd-json too: the slowest and most trusted way.
+    pub fn simd_json_only() -> Scratch {
+        Scratch { simd_json_only: true, ..Scratch::general_only() }
     }
 
     /// Whether the reader of known shapes is left out.
@@ -132,16 +141,25 @@ impl Scratch {
     ) -> Result<R, Reject> {
         check(document, limits)?;
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
-        self.frame.clear();
-        self.frame.extend_from_slice(document);
-        let result = match simd_json::fill_tape(&mut self.frame, &mut self.buffers, &mut tape) {
-            Ok(()) => read(Val(&tape.0), &mut self.sides),
-            Err(e) => Err(refusal(e.error())),
+        let is_plain = !self.simd_json_only && plain::index(document, &mut tape.0).is_some();
+        let result = if is_plain {
+            let result = read(Val(&tape.0), &mut self.sides);
+            self.tape = tape.reset();
+            result
+        } else {
+            let mut tape = tape.reset();
+            self.frame.clear();
+            self.frame.extend_from_slice(document);
+            let result = match simd_json::fill_tape(&mut self.frame, &mut self.buffers, &mut tape) {
+                Ok(()) => read(Val(&tape.0), &mut self.sides),
+                Err(e) => Err(refusal(e.error())),
+            };
+            self.tape = tape.reset();
+            result
         };
-        self.tape = tape.reset();
         if document.len() > KEEP_BYTES {
-            let (paths, general_only) = (self.paths, self.general_only);
-            *self = Scratch { paths, general_only, ..Scratch::default() };
+            let Scratch { paths, general_only, simd_json_only, .. } = *self;
+            *self = Scratch { paths, general_only, simd_json_only, ..Scratch::default() };
         }
         result
     }
@@ -231,6 +249,12 @@ impl<'t, 'i> Val<'t, 'i> {
             Some((Node::Object { len, .. }, rest)) => Some(Entries { nodes: rest, left: *len }),
             _ => None,
         }
+    }
+
+    /// As [`Val::entries`]; what is no object has none.
+    #[inline]
+    pub fn fields(self) -> Entries<'t, 'i> {
+        self.entries().unwrap_or(Entries { nodes: &[], left: 0 })
     }
 
     /// The elements of an array.

@@ -4,6 +4,7 @@ pub mod decimal;
 pub mod fields;
 pub mod inflate;
 pub mod json;
+mod plain;
 pub mod scan;
 pub mod url;
 

@@ -11,7 +11,7 @@
 use crate::model::{Level, Mantissa};
 
 use super::decimal::parse_fixed;
-use crate::sys::simd::{eights, others, others32, stops};
+use crate::sys::simd::{differ, eights, others, others32, signs, stops};
 
 /// Bytes that a level is read from: what is no digit is looked for in the first 32, some more may be loaded behind.
 const WINDOW: usize = 48;
@@ -41,33 +41,46 @@ impl<'a> Scan<'a> {
     /// Steps over exactly these bytes if they are next.
     #[inline(always)]
     pub fn skip<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
-        let found = self.bytes.get(self.at..).and_then(|b| b.first_chunk::<N>()) == Some(literal);
-        self.at += if found { N } else { 0 };
-        found
+        self.literal(literal).is_some()
     }
 
     /// Steps over exactly these bytes; `None` if others are next.
     #[inline(always)]
     pub fn literal<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
-        self.skip(literal).then_some(())
+        if self.bytes.get(self.at..)?.first_chunk::<N>()? != literal {
+            return None;
+        }
+        self.at = self.at.wrapping_add(N);
+        Some(())
     }
 
     /// Steps over a text that equals the beginning of `name` up to its first `@` but for ASCII case, and over the quote
     /// behind it. `name` must stand in JSON as it is ([`is_plain`]).
     #[inline(always)]
     pub fn same_up_to_at(&mut self, name: &[u8]) -> Option<()> {
-        let mut at = self.at;
-        for b in name.iter().take_while(|b| **b != b'@') {
-            if !self.bytes.get(at)?.eq_ignore_ascii_case(b) {
-                return None;
-            }
-            at += 1;
+        let (theirs, ours) = (window16(self.bytes, self.at), window16(name, 0));
+        let n = signs(ours, b'@').trailing_zeros();
+        if n >= 16 {
+            return self.same_long_name(name);
         }
-        (self.bytes.get(at) == Some(&b'"')).then(|| self.at = at + 1)
+        let end = self.at.wrapping_add(n as usize);
+        if differ(theirs, ours) & ((1 << n) - 1) != 0 || self.bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        Some(())
+    }
+
+    #[inline(never)]
+    fn same_long_name(&mut self, name: &[u8]) -> Option<()> {
+        let n = name.iter().position(|b| *b == b'@').unwrap_or(name.len());
+        let end = self.at + n;
+        let same = self.bytes.get(self.at..end)?.eq_ignore_ascii_case(&name[..n]);
+        (same && self.bytes.get(end) == Some(&b'"')).then(|| self.at = end + 1)
     }
 
     /// The bytes of a text without escapes up to its quote, which is stepped over. They need not be UTF-8.
-    #[inline]
+    #[inline(always)]
     pub fn plain(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         let mut end = start;
@@ -95,17 +108,18 @@ impl<'a> Scan<'a> {
     /// A JSON integer that is not negative and of at most 18 digits.
     #[inline(always)]
     pub fn integer(&mut self) -> Option<i64> {
-        let rest = self.bytes.get(self.at..)?;
-        let Some(w) = rest.first_chunk::<16>() else { return self.last_integer() };
-        let n = others(u128::from_le_bytes(*w)).trailing_zeros();
-        if n.wrapping_sub(1) >= 15 || (n > 1 && w[0] == b'0') {
+        let w = window16(self.bytes, self.at);
+        let n = others(w).trailing_zeros();
+        if n.wrapping_sub(1) >= 15 || (n > 1 && w as u8 == b'0') {
             return self.long_integer();
         }
-        let first = load(w, 0) ^ ZEROS;
+        let first = w as u64 ^ ZEROS;
         let value = if n <= 8 {
             eight(highest(first, n))
         } else {
-            let last = load(w, n.wrapping_sub(8)) ^ ZEROS;
+            // Out of the document, because a window in a register has no places.
+            let last = self.at.wrapping_add(n as usize).wrapping_sub(8);
+            let last = u64::from_le_bytes(*self.bytes.get(last..)?.first_chunk()?) ^ ZEROS;
             let [first, last] = eights(highest(first, n.wrapping_sub(8)), last);
             u64::from(first).wrapping_mul(100_000_000).wrapping_add(u64::from(last))
         };
@@ -119,16 +133,6 @@ impl<'a> Scan<'a> {
         let start = self.at;
         let value = self.integer()?;
         Some((value, &self.bytes[start..self.at]))
-    }
-
-    /// An integer so near the end that less than a window is left.
-    #[inline(never)]
-    fn last_integer(&mut self) -> Option<i64> {
-        let mut copy = Scan { bytes: &pad::<32>(self.bytes.get(self.at..)?), at: 0 };
-        let value = copy.integer()?;
-        // What is padded is no digit.
-        self.at += copy.at;
-        Some(value)
     }
 
     #[cold]
@@ -146,24 +150,49 @@ impl<'a> Scan<'a> {
     /// A decimal text under `exp` decimals up to its quote, which is stepped over: as [`parse_fixed`].
     #[inline(always)]
     pub fn decimal(&mut self, exp: u8) -> Option<Mantissa> {
+        match self.row(&Scale::new(exp)) {
+            Some(row) => Some(eight(row) as i64),
+            None => self.long_decimal(exp),
+        }
+    }
+
+    /// A price, exactly these bytes, a size.
+    #[inline(always)]
+    pub fn quote<const N: usize>(&mut self, between: &[u8; N], scales: &(Scale, Scale)) -> Option<Level> {
+        let at = self.at;
+        if let Some(price) = self.row(&scales.0) {
+            self.literal(between)?;
+            if let Some(size) = self.row(&scales.1) {
+                let [price, size] = eights(price, size);
+                return Some(Level { price: price.into(), size: size.into() });
+            }
+        }
+        self.at = at;
+        let price = self.long_decimal(scales.0.exp)?;
+        self.literal(between)?;
+        Some(Level { price, size: self.long_decimal(scales.1.exp)? })
+    }
+
+    /// The row of a decimal text of usual length up to its quote, which is stepped over.
+    #[inline(always)]
+    fn row(&mut self, scale: &Scale) -> Option<u64> {
         let rest = self.bytes.get(self.at..)?;
         let padded;
         let w = match rest.first_chunk::<32>() {
             Some(w) => w,
             None => {
-                padded = pad(rest);
+                padded = pad32(self.bytes, self.at);
                 &padded
             }
         };
         // A mark behind the sixteen, for rows that have none.
         let marks = others(u128::from_le_bytes(*w.first_chunk()?)) | 1 << 16;
-        match part(w, 0, marks, &Scale::new(exp)) {
-            Some((row, end, _)) if w[(end & 31) as usize] == b'"' => {
-                self.at = self.at.wrapping_add(end as usize).wrapping_add(1);
-                Some(eight(row) as i64)
-            }
-            _ => self.long_decimal(exp),
+        let (row, end, _) = part(w, 0, marks, scale)?;
+        if w[(end & 31) as usize] != b'"' {
+            return None;
         }
+        self.at = self.at.wrapping_add(end as usize).wrapping_add(1);
+        Some(row)
     }
 
     #[cold]
@@ -179,12 +208,11 @@ impl<'a> Scan<'a> {
     /// Price levels (pairs of decimal texts) behind an opening bracket up to the closing one, which is stepped over.
     /// They are appended.
     #[inline]
-    pub fn levels(&mut self, out: &mut Vec<Level>, price_exp: u8, size_exp: u8) -> Option<()> {
+    pub fn levels(&mut self, out: &mut Vec<Level>, scales: &(Scale, Scale)) -> Option<()> {
         if self.skip(b"]") {
             return Some(());
         }
         self.literal(b"[\"")?;
-        let scales = (Scale::new(price_exp), Scale::new(size_exp));
         let mut at = self.at;
         loop {
             let rest = self.bytes.get(at..)?;
@@ -196,7 +224,7 @@ impl<'a> Scan<'a> {
                     &padded
                 }
             };
-            if let Some((level, step, is_last)) = level(w, &scales) {
+            if let Some((level, step, is_last)) = level(w, scales) {
                 out.push(level);
                 at = at.wrapping_add(step as usize);
                 if is_last {
@@ -206,7 +234,7 @@ impl<'a> Scan<'a> {
                 continue;
             }
             self.at = at;
-            if self.long_level(out, price_exp, size_exp)? {
+            if self.long_level(out, scales)? {
                 return Some(());
             }
             at = self.at;
@@ -215,21 +243,44 @@ impl<'a> Scan<'a> {
 
     /// A level of unusual length; says whether it was the last one.
     #[cold]
-    fn long_level(&mut self, out: &mut Vec<Level>, price_exp: u8, size_exp: u8) -> Option<bool> {
-        let price = self.decimal(price_exp)?;
-        self.literal(b",\"")?;
-        let size = self.decimal(size_exp)?;
-        out.push(Level { price, size });
+    fn long_level(&mut self, out: &mut Vec<Level>, scales: &(Scale, Scale)) -> Option<bool> {
+        out.push(self.quote(b",\"", scales)?);
         if self.skip(b"]]") {
             return Some(true);
         }
         self.literal(b"],[\"").map(|()| false)
     }
 
+    /// The next byte.
+    #[inline(always)]
+    pub fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Steps over one byte.
+    #[inline(always)]
+    pub fn step(&mut self) {
+        self.at += 1;
+    }
+
+    /// Steps over what JSON lets stand between its parts.
+    #[inline(always)]
+    pub fn blanks(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Bytes behind.
+    #[inline(always)]
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
     /// Whether nothing is left.
     #[inline]
     pub fn is_end(&self) -> bool {
-        self.at == self.bytes.len()
+        self.at >= self.bytes.len()
     }
 }
 
@@ -247,7 +298,7 @@ fn window16(bytes: &[u8], at: usize) -> u128 {
     }
 }
 
-#[inline(never)]
+#[inline]
 fn tail16(bytes: &[u8], at: usize) -> u128 {
     let left = bytes.len().saturating_sub(at);
     if left == 0 {
@@ -257,6 +308,16 @@ fn tail16(bytes: &[u8], at: usize) -> u128 {
         Some(w) => u128::from_le_bytes(*w) >> (8 * (16 - left)),
         None => bytes[at..].iter().rev().fold(0, |w, b| w << 8 | u128::from(*b)),
     }
+}
+
+/// At most 31 bytes up to the end, with zeros behind.
+#[inline(never)]
+fn pad32(bytes: &[u8], at: usize) -> [u8; 32] {
+    let mut padded = [0; 32];
+    let (low, high) = padded.split_at_mut(16);
+    low.copy_from_slice(&window16(bytes, at).to_le_bytes());
+    high.copy_from_slice(&window16(bytes, at + 16).to_le_bytes());
+    padded
 }
 
 /// Less than a window, with zeros behind.
@@ -319,7 +380,8 @@ fn part<const N: usize>(w: &[u8; N], from: u32, marks: u32, scale: &Scale) -> Op
 /// How many decimals a mantissa has, prepared for many numbers. Rows are eight digits (not letters) of a mantissa, the
 /// last one in the highest byte.
 #[derive(Clone, Copy)]
-struct Scale {
+pub struct Scale {
+    exp: u8,
     /// Eight times the exponent.
     bits: u32,
     /// Decimals that must be zero.
@@ -330,10 +392,12 @@ struct Scale {
 
 // All arithmetic here wraps, which costs no check; it never does for numbers that are taken.
 impl Scale {
+    /// Of an exponent; one above 8 is borne but slow.
     #[inline(always)]
-    fn new(exp: u8) -> Scale {
+    pub fn new(exp: u8) -> Scale {
         let bits = 8 * u32::from(exp.min(8));
         Scale {
+            exp,
             bits,
             beyond: u64::MAX.checked_shl(bits).unwrap_or(0),
             most: 8u32.saturating_sub(u32::from(exp)),
@@ -378,6 +442,40 @@ const FIRST: [u64; 16] = {
     }
     t
 };
+
+/// The mantissa of a decimal text of usual length under `exp` decimals; `None` says nothing about others.
+#[inline]
+pub(super) fn short_decimal(text: &[u8], exp: u8) -> Option<Mantissa> {
+    let n = text.len();
+    let w = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) if n <= 16 => {
+            let last = u128::from(u64::from_le_bytes(*last));
+            u128::from(u64::from_le_bytes(*first)) | last << (8 * (n - 8))
+        }
+        (None, None) => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                let last = u64::from(u32::from_le_bytes(*last)) << (8 * (n - 4));
+                u128::from(u64::from(u32::from_le_bytes(*first)) | last)
+            }
+            _ => text.iter().rev().fold(0, |w: u32, b| w << 8 | u32::from(*b)).into(),
+        },
+        _ => return None,
+    };
+    // What is behind the text is no digit; behind a text of sixteen there is nothing.
+    let marks = others(w) | 1 << 16;
+    let (digits, point, scale) = (w as u64 ^ ZEROS, marks.trailing_zeros(), Scale::new(exp));
+    let row = if point as usize == n {
+        scale.whole(digits, point)?
+    } else {
+        let end = (marks & marks.wrapping_sub(1)).trailing_zeros();
+        if end as usize != n || point > 8 || text[point as usize] != b'.' {
+            return None;
+        }
+        let decimals = (w >> (8 * (point + 1))) as u64 ^ ZEROS;
+        scale.broken(digits, point, decimals, end - point - 1)?
+    };
+    Some(eight(row) as i64)
+}
 
 /// The number of a row of eight digits.
 #[inline(always)]
@@ -514,7 +612,7 @@ mod tests {
             let document = format!("{text}{behind}");
             let (mut s, mut out) = (Scan::new(document.as_bytes()), Vec::new());
             let want = slow_levels(&text, exps);
-            prop_assert_eq!(s.levels(&mut out, exps.0, exps.1).map(|()| out), want.clone());
+            prop_assert_eq!(s.levels(&mut out, &(Scale::new(exps.0), Scale::new(exps.1))).map(|()| out), want.clone());
             prop_assert!(want.is_none() || s.at == text.len());
         }
 
@@ -531,7 +629,7 @@ mod tests {
             bytes[at.index(n)] = byte;
             bytes.extend_from_slice(b",\"a\":[[\"61800.10\",\"0.001\"],[\"61800.20\",\"0.002\"]]}}");
             let (mut s, mut out) = (Scan::new(&bytes), Vec::new());
-            if s.levels(&mut out, exps.0, exps.1).is_some() {
+            if s.levels(&mut out, &(Scale::new(exps.0), Scale::new(exps.1))).is_some() {
                 let read = std::str::from_utf8(&bytes[..s.at]).unwrap();
                 prop_assert_eq!(Some(out), slow_levels(read, exps));
             }
@@ -557,7 +655,7 @@ mod tests {
             let _ = Scan::new(&bytes).decimal(exp);
             let _ = Scan::new(&bytes).integer_text();
             let _ = Scan::new(&bytes).text();
-            let _ = Scan::new(&bytes).levels(&mut Vec::new(), exp, exp);
+            let _ = Scan::new(&bytes).levels(&mut Vec::new(), &(Scale::new(exp), Scale::new(exp)));
             let _ = Scan::new(&bytes).same_up_to_at(b"btcusdt@depth");
         }
     }

@@ -27,6 +27,18 @@ pub fn stops(bytes: u128) -> u32 {
     chosen::stops(bytes)
 }
 
+/// Bytes that are this ASCII sign.
+#[inline(always)]
+pub fn signs(bytes: u128, sign: u8) -> u32 {
+    chosen::signs(bytes, sign)
+}
+
+/// Bytes that differ by more than the case of an ASCII letter.
+#[inline(always)]
+pub fn differ(a: u128, b: u128) -> u32 {
+    chosen::differ(a, b)
+}
+
 /// The numbers of two rows of eight digits (0 to 9, not letters; the first digit in the lowest byte).
 #[inline(always)]
 pub fn eights(a: u64, b: u64) -> [u32; 2] {
@@ -45,6 +57,25 @@ mod sse2 {
     fn of(bytes: u128) -> __m128i {
         // SAFETY: SSE2 is part of x86-64, and nothing here takes an address.
         unsafe { _mm_set_epi64x((bytes >> 64) as i64, bytes as i64) }
+    }
+
+    #[inline(always)]
+    pub fn signs(bytes: u128, sign: u8) -> u32 {
+        // SAFETY: SSE2 is part of x86-64, and nothing here takes an address.
+        unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(of(bytes), _mm_set1_epi8(sign as i8))) as u32 }
+    }
+
+    #[inline(always)]
+    pub fn differ(a: u128, b: u128) -> u32 {
+        // SAFETY: SSE2 is part of x86-64, and nothing here takes an address.
+        unsafe {
+            let lower = |x| {
+                let from_a = _mm_cmpgt_epi8(x, _mm_set1_epi8(b'A' as i8 - 1));
+                let to_z = _mm_cmpgt_epi8(_mm_set1_epi8(b'Z' as i8 + 1), x);
+                _mm_or_si128(x, _mm_and_si128(_mm_and_si128(from_a, to_z), _mm_set1_epi8(0x20)))
+            };
+            !_mm_movemask_epi8(_mm_cmpeq_epi8(lower(of(a)), lower(of(b)))) as u32 & 0xffff
+        }
     }
 
     #[inline(always)]
@@ -114,6 +145,15 @@ mod plain {
         !at_least(b ^ (u64::from(c) * ONES), 1) & HIGH
     }
 
+    pub fn signs(bytes: u128, sign: u8) -> u32 {
+        both(bytes, |b| is(b, sign))
+    }
+
+    pub fn differ(a: u128, b: u128) -> u32 {
+        let (a, b) = (a.to_le_bytes(), b.to_le_bytes());
+        (0..16).fold(0, |m, i| m | u32::from(!a[i].eq_ignore_ascii_case(&b[i])) << i)
+    }
+
     pub fn others(bytes: u128) -> u32 {
         both(bytes, |b| at_least(b ^ (u64::from(b'0') * ONES), 10))
     }
@@ -138,6 +178,14 @@ mod tests {
         let stops = one_by_one(bytes, |b| b < 0x20 || b == b'"' || b == b'\\');
         assert_eq!((plain::others(bytes), plain::stops(bytes)), (of(bytes), stops));
         assert_eq!((super::others(bytes), super::stops(bytes)), (of(bytes), stops));
+        for sign in [b'@', b'"', 0] {
+            let want = one_by_one(bytes, |b| b == sign);
+            assert_eq!((plain::signs(bytes, sign), super::signs(bytes, sign)), (want, want));
+        }
+        // Against itself with the bit of case turned over, and by one byte.
+        for other in [bytes ^ u128::from_le_bytes([0x20; 16]), bytes.rotate_left(8), bytes ^ 1 << 77] {
+            assert_eq!(super::differ(bytes, other), plain::differ(bytes, other));
+        }
         let twice: [u8; 32] = [bytes.to_le_bytes(), (!bytes).to_le_bytes()].concat().try_into().unwrap();
         assert_eq!(others32(&twice), of(bytes) | of(!bytes) << 16);
     }

@@ -155,7 +155,7 @@ struct Book<'t, 'i> {
 impl<'t, 'i> Book<'t, 'i> {
     fn of(data: Val<'t, 'i>) -> Result<Book<'t, 'i>, Reject> {
         let (mut ts, mut seqnum, mut bids, mut asks) = (None, None, None, None);
-        for (key, v) in data.entries().into_iter().flatten() {
+        for (key, v) in data.fields() {
             match key {
                 "ts" => ts = Some(v),
                 "seqnum" => seqnum = Some(v),

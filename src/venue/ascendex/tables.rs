@@ -79,7 +79,7 @@ pub(super) fn bbo(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reje
     let symbol = text(f.symbol, "symbol is missing or no text")?;
     let (info, at) = stream_of(ctx, ["bbo", ":", symbol])?;
     let (mut ts, mut bid, mut ask) = (None, None, None);
-    for (key, v) in f.object()?.entries().into_iter().flatten() {
+    for (key, v) in f.object()?.fields() {
         match key {
             "ts" => ts = Some(v),
             "bid" => bid = Some(v),
@@ -131,7 +131,7 @@ pub(super) fn bar(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reje
     let data = f.object()?;
     let (mut of, mut opened, mut volume) = (None, None, None);
     let (mut open, mut close, mut high, mut low) = (None, None, None, None);
-    for (key, v) in data.entries().into_iter().flatten() {
+    for (key, v) in data.fields() {
         match key {
             "i" => of = Some(v),
             "ts" => opened = Some(v),

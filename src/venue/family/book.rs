@@ -25,7 +25,7 @@ struct Fields<'t, 'i> {
 impl<'t, 'i> Fields<'t, 'i> {
     fn of(v: Val<'t, 'i>) -> Fields<'t, 'i> {
         let mut f = Fields::default();
-        for (key, v) in v.entries().into_iter().flatten() {
+        for (key, v) in v.fields() {
             match key {
                 "e" => f.event = Some(v),
                 "E" => f.sent = Some(v),
@@ -133,7 +133,7 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
     let (mut event, mut sent, mut matched, mut symbol, mut last, mut product) =
         (None, None, None, None, None, None);
     let (mut bid, mut bid_size, mut ask, mut ask_size) = (None, None, None, None);
-    for (key, v) in v.entries().into_iter().flatten() {
+    for (key, v) in v.fields() {
         match key {
             "e" => event = Some(v),
             "E" => sent = Some(v),

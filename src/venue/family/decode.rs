@@ -115,7 +115,7 @@ struct Head<'t, 'i> {
 impl<'t, 'i> Head<'t, 'i> {
     fn of(v: Val<'t, 'i>) -> Head<'t, 'i> {
         let mut h = Head::default();
-        for (key, v) in v.entries().into_iter().flatten() {
+        for (key, v) in v.fields() {
             match key {
                 "stream" => h.stream = Some(v),
                 "data" => h.data = Some(v),

@@ -11,7 +11,8 @@ use crate::model::{
     Bbo, DecodeCtx, Depth, Event, InstrumentRef, Level, StreamInfo, StreamKind, StreamSpec, Trade, TradeType,
 };
 use crate::parse::json::LEVELS_MAX;
-use crate::parse::{Limits, Path, Scan, Sides, parse_fixed, scan};
+use crate::parse::scan::{self, Scale};
+use crate::parse::{Limits, Path, Scan, Sides, parse_fixed};
 
 /// The path of a frame that was not read here.
 pub(super) fn path_not_taken(kind: StreamKind) -> Path {
@@ -68,6 +69,11 @@ pub(super) fn decode(
     }
 }
 
+#[inline(always)]
+fn scales(at: InstrumentRef) -> (Scale, Scale) {
+    (Scale::new(at.price_exp), Scale::new(at.size_exp))
+}
+
 /// What a trade and an aggregate share.
 struct Fill {
     at: InstrumentRef,
@@ -106,13 +112,6 @@ impl Frame<'_> {
         self.scan.integer()
     }
 
-    /// A text under this key, as a decimal.
-    #[inline(always)]
-    fn decimal<const N: usize>(&mut self, key: &[u8; N], exp: u8) -> Option<i64> {
-        self.scan.literal(key)?;
-        self.scan.decimal(exp)
-    }
-
     /// `true` or `false` under this key.
     #[inline(always)]
     fn truth<const N: usize>(&mut self, key: &[u8; N]) -> Option<bool> {
@@ -133,7 +132,7 @@ impl Frame<'_> {
     #[inline(always)]
     fn side(&mut self, levels: &mut Vec<Level>, at: InstrumentRef) -> Option<()> {
         levels.clear();
-        self.scan.levels(levels, at.price_exp, at.size_exp)?;
+        self.scan.levels(levels, &scales(at))?;
         (levels.len() <= LEVELS_MAX).then_some(())
     }
 
@@ -220,10 +219,11 @@ impl Frame<'_> {
         };
         self.symbol()?;
         self.pair()?;
-        let bid = self.decimal(b",\"b\":\"", at.price_exp)?;
-        let bid_size = self.decimal(b",\"B\":\"", at.size_exp)?;
-        let ask = self.decimal(b",\"a\":\"", at.price_exp)?;
-        let ask_size = self.decimal(b",\"A\":\"", at.size_exp)?;
+        let scales = scales(at);
+        self.scan.literal(b",\"b\":\"")?;
+        let bid = self.scan.quote(b",\"B\":\"", &scales)?;
+        self.scan.literal(b",\"a\":\"")?;
+        let ask = self.scan.quote(b",\"A\":\"", &scales)?;
         if !times_first {
             (matched, sent) = (self.time(b",\"T\":")?, self.time(b",\"E\":")?);
         }
@@ -235,8 +235,8 @@ impl Frame<'_> {
             ts_event: matched,
             ts_send: sent,
             last,
-            bid: Level { price: bid, size: bid_size },
-            ask: Level { price: ask, size: ask_size },
+            bid,
+            ask,
         }));
         Some(())
     }
@@ -293,8 +293,8 @@ impl Frame<'_> {
         let mut ts_event = self.time(b",\"T\":")?;
         self.symbol()?;
         let id = self.id(b",\"t\":")?;
-        let price = self.decimal(b",\"p\":\"", at.price_exp)?;
-        let size = self.decimal(b",\"q\":\"", at.size_exp)?;
+        self.scan.literal(b",\"p\":\"")?;
+        let Level { price, size } = self.scan.quote(b",\"q\":\"", &scales(at))?;
         if self.scan.skip(b",\"b\":") {
             self.scan.integer()?;
             self.id(b",\"a\":")?;
@@ -327,8 +327,8 @@ impl Frame<'_> {
             self.scan.literal(b",\"a\":")?;
             (self.scan.integer_text()?, ())
         };
-        let price = self.decimal(b",\"p\":\"", at.price_exp)?;
-        let size = self.decimal(b",\"q\":\"", at.size_exp)?;
+        self.scan.literal(b",\"p\":\"")?;
+        let Level { price, size } = self.scan.quote(b",\"q\":\"", &scales(at))?;
         if self.scan.skip(b",\"nq\":\"") {
             self.scan.text()?;
         }

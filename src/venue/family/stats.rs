@@ -9,7 +9,7 @@ use crate::parse::fields::{decimal, optional_id, shape, text, time};
 pub(super) fn mark(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let (mut event, mut sent, mut symbol, mut product) = (None, None, None, None);
     let (mut mark_px, mut index_px, mut settle_px, mut rate, mut next) = (None, None, None, None, None);
-    for (key, v) in v.entries().into_iter().flatten() {
+    for (key, v) in v.fields() {
         match key {
             "e" => event = Some(v),
             "E" => sent = Some(v),
@@ -48,7 +48,7 @@ pub(super) fn mark(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
 /// A candle; the facts stand in `k`.
 pub(super) fn kline(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let (mut event, mut sent, mut symbol, mut candle) = (None, None, None, None);
-    for (key, v) in v.entries().into_iter().flatten() {
+    for (key, v) in v.fields() {
         match key {
             "e" => event = Some(v),
             "E" => sent = Some(v),
@@ -78,7 +78,7 @@ fn candle_event<'i>(
     let (mut opened, mut closes, mut interval, mut first, mut last) = (None, None, None, None, None);
     let (mut open, mut close, mut high, mut low, mut closed) = (None, None, None, None, None);
     let (mut volume, mut count, mut quote, mut taker, mut taker_quote) = (None, None, None, None, None);
-    for (key, v) in candle.entries().into_iter().flatten() {
+    for (key, v) in candle.fields() {
         match key {
             "t" => opened = Some(v),
             "T" => closes = Some(v),
@@ -126,7 +126,7 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
     let (mut event, mut sent, mut symbol, mut product) = (None, None, None, None);
     let (mut open, mut high, mut low, mut last, mut last_size) = (None, None, None, None, None);
     let (mut volume, mut quote, mut opened, mut closes, mut count) = (None, None, None, None, None);
-    for (key, v) in v.entries().into_iter().flatten() {
+    for (key, v) in v.fields() {
         match key {
             "e" => event = Some(v),
             "E" => sent = Some(v),

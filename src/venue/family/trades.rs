@@ -26,7 +26,7 @@ struct Fields<'t, 'i> {
 impl<'t, 'i> Fields<'t, 'i> {
     fn of(v: Val<'t, 'i>) -> Fields<'t, 'i> {
         let mut f = Fields::default();
-        for (key, v) in v.entries().into_iter().flatten() {
+        for (key, v) in v.fields() {
             match key {
                 "e" => f.event = Some(v),
                 "E" => f.sent = Some(v),
@@ -146,7 +146,7 @@ pub(super) fn aggregate(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Rejec
 /// A liquidation order; the facts stand in `o`.
 pub(super) fn liquidation(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let (mut event, mut sent, mut order, mut product) = (None, None, None, None);
-    for (key, v) in v.entries().into_iter().flatten() {
+    for (key, v) in v.fields() {
         match key {
             "e" => event = Some(v),
             "E" => sent = Some(v),

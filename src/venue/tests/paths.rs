@@ -78,7 +78,7 @@ struct Twins<'a> {
 impl<'a> Twins<'a> {
     fn new(venue: &'static dyn Venue, events: &'a RefCell<Vec<Said>>, exps: (u8, u8)) -> Twins<'a> {
         let quick = Reader::new(venue, Scratch::default(), events, exps);
-        let general = Reader::new(venue, Scratch::general_only(), events, exps);
+        let general = Reader::new(venue, Scratch::simd_json_only(), events, exps);
         Twins { quick, general, events }
     }
 
