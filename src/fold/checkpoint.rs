@@ -82,7 +82,7 @@ impl Fold {
     pub fn save(&self) -> Result<Vec<u8>, RestoreError> {
         let c = &self.core;
         let slug = |ix: crate::model::VenueIx| super::state::venue_of(ix).spec().id.to_owned();
-        let mut conns: Vec<_> = c.conns.values().map(|x| (slug(x.venue), x.clone())).collect();
+        let mut conns: Vec<_> = c.conns.values().map(|x| (slug(x.venue), Conn::clone(x))).collect();
         conns.sort_by_key(|(_, x)| x.id);
         let saved = Saved {
             format: FORMAT,
@@ -141,7 +141,7 @@ impl Fold {
                 .iter()
                 .filter_map(|id| c.streams.get(id.0 as usize).map(|s| (s.name.as_bytes().into(), *id)))
                 .collect();
-            conns.insert(x.id, x);
+            conns.insert(x.id, Box::new(x));
         }
         c.conns = conns;
         Ok(fold)

@@ -82,7 +82,7 @@ impl Core {
             "open" => {
                 self.conns.insert(
                     rec.conn,
-                    Conn {
+                    Box::new(Conn {
                         id: rec.conn,
                         venue: ix,
                         leg: e.leg,
@@ -92,7 +92,7 @@ impl Core {
                         only: None,
                         by_name: FxHashMap::default(),
                         ts_last: rec.ts_recv,
-                    },
+                    }),
                 );
             }
             "close" | "failed" | "refused" => {

@@ -262,7 +262,8 @@ pub(super) struct Core {
     pub symbols: Vec<FxHashMap<String, InstrumentId>>,
     pub streams: Vec<Stream>,
     pub stream_names: Vec<FxHashMap<String, StreamId>>,
-    pub conns: FxHashMap<ConnId, Conn>,
+    /// Boxed, because the one that a frame came on is taken out and put back.
+    pub conns: FxHashMap<ConnId, Box<Conn>>,
     /// The lane's interval clock: the greatest `ts_recv` seen.
     pub ts_max: i64,
     pub counters: FoldCounters,
@@ -649,7 +650,7 @@ pub(super) struct Ctx<'a, 'r, S> {
     pub core: &'a mut Core,
     pub sink: &'a mut S,
     pub rec: &'a Record<'r>,
-    pub conn: Conn,
+    pub conn: Box<Conn>,
     pub about: &'a mut About,
     /// URL of the body, when a REST answer is read.
     pub rest: Option<&'a str>,
