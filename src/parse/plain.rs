@@ -61,7 +61,8 @@ pub(super) fn index<'i>(document: &'i [u8], nodes: &mut Vec<Node<'i>>) -> Option
                     }
                 }
             }
-            _ => nodes.push(Node::Static(d.scalar()?)),
+            b'0'..=b'9' => nodes.push(Node::Static(StaticNode::I64(d.scan.integer()?))),
+            _ => nodes.push(Node::Static(d.word()?)),
         }
         // Behind it comes the next one, or the end of what it stands in.
         loop {
@@ -120,12 +121,8 @@ impl<'i> Document<'i> {
         Some(())
     }
 
-    /// An integer of at most 18 digits, a truth value or `null`. What follows is looked at by the caller.
-    #[inline(always)]
-    fn scalar(&mut self) -> Option<StaticNode> {
-        if let Some(n) = self.scan.integer() {
-            return Some(StaticNode::I64(n));
-        }
+    /// A truth value, `null` or a negative integer. What follows is looked at by the caller.
+    fn word(&mut self) -> Option<StaticNode> {
         if self.scan.skip(b"true") {
             return Some(StaticNode::Bool(true));
         }

@@ -260,12 +260,19 @@ impl<'a> Scan<'a> {
     /// Steps over one byte.
     #[inline(always)]
     pub fn step(&mut self) {
-        self.at += 1;
+        self.at = self.at.wrapping_add(1);
     }
 
     /// Steps over what JSON lets stand between its parts.
     #[inline(always)]
     pub fn blanks(&mut self) {
+        if self.peek().is_some_and(|b| b <= b' ') {
+            self.some_blanks();
+        }
+    }
+
+    #[inline(never)]
+    fn some_blanks(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
