@@ -1,4 +1,4 @@
-//! JSON without trees: a frame is indexed into a reused tape, which is walked. Plain ones are indexed by [`super::plain`]
+//! JSON without trees: a frame is indexed into a reused tape, which is walked. Plain ones are indexed by `plain` (this room only)
 //! where they stand, all others by simd-json in a reused copy.
 //!
 //! Nothing here recurses and nothing allocates per frame once the buffers have grown to the size of the traffic.
