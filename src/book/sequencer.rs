@@ -263,11 +263,12 @@ impl Sequencer {
         // Some holes among many pairs that touch are losses.
         let sparse = *holes * 10 > *pairs * 9;
         self.policy = if sparse { IdPolicy::Sparse } else { IdPolicy::Strict };
+        // A whole view came in the midst of the diffs: they bracket it.
+        self.bracketed = self.is_live();
         self.state = match self.state {
             SeqState::Live { last } => SeqState::WaitFirst { snap_id: last },
             other => other,
         };
-        self.bracketed = false;
         Verdict::Learned
     }
 

@@ -123,9 +123,9 @@ impl Core {
                 self.too_old(id, &mut b, sink);
             }
             v @ (Verdict::Learning | Verdict::Learned) => {
-                self.touch(stream, conn, rec);
+                let until = self.touch_until(stream, conn, rec);
                 self.keep(&mut b, &head, &ids, d);
-                self.learned(v, rec, id, &mut b, sink);
+                self.learned((v, until), rec, id, &mut b, sink);
             }
             Verdict::Wait => {
                 // It proves nothing yet, so the stream's last frame stays the one before it.
@@ -315,10 +315,17 @@ impl Core {
         self.ask(id, b, sink);
     }
 
+    /// Notes a frame of a stream; returns until when it was known before.
+    fn touch_until(&mut self, stream: StreamId, conn: &Conn, rec: &Record<'_>) -> i64 {
+        let until = self.streams.get(stream.0 as usize).map_or(0, |s| s.known_until());
+        self.touch(stream, conn, rec);
+        until
+    }
+
     /// The ids have shown what they are: what was kept since the last whole view goes on from it, or waits for the next.
     fn learned<S: FoldSink>(
         &mut self,
-        v: Verdict,
+        (v, until): (Verdict, i64),
         rec: &Record<'_>,
         id: InstrumentId,
         b: &mut BookState,
@@ -333,13 +340,16 @@ impl Core {
         }
         let stuck = self.offer(rec, id, b, false, sink);
         if stuck {
+            // Something was missing among what was kept: it was there up to the change before this one.
             sink.observe(Observed::Gap { instrument: id });
             let (last, epoch_before) = (b.seq.last(), b.epoch);
-            let mut head = self.head(rec);
-            (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
-            self.clear_book(&head, id, b, sink);
-            let cause = GapCause::ResyncWait;
-            self.depth_lost(b.stream, rec, cause, Detector::Ids, last, epoch_before, sink);
+            self.clear_book(&self.head_of(rec, id), id, b, sink);
+            if b.stream != StreamId::NONE {
+                let cause = GapCause::ResyncWait;
+                self.close_cover(b.stream, until, cause.as_str(), rec, sink);
+                self.open_gap(b.stream, cause, until, Detector::Ids, last, epoch_before);
+                self.say_gap(b.stream, cause, sink);
+            }
             self.ask(id, b, sink);
         } else if b.stream != StreamId::NONE && b.seq.last() >= 0 {
             self.s(b.stream).last_id = b.seq.last();

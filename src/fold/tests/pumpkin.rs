@@ -260,16 +260,8 @@ fn ids_are_learned_from_pairs_of_changes() {
         l.is("5x2 / 6x1");
         let last = ids(51).1;
         l.update(if step == 1 { last } else { last - 5 }, last, r#"["5","3"]"#, "");
-        match step {
-            1 => l.is("5x3 / 6x1"),
-            // Sparse: nothing brackets the view yet, so the next one seeds.
-            _ => {
-                l.whole(last + 1, r#"["5","4"]"#, r#"["6","1"]"#);
-                l.update(last + 500, last + 600, r#"["5","5"]"#, "");
-                l.is("5x5 / 6x1");
-                assert_ne!(l.seen.flags & flags::UNVERIFIED_SEQ, 0);
-            }
-        }
+        l.is("5x3 / 6x1");
+        assert_eq!(l.seen.flags & flags::UNVERIFIED_SEQ != 0, step > 1, "sparse ids prove nothing");
     }
 }
 
