@@ -6,6 +6,7 @@
 //! Exit codes: 0 well, 1 usage, 2 the data is at fault, 3 input or output failed. A reader that goes away (broken pipe)
 //! is no fault. A command that ends without an error chooses 0 or 2 itself; an error carries its code by [`Fault`].
 
+pub mod asking;
 pub mod book;
 pub mod capture;
 pub mod check;
@@ -15,6 +16,7 @@ pub mod demo;
 pub mod fault;
 pub mod import;
 pub mod importing;
+pub mod instruments;
 pub mod log;
 pub mod ls;
 pub mod out;
@@ -97,6 +99,8 @@ pub enum Command {
     Verify(verify::Args),
     /// The venues that this build knows: ids, channels, and what their support rests on.
     Venues(venues::Args),
+    /// What a venue lists, asked now, or the versions that a dataset has of its instruments.
+    Instruments(Box<instruments::Args>),
     /// A venue that speaks the real protocol, from a seed or from a recording, with faults on demand.
     Simulate(Box<simulate::Args>),
 }
@@ -114,6 +118,7 @@ impl Command {
             Command::Rebuild(a) => rebuild::run(a),
             Command::Verify(a) => verify::run(a),
             Command::Venues(a) => venues::run(a),
+            Command::Instruments(a) => instruments::run(*a),
             Command::Simulate(a) => simulate::run(*a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),

@@ -66,16 +66,32 @@ pub fn load(
     config: &VenueConfig,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Credentials>, KeyFault> {
-    let venue = config.id.clone();
-    let name = |what: &str| format!("LOBTAPE_{}_{what}", venue.replace('-', "_").to_ascii_uppercase());
-    let (k, s) = (name("KEY"), name("SECRET"));
+    of(&config.id, config.key_file.as_deref(), env)
+}
+
+/// The variable that holds a venue's `KEY` or `SECRET`.
+pub fn variable(venue: &str, what: &str) -> String {
+    format!("LOBTAPE_{}_{what}", venue.replace('-', "_").to_ascii_uppercase())
+}
+
+/// The same, out of a venue's slug and a file.
+///
+/// # Errors
+/// As [`load`].
+pub fn of(
+    venue: &str,
+    key_file: Option<&Path>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Credentials>, KeyFault> {
+    let venue = venue.to_owned();
+    let (k, s) = (variable(&venue, "KEY"), variable(&venue, "SECRET"));
     match (env(&k), env(&s)) {
         (Some(key), Some(secret)) => return Ok(Some(Credentials { key, secret })),
         (Some(_), None) => return Err(KeyFault::Half { venue, set: k, missing: s }),
         (None, Some(_)) => return Err(KeyFault::Half { venue, set: s, missing: k }),
         (None, None) => {}
     }
-    config.key_file.as_deref().map(|path| from_file(&venue, path)).transpose()
+    key_file.map(|path| from_file(&venue, path)).transpose()
 }
 
 fn from_file(venue: &str, path: &Path) -> Result<Credentials, KeyFault> {

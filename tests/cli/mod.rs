@@ -52,7 +52,7 @@ fn every_command_has_help_with_an_example_and_reading_ones_speak_json() {
         let text = stdout(&o);
         assert!(o.status.success() && text.contains("Examples:"), "{c}: no example\n{text}");
         assert!(text.contains(&format!("lobtape {c}")), "{c}: the example does not use it\n{text}");
-        if ["check", "ls", "book", "verify", "import", "venues"].contains(&c.as_str()) {
+        if ["check", "ls", "book", "verify", "import", "venues", "instruments"].contains(&c.as_str()) {
             assert!(text.contains("--json"), "{c}: no --json\n{text}");
         }
     }
@@ -182,6 +182,38 @@ fn a_directory_that_cannot_be_written_into_is_told_alike_by_all_that_would() {
     let o = run(&["import", &letter, "--venue", "binance-usdm", "--out", &at("new")]);
     assert_eq!(o.status.code(), Some(2), "no recording: {}", stderr(&o));
     assert!(!std::path::Path::new(&at("new")).exists(), "a failed import leaves nothing behind");
+}
+
+/// An import knows its instruments from the recording; a venue lists its own.
+#[test]
+fn instruments_come_from_a_dataset_or_from_the_venue() {
+    let d = tempfile::tempdir().unwrap();
+    let out = d.path().join("data");
+    let out = out.to_str().unwrap();
+    let recording = "data/recordings/binance-usdm_4symbols_20210722.gz";
+    assert!(run(&["import", recording, "--venue", "binance-usdm", "--out", out]).status.success());
+    let o = run(&["instruments", "--data", out, "--json"]);
+    let v: serde_json::Value = serde_json::from_str(&stdout(&o)).unwrap();
+    assert_eq!((o.status.code(), v["instruments"].as_array().map(Vec::len)), (Some(0), Some(4)), "{v}");
+    assert_eq!(v["instruments"][0]["venue"], "binance-usdm");
+    assert!(v["instruments"][0]["versions"][0]["ts_valid_from"].as_i64().unwrap() > 0, "{v}");
+    let o = run(&["instruments", "--data", out, "--venue", "binance-usdm", "--glob", "no*"]);
+    assert!(o.status.success() && stdout(&o).contains("none of the 4"), "{}", stdout(&o));
+    for (args, code, word) in [
+        (&["instruments"][..], 1, "--venue"),
+        (&["instruments", "--venue", "aster-future"], 1, "aster-futures"),
+        (&["instruments", "--data", out, "--venue", "aster-spot"], 1, "lobtape ls"),
+        (&["instruments", "--data", out, "--top-by-volume", "3"], 1, "--top-by-volume"),
+        (&["instruments", "--venue", "pumpkin-perp"], 1, "--rest"),
+        (&["instruments", "--venue", "aster-spot", "--rest", "http://127.0.0.1:1"], 3, "--proxy"),
+    ] {
+        let o = run(args);
+        assert_eq!(o.status.code(), Some(code), "{args:?}: {}", stderr(&o));
+        assert!(stderr(&o).contains(word), "{args:?}: {}", stderr(&o));
+    }
+    let sim = lobtape::simulator::Simulator::start(lobtape::simulator::SimConfig::default()).unwrap();
+    let o = run(&["instruments", "--venue", "aster-futures", "--rest", &sim.rest_base(), "--quote", "USDT"]);
+    assert!(o.status.success() && stdout(&o).contains("4 of 4 listed by aster-futures"), "{}", stdout(&o));
 }
 
 /// Whoever runs the program by `cargo run` has no `lobtape` that the shell would find.

@@ -1,0 +1,163 @@
+//! Asking a venue from the command line: one client, within the venue's weight, signed where there is a key.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+
+use crate::engine::keys;
+use crate::model::RestRequest;
+use crate::venue::{Credentials, Venue};
+use crate::wire::rest::{RestClient, RestConfig, RestError, RestLimits, RestResponse};
+use crate::wire::{BudgetConfig, Grant, Priority, TlsSetup, WeightBudget, clock};
+
+use super::{Fault, Faulty};
+
+/// Where a venue is asked, and how.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Reaching the venue")]
+pub struct Reach {
+    /// REST base instead of the venue's own: a proxy, a testnet, a simulator (plain http on loopback only).
+    #[arg(long, value_name = "URL")]
+    pub rest: Option<String>,
+    /// PEM file of a further certificate authority.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// HTTP proxy to CONNECT through.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub proxy: Option<String>,
+    /// File with key and secret, of mode 600, for venues that want requests signed; variables such as
+    /// LOBTAPE_PUMPKIN_PERP_KEY and …_SECRET go over it.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+impl Reach {
+    /// Whom to trust.
+    ///
+    /// # Errors
+    /// A file that is no certificate authority (code 1).
+    pub fn tls(&self) -> anyhow::Result<TlsSetup> {
+        let extra = match &self.ca {
+            None => Vec::new(),
+            Some(p) => {
+                vec![std::fs::read(p).map_err(|e| Fault::usage(anyhow!("--ca {}: {e}", p.display())))?]
+            }
+        };
+        TlsSetup::new(&extra).or_usage()
+    }
+}
+
+/// A venue that can be asked.
+pub struct Asker {
+    /// The venue.
+    pub venue: &'static dyn Venue,
+    client: RestClient,
+    budget: WeightBudget,
+    key: Option<Credentials>,
+}
+
+impl Asker {
+    /// Prepares all; asks nothing yet.
+    ///
+    /// # Errors
+    /// A base that cannot be one, no base where the venue's is not known, a key file that may be read by others (code 1).
+    pub fn new(venue: &'static dyn Venue, reach: &Reach) -> anyhow::Result<Asker> {
+        let spec = venue.spec();
+        if reach.rest.is_none() && !spec.hosts_known {
+            return Err(Fault::usage(anyhow!(
+                "{}: its hosts are not documented; name them: --rest https://…",
+                spec.id
+            )));
+        }
+        let client = RestClient::new(RestConfig {
+            base: reach.rest.clone().unwrap_or_else(|| spec.rest.to_owned()),
+            proxy: reach.proxy.as_ref().map(|p| format!("http://{p}")),
+            tls: reach.tls()?,
+            weight_header: spec.weight_header.to_owned(),
+            limits: RestLimits::default(),
+        })
+        .or_usage()?;
+        let key = keys::of(spec.id, reach.key_file.as_deref(), &|n| std::env::var(n).ok()).or_usage()?;
+        let budget = WeightBudget::new(BudgetConfig::new(spec.weight_per_minute));
+        Ok(Asker { venue, client, budget, key })
+    }
+
+    /// The base of what is asked.
+    pub fn base(&self) -> &str {
+        self.client.base()
+    }
+
+    /// The venue's own figure of its limit, weight per minute; 0 is ignored.
+    pub fn set_limit(&mut self, weight_per_minute: u32) {
+        self.budget.set_limit(weight_per_minute);
+    }
+
+    /// Whether a request is signed.
+    pub fn signs(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Asks, whatever the status of the answer is. `None`: the venue's budget does not allow it now.
+    ///
+    /// # Errors
+    /// There is no whole answer.
+    pub fn try_get(&mut self, r: &RestRequest) -> Result<Option<RestResponse>, RestError> {
+        let now = clock::mono_ns();
+        if self.budget.grant(now, r.weight, Priority::Vital) != Grant::Granted {
+            return Ok(None);
+        }
+        let headers = self.key.as_ref().map_or_else(Vec::new, |k| self.venue.sign(&r.path, k));
+        let got = self.client.get_with(&r.path, &headers)?;
+        let refusal = self.venue.refusal(got.status, &got.body);
+        let status = refusal.map_or(got.status, |r| r.status);
+        let wait = refusal.and_then(|r| r.retry_after_s).or(got.retry_after_s);
+        self.budget.on_response(got.mono_recv, got.mono_sent, status, got.used_weight, wait);
+        Ok(Some(RestResponse { status, retry_after_s: wait, ..got }))
+    }
+
+    /// Asks and takes nothing but success.
+    ///
+    /// # Errors
+    /// No answer, a refusal (code 3); each says what to do.
+    pub fn get(&mut self, r: &RestRequest) -> anyhow::Result<RestResponse> {
+        let id = self.venue.spec().id;
+        let unreached = |e: RestError| {
+            Fault::io(anyhow!("{id}: {e}; another host can be named with --rest, a proxy with --proxy"))
+        };
+        let Some(got) = self.try_get(r).map_err(unreached)? else {
+            return Err(Fault::io(anyhow!("{id}: its request budget is spent; try again in a minute")));
+        };
+        match got.status {
+            200 => Ok(got),
+            status => Err(Fault::io(anyhow!(
+                "{id}: {}{} answered {status} {:?}; {}",
+                self.client.base(),
+                r.path,
+                head(&got.body),
+                self.remedy(status, got.retry_after_s)
+            ))),
+        }
+    }
+
+    /// What to do about a status.
+    fn remedy(&self, status: u16, wait: Option<u32>) -> String {
+        let env = keys::variable(self.venue.spec().id, "KEY");
+        match (status, wait) {
+            (418 | 429, Some(s)) => format!("too many requests from this address: try again in {s} s"),
+            (418 | 429, None) => "too many requests from this address: try again in some minutes".to_owned(),
+            (403, _) => "its firewall refuses this address: wait an hour, or use another one".to_owned(),
+            (451, _) => "it does not serve this region: --proxy or --rest name another way".to_owned(),
+            (500.., _) => "its fault, most likely: try again later".to_owned(),
+            _ if !self.signs() => {
+                format!("if it wants a key: --key-file, or {env} and its _SECRET in the environment")
+            }
+            _ => "the key, its rights or the host may be wrong".to_owned(),
+        }
+    }
+}
+
+/// The beginning of a body, for people.
+pub fn head(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
