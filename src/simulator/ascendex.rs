@@ -170,6 +170,12 @@ pub fn bar(o: &mut Out, f: &Face, interval: usize, b: &Bar) {
     let volume = i64::try_from(b.volume).unwrap_or(i64::MAX);
     key_plain(w, "v", volume, f.sd);
     put(w, "}}");
+    let [open, high, low, close] = super::payload::prices(b, f);
+    o.log_columns(
+        &[("interval", INTERVALS[interval].0)],
+        &[("ts_open", b.open_ms * 1_000_000)],
+        &[open, high, low, close, ("volume", b.volume, f.sd)],
+    );
 }
 
 /// One contract of the pricing frame.

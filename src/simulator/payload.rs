@@ -43,6 +43,35 @@ impl Out {
             key_fixed(&mut self.line, key, m, dec);
         }
     }
+
+    /// What the columns of the message's table must say: `x` of its line. Numbers of `fixed` are `(column, mantissa,
+    /// decimals)`, those of `ints` are as in the table (times in ns).
+    pub fn log_columns(&mut self, text: &[(&str, &str)], ints: &[(&str, i64)], fixed: &[(&str, i128, u8)]) {
+        if !self.logged {
+            return;
+        }
+        let w = &mut self.line;
+        put(w, ",\"x\":\"");
+        for (column, t) in text {
+            put(w, column);
+            w.push(b'=');
+            put(w, t);
+            w.push(b';');
+        }
+        for &(column, n) in ints {
+            put(w, column);
+            w.push(b'=');
+            int(w, n);
+            w.push(b';');
+        }
+        for &(column, m, dec) in fixed {
+            put(w, column);
+            w.push(b'=');
+            super::text::fixed(w, m, dec);
+            w.push(b';');
+        }
+        w.push(b'"');
+    }
 }
 
 /// How this venue prints.
@@ -207,7 +236,13 @@ impl Shape {
                 key_int(&mut o.line, "T", s.t);
             }
             key_int(&mut o.line, "E", s.e);
-            self.log_levels(o, f, bids, asks);
+            if kind == "partial" && self.d.bids_ascend {
+                // A table of whole books has the best price first, whatever the venue does.
+                let best_first: Vec<_> = bids.iter().rev().copied().collect();
+                self.log_levels(o, f, &best_first, asks);
+            } else {
+                self.log_levels(o, f, bids, asks);
+            }
         }
     }
 
@@ -441,6 +476,11 @@ impl Shape {
         o.log_int("E", now);
         o.log_int("T", next);
         o.log_fixed("p", m, dec);
+        o.log_columns(
+            &[],
+            &[],
+            &[("index_px", i, dec), ("settle_px", i, dec), ("funding_rate", p.rate_e8.into(), 8)],
+        );
     }
 
     /// Index price of a pair (COIN-M).
@@ -474,6 +514,11 @@ impl Shape {
             return super::ascendex::bar(o, f, interval, b);
         }
         if let Some(sp) = self.d.words {
+            o.log_columns(
+                &[("interval", INTERVALS[interval].0)],
+                &[("ts_open", b.open_ms * MS)],
+                &prices(b, f),
+            );
             return Shape::foreign_candle(sp, o, f, interval, b, now);
         }
         let closed = now > b.close_ms;
@@ -507,6 +552,27 @@ impl Shape {
         put(w, ",\"B\":\"0\"}");
         self.tail(o, f, false);
         o.log_int("E", now);
+        let [open, high, low, close] = prices(b, f);
+        o.log_columns(
+            &[("interval", INTERVALS[interval].0), ("is_closed", if closed { "true" } else { "false" })],
+            &[
+                ("ts_open", b.open_ms * MS),
+                ("ts_close", b.close_ms * MS),
+                ("trade_count", b.trades),
+                ("trade_id_first", b.first),
+                ("trade_id_last", b.last),
+            ],
+            &[
+                open,
+                high,
+                low,
+                close,
+                ("volume", b.volume, f.sd),
+                ("quote_volume", b.quote, quote),
+                ("taker_volume", b.taker, f.sd),
+                ("taker_quote_volume", b.taker_quote, quote),
+            ],
+        );
     }
 
     /// Rolling day, short.
@@ -525,6 +591,7 @@ impl Shape {
         self.tail(o, f, true);
         o.log_int("E", now);
         o.log_fixed("p", d.close.into(), f.pd);
+        o.log_columns(&[], &[("ts_open", 0), ("ts_close", 0), ("trade_count", -1)], &day(d, f));
     }
 
     /// Rolling day.
@@ -565,6 +632,13 @@ impl Shape {
         self.tail(o, f, true);
         o.log_int("E", now);
         o.log_fixed("p", d.close.into(), f.pd);
+        let [open, high, low, last, volume, quote] = day(d, f);
+        let size = ("last_size", f.qty(s.last_qty).into(), f.sd);
+        o.log_columns(
+            &[],
+            &[("ts_open", (now - 86_400_000) * MS), ("ts_close", now * MS), ("trade_count", d.trades)],
+            &[open, high, low, last, volume, quote, size],
+        );
     }
 
     /// A liquidation order.
@@ -594,7 +668,32 @@ impl Shape {
         o.log_int("T", t);
         o.log_fixed("p", f.px(px).into(), f.pd);
         o.log_fixed("q", f.qty(qty).into(), f.sd);
+        o.log_columns(
+            &[("order_type", "LIMIT"), ("tif", "IOC"), ("status", "FILLED")],
+            &[("side", if sell { -1 } else { 1 })],
+            &[
+                ("avg_price", f.px(avg).into(), f.pd),
+                ("last_filled", f.qty(last_fill).into(), f.sd),
+                ("filled", f.qty(qty).into(), f.sd),
+            ],
+        );
     }
+}
+
+/// Nanoseconds of a millisecond.
+const MS: i64 = 1_000_000;
+
+/// Prices of a candle, as `klines` names them.
+pub(super) fn prices(b: &Bar, f: &Face) -> [(&'static str, i128, u8); 4] {
+    [("open", b.open), ("high", b.high), ("low", b.low), ("close", b.close)]
+        .map(|(column, p)| (column, p.into(), f.pd))
+}
+
+/// Prices and sums of a day, as `tickers` names them.
+fn day(d: &Bar, f: &Face) -> [(&'static str, i128, u8); 6] {
+    let [open, high, low, (_, close, _)] = prices(d, f);
+    let (volume, quote) = (("volume", d.volume, f.sd), ("quote_volume", d.quote, f.pd + f.sd));
+    [open, high, low, ("last", close, f.pd), volume, quote]
 }
 
 /// `["price","size"],…`

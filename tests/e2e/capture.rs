@@ -7,7 +7,7 @@ use lobtape::simulator::{FaultKind, FaultSpec};
 
 use super::oracle_check::{Rules, check};
 use super::refold::refold;
-use super::rig::{Place, Venue, all_channels, faults, lobtape, number, proved, tables, turn, wait_for};
+use super::rig::{Place, Venue, faults, lobtape, number, proved, turn, wait_for};
 
 #[test]
 fn what_a_venue_sent_is_recorded_once_and_what_is_missing_is_explained() {
@@ -34,42 +34,6 @@ fn what_a_venue_sent_is_recorded_once_and_what_is_missing_is_explained() {
     assert!(!few, "the faults did not strike: {:?}", v.figures);
     refold(&place.dataset());
     flipped_bit(&place.dataset());
-}
-
-/// The same, shorter, at each venue that there is: what it has is in its tables, and `verify` is content.
-#[test]
-fn every_venue_is_recorded_once_and_explained() {
-    let _turn = turn();
-    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 5), number("LOBTAPE_PROVE_RATE", 600));
-    let only = std::env::var("LOBTAPE_PROVE_VENUE").ok();
-    let wanted = |id: &str| only.as_deref().is_none_or(|o| o == id);
-    for venue in lobtape::venue::all().iter().filter(|v| wanted(v.spec().id)) {
-        let (id, place) = (venue.spec().id, Place::new());
-        let mut venue = Venue::start(place.dir.path(), id, 4, rate as u32, |c| {
-            c.duration_ms = Some(seconds * 1000);
-            c.quiet_tail_ms = (seconds * 1000 / 3).min(5000);
-            c.faults = faults((seconds * 250).max(1200));
-        });
-        venue.channels = all_channels(id);
-        let tables = tables(id, &venue.channels);
-        place.configure("1h", 0, &[&venue]);
-        let recorder = place.record();
-        let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
-        assert!(over, "{id}: nobody came: {}", recorder.words());
-        let (_, log) = venue.end();
-        recorder.stop();
-        let v = check(&place.dataset(), id, &log, Rules::default());
-        proved(id, &v.figures);
-        v.demand(id);
-        assert!(v.figures.holes > 0 && v.figures.disconnects > 0, "{id}: no fault struck: {:?}", v.figures);
-        for table in tables {
-            let mut rows = 0;
-            super::tape::batches(&place.dataset(), table, id, |b| rows += b.rows());
-            assert!(rows > 0, "{id}: no row of {}", table.name());
-        }
-        let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
-        assert_eq!(code, 0, "{id}: {words}");
-    }
 }
 
 /// Everything that a venue can do to its ids and frames, on top of holes: late, twice, counted anew, beyond 64 bits, not

@@ -15,3 +15,4 @@ mod rows_check;
 mod status;
 mod storage;
 mod tape;
+mod venues;

@@ -94,7 +94,7 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
     holes(&pairs, &gaps, &mut v);
     disconnects(&tape, venue, &gaps, &mut v);
     seconds(&gaps, &tape::coverage(root, venue), &mut v);
-    rows_check::check(root, venue, &pairs, &gaps, rules, &mut v);
+    rows_check::check((root, venue, &tape), &pairs, &gaps, rules, &mut v);
     v
 }
 

@@ -9,25 +9,43 @@ use lobtape::model::flags;
 use lobtape::simulator::oracle::Line;
 
 use super::oracle_check::{Pair, Rules, Verdict};
-use super::tape::{self, Gap};
+use super::tape::{self, Gap, Tape};
 
 const MS: i64 = 1_000_000;
 
 /// The tables that are judged, with the oracle's word for their events.
-const TABLES: [(Table, &[&str]); 4] = [
+const TABLES: [(Table, &[&str]); 7] = [
     (Table::Trades, &["trade", "sparseTrade", "aggTrade"]),
     (Table::Bbo, &["bookTicker"]),
     (Table::Mark, &["mark"]),
     (Table::Liquidations, &["forceOrder"]),
+    (Table::BookPartial, &["partial"]),
+    (Table::Klines, &["kline"]),
+    (Table::Tickers, &["miniTicker", "ticker"]),
 ];
 
 /// Rows found per recorded frame, by connection.
 struct Seen<'a, 'p> {
     by_id: BTreeMap<i64, (&'p Pair<'a>, Vec<u32>)>,
+    /// REST answers by their connection.
+    bodies: BTreeMap<i64, i64>,
     venue: &'p str,
 }
 
 impl<'a, 'p> Seen<'a, 'p> {
+    /// Whether an event has a table. Whole views in a stream of changes are the book's own.
+    fn has_row(&self, l: &Line) -> bool {
+        let kind = l.kind.as_str();
+        let v = lobtape::venue::by_id(self.venue).unwrap().1;
+        match kind {
+            "depth" => true,
+            "partial" => v
+                .stream("depth20@100ms", Some("X_PERP"))
+                .is_ok_and(|s| s.kind == lobtape::model::StreamKind::DepthPartial),
+            _ => TABLES.iter().any(|t| t.1.contains(&kind)),
+        }
+    }
+
     /// The frame of a row, counted. `None`: there is no such frame.
     fn line(&mut self, conn: i64, rseq: i64) -> Option<(&'p Pair<'a>, usize, &'a Line)> {
         let (pair, seen) = self.by_id.get_mut(&conn)?;
@@ -38,9 +56,16 @@ impl<'a, 'p> Seen<'a, 'p> {
 }
 
 /// Judges all event tables of a venue.
-pub fn check(root: &Path, venue: &str, pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
+pub fn check(
+    (root, venue, tape): (&Path, &str, &Tape),
+    pairs: &[Pair<'_>],
+    gaps: &[Gap],
+    rules: Rules,
+    v: &mut Verdict,
+) {
     let by_id = pairs.iter().map(|p| (p.id, (p, vec![0; p.conn.frames.len()]))).collect();
-    let mut seen = Seen { by_id, venue };
+    let bodies = tape.conns.iter().filter(|c| c.1.frames.is_empty()).map(|(id, c)| (*id, c.bodies)).collect();
+    let mut seen = Seen { by_id, bodies, venue };
     for (table, kinds) in TABLES {
         let mut rows = 0;
         tape::batches(root, table, venue, |b| {
@@ -78,6 +103,10 @@ fn flat_rows(b: &Batch, table: Table, kinds: &[&str], seen: &mut Seen<'_, '_>, v
     let instrument = b.text("instrument").unwrap();
     for i in 0..b.rows() {
         let at = format!("{} ({}, {})", table.name(), conn[i], rseq[i]);
+        if seen.bodies.get(&conn[i]).is_some_and(|n| (0..*n).contains(&rseq[i])) {
+            // Of what was asked for the log tells the answer as a whole, not its rows.
+            continue;
+        }
         let Some((pair, n, l)) = seen.line(conn[i], rseq[i]) else {
             v.fault(format!("{at}: no such frame"));
             continue;
@@ -135,7 +164,14 @@ fn differs(b: &Batch, i: usize, table: Table, l: &Line) -> Option<String> {
             ints.push(("ts_next_funding", int("ts_next_funding"), Some(ms(l.ts))));
             reals.push(("mark_px", num(l.p.as_ref())));
         }
-        _ => reals.extend([("price", num(l.p.as_ref())), ("size", num(l.q.as_ref()))]),
+        Table::Liquidations => reals.extend([("price", num(l.p.as_ref())), ("size", num(l.q.as_ref()))]),
+        Table::BookPartial => {
+            ints.push(("seq_last", int("seq_last"), l.last));
+            if levels(b, i) != (l.nb, l.na, l.lv.clone()) {
+                return Some(format!("levels {:?}", levels(b, i)));
+            }
+        }
+        _ => {}
     }
     for (c, have, sent) in ints {
         if Some(have) != sent {
@@ -147,7 +183,53 @@ fn differs(b: &Batch, i: usize, table: Table, l: &Line) -> Option<String> {
             return Some(format!("{c} {:?}", real(c)));
         }
     }
-    None
+    l.x.as_deref().into_iter().flat_map(|x| x.split_terminator(';')).find_map(|x| {
+        let (c, sent) = x.split_once('=').unwrap_or((x, ""));
+        let have = cell(b, i, c);
+        let same = match &have {
+            Cell::Real(r) => *r == sent.parse().ok(),
+            Cell::Other(t) => t == sent,
+        };
+        (!same).then(|| format!("{c} {have:?}"))
+    })
+}
+
+/// A value of a row.
+#[derive(Debug)]
+enum Cell {
+    Real(Option<f64>),
+    Other(String),
+}
+
+fn cell(b: &Batch, i: usize, column: &str) -> Cell {
+    if let Ok(a) = b.f64(column) {
+        return Cell::Real((!arrow_array::Array::is_null(a, i)).then(|| a.value(i)));
+    }
+    Cell::Other(match (b.i64(column), b.i32(column), b.bool(column)) {
+        (Ok(a), _, _) => a[i].to_string(),
+        (_, Ok(a), _) => a[i].to_string(),
+        (_, _, Ok(a)) => a.value(i).to_string(),
+        _ => b.text(column).unwrap().value(i).to_owned(),
+    })
+}
+
+/// Number and checksum of the levels of a flat book row, as the oracle has them.
+fn levels(b: &Batch, i: usize) -> (Option<u64>, Option<u64>, Option<String>) {
+    let (mut counts, mut text) = ([0; 2], String::new());
+    for (n, side) in ["bid", "ask"].into_iter().enumerate() {
+        if n == 1 {
+            text.push('|');
+        }
+        for rank in 0..20 {
+            let [px, sz] = ["px", "sz"].map(|what| b.f64(&format!("{side}_{what}_{rank:02}")).unwrap());
+            if arrow_array::Array::is_null(px, i) {
+                break;
+            }
+            counts[n] += 1;
+            text.push_str(&format!("{}:{};", px.value(i), sz.value(i)));
+        }
+    }
+    (Some(counts[0]), Some(counts[1]), Some(format!("{:08x}", crc32fast::hash(text.as_bytes()))))
 }
 
 /// One message of `book_delta` while its rows are gathered.
@@ -258,8 +340,7 @@ fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
     let mut events: BTreeMap<(&str, &str), (u32, usize, bool)> = BTreeMap::new();
     for (pair, counts) in seen.by_id.values() {
         for (n, (count, l)) in counts.iter().zip(pair.recorded()).enumerate() {
-            let known = l.kind == "depth" || TABLES.iter().any(|t| t.1.contains(&l.kind.as_str()));
-            let Some(crc) = l.crc.as_deref().filter(|_| known) else { continue };
+            let Some(crc) = l.crc.as_deref().filter(|_| seen.has_row(l)) else { continue };
             let e = events.entry((&l.stream, crc)).or_default();
             (e.0, e.1) = (e.0 + count, e.1 + 1);
             e.2 |= l.kind == "depth" && gaps.holds(&l.stream, pair.conn.frames[n].ts_recv);
@@ -281,8 +362,7 @@ fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
         // Greatest id of each chained stream on this connection: what is not above it was told before.
         let mut greatest: BTreeMap<&str, i64> = BTreeMap::new();
         for (n, (count, l)) in counts.iter().zip(pair.recorded()).enumerate() {
-            let known = l.kind == "depth" || TABLES.iter().any(|t| t.1.contains(&l.kind.as_str()));
-            if !known {
+            if !seen.has_row(l) {
                 continue;
             }
             let mut due = 1..=1;
