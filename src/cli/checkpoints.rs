@@ -59,6 +59,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 fn from_files(args: &Args, mut tape: Tape, stdout: &mut impl std::io::Write) -> anyhow::Result<u8> {
     let name = |p: &PathBuf| p.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     tape.meta(&args.inputs.iter().map(name).collect::<Vec<_>>());
+    tape.of_record();
     let proto = match importing::venue(&args.venue)?.spec().sequence.chain {
         Chain::Prev => "futures",
         Chain::Next | Chain::PrevElseNext => "spot",

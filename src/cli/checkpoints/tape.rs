@@ -13,6 +13,8 @@ pub struct Tape {
     every: u64,
     sha: bool,
     only: Option<String>,
+    /// Whether frames come, not a dataset's rows.
+    is_record: bool,
     at: (u32, u64),
     insts: Vec<Inst>,
     out: Vec<u8>,
@@ -45,7 +47,21 @@ struct Inst {
 impl Tape {
     /// `every`: a `cp` line every so many applied diffs; `sha`: adds SHA-256; `only`: this symbol alone.
     pub fn new(every: u64, sha: bool, only: Option<String>) -> Tape {
-        Tape { every, sha, only, at: (0, 0), insts: Vec::new(), out: Vec::new(), text: Vec::new() }
+        Tape {
+            every,
+            sha,
+            only,
+            is_record: false,
+            at: (0, 0),
+            insts: Vec::new(),
+            out: Vec::new(),
+            text: Vec::new(),
+        }
+    }
+
+    /// What comes are the frames themselves: a snapshot is told when the first diff of its symbol has come.
+    pub fn of_record(&mut self) {
+        self.is_record = true;
     }
 
     /// The first line.
@@ -241,6 +257,10 @@ impl Tape {
                 i.behind.clear();
                 continue;
             }
+            if i.seen == 0 && self.is_record {
+                // A snapshot that no diff follows is a claim: nothing shows that the stream goes on from it.
+                continue;
+            }
             if let Some((line, n)) = i.pending.take() {
                 self.out.extend_from_slice(line.replace('\u{1}', &n.to_string()).as_bytes());
                 self.out.push(b'\n');
@@ -255,6 +275,9 @@ impl Tape {
     /// The closing lines.
     pub fn finish(&mut self) {
         self.record_done();
+        for i in self.insts.iter_mut().filter(|i| i.pending.is_some()) {
+            (i.synced, i.syncs) = (false, 0);
+        }
         for i in &mut self.insts {
             if i.quiet || (i.seen == 0 && i.snaps == 0 && i.applied == 0) {
                 continue;
