@@ -41,7 +41,8 @@ fn live(n: u64) -> LiveEvent {
     LiveEvent {
         kind: LiveKind::Top,
         flags: 0,
-        lane: 1,
+        price_exp: 2,
+        size_exp: 3,
         instrument: 7,
         ts_event: n as i64,
         ts_recv: n as i64,

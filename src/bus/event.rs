@@ -27,9 +27,9 @@ pub enum LiveKind {
     Top = 1,
     /// A trade: `a` price, `b` size, mantissas, `c` the taker's side (+1, −1, 0), `d` the trade's id.
     Trade = 2,
-    /// The book became proven: `a` the last id applied.
+    /// The book became proven.
     Synced = 3,
-    /// The book is not proven any more: `a` the last id applied.
+    /// The book is not proven any more: the last top does not hold.
     Stale = 4,
 }
 
@@ -48,9 +48,11 @@ pub struct LiveEvent {
     pub kind: LiveKind,
     /// Row flags of `DATASET.md` that fit 8 bits.
     pub flags: u8,
-    /// Whose lane.
-    pub lane: u16,
-    /// Dense number of the instrument in that lane.
+    /// Decimals of prices.
+    pub price_exp: u8,
+    /// Decimals of sizes.
+    pub size_exp: u8,
+    /// Dense number of the instrument in its lane; every lane has a ring of its own.
     pub instrument: u32,
     /// Venue matching time, ns; 0 = not given.
     pub ts_event: i64,
@@ -71,7 +73,8 @@ impl LiveEvent {
     fn words(&self) -> [u64; WORDS] {
         let head = u64::from(self.kind as u8)
             | u64::from(self.flags) << 8
-            | u64::from(self.lane) << 16
+            | u64::from(self.price_exp) << 16
+            | u64::from(self.size_exp) << 24
             | u64::from(self.instrument) << 32;
         [
             head,
@@ -88,7 +91,8 @@ impl LiveEvent {
         Some(LiveEvent {
             kind: LiveKind::from_u8(w[0] as u8)?,
             flags: (w[0] >> 8) as u8,
-            lane: (w[0] >> 16) as u16,
+            price_exp: (w[0] >> 16) as u8,
+            size_exp: (w[0] >> 24) as u8,
             instrument: (w[0] >> 32) as u32,
             ts_event: w[1] as i64,
             ts_recv: w[2] as i64,
@@ -175,6 +179,19 @@ impl EventRing {
         s
     }
 
+    /// A subscriber that begins with event `n`, or with the oldest there is if that one is gone.
+    pub fn subscribe_at(&self, n: u64) -> EventSubscriber {
+        let mut s = self.subscribe();
+        s.next = s.next.max(n);
+        s
+    }
+
+    /// A subscriber that begins with the newest `n` events.
+    pub fn subscribe_last(&self, n: u64) -> EventSubscriber {
+        let newest = self.slots.iter().map(|s| s.stamp.load(Ordering::Acquire)).max().unwrap_or(0);
+        self.subscribe_at((newest / 2).saturating_sub(n))
+    }
+
     /// Events that fit.
     pub fn capacity(&self) -> usize {
         self.slots.len()
@@ -217,6 +234,11 @@ impl EventSubscriber {
         }
     }
 
+    /// Number of the event that comes next.
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
     /// Events missed in all.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -241,7 +263,8 @@ mod tests {
         LiveEvent {
             kind: LiveKind::Top,
             flags: n as u8,
-            lane: (n >> 3) as u16,
+            price_exp: (n >> 3) as u8,
+            size_exp: (n >> 5) as u8,
             instrument: n as u32,
             ts_event: x,
             ts_recv: x ^ 1,
@@ -291,6 +314,25 @@ mod tests {
             let mut late = ring.subscribe();
             assert!(matches!(late.recv(), Some(Received::Event(n, _)) if n == lost));
         }
+    }
+
+    #[test]
+    fn a_subscriber_begins_where_it_wants_to() {
+        let (mut p, ring) = ring(8);
+        (0..6).for_each(|n| p.push(&event(n)));
+        for (mut s, due) in
+            [(ring.subscribe_at(4), 4), (ring.subscribe_last(1), 5), (ring.subscribe_last(99), 0)]
+        {
+            assert_eq!(s.position(), due);
+            assert!(matches!(s.recv(), Some(Received::Event(n, _)) if n == due));
+        }
+        // One that is not there yet is waited for.
+        let mut ahead = ring.subscribe_at(7);
+        assert_eq!(ahead.recv(), None);
+        (6..8).for_each(|n| p.push(&event(n)));
+        assert!(matches!(ahead.recv(), Some(Received::Event(7, _))));
+        (8..50).for_each(|n| p.push(&event(n)));
+        assert!(ring.subscribe_at(4).position() >= 42);
     }
 
     /// Loom is not among our crates: a ring of two slots under two racing readers, where nearly every read meets a write.

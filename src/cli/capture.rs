@@ -69,7 +69,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let ds = Capture::lock(&config).map_err(fault)?;
     let bound = address.map(Bound::new).transpose().map_err(Fault::usage)?;
     let capture = Capture::start_on(ds, config, line).map_err(fault)?;
-    let http = match bound.map(|b| b.serve(capture.shared())).transpose() {
+    let http = match bound.map(|b| b.serve(capture.shared(), capture.events())).transpose() {
         Ok(h) => h,
         Err(e) => {
             capture.stop().map_err(fault)?;

@@ -129,7 +129,7 @@ fn print_needs(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
         out::bytes(p.disk_per_day_max)
     )?;
     match &c.http {
-        Some(h) => writeln!(w, "http      {}: /livez /readyz /metrics /status", h.listen),
+        Some(h) => writeln!(w, "http      {}: /livez /readyz /metrics /status /events", h.listen),
         None => writeln!(w, "http      off"),
     }
 }

@@ -17,6 +17,7 @@ use super::messages::{FromLane, ToLane};
 use super::minutes::Minutes;
 use super::plan::{self, PlanFault};
 use super::recovering::{self, RecoverError, Recovered};
+use crate::bus::event::{self, EventProducer, EventRing};
 use crate::bus::raw::{self, RawConsumer, RawError, RawOptions, RawProducer};
 use crate::config::{Config, Wait};
 use crate::dataset::retention::Keep;
@@ -33,6 +34,8 @@ use crate::wire::{TlsSetup, clock};
 const ORDERS_MAX: usize = 1024;
 /// Reports that may wait for control.
 const REPORTS_MAX: usize = 8192;
+/// Events that a lane keeps for live subscribers: 4 MiB.
+const EVENTS_MAX: usize = 1 << 16;
 /// New configurations that may wait for control.
 const RELOADS_MAX: usize = 4;
 
@@ -117,6 +120,7 @@ pub struct Capture {
     reloads: Sender<Config>,
     control: ControlThread,
     lanes: Vec<JoinHandle<()>>,
+    events: Vec<(LaneId, EventRing)>,
     pump: JoinHandle<Result<Position, JournalError>>,
     converter: JoinHandle<Result<(), ConvertError>>,
     /// Held open (and locked) until the end.
@@ -220,6 +224,7 @@ impl Capture {
             reloads: reloads_in,
             control,
             lanes: started.threads,
+            events: started.events,
             pump,
             converter: converter.0,
             _ds: ds,
@@ -229,6 +234,11 @@ impl Capture {
     /// What is shared with status pages.
     pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// What the books do as they do it, by lane; for any number of subscribers, none of which anybody waits for.
+    pub fn events(&self) -> Vec<(LaneId, EventRing)> {
+        self.events.clone()
     }
 
     /// Takes a new configuration, as far as a running capture can: symbols, channels, venues, rotation, retention. What it
@@ -379,6 +389,7 @@ struct LaneSeed {
     clock: LaneClock,
     crash: Option<GapNote>,
     recorder: Recorder,
+    events: EventProducer,
 }
 
 /// What each lane begins with: its ring, its numbers, and the gap of the crash before, if there was one.
@@ -387,7 +398,7 @@ fn seeds(
     before: &[LaneReport],
     cause: GapCause,
     interval_ns: i64,
-) -> Vec<(LaneSeed, Collector)> {
+) -> Vec<(LaneSeed, Collector, EventRing)> {
     let seed = |ring: RawProducer| {
         let id = ring.lane();
         let state = before.iter().find(|l| l.state.lane == id).map(|l| l.state);
@@ -398,7 +409,8 @@ fn seeds(
             let _ = clock.boundary_due(s.max_ts_recv);
         }
         let (recorder, collector) = latency();
-        (LaneSeed { ring, clock, crash, recorder }, collector)
+        let (events, readable) = event::ring(EVENTS_MAX);
+        (LaneSeed { ring, clock, crash, recorder, events }, collector, readable)
     };
     rings.into_iter().map(seed).collect()
 }
@@ -408,22 +420,25 @@ struct Lanes {
     threads: Vec<JoinHandle<()>>,
     handles: Vec<LaneHandle>,
     collectors: Vec<(LaneId, Collector)>,
+    events: Vec<(LaneId, EventRing)>,
 }
 
 fn start_lanes(
-    seeds: Vec<(LaneSeed, Collector)>,
+    seeds: Vec<(LaneSeed, Collector, EventRing)>,
     config: &Config,
     run: &RunStart,
     reports: &Sender<FromLane>,
     shared: &Shared,
 ) -> Result<Lanes, CaptureError> {
-    let mut lanes = Lanes { threads: Vec::new(), handles: Vec::new(), collectors: Vec::new() };
-    for (n, (seed, collector)) in seeds.into_iter().enumerate() {
+    let mut lanes =
+        Lanes { threads: Vec::new(), handles: Vec::new(), collectors: Vec::new(), events: Vec::new() };
+    for (n, (seed, collector, events)) in seeds.into_iter().enumerate() {
         let id = seed.clock.lane();
         let (thread, handle) = start_lane(seed, config, n, run, reports.clone(), shared)?;
         lanes.threads.push(thread);
         lanes.handles.push(handle);
         lanes.collectors.push((id, collector));
+        lanes.events.push((id, events));
     }
     Ok(lanes)
 }
@@ -452,6 +467,7 @@ fn start_lane(
         reports: reports.clone(),
         metrics: shared.add_lane(id),
         recorder: seed.recorder,
+        events: seed.events,
     };
     let (run, crash, cpu) = (run.clone(), seed.crash, config.capture.cores.get(n).copied());
     let thread = spawn("reader", move || {

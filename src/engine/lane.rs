@@ -3,6 +3,7 @@
 //! Everything that changes the lane's state enters the ring first, with the next `lane_seq`, and is then folded. After
 //! start the frame path takes no lock, formats nothing and allocates nothing of ours.
 
+mod events;
 mod figures;
 
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustc_hash::FxHashMap;
 
+use self::events::LiveEvents;
 use super::messages::{FromLane, OpenLink, RestBody, ToLane};
 use super::subscribing::{Outcome, Subscribing};
+use crate::bus::event::EventProducer;
 use crate::bus::raw::{PushError, RawProducer};
-use crate::fold::{Effect, Fold, FoldSink};
+use crate::fold::{Effect, Fold, FoldSink, Observed};
 use crate::metrics::{BookMetrics, Hop, LaneMetrics, ParserMetrics, Recorder, StreamMetrics};
 use crate::model::control::{PlanNote, to_payload};
 use crate::model::record::{FLAG_BINARY, FLAG_STALLED};
@@ -42,7 +45,6 @@ struct Live {
 }
 
 /// What the live fold wants done, kept until the step is over.
-#[derive(Default)]
 struct Wishes {
     out: Vec<FromLane>,
     leg_waits: Vec<InstrumentId>,
@@ -54,16 +56,43 @@ struct Wishes {
     lane: LaneId,
     parsed_mono: i64,
     symbols: Vec<(String, String)>,
+    live: LiveEvents,
+    metrics: Arc<LaneMetrics>,
+}
+
+impl Wishes {
+    fn new(lane: LaneId, live: LiveEvents, metrics: Arc<LaneMetrics>) -> Wishes {
+        Wishes {
+            out: Vec::new(),
+            leg_waits: Vec::new(),
+            gaps: Vec::new(),
+            pongs: Vec::new(),
+            answers: Vec::new(),
+            lane,
+            parsed_mono: 0,
+            symbols: Vec::new(),
+            live,
+            metrics,
+        }
+    }
 }
 
 impl FoldSink for Wishes {
     const ROWS: bool = false;
+    const LIVE: bool = true;
     fn row(&mut self, _: &Head, _: RowRef<'_>) {}
 
     fn instrument(&mut self, id: InstrumentId, v: &InstrumentVersion) {
         if self.symbols.len() == id.ix() {
             self.symbols.push((v.venue.clone(), v.symbol.clone()));
+            self.metrics.add_instrument(v.key());
         }
+        self.live.instrument(id, v);
+    }
+
+    #[inline]
+    fn observe(&mut self, what: Observed<'_>) {
+        self.live.observe(what);
     }
 
     #[inline]
@@ -82,6 +111,7 @@ impl FoldSink for Wishes {
                 attempt,
             }),
             Effect::Synced { instrument } => {
+                self.live.synced(instrument);
                 if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
                     self.out.push(FromLane::Synced { venue, symbol });
                 }
@@ -117,6 +147,8 @@ pub struct LaneParts {
     pub metrics: Arc<LaneMetrics>,
     /// Its latencies.
     pub recorder: Recorder,
+    /// For live subscribers.
+    pub events: EventProducer,
 }
 
 /// The lane's side of the reader.
@@ -160,7 +192,7 @@ impl Lane {
             ring: parts.ring,
             clock: parts.clock,
             fold: Fold::new(lane_id),
-            wishes: Wishes { lane: lane_id, ..Wishes::default() },
+            wishes: Wishes::new(lane_id, LiveEvents::new(parts.events), Arc::clone(&parts.metrics)),
             conns: FxHashMap::default(),
             rest_conns: FxHashMap::default(),
             reports: parts.reports,
@@ -426,6 +458,7 @@ impl Lane {
         }
         if rec.kind != Kind::Frame {
             self.fold.step(rec, &mut self.wishes);
+            self.wishes.live.publish(rec, &self.fold);
             self.after_step();
         }
     }
@@ -595,6 +628,7 @@ impl Handler for Lane {
         let ring_mono = clock::mono_ns();
         self.wishes.parsed_mono = 0;
         self.fold.step(&rec, &mut self.wishes);
+        self.wishes.live.publish(&rec, &self.fold);
         let applied_mono = clock::mono_ns();
         let m = &self.metrics.reader;
         m.frames.add(1);

@@ -617,6 +617,9 @@ impl Core {
             };
             sink.row(&head, RowRef::BookDelta(msg));
         }
+        if b.synced {
+            sink.observe(Observed::Cleared { instrument: id });
+        }
         b.synced = false;
         b.pending = None;
         b.book.clear();

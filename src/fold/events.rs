@@ -1,7 +1,7 @@
 //! Events that are rows of their own: trades, quotes, marks, tickers, candles, liquidations.
 
-use super::FoldSink;
 use super::state::{About, Conn, Core};
+use super::{FoldSink, Observed};
 use crate::model::{Depth, Event, Head, InstrumentId, Record, RowRef, StreamId, TopRow, TradeType, flags};
 
 /// The columns that an event gives to its row.
@@ -31,6 +31,12 @@ impl Core {
             Event::Trade(t) if t.chain_id >= 0 => self.chained(f.stream, conn, rec, t.chain_id, sink),
             _ => self.seen(f.stream, conn, rec, f.key, sink),
         };
+        if S::LIVE
+            && news
+            && let Event::Trade(t) = event
+        {
+            sink.observe(Observed::Trade(t));
+        }
         if !news || !S::ROWS {
             return;
         }

@@ -33,6 +33,8 @@ pub trait FoldSink {
     const ROWS: bool;
     /// Whether [`Observed::Applied`] must say what the levels did; without it, only how many were absent.
     const CHANGES: bool = false;
+    /// Whether trades are observed too.
+    const LIVE: bool = false;
     /// One row, or one message of `book_delta` rows.
     fn row(&mut self, head: &Head, row: RowRef<'_>);
     /// An instrument is new or has a new version; always before the first row that names it.
@@ -91,6 +93,13 @@ pub enum Observed<'a> {
         /// Whose.
         instrument: InstrumentId,
     },
+    /// A proven book stopped being proven.
+    Cleared {
+        /// Whose.
+        instrument: InstrumentId,
+    },
+    /// A trade that was not told before; with [`FoldSink::LIVE`] only.
+    Trade(&'a crate::model::Trade<'a>),
 }
 
 /// What the fold wants done. Never changes state by itself: its outcome comes back as a record.

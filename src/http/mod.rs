@@ -1,9 +1,10 @@
-//! Status and metrics over HTTP on loopback: `/livez /readyz /metrics /status`. Reads, never steers.
+//! Status, metrics and live events over HTTP on loopback: `/livez /readyz /metrics /status /events`. Reads, never steers.
 //!
 //! A thread of its own with a small runtime, so that whoever asks delays nobody else. Closed by default: loopback only,
 //! `GET` and `HEAD` only, a `Host` that means this machine (a web page cannot rebind its name to us), no `Origin` (no web
 //! page may ask at all), few connections, each for a limited time.
 
+mod events;
 mod guard;
 mod io;
 mod prometheus;
@@ -19,7 +20,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::oneshot;
 
+use crate::bus::event::EventRing;
 use crate::metrics::Shared;
+use crate::model::LaneId;
+
+/// The event ring of each lane.
+pub type Events = Vec<(LaneId, EventRing)>;
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +83,7 @@ impl Bound {
     ///
     /// # Errors
     /// [`HttpError::Start`].
-    pub fn serve(self, shared: Arc<Shared>) -> Result<Server, HttpError> {
+    pub fn serve(self, shared: Arc<Shared>, events: Events) -> Result<Server, HttpError> {
         let Bound { socket, addr } = self;
         let start = |source| HttpError::Start { addr, source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(start)?;
@@ -91,7 +97,7 @@ impl Bound {
                     // Connections still open are dropped with the runtime: there is nothing to finish.
                     tokio::select! {
                         () = end => {}
-                        _ = axum::serve(listener, router(shared)).into_future() => {}
+                        _ = axum::serve(listener, router(shared, events)).into_future() => {}
                     }
                 }
             });
@@ -114,8 +120,8 @@ impl Server {
     ///
     /// # Errors
     /// [`HttpError`].
-    pub fn start(listen: SocketAddr, shared: Arc<Shared>) -> Result<Server, HttpError> {
-        Bound::new(listen)?.serve(shared)
+    pub fn start(listen: SocketAddr, shared: Arc<Shared>, events: Events) -> Result<Server, HttpError> {
+        Bound::new(listen)?.serve(shared, events)
     }
 
     /// Where it listens.
@@ -140,15 +146,17 @@ impl Drop for Server {
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
+fn router(shared: Arc<Shared>, events: Events) -> Router {
     let metrics = Arc::new(prometheus::Exposition::new(Arc::clone(&shared)));
+    let source = Arc::new(events::Source::new(Arc::clone(&shared), events));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .with_state(shared)
         .route("/metrics", get(move || scrape(metrics)))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /livez /readyz /metrics /status\n") })
+        .route("/events", get(move |query| async move { events::answer(&source, query) }))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /livez /readyz /metrics /status /events\n") })
         .layer(axum::middleware::from_fn(guard::guard))
 }
 

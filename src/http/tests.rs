@@ -52,7 +52,7 @@ fn shared() -> Arc<Shared> {
 
 fn started() -> (Server, Arc<Shared>) {
     let shared = shared();
-    let server = Server::start("127.0.0.1:0".parse().unwrap(), Arc::clone(&shared)).unwrap();
+    let server = Server::start("127.0.0.1:0".parse().unwrap(), Arc::clone(&shared), Vec::new()).unwrap();
     (server, shared)
 }
 
@@ -177,10 +177,10 @@ fn idle_sockets_do_not_keep_others_out() {
 #[test]
 fn an_address_in_use_or_open_to_others_is_refused() {
     let (server, shared) = started();
-    let e = Server::start(server.addr(), Arc::clone(&shared)).unwrap_err();
+    let e = Server::start(server.addr(), Arc::clone(&shared), Vec::new()).unwrap_err();
     assert!(matches!(&e, HttpError::Bind { .. }), "{e}");
     assert!(e.to_string().contains(&server.addr().to_string()), "{e}");
-    let e = Server::start("0.0.0.0:0".parse().unwrap(), shared).unwrap_err();
+    let e = Server::start("0.0.0.0:0".parse().unwrap(), shared, Vec::new()).unwrap_err();
     assert!(matches!(e, HttpError::NotLoopback { .. }));
 }
 
@@ -191,5 +191,80 @@ fn stopping_frees_the_address() {
     // A socket left open by a client does not hold the server up.
     let _open = TcpStream::connect(addr).unwrap();
     server.stop();
-    Server::start(addr, shared).unwrap().stop();
+    Server::start(addr, shared, Vec::new()).unwrap().stop();
+}
+
+/// A ring with a lane's names, and the server over it.
+fn with_events() -> (Server, crate::bus::event::EventProducer) {
+    let shared = Arc::new(Shared::new("run-1", "data"));
+    let lane = shared.add_lane(3);
+    for name in ["v:A", "v:B"] {
+        lane.add_instrument(name.to_owned());
+    }
+    let (producer, ring) = crate::bus::event::ring(8);
+    (Server::start("127.0.0.1:0".parse().unwrap(), shared, vec![(3, ring)]).unwrap(), producer)
+}
+
+fn told(n: i64, instrument: u32) -> crate::bus::event::LiveEvent {
+    crate::bus::event::LiveEvent {
+        kind: crate::bus::event::LiveKind::Top,
+        flags: 0,
+        price_exp: 2,
+        size_exp: 0,
+        instrument,
+        ts_event: 5,
+        ts_recv: n,
+        a: 100 + n,
+        b: 7,
+        c: 0,
+        d: 0,
+    }
+}
+
+fn events(server: &Server, query: &str) -> serde_json::Value {
+    let (status, text) = get(server, &format!("/events{query}"));
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn events_go_on_where_the_last_answer_ended_and_holes_are_told() {
+    let (server, mut ring) = with_events();
+    assert_eq!(events(&server, ""), serde_json::json!({"next": "3:0", "missed": 0, "events": []}));
+    (0..6).for_each(|n| ring.push(&told(n, n as u32 % 2)));
+    let first = events(&server, "?max=2");
+    assert_eq!(first["next"], "3:6");
+    let a = serde_json::json!({
+        "kind": "top", "instrument": "v:A", "ts_recv": 4, "ts_event": 5, "flags": 0, "bid": ["1.04", "7"]});
+    assert_eq!(first["events"][0], a);
+    assert_eq!(first["events"].as_array().unwrap().len(), 2);
+    let of_b = events(&server, "?instrument=v:B&max=2");
+    assert_eq!(
+        of_b["events"].as_array().unwrap().iter().map(|e| e["ts_recv"].as_i64().unwrap()).collect::<Vec<_>>(),
+        [3, 5]
+    );
+    assert_eq!(events(&server, "?after=3:6")["events"], serde_json::json!([]));
+    // Thirty more in a ring of eight: what is left comes, and how many have gone.
+    (6..36).for_each(|n| ring.push(&told(n, 0)));
+    let late = events(&server, "?after=3:6");
+    let (missed, left) = (late["missed"].as_u64().unwrap(), late["events"].as_array().unwrap().len() as u64);
+    assert!(left >= 7 && missed + left == 30 && late["next"] == "3:36", "{late}");
+    // In pieces nothing is left out and nothing comes twice.
+    let mut next = "3:29".to_owned();
+    for n in 29..36 {
+        let one = events(&server, &format!("?after={next}&max=1"));
+        assert_eq!((&one["events"][0]["ts_recv"], &one["missed"]), (&n.into(), &0.into()), "{one}");
+        next = one["next"].as_str().unwrap().to_owned();
+    }
+}
+
+#[test]
+fn wrong_questions_for_events_are_told_what_there_is() {
+    let (server, _ring) = with_events();
+    for query in ["?after=x", "?after=3", "?after=70000:1", "?max=-1", "?depth=5"] {
+        let (status, text) = get(&server, &format!("/events{query}"));
+        assert_eq!(status, 400, "{query}: {text}");
+        assert!(text.contains("after="), "{query}: {text}");
+    }
+    assert_eq!(events(&server, "?max=99999999&instrument=no:such")["events"], serde_json::json!([]));
 }

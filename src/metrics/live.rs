@@ -138,6 +138,7 @@ pub struct LaneMetrics {
     hops: Mutex<Vec<HopSummary>>,
     others: Mutex<BTreeMap<String, u64>>,
     parsers: Mutex<Vec<Arc<ParserMetrics>>>,
+    instruments: Mutex<Vec<String>>,
 }
 
 /// One stream over one leg.
@@ -277,6 +278,16 @@ impl LaneMetrics {
     /// How frames were read, by venue.
     pub fn parsers(&self) -> Vec<Arc<ParserMetrics>> {
         lock(&self.parsers).clone()
+    }
+
+    /// Names the lane's next instrument; its number in live events is its place in the list.
+    pub fn add_instrument(&self, name: String) {
+        lock(&self.instruments).push(name);
+    }
+
+    /// `"<venue>:<symbol>"` by the lane's own numbers.
+    pub fn instruments(&self) -> Vec<String> {
+        lock(&self.instruments).clone()
     }
 
     /// Adds a book that is shown from now on.

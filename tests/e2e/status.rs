@@ -82,3 +82,68 @@ fn status_and_metrics_show_books_and_what_has_no_table_and_no_series_twice() {
     let summary = recorder.stop();
     assert!(summary["others"]["continuous_kline"].as_u64() > Some(10), "{summary}");
 }
+
+/// All events so far, from place to place; how many were missed.
+fn follow(addr: SocketAddr, next: &mut String, events: &mut Vec<Value>) -> u64 {
+    let query =
+        if next.is_empty() { "/events?max=1".to_owned() } else { format!("/events?after={next}&max=5000") };
+    let Some(v) = get(addr, &query).and_then(|t| serde_json::from_str::<Value>(&t).ok()) else { return 0 };
+    let Some(now) = v["next"].as_str() else { return 0 };
+    now.clone_into(next);
+    events.extend(v["events"].as_array().cloned().unwrap_or_default());
+    v["missed"].as_u64().unwrap_or(0)
+}
+
+/// The trades that the venue sent while somebody listened, and the books that the dataset has.
+#[test]
+fn live_events_are_the_trades_and_tops_of_the_dataset() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 1, 400, |c| {
+        c.duration_ms = Some(4000);
+        c.quiet_tail_ms = 500;
+    });
+    venue.channels = ["depth@100ms", "trade"].map(str::to_owned).to_vec();
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    venue.more = format!("[http]\nlisten = \"{addr}\"\n");
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let (mut next, mut events, mut missed) = (String::new(), Vec::new(), 0);
+    let over = wait_for(Duration::from_secs(60), || {
+        missed += follow(addr, &mut next, &mut events);
+        venue.sim.is_over()
+    });
+    assert!(over, "{}", recorder.words());
+    let symbol = venue.symbols[0].clone();
+    let instrument = format!("binance-usdm:{symbol}");
+    let (_, log) = venue.end();
+    // The last trade that was sent has been told when this has been, too.
+    let due: Vec<i64> = log.iter().filter(|l| !l.dropped && l.kind == "trade").filter_map(|l| l.t).collect();
+    let all = wait_for(Duration::from_secs(30), || {
+        missed += follow(addr, &mut next, &mut events);
+        events.iter().any(|e| e["trade_id"].as_i64() == due.last().copied())
+    });
+    assert!(all && missed == 0, "{missed} {:?}", due.last());
+    recorder.stop();
+    let of = |kind: &str| events.iter().filter(|e| e["kind"] == kind).cloned().collect::<Vec<Value>>();
+    let told: Vec<i64> = of("trade").iter().filter_map(|e| e["trade_id"].as_i64()).collect();
+    let from = due.iter().position(|t| Some(t) == told.first()).unwrap();
+    assert_eq!(told, due[from..]);
+    let (synced, tops) = (of("synced"), of("top"));
+    assert!(synced.len() == 1 && tops.len() > 10, "{} synced, {} tops", synced.len(), tops.len());
+    for top in tops.iter().step_by(tops.len() / 4) {
+        let at = top["ts_recv"].to_string();
+        let dir = place.dataset();
+        let args =
+            ["book", dir.to_str().unwrap(), "--venue", "binance-usdm", "--symbol", &symbol, "--at", &at];
+        let (code, words) =
+            super::rig::lobtape(&[&args[..], &["--depth", "1", "--json", "--log", "off"]].concat());
+        assert_eq!(code, 0, "{words}");
+        let book: Value = serde_json::from_str(&words).unwrap();
+        assert_eq!(top["instrument"], instrument.as_str());
+        let number = |x: &Value| x.as_f64().unwrap_or_else(|| x.as_str().unwrap().parse().unwrap());
+        let best = |level: &Value| level.as_array().unwrap().iter().map(number).collect::<Vec<f64>>();
+        assert_eq!(best(&book["bids"][0]), best(&top["bid"]), "{book} {top}");
+        assert_eq!(best(&book["asks"][0]), best(&top["ask"]), "{book} {top}");
+    }
+}

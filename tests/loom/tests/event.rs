@@ -8,7 +8,8 @@ fn event(n: u64) -> LiveEvent {
     LiveEvent {
         kind: LiveKind::Trade,
         flags: n as u8,
-        lane: 1,
+        price_exp: 2,
+        size_exp: 3,
         instrument: n as u32,
         ts_event: 7 * x,
         ts_recv: 11 * x,
