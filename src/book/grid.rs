@@ -6,14 +6,21 @@
 //! is one to one over all 2^64 mantissas: a price that is a whole number of steps inside the window gets its rank,
 //! and any other price (between the slots, outside, negative) gets a number beyond the window. One comparison
 //! answers both questions. For bids the inverse is negated, so that rank 0 is the best on both sides at no cost.
+//!
+//! A window starts with 65,536 slots and becomes wider, to 8 million at most, where levels beyond it are many or are told
+//! often. Most instruments never need more than the first; a liquid one with a fine tick needs all.
 
 use crate::model::Level;
 use crate::model::num::{EXP_MAX, pow10};
 
-/// Slots of a window, `2^23`.
-pub(super) const WINDOW: u64 = 1 << 23;
-/// The coarsest step is `10^12`: a window of it just fits `i64`.
+/// Slots of the smallest window.
+pub(super) const SPAN_MIN: u64 = 1 << 16;
+/// Slots of the largest window.
+pub(super) const SPAN_MAX: u64 = 1 << 23;
+/// The coarsest step is `10^12`: the largest window of it just fits `i64`.
 const DIGITS_MAX: u32 = 12;
+/// A window is made wide enough to leave at most one level of so many outside.
+const OUTSIDE_SHARE: usize = 32;
 
 /// The slots of one side: which prices they stand for.
 #[derive(Clone, Debug)]
@@ -26,6 +33,8 @@ pub(super) struct Grid {
     pub(super) origin: i64,
     /// What one rank more adds to the price: `10^digits`, negative for bids.
     step: i64,
+    /// Number of slots, a power of two between [`SPAN_MIN`] and [`SPAN_MAX`]. It only grows.
+    span: u64,
     is_bid: bool,
     /// Whether a price has shaped it.
     is_set: bool,
@@ -34,7 +43,8 @@ pub(super) struct Grid {
 impl Grid {
     /// A grid that no price has shaped yet.
     pub(super) fn new(is_bid: bool) -> Grid {
-        let mut grid = Grid { digits: 0, factor: 1, origin: 0, step: 1, is_bid, is_set: false };
+        let mut grid =
+            Grid { digits: 0, factor: 1, origin: 0, step: 1, span: SPAN_MIN, is_bid, is_set: false };
         grid.place(0, 0);
         grid.is_set = false;
         grid
@@ -50,16 +60,21 @@ impl Grid {
         self.digits
     }
 
-    /// The rank of a price; [`WINDOW`] or more if it is between the slots or outside the window.
+    /// Number of slots.
+    pub(super) fn span(&self) -> u64 {
+        self.span
+    }
+
+    /// The rank of a price; [`Grid::span`] or more if it is between the slots or outside the window.
     #[inline]
     pub(super) fn rank(&self, price: i64) -> u64 {
         (price.wrapping_sub(self.origin) as u64).wrapping_mul(self.factor).rotate_right(self.digits)
     }
 
-    /// The price of a rank below [`WINDOW`].
+    /// The price of a rank below [`Grid::span`].
     #[inline]
     pub(super) fn price(&self, rank: u64) -> i64 {
-        // Wraps for no rank below WINDOW: see `place`.
+        // Wraps for no rank below the span: see `place`.
         self.origin.wrapping_add((rank as i64).wrapping_mul(self.step))
     }
 
@@ -68,7 +83,7 @@ impl Grid {
     pub(super) fn place(&mut self, digits: u32, centre: i64) {
         self.digits = digits.min(DIGITS_MAX);
         let unit = pow10(self.digits as u8);
-        let (window, largest) = (WINDOW as i64, i64::MAX / unit);
+        let (window, largest) = (self.span as i64, i64::MAX / unit);
         let lowest = if centre < 0 { -largest } else { 0 };
         let low = (centre / unit).saturating_sub(window / 2).clamp(lowest, largest - window + 1);
         let inverse = inverse_of_five_to(self.digits);
@@ -82,7 +97,8 @@ impl Grid {
         self.is_set = true;
     }
 
-    /// Lays the window so that it holds most of these levels (all non-empty, best first). Says whether it moved.
+    /// Lays the window so that it holds most of these levels (all non-empty, best first), wider if it must be. Says
+    /// whether anything changed.
     pub(super) fn fit(&mut self, levels: &[Level]) -> bool {
         let Some(middle) = levels.get(levels.len() / 2) else { return false };
         let mut with_zeros = [0usize; EXP_MAX as usize + 1];
@@ -95,9 +111,34 @@ impl Grid {
             digits -= 1;
             count += with_zeros[digits as usize];
         }
-        let before = (self.digits, self.origin);
+        let before = (self.digits, self.origin, self.span);
+        let unit = pow10(digits.min(DIGITS_MAX) as u8) as u64;
+        let outside = |span: u64| {
+            let most = u128::from(span / 2 - 1) * u128::from(unit);
+            levels.iter().filter(|l| u128::from(l.price.abs_diff(middle.price)) > most).count()
+        };
+        while self.span < SPAN_MAX && outside(self.span) * OUTSIDE_SHARE > levels.len() {
+            self.span *= 2;
+        }
         self.place(digits, middle.price);
-        before != (self.digits, self.origin)
+        before != (self.digits, self.origin, self.span)
+    }
+
+    /// Lays a window four times as wide around the same prices, if it may.
+    pub(super) fn widen(&mut self) -> bool {
+        let centre = self.price(self.span / 2);
+        let wider = (self.span * 4).min(SPAN_MAX);
+        let grows = wider > self.span;
+        self.span = wider;
+        self.place(self.digits, centre);
+        grows
+    }
+
+    /// Whether the widest window around the same prices would have a slot for this one.
+    pub(super) fn could_hold(&self, price: i64) -> bool {
+        let unit = self.step.unsigned_abs();
+        let away = price.abs_diff(self.price(self.span / 2));
+        away % unit == 0 && away / unit < SPAN_MAX / 2
     }
 
     /// Forgets the step; the next price shapes the grid anew. For when no level is held.
@@ -143,7 +184,7 @@ mod tests {
                     for k in -40i64..40 {
                         let price = (centre / unit * unit).saturating_add(k);
                         let rank = g.rank(price);
-                        if rank < WINDOW {
+                        if rank < g.span() {
                             hits += 1;
                             assert_eq!(price % unit, 0, "{price} is off the grid of 10^{digits}");
                             assert_eq!(g.price(rank), price);
@@ -162,9 +203,9 @@ mod tests {
                 for centre in CENTRES {
                     let mut g = Grid::new(is_bid);
                     g.place(digits, centre);
-                    let (best, worst) = (g.price(0), g.price(WINDOW - 1));
+                    let (best, worst) = (g.price(0), g.price(g.span() - 1));
                     assert_eq!(best > worst, is_bid, "{digits} {centre}: {best} {worst}");
-                    assert_eq!((g.rank(best), g.rank(worst)), (0, WINDOW - 1));
+                    assert_eq!((g.rank(best), g.rank(worst)), (0, g.span() - 1));
                     assert!(centre < 0 || best.min(worst) >= 0);
                 }
             }
@@ -175,18 +216,20 @@ mod tests {
         #[test]
         fn a_rank_inside_the_window_means_this_very_price(
             is_bid: bool, digits in 0u32..19, centre: i64, price: i64, near in -1_000_000i64..1_000_000,
+            wider in 0u32..8,
         ) {
             let mut g = Grid::new(is_bid);
+            g.span = SPAN_MIN << wider;
             g.place(digits, centre);
             for p in [price, centre.wrapping_add(near), near] {
                 let rank = g.rank(p);
-                if rank < WINDOW {
+                if rank < g.span() {
                     prop_assert_eq!(g.price(rank), p);
                 }
                 let unit = i128::from(pow10(g.digits() as u8));
                 let away = (i128::from(p) - i128::from(g.origin)) * if is_bid { -1 } else { 1 };
-                let inside = away % unit == 0 && (0..i128::from(WINDOW)).contains(&(away / unit));
-                prop_assert_eq!(inside, rank < WINDOW);
+                let inside = away % unit == 0 && (0..i128::from(g.span())).contains(&(away / unit));
+                prop_assert_eq!(inside, rank < g.span());
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A price whose page number has a page is in the window or nowhere; any other is among the strays or nowhere.
 
-use super::grid::{Grid, WINDOW, trailing_zeros};
+use super::grid::{Grid, trailing_zeros};
 use super::ladder::{Change, Changes};
 use super::strays::Strays;
 use super::window::{Place, Ranks, SLOTS, Window};
@@ -10,6 +10,10 @@ use crate::model::Level;
 
 /// Strays outside the window that are borne before the grid is laid anew.
 const OUTSIDE: usize = 16;
+/// Levels told that a wider window would have held, before the window becomes wider.
+const MISSED: u64 = 64;
+/// At least one level of so many must be such, or they are borne: each costs as much as twenty others.
+const OFTEN: u64 = 1024;
 
 #[derive(Clone, Debug)]
 pub(super) struct Half {
@@ -21,6 +25,9 @@ pub(super) struct Half {
     /// More strays without a rank than this make the grid move. Doubles where moving does not help, so that the
     /// cost of moving stays a constant per insertion.
     outside_max: usize,
+    /// Levels told, and those of them that a wider window would have held, since the window last became wider.
+    told: u64,
+    missed: u64,
 }
 
 impl Half {
@@ -31,15 +38,16 @@ impl Half {
             strays: Strays::new(is_bid),
             inside: 0,
             outside_max: OUTSIDE,
+            told: 0,
+            missed: 0,
         }
     }
 
-    /// Empties it; memory and grid are kept.
+    /// Empties it; memory and grid are kept, and so is what the grid has learned to bear: the same levels come again.
     pub(super) fn clear(&mut self) {
         self.window.clear();
         self.strays.clear();
         self.inside = 0;
-        self.outside_max = OUTSIDE;
     }
 
     #[inline]
@@ -59,7 +67,7 @@ impl Half {
     #[inline]
     pub(super) fn get(&self, price: i64) -> i64 {
         let rank = self.grid.rank(price);
-        if rank < WINDOW && self.window.holds(rank) { self.window.get(rank) } else { self.strays.get(price) }
+        if self.window.holds(rank) { self.window.get(rank) } else { self.strays.get(price) }
     }
 
     #[inline]
@@ -67,16 +75,17 @@ impl Half {
         // A negative size is nothing a venue says; it removes rather than corrupt.
         let size = size.max(0);
         let rank = self.grid.rank(price);
-        if rank < WINDOW && self.window.holds(rank) {
+        if self.window.holds(rank) {
             return Change::between(self.window.put(rank, size), size);
         }
         self.set_elsewhere(price, size)
     }
 
     /// As [`Half::set`] for each level. Counts what they did; only the absent ones unless `COUNT`.
-    #[inline]
+    #[inline(never)]
     pub(super) fn apply<const COUNT: bool>(&mut self, levels: &[Level], changes: &mut Changes) {
         let mut rest = levels;
+        self.told += levels.len() as u64;
         loop {
             let done = self.window.run::<COUNT>(&self.grid, rest, self.inside > 0, changes);
             if done >= rest.len() {
@@ -90,20 +99,9 @@ impl Half {
 
     #[inline]
     pub(super) fn best(&self) -> Option<Level> {
-        let near = self
-            .window
-            .best()
-            .map(|rank| Level { price: self.grid.price(rank), size: self.window.get(rank) });
-        if self.strays.len() == 0 {
-            return near;
-        }
-        match (near, self.strays.best()) {
-            (Some(near), Some(stray)) if self.strays.key(stray.price) < self.strays.key(near.price) => {
-                Some(stray)
-            }
-            (Some(near), _) => Some(near),
-            (None, stray) => stray,
-        }
+        let Some(rank) = self.window.best() else { return self.strays.best() };
+        let near = Level { price: self.grid.price(rank), size: self.window.get(rank) };
+        if self.strays.beat(near.price) { self.strays.best() } else { Some(near) }
     }
 
     pub(super) fn levels(&self) -> Levels<'_> {
@@ -116,21 +114,44 @@ impl Half {
     #[cold]
     #[inline(never)]
     fn set_elsewhere(&mut self, price: i64, size: i64) -> Change {
-        if size == 0 {
-            return self.set_stray(price, size);
-        }
-        if self.len() == 0 && !(self.grid.is_set() && self.grid.rank(price) < WINDOW) {
+        if self.len() == 0 && size != 0 && !(self.grid.is_set() && self.has_rank(price)) {
             let digits = if self.grid.is_set() { self.grid.digits() } else { trailing_zeros(price) };
             self.window.clear();
             self.grid.place(digits, price);
+            self.outside_max = OUTSIDE;
+        }
+        if !self.has_rank(price) && self.grid.could_hold(price) {
+            self.missed += 1;
+            if self.missed >= MISSED {
+                self.widen_if_missed_often();
+                // It may have a page now.
+                return self.set(price, size);
+            }
+        }
+        if size == 0 {
+            return self.set_stray(price, size);
         }
         self.keep(price, size)
+    }
+
+    fn has_rank(&self, price: i64) -> bool {
+        self.grid.rank(price) < self.grid.span()
+    }
+
+    /// Prices that are told again and again beyond the window are worth a wider one. It grows a few times in its life at
+    /// most, and never becomes narrower.
+    fn widen_if_missed_often(&mut self) {
+        let often = self.missed * OFTEN >= self.told;
+        (self.missed, self.told) = (0, 0);
+        if often {
+            self.relay(|grid, _| grid.widen());
+        }
     }
 
     /// Sets a level that has no page: it gets one, or becomes a stray.
     fn keep(&mut self, price: i64, size: i64) -> Change {
         let rank = self.grid.rank(price);
-        if rank < WINDOW && self.make_page(rank) {
+        if rank < self.grid.span() && self.make_page(rank) {
             return Change::between(self.window.put(rank, size), size);
         }
         self.set_stray(price, size)
@@ -138,7 +159,7 @@ impl Half {
 
     fn set_stray(&mut self, price: i64, size: i64) -> Change {
         let change = Change::between(self.strays.set(price, size), size);
-        if self.grid.rank(price) < WINDOW {
+        if self.has_rank(price) {
             self.inside += usize::from(change == Change::New);
             self.inside -= usize::from(change == Change::Removed);
         } else if change == Change::New && self.strays.len() - self.inside > self.outside_max {
@@ -178,17 +199,23 @@ impl Half {
 
     /// Lays the grid so that most levels are in the window.
     fn fit(&mut self) {
+        self.relay(Grid::fit);
+    }
+
+    /// Changes the grid; if it says that it changed, all levels find their places anew.
+    fn relay(&mut self, change: impl FnOnce(&mut Grid, &[Level]) -> bool) {
         let levels: Vec<Level> = self.levels().collect();
         self.window.work += levels.len() as u64;
-        if self.grid.fit(&levels) {
+        if change(&mut self.grid, &levels) {
             self.window.clear();
+            self.window.span(self.grid.span());
             self.strays.clear();
             self.inside = 0;
             // None of these moves the grid again.
             self.outside_max = usize::MAX;
             for l in &levels {
                 let rank = self.grid.rank(l.price);
-                if rank < WINDOW && self.window.holds(rank) {
+                if self.window.holds(rank) {
                     self.window.put(rank, l.size);
                 } else {
                     self.keep(l.price, l.size);
@@ -202,6 +229,7 @@ impl Half {
     /// Takes these levels in place of its own; the price exponent changed, so the grid is learned anew.
     pub(super) fn rescale(&mut self, levels: &[Level]) {
         self.clear();
+        self.outside_max = OUTSIDE;
         self.grid.forget();
         for l in levels {
             self.set(l.price, l.size);

@@ -72,14 +72,15 @@ pub struct RescaleError {
 /// One instrument's book: sizes by price, both mantissas, any `i64` price, never truncated.
 ///
 /// Setting, removing and reading a level take constant time near and far from the touch; both best prices and the
-/// numbers of levels are at hand, and the best *n* levels cost *n* steps. [`Book::clear`] keeps all memory, so that
-/// nothing allocates after warm-up but a move of the grid, which is rare.
+/// numbers of levels are at hand, and the best *n* levels cost *n* steps. [`Book::clear`] keeps all memory and what the
+/// book has learned of its prices: the same traffic again allocates nothing. A move or a widening of the grid does, and
+/// is rare.
 ///
-/// Memory per side: 0.53 MiB of directory from the first level on, of which the system sees what was touched (4 KiB
-/// per 65,000 ticks); 260 bytes for each 32 ticks in use, at most 4,096 of these, the best ones; 16 to 43 bytes for
-/// any other level. So an instrument takes at most 3.3 MB and what levels beyond 4,096 pages need: 500 instruments
-/// with 20,000 scattered levels a side fit 2 GiB. Those other levels (off the common grid, more than 4 million ticks
-/// away, or without a page) are exact too and cost the logarithm of their number.
+/// Memory per side: 12 KiB from the first level on, 0.54 MiB where prices millions of ticks away are told often; 260
+/// bytes for each 32 ticks in use, of which there are at most 128 more than levels and at most 4,096, the best ones; 16
+/// to 43 bytes for any other level. So a book of 1,000 levels a side near the touch takes 0.15 MiB, and no book more
+/// than 3.2 MiB and what levels beyond 4,096 pages need. Those other levels (off the common grid, more than 4 million
+/// ticks away, or without a page) are exact too and cost the logarithm of their number.
 ///
 /// The exponents are not in here: whoever owns the instrument has them.
 ///

@@ -19,13 +19,21 @@ pub(super) struct Strays {
     /// Empty blocks with their memory.
     spare: Vec<Vec<Level>>,
     len: usize,
+    /// Key of the best of them, the worst there is where there are none.
+    first: i64,
     /// −1 for bids, 0 for asks: `price ^ flip` rises from better to worse.
     flip: i64,
 }
 
 impl Strays {
     pub(super) fn new(is_bid: bool) -> Strays {
-        Strays { blocks: Vec::new(), spare: Vec::new(), len: 0, flip: if is_bid { -1 } else { 0 } }
+        Strays {
+            blocks: Vec::new(),
+            spare: Vec::new(),
+            len: 0,
+            first: i64::MAX,
+            flip: if is_bid { -1 } else { 0 },
+        }
     }
 
     #[inline]
@@ -45,12 +53,23 @@ impl Strays {
             self.spare.push(block);
         }
         self.len = 0;
+        self.first = i64::MAX;
     }
 
     pub(super) fn bytes(&self) -> usize {
         let rows = (self.blocks.capacity() + self.spare.capacity()) * size_of::<Vec<Level>>();
         let held: usize = self.blocks.iter().chain(&self.spare).map(Vec::capacity).sum();
         rows + held * size_of::<Level>()
+    }
+
+    /// Whether one of them is better than a price that none of them has.
+    #[inline]
+    pub(super) fn beat(&self, price: i64) -> bool {
+        self.first < self.key(price)
+    }
+
+    fn find_first(&mut self) {
+        self.first = self.best().map_or(i64::MAX, |l| self.key(l.price));
     }
 
     /// The best of them.
@@ -104,11 +123,13 @@ impl Strays {
                 let before = self.blocks[block].remove(at).size;
                 self.len -= 1;
                 self.shrunk(block);
+                self.find_first();
                 before
             }
             (_, Err(_)) if size == 0 => 0,
             (block, Err(at)) => {
                 self.insert(block, at, Level { price, size });
+                self.first = self.first.min(self.key(price));
                 0
             }
         }
@@ -195,6 +216,7 @@ mod tests {
 
     fn check(strays: &Strays, model: &BTreeMap<i64, i64>) {
         assert_eq!(strays.len(), model.len());
+        assert_eq!(strays.first, model.keys().next().copied().unwrap_or(i64::MAX));
         let expected = model.iter().map(|(&key, &size)| Level { price: key ^ strays.flip, size });
         assert!(strays.iter().copied().eq(expected));
         assert!(strays.blocks.iter().all(|b| !b.is_empty() && b.len() <= BLOCK));

@@ -1,31 +1,32 @@
-//! Sizes by rank: pages over 2^23 slots, found in one step.
+//! Sizes by rank: pages over 2^16 to 2^23 slots, found in one step.
 //!
 //! ```text
-//! rank = page number (18 bits) . slot (5 bits);  directory[page number] = page, 0 = none;  pages[page][slot] = size
+//! rank = page number (up to 18 bits) . slot (5 bits);  directory[page number] = page, 0 = none;  pages[page][slot] = size
 //! ```
 //!
 //! A page number that has a page has its bit in a three-level bitmap, from which order comes by bit scans. A page
 //! that becomes empty keeps its bit and its place: sizes come back where they were, and a store then touches the
 //! directory and one size, nothing else. Empty pages are taken back when the touch has moved away from them, and when
-//! pages get scarce. Page 0 is nobody's and stays empty, so that a read needs no comparison.
+//! there are 128 more pages than levels. Page 0 is nobody's and stays empty, so that a read needs no comparison.
 //!
-//! Memory: 0.55 MiB once the first level came, of which the system sees what was touched, and 260 bytes per page.
+//! Memory: 12 KiB once the first level came, 0.54 MiB where the window is as wide as it gets, and 260 bytes per page.
 //! There are at most 4,096 pages. What finds no page lives beside the window, and so does what the worst page held
 //! when a better one needs its place.
 
-use super::grid::{Grid, WINDOW};
+use super::grid::{Grid, SPAN_MAX, SPAN_MIN};
 use super::ladder::Changes;
 use crate::model::Level;
 
 const SLOT_BITS: u32 = 5;
 /// Slots of a page.
 pub(super) const SLOTS: usize = 1 << SLOT_BITS;
-/// Page numbers: 64 · 64 · 64.
-const NUMBERS: usize = (WINDOW >> SLOT_BITS) as usize;
+/// Most page numbers: 64 · 64 · 64.
+const NUMBERS_MAX: usize = (SPAN_MAX >> SLOT_BITS) as usize;
 /// Most pages, with the one that is nobody's.
 pub(super) const PAGES_MAX: usize = 4096;
-/// Pages that come before anybody asks whether old ones are empty, so that quiet pages near the touch keep theirs.
-const PAGES_FREELY: usize = 2048;
+/// Pages that may be empty before anybody looks for them, so that quiet ones near the touch keep their place: a side has
+/// at most a page for each level and so many more.
+const EMPTY_FREELY: usize = 128;
 /// Pages looked at, for each new one that is needed, in search of an empty one.
 const LOOKS: usize = 32;
 /// Empty pages next to the touch that keep their place.
@@ -37,8 +38,11 @@ type Page = [i64; SLOTS];
 
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    /// Page by number; empty until the first level, so that an instrument without a book costs nothing.
+    /// Page by number; empty until the first level, so that an instrument without a book costs nothing. Its length is the
+    /// window's bound.
     directory: Vec<u16>,
+    /// How many page numbers there are.
+    numbers_max: usize,
     /// Which numbers have a page; which words of it are not zero; likewise.
     bits: Vec<u64>,
     words: Vec<u64>,
@@ -70,6 +74,7 @@ impl Window {
     pub(super) fn new() -> Window {
         Window {
             directory: Vec::new(),
+            numbers_max: (SPAN_MIN >> SLOT_BITS) as usize,
             bits: Vec::new(),
             words: Vec::new(),
             summary: 0,
@@ -100,6 +105,22 @@ impl Window {
             self.words[number >> 12] = 0;
             self.free.push(page as u16);
         }
+    }
+
+    /// Makes it this many slots wide. It must be empty.
+    pub(super) fn span(&mut self, span: u64) {
+        debug_assert_eq!(self.len, 0, "levels would be lost");
+        self.numbers_max = (span >> SLOT_BITS) as usize;
+        if !self.directory.is_empty() && self.directory.len() != self.numbers_max {
+            self.numbers.fill(0);
+            self.lay_directory();
+        }
+    }
+
+    fn lay_directory(&mut self) {
+        self.directory = vec![0; self.numbers_max];
+        self.bits = vec![0; self.numbers_max.div_ceil(64)];
+        self.words = vec![0; self.numbers_max.div_ceil(64 * 64)];
     }
 
     #[inline]
@@ -147,10 +168,9 @@ impl Window {
         strays_inside: bool,
         changes: &mut Changes,
     ) -> usize {
-        let Ok(directory) = <&[u16; NUMBERS]>::try_from(&self.directory[..]) else { return 0 };
         let at = (grid.origin, grid.factor, grid.digits);
         let limits = (self.best, if strays_inside { i64::MIN } else { 0 });
-        let sums = store::<COUNT>(levels, at, directory, &mut self.pages, limits);
+        let sums = store::<COUNT>(levels, at, &self.directory, &mut self.pages, limits);
         self.len = self.len.wrapping_add(sums.net as usize);
         if sums.better || self.lost_best() {
             self.settle();
@@ -185,15 +205,13 @@ impl Window {
     #[cold]
     pub(super) fn attach(&mut self, rank: u64) -> Place {
         if self.directory.is_empty() {
-            self.directory = vec![0; NUMBERS];
-            self.bits = vec![0; NUMBERS >> 6];
-            self.words = vec![0; NUMBERS >> 12];
+            self.lay_directory();
             self.free.reserve_exact(PAGES_MAX);
             self.pages.push([0; SLOTS]);
             self.numbers.push(0);
         }
         let number = (rank >> SLOT_BITS) as usize;
-        if self.free.is_empty() && self.pages.len() >= PAGES_FREELY {
+        if self.free.is_empty() && self.pages.len() >= EMPTY_FREELY + self.len {
             self.look_for_empty();
         }
         let page = match self.free.pop() {
@@ -274,7 +292,7 @@ impl Window {
     #[inline(never)]
     fn settle(&mut self) {
         self.best = NONE;
-        let (mut from, mut touch) = (0, NUMBERS + SPARED);
+        let (mut from, mut touch) = (0, NUMBERS_MAX + SPARED);
         while let Some(number) = self.next_number(from) {
             let page = &self.pages[usize::from(self.directory[number])];
             if let Some(slot) = page.iter().position(|&size| size != 0) {
@@ -373,12 +391,12 @@ impl Sums {
     }
 }
 
-/// The loop of [`Window::run`], alone in its function for the sake of its registers.
-#[inline(never)]
+/// The loop of [`Window::run`]. Part of its caller: a message of two or three levels would pay as much for a call.
+#[inline(always)]
 fn store<const COUNT: bool>(
     levels: &[Level],
     (origin, factor, digits): (i64, u64, u32),
-    directory: &[u16; NUMBERS],
+    directory: &[u16],
     pages: &mut [Page],
     (best, stop_at_removals): (u64, i64),
 ) -> Sums {
@@ -388,10 +406,7 @@ fn store<const COUNT: bool>(
     while done < levels.len() {
         let Level { price, size } = levels[done];
         let rank = (price.wrapping_sub(origin) as u64).wrapping_mul(factor).rotate_right(digits);
-        if rank >= WINDOW {
-            break;
-        }
-        let page = directory[(rank >> SLOT_BITS) as usize];
+        let Some(&page) = directory.get((rank >> SLOT_BITS) as usize) else { break };
         let size = size & !(size >> 63);
         // The sign bit says "not zero": sizes are never negative here.
         let here = size.wrapping_neg();

@@ -1,4 +1,7 @@
 //! What the benches beside other people's code share: recordings as book traffic, fair timing, figures for the report.
+//!
+//! The book and its model come in as source, not as the package: beside them nothing of the recorder is needed here, and
+//! building all of it a second time would cost more than all that is measured.
 #![allow(
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -6,6 +9,10 @@
     reason = "a bench times, prints, and has nothing to go on with where a recording is broken"
 )]
 
+#[path = "../../../src/book/mod.rs"]
+pub mod book;
 pub mod books;
+#[path = "../../../src/model/mod.rs"]
+pub mod model;
 pub mod tape;
 pub mod timing;

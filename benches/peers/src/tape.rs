@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use lobtape::model::Level;
 use serde_json::Value;
+
+use super::model::Level;
 
 /// One message: which book, and how many levels of each side follow.
 #[derive(Clone, Copy, Debug)]
@@ -184,44 +185,89 @@ impl Tape {
         s
     }
 
-    /// Many copies of this book, each starting somewhere else in the stream, fed in turn: what a recorder of many
-    /// symbols does to its caches. Copy `k` skips the first `k / copies` of the stream, then wraps to where it began.
-    pub fn round_robin(&self, copies: u32) -> Tape {
-        assert_eq!(self.scales.len(), 1, "of a single book");
+    /// Many copies of these books, each starting somewhere else in the stream, fed in turn: what a recorder of many
+    /// symbols does to its caches. Copy `k` begins where `k / copies` of the first half is over, and each is told
+    /// `share` of the stream.
+    pub fn round_robin(&self, copies: u32, share: f64) -> Tape {
+        let symbols = self.scales.len() as u32;
         let ranges: Vec<_> = self.ranges().collect();
         let (loads, diffs) = ranges.split_at(self.loads);
         let mut out = Tape {
             name: format!("{} ×{copies}", self.name),
             levels: Vec::new(),
             msgs: Vec::new(),
-            scales: vec![self.scales[0]; copies as usize],
+            scales: (0..copies).flat_map(|_| self.scales.clone()).collect(),
             loads: 0,
         };
-        let mut push = |book: u32, (m, range): &(Msg, std::ops::Range<usize>)| {
-            out.msgs.push(Msg { book, ..*m });
+        let push = |out: &mut Tape, copy: u32, (m, range): &(Msg, std::ops::Range<usize>)| {
+            out.msgs.push(Msg { book: copy * symbols + m.book, ..*m });
             out.levels.extend_from_slice(&self.levels[range.clone()]);
         };
-        for book in 0..copies {
-            for r in loads {
-                push(book, r);
-            }
+        let begin = |copy: u32| diffs.len() * copy as usize / (2 * copies as usize);
+        for copy in 0..copies {
             // Up to its starting point untimed, with the load.
-            for r in &diffs[..diffs.len() * book as usize / (2 * copies as usize)] {
-                push(book, r);
+            loads.iter().chain(&diffs[..begin(copy)]).for_each(|m| push(&mut out, copy, m));
+        }
+        out.loads = out.msgs.len();
+        for i in 0..(diffs.len() as f64 * share) as usize {
+            for copy in 0..copies {
+                push(&mut out, copy, &diffs[begin(copy) + i]);
             }
         }
-        let begun = out.msgs.len();
-        let mut push = |book: u32, (m, range): &(Msg, std::ops::Range<usize>)| {
-            out.msgs.push(Msg { book, ..*m });
-            out.levels.extend_from_slice(&self.levels[range.clone()]);
-        };
-        for i in 0..diffs.len() / 16 {
-            for book in 0..copies {
-                push(book, &diffs[diffs.len() * book as usize / (2 * copies as usize) + i]);
-            }
-        }
-        out.loads = begun;
         out
+    }
+
+    /// Venues that choose their prices against the book. No array holds such prices, and books that look for the touch
+    /// tick by tick do not come back.
+    pub fn hostile() -> Vec<Tape> {
+        let ladder = |from: i64, step: i64, count: i64, size: i64| -> Vec<Level> {
+            (0..count).map(|i| Level { price: from + i * step, size }).collect()
+        };
+        let near = ladder(6_180_000, 10, 500, 7);
+        let gone =
+            |levels: &[Level]| -> Vec<Level> { levels.iter().map(|l| Level { size: 0, ..*l }).collect() };
+        let move_to = |from: &[Level], to: &[Level]| [gone(from), to.to_vec()].concat();
+        // Near, far away, near, between the ticks, in turn.
+        let (far, off) = (ladder(900_000_000_000, 10, 500, 7), ladder(6_180_003, 7, 500, 7));
+        let extremes: Vec<_> = (0..200)
+            .flat_map(|_| {
+                [move_to(&near, &far), move_to(&far, &near), move_to(&near, &off), move_to(&off, &near)]
+            })
+            .collect();
+        // Half the price and back, each in one message.
+        let (high, low) = (ladder(6_180_000, 10, 2000, 5), ladder(3_090_000, 10, 2000, 5));
+        let jumps: Vec<_> = (0..100).flat_map(|_| [move_to(&high, &low), move_to(&low, &high)]).collect();
+        // More levels than there are pages, each in a page of its own; any of them changes, goes and comes.
+        let wide = ladder(40_000, 400, 20_000, 9);
+        let mut seed = 7u64;
+        let mut below = |n: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((seed >> 33) % n) as i64
+        };
+        let scattered: Vec<Vec<Level>> = (0..4000)
+            .map(|_| (0..50).map(|_| Level { price: 40_000 + below(20_000) * 400, size: below(3) }).collect())
+            .collect();
+        [
+            ("hostile: alternating extremes", near, extremes),
+            ("hostile: a jump by half", high, jumps),
+            ("hostile: 20,000 scattered levels", wide, scattered),
+        ]
+        .into_iter()
+        .map(|(name, load, messages)| {
+            let mut tape = Tape {
+                name: name.to_owned(),
+                levels: Vec::new(),
+                msgs: Vec::new(),
+                scales: Vec::new(),
+                loads: 1,
+            };
+            for levels in std::iter::once(load).chain(messages) {
+                tape.push(0, &[levels.clone(), levels]);
+            }
+            tape.scales.push(tape.scale(0, (2, 3)));
+            tape
+        })
+        .collect()
     }
 
     /// Levels of the messages after the loads: what is timed.

@@ -5,6 +5,7 @@ use super::twin::{Rng, same, same_in_depth, side};
 use crate::book::Book;
 use crate::book::reference::ReferenceBook;
 use crate::model::{Level, Side};
+use crate::sys::alloc::thread_allocations;
 
 /// The two books, and how many levels they were told.
 #[derive(Default)]
@@ -133,6 +134,89 @@ fn pages_go_to_the_best_and_come_back() {
         }
     }
     p.check_work(200);
+}
+
+/// Prices told again and again beyond the window make it wider; the level that does so may be new, changed or removed, and
+/// may get a page by it.
+#[test]
+fn far_prices_told_often_are_taken_in() {
+    for seed in 0..40 {
+        let mut p = Pair::default();
+        let near = ladder(6_180_000, 10, 500, 7);
+        p.message(&near, &near);
+        let narrow = p.fast.memory_bytes();
+        assert!(narrow <= 128 << 10, "{narrow} bytes for 500 levels a side");
+        let mut rng = Rng(seed);
+        for _ in 0..60 {
+            let mut some = || -> Vec<Level> {
+                (0..9)
+                    .map(|_| {
+                        let far = rng.below(24) * rng.below(50_000) * 10;
+                        Level { price: 6_180_000 + far, size: rng.below(3) }
+                    })
+                    .collect()
+            };
+            let (bids, asks) = (some(), some());
+            p.message(&bids, &asks);
+        }
+        p.check_work(200);
+        assert!(p.fast.memory_bytes() > narrow);
+        let wide = p.fast.memory_bytes();
+        p.fast.clear();
+        p.slow.clear();
+        p.message(&near, &near);
+        assert_eq!(p.fast.memory_bytes(), wide, "a narrow book comes again in the same memory");
+    }
+}
+
+/// The same traffic after a clear finds all the memory it needs: near, far, off the grid, beyond the pages.
+#[test]
+fn what_comes_again_after_a_clear_asks_for_no_memory() {
+    let loads = [
+        ladder(6_180_000, 10, 1000, 7),
+        [ladder(6_180_000, 10, 1000, 7), ladder(900_000_000, 70_000, 300, 7)].concat(),
+        [ladder(6_180_000, 10, 1000, 7), ladder(6_180_003, 7, 300, 7)].concat(),
+        [ladder(6_180_000, 10, 1000, 7), ladder(7, 1 << 40, 300, 7)].concat(),
+        ladder(40_000, 400, 20_000, 9),
+    ];
+    for (n, load) in loads.iter().enumerate() {
+        let mut book = Book::new();
+        let parts: Vec<_> = load.chunks(97).map(|p| (p, removed(&p[..p.len() / 2]))).collect();
+        let session = |book: &mut Book| {
+            book.clear();
+            for (part, gone) in &parts {
+                book.apply(part, part);
+                book.apply(gone, &part[part.len() / 3..]);
+                book.apply(part, part);
+            }
+            book.checksum(8, 8)
+        };
+        let first = session(&mut book);
+        let again = session(&mut book);
+        let before = thread_allocations();
+        let last = session(&mut book);
+        assert_eq!(thread_allocations() - before, 0, "load {n}");
+        assert_eq!((first, again), (last, last));
+    }
+}
+
+/// Memory follows what a book holds, not where it has been: a page a level and 128 more.
+#[test]
+fn a_small_book_that_wanders_far_stays_small() {
+    let mut p = Pair::default();
+    let book = |mid: i64| (ladder(mid - 10_000, 10, 1000, 5), ladder(mid, 10, 1000, 5));
+    let mut last = book(6_180_000);
+    p.message(&last.0, &last.1);
+    for i in 1..600 {
+        let next = book(6_180_000 + i * 4_000);
+        let bids = [removed(&last.0), next.0.clone()].concat();
+        let asks = [removed(&last.1), next.1.clone()].concat();
+        p.message(&bids, &asks);
+        last = next;
+    }
+    let bytes = p.fast.memory_bytes();
+    assert!(bytes <= 2 * 1128 * 260 + (64 << 10), "{bytes} bytes");
+    p.check_work(8);
 }
 
 #[test]

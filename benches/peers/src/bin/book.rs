@@ -11,14 +11,17 @@
     reason = "a bench times, prints, and has nothing to go on with where a recording is broken"
 )]
 
-use lobtape::book::Book;
-use lobtape::book::reference::ReferenceBook;
+use lobtape_peers::book::Book;
+use lobtape_peers::book::reference::ReferenceBook;
 use lobtape_peers::books::{Floor, Hash, Roi, Runner, Tree};
 use lobtape_peers::tape::{Tape, all};
 use lobtape_peers::timing::{Row, Spread, interleaved, pin, quick, ratio, report, report_absolute};
 
-/// Books for 32 instruments in turn.
-const COPIES: u32 = 32;
+/// A liquid instrument this many times in turn, told this share of its stream.
+const COPIES: (u32, f64) = (32, 1.0 / 16.0);
+/// Four quiet ones this many times in turn: 500 books.
+const QUIET: [&str; 2] = ["usdm-4-quiet", "spot-4-quiet"];
+const QUIET_COPIES: (u32, f64) = (125, 0.5);
 /// The large recordings, whose worst figure is the one that counts.
 const LARGE: [&str; 3] = ["usdm-btcusdt", "spot-btcusdt", "coinm-ethusd_perp"];
 
@@ -29,33 +32,36 @@ struct Figures {
     /// By row, `None` where this book cannot hold such prices.
     times: [Option<Vec<f64>>; NAMES.len()],
     levels: usize,
+    /// What our books hold in the end.
+    bytes: usize,
 }
 
 fn measure(tape: &Tape, rounds: usize) -> Figures {
     let mut ours = Runner::<Book>::new(tape);
     let mut twin = Runner::<ReferenceBook>::new(tape);
-    let mut hash = Runner::<Hash>::new(tape);
-    let mut tree = Runner::<Tree>::new(tape);
-    let arrays = tape.scales.iter().map(|s| s.high / s.tick).sum::<i64>() <= ARRAY_MAX;
+    let hostile = tape.name.starts_with("hostile");
+    let mut hash = (!hostile).then(|| Runner::<Hash>::new(tape));
+    let mut tree = (!hostile).then(|| Runner::<Tree>::new(tape));
+    let arrays = !hostile && tape.scales.iter().map(|s| s.high / s.tick).sum::<i64>() <= ARRAY_MAX;
     let mut roi = arrays.then(|| Runner::<Roi>::new(tape));
     let mut floor = arrays.then(|| Runner::<Floor>::new(tape));
     twin.pass();
     let truth = twin.books.clone();
     ours.check("ours", &truth, true);
-    hash.check("HashMap", &truth, true);
-    tree.check("BTree", &truth, false);
+    hash.iter_mut().for_each(|r| r.check("HashMap", &truth, true));
+    tree.iter_mut().for_each(|r| r.check("BTree", &truth, false));
     roi.iter_mut().for_each(|r| r.check("ROIVector", &truth, true));
     floor.iter_mut().for_each(|r| r.check("floor", &truth, false));
     let mut times = [const { None }; NAMES.len()];
     if rounds == 0 {
-        return Figures { times, levels: 0 };
+        return Figures { times, levels: 0, bytes: 0 };
     }
     let mut rows = vec![
         Row { name: NAMES[0], pass: Box::new(|| ours.pass()) },
-        Row { name: NAMES[2], pass: Box::new(|| hash.pass()) },
-        Row { name: NAMES[3], pass: Box::new(|| tree.pass()) },
         Row { name: NAMES[4], pass: Box::new(|| twin.pass()) },
     ];
+    rows.extend(hash.as_mut().map(|r| Row { name: NAMES[2], pass: Box::new(|| r.pass()) }));
+    rows.extend(tree.as_mut().map(|r| Row { name: NAMES[3], pass: Box::new(|| r.pass()) }));
     rows.extend(roi.as_mut().map(|r| Row { name: NAMES[1], pass: Box::new(|| r.pass()) }));
     rows.extend(floor.as_mut().map(|r| Row { name: NAMES[5], pass: Box::new(|| r.pass()) }));
     let measured = interleaved(&mut rows, rounds);
@@ -65,7 +71,8 @@ fn measure(tape: &Tape, rounds: usize) -> Figures {
         }
     }
     drop(rows);
-    Figures { times, levels: tape.timed_levels() }
+    let bytes = ours.books.iter().map(Book::memory_bytes).sum();
+    Figures { times, levels: tape.timed_levels(), bytes }
 }
 
 const NAMES: [&str; 6] = [
@@ -101,8 +108,14 @@ fn main() {
     let mut tapes = all();
     assert!(!tapes.is_empty(), "no recording in data/recordings or $LOBTAPE_RECORDINGS");
     if let Some(usdm) = tapes.iter().find(|t| t.name == LARGE[0]).cloned() {
-        tapes.push(usdm.round_robin(COPIES));
+        tapes.push(usdm.round_robin(COPIES.0, COPIES.1));
     }
+    for name in QUIET {
+        if let Some(quiet) = tapes.iter().find(|t| t.name == name).cloned() {
+            tapes.push(quiet.round_robin(QUIET_COPIES.0, QUIET_COPIES.1));
+        }
+    }
+    tapes.extend(Tape::hostile());
     // Of the large recordings the worst ratio of each kind counts.
     let mut worst: [Option<Spread>; 6] = [None; 6];
     for tape in &tapes {
@@ -111,7 +124,13 @@ fn main() {
             println!("{}: all books end equal", tape.name);
             continue;
         }
-        println!("\n{}, {} levels in {} messages, ns per level:", tape.name, f.levels, tape.msgs.len());
+        let kib = f.bytes / 1024 / tape.scales.len();
+        println!(
+            "\n{}, {} levels in {} messages, {kib} KiB a book, ns per level:",
+            tape.name,
+            f.levels,
+            tape.msgs.len()
+        );
         for (name, times) in NAMES.iter().zip(&f.times) {
             let Some(times) = times else { continue };
             let ns = Spread::of(times.iter().map(|t| t / f.levels as f64));

@@ -1,7 +1,7 @@
 //! The work of book and parse, once, in functions of their own: `scripts/bench-counts` has callgrind count the
 //! instructions in them. Prints by what to divide: a number and its unit.
 //!
-//! `counts book|parse`
+//! `counts book|parse`; `--test` looks only whether both run.
 #![allow(
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -18,7 +18,14 @@ use lobtape::model::{Event, Side};
 use lobtape::parse::Scratch;
 use lobtape::venue::by_id;
 use lobtape::venue::testing::MemoryCtx;
-use lobtape_peers::tape::{Tape, recording};
+use tape::{Tape, recording};
+
+/// What the readers of the tape take from the crate root.
+use lobtape::model;
+
+#[path = "peers/src/tape.rs"]
+#[allow(dead_code, reason = "shared with the benches beside other people's books, which use all of it")]
+mod tape;
 
 const RECORDING: &str = "binance-usdm_btcusdt_20240808.gz";
 /// Decimals of its prices and sizes.
@@ -56,38 +63,46 @@ fn depth_frames() -> (Vec<String>, Vec<Vec<u8>>) {
     (streams, frames)
 }
 
+fn book() {
+    let tape = Tape::read("usdm", &[RECORDING], EXPS).expect("the USD-M recording");
+    let mut book = Book::new();
+    for (m, range) in tape.ranges().take(tape.loads) {
+        let (bids, asks) = tape.levels[range].split_at(m.bids as usize);
+        book.apply(bids, asks);
+    }
+    counted_book(&mut book, &tape);
+    println!("{} level", tape.timed_levels());
+}
+
+fn parse() {
+    let (streams, frames) = depth_frames();
+    let venue = by_id("binance-usdm").expect("a known venue").1;
+    let events = Cell::new(0usize);
+    let mut ctx = MemoryCtx::new(|e: Event<'_>| {
+        black_box(&e);
+        events.set(events.get() + 1);
+    });
+    ctx.exponents = EXPS;
+    for s in &streams {
+        assert!(ctx.subscribe(venue, s), "{s}");
+    }
+    let mut scratch = Scratch::default();
+    let mut read = |frame: &[u8]| {
+        venue.decode(&mut scratch, frame, None, &mut ctx).expect("recorded frames are read");
+    };
+    // The first pass grows the buffers.
+    frames.iter().for_each(|f| read(f));
+    let before = events.get();
+    counted_parse(&frames, &mut read);
+    assert_eq!(events.get() - before, before, "the same events in both passes");
+    println!("{} frame", frames.len());
+}
+
 fn main() {
-    let what = std::env::args().nth(1).unwrap_or_default();
-    if what == "book" {
-        let tape = Tape::read("usdm", &[RECORDING], EXPS).expect("the USD-M recording");
-        let mut book = Book::new();
-        for (m, range) in tape.ranges().take(tape.loads) {
-            let (bids, asks) = tape.levels[range].split_at(m.bids as usize);
-            book.apply(bids, asks);
+    let what: Vec<String> = std::env::args().skip(1).collect();
+    for (name, run) in [("book", book as fn()), ("parse", parse)] {
+        if what.iter().any(|w| w == name || w == "--test") {
+            run();
         }
-        counted_book(&mut book, &tape);
-        println!("{} level", tape.timed_levels());
-    } else {
-        let (streams, frames) = depth_frames();
-        let venue = by_id("binance-usdm").expect("a known venue").1;
-        let events = Cell::new(0usize);
-        let mut ctx = MemoryCtx::new(|e: Event<'_>| {
-            black_box(&e);
-            events.set(events.get() + 1);
-        });
-        ctx.exponents = EXPS;
-        for s in &streams {
-            assert!(ctx.subscribe(venue, s), "{s}");
-        }
-        let mut scratch = Scratch::default();
-        let mut read = |frame: &[u8]| {
-            venue.decode(&mut scratch, frame, None, &mut ctx).expect("recorded frames are read");
-        };
-        // The first pass grows the buffers.
-        frames.iter().for_each(|f| read(f));
-        let before = events.get();
-        counted_parse(&frames, &mut read);
-        assert_eq!(events.get() - before, before, "the same events in both passes");
-        println!("{} frame", frames.len());
     }
 }
