@@ -138,7 +138,7 @@ impl Grid {
     pub(super) fn could_hold(&self, price: i64) -> bool {
         let unit = self.step.unsigned_abs();
         let away = price.abs_diff(self.price(self.span / 2));
-        away % unit == 0 && away / unit < SPAN_MAX / 2
+        away.is_multiple_of(unit) && away / unit < SPAN_MAX / 2
     }
 
     /// Forgets the step; the next price shapes the grid anew. For when no level is held.
