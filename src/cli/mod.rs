@@ -20,6 +20,7 @@ pub mod instruments;
 pub mod log;
 pub mod ls;
 pub mod out;
+pub mod probe;
 pub mod rebuild;
 pub mod recover;
 pub mod replay;
@@ -101,6 +102,8 @@ pub enum Command {
     Venues(venues::Args),
     /// What a venue lists, asked now, or the versions that a dataset has of its instruments.
     Instruments(Box<instruments::Args>),
+    /// What a venue does when it is asked live, held against what we know of it: a report to attach to an issue.
+    Probe(Box<probe::Args>),
     /// A venue that speaks the real protocol, from a seed or from a recording, with faults on demand.
     Simulate(Box<simulate::Args>),
 }
@@ -119,6 +122,7 @@ impl Command {
             Command::Verify(a) => verify::run(a),
             Command::Venues(a) => venues::run(a),
             Command::Instruments(a) => instruments::run(*a),
+            Command::Probe(a) => probe::run(*a),
             Command::Simulate(a) => simulate::run(*a),
             Command::Checkpoints(a) => checkpoints::run(a),
             Command::Import(a) => import::run(a),

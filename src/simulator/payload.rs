@@ -395,7 +395,8 @@ impl Shape {
         if futures {
             self.tail(o, f, false);
         } else {
-            put(w, ",\"M\":true}");
+            // Aster's spot page has `M` on aggregates only.
+            put(w, if self.d.product == Product::Spot { ",\"M\":true}" } else { "}" });
         }
         o.log_int("t", t);
         self.log_fill(o, f, (px, qty), buyer_maker, (now, now));

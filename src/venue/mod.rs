@@ -55,6 +55,12 @@ pub trait Venue: Send + Sync {
     /// What can be subscribed to, in the order in which the venue's page has it.
     fn channels(&self) -> Vec<ChannelInfo>;
 
+    /// Its fixtures, as in `fixtures/<id>.txt` of its folder: frames that were seen or documented. A probe of the live
+    /// venue tells from them which keys and events are new. "" if there are none.
+    fn samples(&self) -> &'static str {
+        ""
+    }
+
     /// What its support rests on.
     fn evidence(&self) -> Evidence {
         Evidence::Documents

@@ -79,6 +79,8 @@ pub struct RestResponse {
     pub used_weight: Option<u32>,
     /// `Retry-After` in seconds, if there is one in that form; else, on 418 and 429, what the body says of a ban.
     pub retry_after_s: Option<u32>,
+    /// Headers that speak of limits (`…limit…`, `…weight…`, `retry-after`), as sent.
+    pub limits: Vec<(String, String)>,
     /// Wall time at which the request was begun, ns.
     pub ts_sent: i64,
     /// Monotonic time of the same moment, ns.
@@ -265,6 +267,7 @@ impl RestClient {
             body,
             used_weight: number(&parts.headers, &self.weight_header),
             retry_after_s,
+            limits: limits(&parts.headers),
             ts_sent,
             mono_sent,
             ts_recv,
@@ -281,6 +284,16 @@ fn ban_seconds(body: &[u8], now: i64) -> Option<u32> {
 
 fn header<'a>(h: &'a HeaderMap, name: &str) -> Option<&'a str> {
     h.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// At most a dozen headers that speak of limits.
+fn limits(h: &HeaderMap) -> Vec<(String, String)> {
+    let speaks = |name: &str| ["limit", "weight", "retry-after"].iter().any(|w| name.contains(w));
+    h.iter()
+        .filter(|(name, _)| speaks(name.as_str()))
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .take(12)
+        .collect()
 }
 
 fn number(h: &HeaderMap, name: &str) -> Option<u32> {

@@ -1,5 +1,7 @@
 //! The program from outside: exit codes, help, output for people and for programs.
 
+mod probe;
+
 use std::process::{Command, Output, Stdio};
 
 use lobtape::dataset::Dataset;

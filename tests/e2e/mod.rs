@@ -10,7 +10,7 @@ mod midnight;
 mod oracle_check;
 mod refold;
 mod replace;
-mod rig;
+pub mod rig;
 mod rows_check;
 mod status;
 mod storage;

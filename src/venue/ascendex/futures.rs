@@ -23,6 +23,7 @@ pub static FUTURES: Ascendex = Ascendex {
         Channel { base: ASSETLESS, args: NONE, subject: Subject::Market, kind: Mark },
     ],
     path: "/api/pro/v2/stream",
+    samples: include_str!("fixtures/ascendex-futures.txt"),
     instruments: "/api/pro/v2/futures/contract",
     contract_type: "PERPETUAL",
 };

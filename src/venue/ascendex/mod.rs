@@ -31,6 +31,8 @@ pub struct Ascendex {
     channels: &'static [Channel],
     /// Path of the socket behind the base.
     path: &'static str,
+    /// Its fixtures.
+    samples: &'static str,
     /// Path of the instrument list.
     instruments: &'static str,
     /// Contract type of instruments.
@@ -77,6 +79,10 @@ impl Venue for Ascendex {
 
     fn dialect(&self) -> Option<&'static Dialect> {
         Some(self.dialect)
+    }
+
+    fn samples(&self) -> &'static str {
+        self.samples
     }
 
     fn evidence(&self) -> Evidence {

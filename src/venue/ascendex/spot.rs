@@ -24,6 +24,7 @@ pub static SPOT: Ascendex = Ascendex {
     ],
     // Any group number works without an account; this one is in a published recording.
     path: "/1/api/pro/v1/stream",
+    samples: include_str!("fixtures/ascendex-spot.txt"),
     instruments: "/api/pro/v1/cash/products",
     contract_type: "SPOT",
 };

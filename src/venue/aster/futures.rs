@@ -71,6 +71,7 @@ pub static FUTURES: Family = Family {
     product_code: None,
     is_inverse: false,
     contract_type: "",
+    samples: include_str!("fixtures/aster-futures.txt"),
     evidence: Evidence::Documents,
     is_derivative: true,
 };

@@ -74,6 +74,7 @@ pub static PREDICTION: Family = Family {
     product_code: None,
     is_inverse: false,
     contract_type: "PREDICTION",
+    samples: include_str!("fixtures/aster-prediction.txt"),
     evidence: Evidence::Documents,
     is_derivative: false,
 };

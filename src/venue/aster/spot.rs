@@ -67,6 +67,7 @@ pub static SPOT: Family = Family {
     product_code: None,
     is_inverse: false,
     contract_type: "SPOT",
+    samples: include_str!("fixtures/aster-spot.txt"),
     evidence: Evidence::Documents,
     is_derivative: false,
 };

@@ -72,6 +72,7 @@ pub static COINM: Family = Family {
     product_code: Some(2),
     is_inverse: true,
     contract_type: "",
+    samples: include_str!("fixtures/binance-coinm.txt"),
     evidence: Evidence::Recordings,
     is_derivative: true,
 };

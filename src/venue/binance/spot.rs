@@ -72,6 +72,7 @@ pub static SPOT: Family = Family {
     product_code: None,
     is_inverse: false,
     contract_type: "SPOT",
+    samples: include_str!("fixtures/binance-spot.txt"),
     evidence: Evidence::Recordings,
     is_derivative: false,
 };

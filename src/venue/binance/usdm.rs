@@ -81,6 +81,7 @@ pub static USDM: Family = Family {
     product_code: Some(1),
     is_inverse: false,
     contract_type: "",
+    samples: include_str!("fixtures/binance-usdm.txt"),
     evidence: Evidence::Recordings,
     is_derivative: true,
 };

@@ -63,6 +63,8 @@ pub struct Family {
     pub is_inverse: bool,
     /// Contract type of instruments whose list does not name one.
     pub contract_type: &'static str,
+    /// Its fixtures.
+    pub samples: &'static str,
     /// What the support of this venue rests on.
     pub evidence: Evidence,
     /// Whether an instrument is a contract on the asset (then one unit of size is one unit of base, unless the list
@@ -81,6 +83,10 @@ impl Venue for Family {
 
     fn channels(&self) -> Vec<ChannelInfo> {
         self.channels.iter().map(Channel::info).collect()
+    }
+
+    fn samples(&self) -> &'static str {
+        self.samples
     }
 
     fn evidence(&self) -> Evidence {
@@ -105,7 +111,8 @@ impl Venue for Family {
 
     fn pace_s(&self, channel: &str) -> Option<u32> {
         // Mark prices come every three seconds, or every second where that is asked for.
-        let is_mark = channel.starts_with("markPrice") || channel.starts_with("!markPrice");
+        // (Candles of marks, whose names begin alike, come when something changed.)
+        let is_mark = channel.split('@').next() == Some("markPrice") || channel.starts_with("!markPrice@");
         is_mark.then(|| if channel.ends_with("@1s") { 1 } else { 3 })
     }
 

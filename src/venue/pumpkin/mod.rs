@@ -62,6 +62,10 @@ impl Venue for Perp {
         Some(&dialect::PERP)
     }
 
+    fn samples(&self) -> &'static str {
+        include_str!("fixtures/pumpkin-perp.txt")
+    }
+
     fn channels(&self) -> Vec<ChannelInfo> {
         topics::channels()
     }
