@@ -22,11 +22,17 @@ RATIOS = {
     "parse_trade_vs_serde_json_typed": ("trades and book tickers, against serde_json typed", 4.0, 6.0),
     "parse_general_vs_serde_json_typed": ("unknown key order, against serde_json typed", 1.5, 1.7),
     "ring_vs_arrayqueue": ("event handed over, against crossbeam's ArrayQueue", 1.0, 1 / 0.55),
+    "wire_p99_spin_plain_vs_floor": ("wire to event ring, p99, spin, against the bare transport", 1.35, 1.1),
+    "wire_p99_spin_tls_vs_floor": ("the same over TLS", 1.35, 1.1),
+    "wire_p99_epoll_plain_vs_floor": ("the same, epoll", 1.35, 1.15),
+    "wire_p99_epoll_tls_vs_floor": ("the same, epoll over TLS", 1.35, 1.15),
     "parquet_rows_vs_pyarrow": ("Parquet rows per second, against pyarrow", 1.0, 1.3),
     "book_delta_bytes_per_row": ("bytes per row of book_delta, USD-M", 4.3, 4.0),
     "capture_cpu_vs_minimal_reader": ("CPU of a whole capture, against a minimal reader", 0.25, 0.10),
 }
-PROMISED = [n for n in RATIOS if n not in ("book_vs_btreemap_twin", "parse_general_vs_serde_json_typed")]
+PROMISED = [
+    n for n in RATIOS if n not in ("book_vs_btreemap_twin", "parse_general_vs_serde_json_typed") and not n.startswith("wire_")
+]
 
 
 def small_is_good(name: str) -> bool:
@@ -72,7 +78,7 @@ def read(path: Path):
 
 
 def part_of(name: str) -> str:
-    return {"capture": "load", "parquet": "parquet", "book": "parquet" if "delta" in name else "book"}.get(name.split("_")[0], name.split("_")[0])
+    return {"capture": "load", "parquet": "parquet", "wire": "wire", "book": "parquet" if "delta" in name else "book"}.get(name.split("_")[0], name.split("_")[0])
 
 
 def why_not(name: str, skipped: dict) -> str:
