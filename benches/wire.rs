@@ -479,6 +479,7 @@ fn main() {
         let mut runs: [Vec<[f64; 3]>; 2] = Default::default();
         for _ in 0..rounds {
             for (n, of_way) in runs.iter_mut().enumerate() {
+                // Real time that was used up comes back with time alone.
                 std::thread::sleep(REST);
                 let (q, fifo) = one(Way { spin, tls, lane: n == 1 }, &trust, &input);
                 gated &= fifo;
