@@ -20,6 +20,8 @@ pub struct Rules {
     pub stopped_first: bool,
     /// Connections were replaced while they lived: an event that came over both is told once.
     pub replaced: bool,
+    /// Ids of changes have holes by nature: none of them shows a loss.
+    pub sparse: bool,
 }
 
 /// Numbers of a run, for people.
@@ -91,7 +93,7 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
     let gaps = joined(tape::gaps(root, venue));
     v.figures.gap_rows = gaps.len();
     v.figures.frames_dropped_by_faults = log.iter().filter(|l| l.dropped).count();
-    holes(&pairs, &gaps, &mut v);
+    holes(&pairs, &gaps, rules, &mut v);
     disconnects(&tape, venue, &gaps, &mut v);
     seconds(&gaps, &tape::coverage(root, venue), &mut v);
     rows_check::check((root, venue, &tape), &pairs, &gaps, rules, &mut v);
@@ -230,14 +232,16 @@ fn maximal(mut runs: Vec<Run>) -> BTreeSet<Run> {
 }
 
 /// The missing ids, as sets: those of the oracle, and those of `gaps`.
-fn holes(pairs: &[Pair<'_>], gaps: &[Gap], v: &mut Verdict) {
+fn holes(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
     let mut due = Vec::new();
     // What each run must be called: on one connection the venue skipped ids, between two there was no connection.
     let mut within: BTreeMap<Run, bool> = BTreeMap::new();
     let mut seen: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
     for p in pairs {
         for l in p.recorded() {
-            let Some((before, last)) = l.link() else { continue };
+            let Some((before, last)) = l.link().filter(|_| !(rules.sparse && l.kind == "depth")) else {
+                continue;
+            };
             let Some((greatest, conn)) = seen.get_mut(l.stream.as_str()) else {
                 seen.insert(&l.stream, (last, p.no));
                 continue;
@@ -250,7 +254,9 @@ fn holes(pairs: &[Pair<'_>], gaps: &[Gap], v: &mut Verdict) {
             (*greatest, *conn) = ((*greatest).max(last), p.no);
         }
     }
-    let rows: Vec<&Gap> = gaps.iter().filter(|g| g.before >= 0 && g.after > g.before).collect();
+    // Around a loss of sparse ids a row says between which two it lies, not that those in between ever were.
+    let blind = |g: &Gap| rules.sparse && g.stream.starts_with("depth");
+    let rows: Vec<&Gap> = gaps.iter().filter(|g| g.before >= 0 && g.after > g.before && !blind(g)).collect();
     let found = rows.iter().map(|g| (g.stream.clone(), g.before + 1, g.after)).collect();
     let (due, found) = (maximal(due), maximal(found));
     v.figures.holes = due.len();

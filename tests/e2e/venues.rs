@@ -6,6 +6,84 @@ use super::oracle_check::{Rules, check};
 use super::refold::refold;
 use super::rig::{Place, Venue, all_channels, faults, lobtape, number, proved, tables, turn, wait_for};
 
+/// The ways in which venues may speak where their pages leave it open, with what the recorder is told of them.
+const WAYS: [(&str, &str, &str, Rules); 11] = {
+    const PLAIN: Rules = Rules { killed: false, stopped_first: false, replaced: false, sparse: false };
+    const SPARSE: Rules = Rules { sparse: true, ..PLAIN };
+    const STRICT: &str = "id_policy = \"strict\"\n";
+    [
+        ("aster-spot", "doc-literal", "", PLAIN),
+        ("aster-prediction", "doc-literal", "", PLAIN),
+        ("ascendex-spot", "combined-ack", "", PLAIN),
+        ("ascendex-futures", "combined-ack", "", PLAIN),
+        ("pumpkin-perp", "touch", STRICT, PLAIN),
+        ("pumpkin-perp", "snowflake", "id_policy = \"sparse\"\n", SPARSE),
+        ("pumpkin-perp", "once", STRICT, PLAIN),
+        ("pumpkin-perp", "never", STRICT, PLAIN),
+        ("pumpkin-perp", "binary", STRICT, PLAIN),
+        ("pumpkin-perp", "protobuf", STRICT, PLAIN),
+        ("pumpkin-perp", "signed", STRICT, PLAIN),
+    ]
+};
+
+/// Each of them is recorded as well as the usual one.
+#[test]
+fn venues_that_speak_otherwise_are_recorded_all_the_same() {
+    let _turn = turn();
+    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 5), number("LOBTAPE_PROVE_RATE", 150));
+    let only = std::env::var("LOBTAPE_PROVE_WAY").ok();
+    let ways = WAYS.iter().filter(|w| only.as_deref().is_none_or(|o| o == w.1)).collect::<Vec<_>>();
+    let known: usize =
+        lobtape::venue::all().iter().map(|v| v.dialect().map_or(0, |d| d.variants.len())).sum();
+    assert_eq!(known, WAYS.len(), "a way of speaking that is not tried here");
+    // A few at a time, each with a recorder of its own: they have the same venue's name.
+    for some in ways.chunks(4) {
+        let running = some.iter().map(|w| {
+            let (id, way, more, rules) = **w;
+            let place = Place::new();
+            let mut venue = Venue::start(place.dir.path(), id, 3, rate as u32, |c| {
+                c.variant = Some(way.to_owned());
+                c.duration_ms = Some(seconds * 1000);
+                c.quiet_tail_ms = (seconds * 1000 / 3).min(5000);
+                c.faults = faults((seconds * 250).max(1200));
+            });
+            venue.more = more.to_owned();
+            if way == "signed" {
+                let key = place.dir.path().join("key.toml");
+                let mut file = std::fs::OpenOptions::new();
+                let mut file =
+                    std::os::unix::fs::OpenOptionsExt::mode(file.create_new(true).write(true), 0o600)
+                        .open(&key)
+                        .unwrap();
+                let secret = "test_secret";
+                std::io::Write::write_all(
+                    &mut file,
+                    format!("key = \"test_key\"\nsecret = \"{secret}\"\n").as_bytes(),
+                )
+                .unwrap();
+                venue.more.push_str(&format!("key_file = {:?}\n", key.to_str().unwrap()));
+            }
+            place.configure("1h", 0, &[&venue]);
+            let recorder = place.record();
+            (id, way, rules, place, venue, recorder)
+        });
+        for (id, way, rules, place, venue, recorder) in running.collect::<Vec<_>>() {
+            let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
+            assert!(over, "{id} {way}: nobody came: {}", recorder.words());
+            let (_, log) = venue.end();
+            recorder.stop();
+            let v = check(&place.dataset(), id, &log, rules);
+            proved(&format!("{id} {way}"), &v.figures);
+            v.demand(&format!("{id} {way}"));
+            let rows = v.figures.rows.get("book_delta").copied().unwrap_or(0);
+            assert!(v.figures.disconnects > 0 && rows > 0, "{id} {way}: {:?}", v.figures);
+            assert!(rules.sparse || v.figures.holes > 0, "{id} {way}: {:?}", v.figures);
+            let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+            assert_eq!(code, 0, "{id} {way}: {words}");
+        }
+    }
+}
+
 /// Each kind of message of each venue, holes, repeats and cuts: what was sent is in its table once and as it was sent, what
 /// is missing is explained.
 #[test]
