@@ -22,22 +22,23 @@ const DIGITS_MAX: u32 = 12;
 /// A window is made wide enough to leave at most one level of so many outside.
 const OUTSIDE_SHARE: usize = 32;
 
-/// The slots of one side: which prices they stand for.
+/// The slots of one side: which prices they stand for. What every message needs comes first.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Grid {
-    /// The step is `10^digits`.
-    pub(super) digits: u32,
-    /// Inverse of `5^digits` modulo 2^64, negated for bids.
-    pub(super) factor: u64,
     /// Price of rank 0.
     pub(super) origin: i64,
+    /// Inverse of `5^digits` modulo 2^64, negated for bids.
+    pub(super) factor: u64,
     /// What one rank more adds to the price: `10^digits`, negative for bids.
     step: i64,
-    /// Number of slots, a power of two between [`SPAN_MIN`] and [`SPAN_MAX`]. It only grows.
-    span: u64,
+    /// The step is `10^digits`.
+    pub(super) digits: u32,
     is_bid: bool,
     /// Whether a price has shaped it.
     is_set: bool,
+    /// Number of slots, a power of two between [`SPAN_MIN`] and [`SPAN_MAX`]. It only grows.
+    span: u64,
 }
 
 impl Grid {

@@ -15,20 +15,24 @@ const MISSED: u64 = 64;
 /// At least one level of so many must be such, or they are borne: each costs as much as twenty others.
 const OFTEN: u64 = 1024;
 
+/// What every message needs lies in the first and third cache line, the latter being the window's first: with hundreds of
+/// instruments it comes from far away each time.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(super) struct Half {
     grid: Grid,
-    window: Window,
-    strays: Strays,
     /// How many of the strays have a rank, and are strays for want of a page.
     inside: usize,
+    strays: Strays,
     /// More strays without a rank than this make the grid move. Doubles where moving does not help, so that the
     /// cost of moving stays a constant per insertion.
     outside_max: usize,
-    /// Levels told, and those of them that a wider window would have held, since the window last became wider.
-    told: u64,
+    window: Window,
+    /// Levels that a wider window would have held, since the window last became wider.
     missed: u64,
 }
+
+const _: () = assert!(std::mem::offset_of!(Half, window) == 128, "two lines before the window");
 
 impl Half {
     pub(super) fn new(is_bid: bool) -> Half {
@@ -38,7 +42,6 @@ impl Half {
             strays: Strays::new(is_bid),
             inside: 0,
             outside_max: OUTSIDE,
-            told: 0,
             missed: 0,
         }
     }
@@ -85,7 +88,7 @@ impl Half {
     #[inline(never)]
     pub(super) fn apply<const COUNT: bool>(&mut self, levels: &[Level], changes: &mut Changes) {
         let mut rest = levels;
-        self.told += levels.len() as u64;
+        self.window.told += levels.len() as u64;
         loop {
             let done = self.window.run::<COUNT>(&self.grid, rest, self.inside > 0, changes);
             if done >= rest.len() {
@@ -141,8 +144,8 @@ impl Half {
     /// Prices that are told again and again beyond the window are worth a wider one. It grows a few times in its life at
     /// most, and never becomes narrower.
     fn widen_if_missed_often(&mut self) {
-        let often = self.missed * OFTEN >= self.told;
-        (self.missed, self.told) = (0, 0);
+        let often = self.missed * OFTEN >= self.window.told;
+        (self.missed, self.window.told) = (0, 0);
         if often {
             self.relay(|grid, _| grid.widen());
         }

@@ -13,16 +13,17 @@ const BLOCK: usize = 64;
 const JOIN: usize = 48;
 
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Strays {
-    /// Non-empty blocks, best first, each sorted best first.
-    blocks: Vec<Vec<Level>>,
-    /// Empty blocks with their memory.
-    spare: Vec<Vec<Level>>,
-    len: usize,
     /// Key of the best of them, the worst there is where there are none.
     first: i64,
     /// −1 for bids, 0 for asks: `price ^ flip` rises from better to worse.
     flip: i64,
+    len: usize,
+    /// Non-empty blocks, best first, each sorted best first.
+    blocks: Vec<Vec<Level>>,
+    /// Empty blocks with their memory.
+    spare: Vec<Vec<Level>>,
 }
 
 impl Strays {

@@ -36,26 +36,30 @@ const NONE: u64 = 1 << 32;
 
 type Page = [i64; SLOTS];
 
+/// What every message needs comes first and fills one cache line.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(super) struct Window {
     /// Page by number; empty until the first level, so that an instrument without a book costs nothing. Its length is the
     /// window's bound.
-    directory: Vec<u16>,
+    directory: Box<[u16]>,
+    pages: Vec<Page>,
+    best: u64,
+    len: usize,
+    /// Levels told since the window last became wider.
+    pub(super) told: u64,
     /// How many page numbers there are.
     numbers_max: usize,
     /// Which numbers have a page; which words of it are not zero; likewise.
     bits: Vec<u64>,
     words: Vec<u64>,
     summary: u64,
-    pages: Vec<Page>,
     /// Number of each page.
     numbers: Vec<u32>,
     /// Pages without a number, all zero.
     free: Vec<u16>,
     /// Where the search for empty pages goes on.
     hand: usize,
-    len: usize,
-    best: u64,
     /// Pages and levels moved or looked through by other means than a store: what a hostile venue may drive up.
     pub(super) work: u64,
 }
@@ -73,7 +77,8 @@ pub(super) enum Place {
 impl Window {
     pub(super) fn new() -> Window {
         Window {
-            directory: Vec::new(),
+            directory: Box::default(),
+            told: 0,
             numbers_max: (SPAN_MIN >> SLOT_BITS) as usize,
             bits: Vec::new(),
             words: Vec::new(),
@@ -118,7 +123,7 @@ impl Window {
     }
 
     fn lay_directory(&mut self) {
-        self.directory = vec![0; self.numbers_max];
+        self.directory = vec![0; self.numbers_max].into_boxed_slice();
         self.bits = vec![0; self.numbers_max.div_ceil(64)];
         self.words = vec![0; self.numbers_max.div_ceil(64 * 64)];
     }
@@ -129,7 +134,7 @@ impl Window {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.directory.capacity() * size_of::<u16>()
+        self.directory.len() * size_of::<u16>()
             + (self.bits.capacity() + self.words.capacity()) * size_of::<u64>()
             + self.pages.capacity() * size_of::<Page>()
             + self.numbers.capacity() * size_of::<u32>()

@@ -238,14 +238,14 @@ impl Tape {
         let (high, low) = (ladder(6_180_000, 10, 2000, 5), ladder(3_090_000, 10, 2000, 5));
         let jumps: Vec<_> = (0..100).flat_map(|_| [move_to(&high, &low), move_to(&low, &high)]).collect();
         // More levels than there are pages, each in a page of its own; any of them changes, goes and comes.
-        let wide = ladder(40_000, 400, 20_000, 9);
+        let wide = ladder(40_001, 397, 20_000, 9);
         let mut seed = 7u64;
         let mut below = |n: u64| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((seed >> 33) % n) as i64
         };
         let scattered: Vec<Vec<Level>> = (0..4000)
-            .map(|_| (0..50).map(|_| Level { price: 40_000 + below(20_000) * 400, size: below(3) }).collect())
+            .map(|_| (0..50).map(|_| Level { price: 40_001 + below(20_000) * 397, size: below(3) }).collect())
             .collect();
         [
             ("hostile: alternating extremes", near, extremes),
