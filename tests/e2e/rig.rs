@@ -241,6 +241,11 @@ impl Place {
         self.dir.path().join("data")
     }
 
+    /// What recorders said.
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("recorder.log")
+    }
+
     /// Where the raw rings are.
     pub fn rings(&self) -> PathBuf {
         self.dir.path().join("ring")
@@ -274,7 +279,7 @@ impl Place {
 
     /// Starts the recorder.
     pub fn record(&self) -> Recorder {
-        let log = self.dir.path().join("recorder.log");
+        let log = self.log();
         let stderr = File::options().create(true).append(true).open(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_lobtape"))
             .args(["capture", "--json", "-c"])

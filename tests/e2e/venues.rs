@@ -26,6 +26,25 @@ const WAYS: [(&str, &str, &str, Rules); 11] = {
     ]
 };
 
+/// The secret by which requests are signed.
+const SECRET: &str = "test_secret";
+
+/// It stands in nothing that is kept or said.
+fn no_secret(place: &Place, said: &str) {
+    assert!(!said.contains(SECRET), "{said}");
+    let ds = lobtape::dataset::Dataset::open(place.dataset()).unwrap();
+    let holds = |b: &[u8]| b.windows(SECRET.len()).any(|w| w == SECRET.as_bytes());
+    let (mut signed, mut records) = (0, 0);
+    for mut lane in lobtape::dataset::raw::lanes(&ds, "0000-00-00", "9999-99-99").unwrap() {
+        while let Some((rec, _)) = lane.next().unwrap() {
+            assert!(!holds(rec.payload) && !holds(rec.url.as_bytes()), "{rec:?}");
+            signed += usize::from(rec.kind == lobtape::model::Kind::Rest && rec.status == 200);
+            records += 1;
+        }
+    }
+    assert!(signed > 0 && records > 100, "{signed} of {records}");
+}
+
 /// Each of them is recorded as well as the usual one.
 #[test]
 fn venues_that_speak_otherwise_are_recorded_all_the_same() {
@@ -55,10 +74,9 @@ fn venues_that_speak_otherwise_are_recorded_all_the_same() {
                     std::os::unix::fs::OpenOptionsExt::mode(file.create_new(true).write(true), 0o600)
                         .open(&key)
                         .unwrap();
-                let secret = "test_secret";
                 std::io::Write::write_all(
                     &mut file,
-                    format!("key = \"test_key\"\nsecret = \"{secret}\"\n").as_bytes(),
+                    format!("key = \"test_key\"\nsecret = \"{SECRET}\"\n").as_bytes(),
                 )
                 .unwrap();
                 venue.more.push_str(&format!("key_file = {:?}\n", key.to_str().unwrap()));
@@ -71,9 +89,12 @@ fn venues_that_speak_otherwise_are_recorded_all_the_same() {
             let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
             assert!(over, "{id} {way}: nobody came: {}", recorder.words());
             let (_, log) = venue.end();
-            recorder.stop();
+            let said = recorder.stop().to_string() + &std::fs::read_to_string(place.log()).unwrap();
             let v = check(&place.dataset(), id, &log, rules);
             proved(&format!("{id} {way}"), &v.figures);
+            if way == "signed" {
+                no_secret(&place, &said);
+            }
             v.demand(&format!("{id} {way}"));
             let rows = v.figures.rows.get("book_delta").copied().unwrap_or(0);
             assert!(v.figures.disconnects > 0 && rows > 0, "{id} {way}: {:?}", v.figures);

@@ -179,6 +179,11 @@ impl Control {
         let client = self.client(&plan)?;
         let metrics = self.parts.shared.add_venue(spec.id);
         let key = keys::load(&plan.config, &|name| std::env::var(name).ok())?;
+        if key.is_some()
+            && let Err(e) = crate::sys::process::disable_core_dumps()
+        {
+            tracing::warn!(error = %e, "a core dump of this process would hold a key");
+        }
         self.venues.extend(VenueState::new(plan, client, group, metrics).map(|s| VenueState { key, ..s }));
         Ok(self.venues.len() - 1)
     }
