@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Wait};
-use crate::engine::plan::{Plan, plan};
+use crate::engine::plan::{Plan, VenuePlan, plan};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
 
 use super::configured::Configured;
@@ -102,12 +102,34 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
             v.weight_allowed,
             v.seconds_to_sync()
         )?;
+        print_polls(w, v)?;
         writeln!(w, "          connections are replaced after {}", span(v.rotate_after_ns))?;
         for (channel, to) in &v.fallbacks {
             writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
         }
     }
     print_needs(w, c, p)
+}
+
+/// What is asked for again and again, and what it costs.
+fn print_polls(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
+    if v.polls.is_empty() {
+        return Ok(());
+    }
+    let each: Vec<String> = v
+        .polls
+        .iter()
+        .map(|p| {
+            let of = if p.poll.per_symbol { " and symbol" } else { "" };
+            format!("{} every {} ({} of weight{of})", p.name, span(p.every_ns), p.poll.weight)
+        })
+        .collect();
+    writeln!(w, "          by REST: {}", each.join(", "))?;
+    writeln!(
+        w,
+        "          REST: {} of weight a minute for these, {} allowed; snapshots go first",
+        v.weight_polls, v.weight_polls_allowed
+    )
 }
 
 /// Memory, disk, and the address of the status.
@@ -165,6 +187,12 @@ fn to_json(c: &Config, p: &Plan) -> Value {
                 "seconds_to_sync": v.seconds_to_sync(),
                 "rotate_after_ns": v.rotate_after_ns,
                 "fallbacks": v.fallbacks,
+                "polls": v.polls.iter().map(|p| json!({
+                    "name": p.name, "every_ns": p.every_ns, "weight": p.poll.weight, "per_symbol": p.poll.per_symbol,
+                    "table": p.poll.kind.table(),
+                })).collect::<Vec<_>>(),
+                "rest_weight_polls": v.weight_polls,
+                "rest_weight_polls_allowed": v.weight_polls_allowed,
             })
         })
         .collect();

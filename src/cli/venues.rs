@@ -95,6 +95,14 @@ fn one(w: &mut impl Write, v: &dyn Venue) -> io::Result<()> {
         let table = c.kind.table().unwrap_or("(raw only)");
         writeln!(w, "  {:<44} {:<28} {table:<14} {about}", c.grammar, c.example)?;
     }
+    if !v.polls().is_empty() {
+        writeln!(w, "\n  {:<44} {:<28} {:<14} asked about", "by REST, again and again", "every", "table")?;
+    }
+    for p in v.polls() {
+        let about = if p.per_symbol { "each symbol" } else { "all symbols" };
+        let (every, table) = (format!("{} s", p.every_s), p.kind.table().unwrap_or("(raw only)"));
+        writeln!(w, "  {:<44} {every:<28} {table:<14} {about}, weight {}", p.grammar(), p.weight)?;
+    }
     Ok(())
 }
 
@@ -118,5 +126,9 @@ fn to_json(v: &dyn Venue) -> Value {
         "rotate_after_s": s.rotate_after_s,
         "channels_default": s.channels_default,
         "channels": v.channels().into_iter().map(channel).collect::<Vec<_>>(),
+        "polls": v.polls().iter().map(|p| json!({
+            "grammar": p.grammar(), "example": format!("{}{}", p.channel, p.args[0]), "per_symbol": p.per_symbol,
+            "every_s": p.every_s, "weight": p.weight, "table": p.kind.table(),
+        })).collect::<Vec<_>>(),
     })
 }

@@ -160,21 +160,22 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     if let Some(fault) = names_fault("channel", &channels) {
         return Err(ConfigError::at(name, text, channels_at, format!("venue {id:?}: {fault}")));
     }
+    let at_table = |fault: String| ConfigError::at(name, text, table_at, format!("venue {id:?}: {fault}"));
     let rotate_after_ns = v.rotate_after.map(|d| d.ns);
     if rotate_after_ns.is_some_and(|ns| ns < NS_PER_S) {
-        let message = format!("venue {id:?}: rotate_after: the least is \"1s\"");
-        return Err(ConfigError::at(name, text, table_at, message));
+        return Err(at_table("rotate_after: the least is \"1s\"".to_owned()));
     }
     let silent_after_ns = v.silent_after.map_or(NS_PER_MIN, |d| d.ns);
     if silent_after_ns != 0 && silent_after_ns < NS_PER_S {
-        let message = format!("venue {id:?}: silent_after: the least is \"1s\"; \"0\" turns it off");
-        return Err(ConfigError::at(name, text, table_at, message));
+        return Err(at_table("silent_after: the least is \"1s\"; \"0\" turns it off".to_owned()));
     }
+    let polls = polls(v.polls.unwrap_or_default()).map_err(|fault| at_table(format!("polls: {fault}")))?;
     Ok(VenueConfig {
         id,
         symbols,
         rule,
         channels,
+        polls,
         legs: v.legs.map_or(1, |l| l.0),
         rest: v.rest.map(|r| r.0),
         ws: v.ws.map(|w| w.0),
@@ -185,6 +186,15 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
     })
+}
+
+/// How often each is asked for, ns.
+fn polls(polls: BTreeMap<String, super::Duration>) -> Result<BTreeMap<String, i64>, String> {
+    let polls: BTreeMap<String, i64> = polls.into_iter().map(|(name, d)| (name, d.ns)).collect();
+    match polls.iter().find(|(_, ns)| **ns < NS_PER_S) {
+        Some((name, _)) => Err(format!("{name:?}: the least is \"1s\"")),
+        None => Ok(polls),
+    }
 }
 
 /// What no venue could mean: empty, overlong or unprintable names, names that stand twice, too many of them.

@@ -113,6 +113,9 @@ pub struct VenueConfig {
     pub rule: Option<SymbolRule>,
     /// The venue's own stream names without the symbol; all-market ones begin with `!`.
     pub channels: Vec<String>,
+    /// What is asked for by REST again and again, by name, with how often in ns; names among the channels have the venue's
+    /// own pace.
+    pub polls: BTreeMap<String, i64>,
     /// Connections that carry the same streams: 1.
     pub legs: u8,
     /// REST base instead of the venue's own, without a trailing slash.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
 use std::fmt;
 use toml::Spanned;
 
@@ -65,6 +66,7 @@ table!(VenueTable, VENUE_KEYS {
     id: Spanned<String>,
     symbols: Spanned<Symbols>,
     channels: Spanned<Vec<String>>,
+    polls: BTreeMap<String, Duration>,
     legs: Legs,
     rest: RestBase,
     ws: WsBase,

@@ -100,7 +100,8 @@ impl Links {
         let config = VenueConfig { symbols: there, ..self.config.clone() };
         let held = |s: &str| held(s).map(|l| usize::from(l).saturating_sub(1));
         let streams = plan::spread(&config, self.venue, index, lanes, &held)?;
-        if streams.iter().all(Vec::is_empty) {
+        let polls = super::polls::of(&self.config, self.venue)?;
+        if streams.iter().all(Vec::is_empty) && polls.is_empty() {
             return Err(PlanFault::Nothing { venue: self.config.id.clone() });
         }
         let lane = |n: usize| LaneId::try_from(n + 1).unwrap_or(LaneId::MAX);

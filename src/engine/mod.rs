@@ -17,6 +17,7 @@ pub mod links;
 pub mod messages;
 pub mod minutes;
 pub mod plan;
+pub mod polls;
 pub mod rebuild;
 pub mod recovering;
 pub mod rest;

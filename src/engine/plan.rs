@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::polls::{self, PollPlan};
 use crate::config::{Config, VenueConfig, nearest};
 use crate::model::time::NS_PER_S;
 use crate::model::{ConnPlan, Hosts, LaneId, PlanError, StreamKind, StreamSpec, VenueIx, VenueSpec};
@@ -89,6 +90,29 @@ pub enum PlanFault {
         /// Those that there are, comma-separated.
         known: String,
     },
+    /// What cannot be asked for again and again.
+    #[error("{venue}: polls: {name:?} is none of what can be asked for by REST: {known}")]
+    UnknownPoll {
+        /// Venue slug.
+        venue: String,
+        /// What was asked for.
+        name: String,
+        /// Those that there are, comma-separated.
+        known: String,
+    },
+    /// Polls that the budget does not bear.
+    #[error(
+        "{venue}: what is polled needs {needed} of weight a minute, {allowed} are allowed (half of rest_weight_share is \
+         left to snapshots): ask less often, for fewer symbols, or for the whole market at once"
+    )]
+    Polls {
+        /// Venue slugs.
+        venue: String,
+        /// Weight a minute.
+        needed: u32,
+        /// Weight a minute.
+        allowed: u32,
+    },
     /// Nothing is left to capture.
     #[error("{venue}: no stream is left to capture")]
     Nothing {
@@ -125,6 +149,12 @@ pub struct VenuePlan {
     pub weight_allowed: u32,
     /// Weight of all first snapshots.
     pub weight_snapshots: u32,
+    /// What is asked for by REST again and again.
+    pub polls: Vec<PollPlan>,
+    /// What that costs a minute; where a rule chooses the symbols, for as many as it names at most, or for one.
+    pub weight_polls: u32,
+    /// What it may cost a minute, with all that shares the budget.
+    pub weight_polls_allowed: u32,
     /// Other venues of this capture that live on the same allowance.
     pub shares_with: Vec<&'static str>,
     /// Weight of their first snapshots and of ours.
@@ -220,11 +250,26 @@ fn share(config: &Config, venues: &mut [VenuePlan]) -> Result<(), PlanFault> {
     check_shares(config)?;
     let groups: Vec<_> =
         venues.iter().map(|v| (v.venue.spec().weight_group, v.venue.spec().id, v.weight_snapshots)).collect();
-    for v in venues {
+    for v in venues.iter_mut() {
         let spec = v.venue.spec();
         let others = groups.iter().filter(|(group, id, _)| *group == spec.weight_group && *id != spec.id);
         v.shares_with = others.clone().map(|(_, id, _)| *id).collect();
         v.weight_snapshots_shared = v.weight_snapshots + others.map(|(_, _, weight)| weight).sum::<u32>();
+    }
+    polls_fit(venues)
+}
+
+/// Refuses polls that one budget does not bear.
+fn polls_fit(venues: &[VenuePlan]) -> Result<(), PlanFault> {
+    for v in venues {
+        let spec = v.venue.spec();
+        let same = venues.iter().filter(|o| o.venue.spec().weight_group == spec.weight_group);
+        let needed = same.clone().fold(0u32, |n, o| n.saturating_add(o.weight_polls));
+        if needed > v.weight_polls_allowed {
+            let polling: Vec<&str> = same.filter(|o| o.weight_polls > 0).map(|o| o.venue.spec().id).collect();
+            let allowed = v.weight_polls_allowed;
+            return Err(PlanFault::Polls { venue: polling.join(" and "), needed, allowed });
+        }
     }
     Ok(())
 }
@@ -262,8 +307,8 @@ pub fn spread(
 ) -> Result<Vec<Vec<StreamSpec>>, PlanFault> {
     let mut per_lane: Vec<Vec<StreamSpec>> = vec![Vec::new(); lanes];
     let lane_of = |n: usize, name: &str| held(name).filter(|l| *l < lanes).unwrap_or((index + n) % lanes);
-    let (market, single): (Vec<&String>, Vec<&String>) =
-        config.channels.iter().partition(|c| venue.is_market(c));
+    let streams = config.channels.iter().filter(|c| venue.poll(c).is_none());
+    let (market, single): (Vec<&String>, Vec<&String>) = streams.partition(|c| venue.is_market(c));
     for c in &market {
         per_lane[lane_of(0, "")].push(venue.stream(c, None)?);
     }
@@ -303,6 +348,10 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     };
     let weight_snapshots = books.iter().map(|s| venue.snapshot_request(s).weight).sum();
     let weight_allowed = (f64::from(venue.spec().weight_per_minute) * config.rest_weight_share) as u32;
+    let polls = polls::of(config, venue)?;
+    let ranked = config.rule.as_ref().map_or(0, |r| r.top_by_volume.map_or(1, |n| n as usize));
+    let symbols = config.symbols.len().max(ranked);
+    let weight_polls = polls.iter().fold(0u32, |n, p| n.saturating_add(p.weight_per_minute(symbols)));
     let fallbacks = config.channels.iter().filter_map(|c| Some((c.clone(), venue.fallback(c)?))).collect();
     Ok(VenuePlan {
         ix,
@@ -312,6 +361,9 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         books,
         weight_allowed,
         weight_snapshots,
+        polls,
+        weight_polls,
+        weight_polls_allowed: weight_allowed / 2,
         shares_with: Vec::new(),
         weight_snapshots_shared: weight_snapshots,
         rotate_after_ns,

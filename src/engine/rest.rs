@@ -22,10 +22,14 @@ pub enum Purpose {
     Volumes,
     /// The venue's clock.
     Time,
-    /// What has no stream.
+    /// What is asked for again and again.
     Poll {
         /// The lane that the rows belong to.
         lane: crate::model::LaneId,
+        /// Its name in the configuration.
+        name: String,
+        /// The symbol, "" for the whole market.
+        symbol: String,
     },
 }
 

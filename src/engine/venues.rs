@@ -8,7 +8,7 @@ use super::choose::Volume;
 use super::links::{Links, Slot};
 use crate::config::VenueConfig;
 use crate::metrics::VenueMetrics;
-use crate::model::{ConnId, ConnPlan, InstrumentVersion, LaneId};
+use crate::model::{ConnId, ConnPlan, InstrumentVersion, LaneId, StreamSpec};
 use crate::wire::rate::RateWindow;
 use crate::wire::rest::RestClient;
 use crate::wire::{Backoff, ConnectLimiter};
@@ -20,6 +20,50 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::f
 const GOOD_NS: i64 = 5_000_000_000;
 /// Both connections of a rotation live side by side for so long, or for a quarter of the time between two rotations.
 const OVERLAP_NS: i64 = 5_000_000_000;
+
+/// A stream that each connection refuses is given up after so many.
+const MOVES_MAX: u32 = 3;
+/// Refusals come one after the other; when none has come for so long, what was refused gets a connection.
+const SETTLED_NS: i64 = 2_000_000_000;
+
+/// Streams that full connections have refused.
+#[derive(Debug, Default)]
+pub struct Overflow {
+    /// Those that wait for a connection, with their lane.
+    waiting: Vec<(LaneId, StreamSpec)>,
+    /// When the last one came (monotonic ns).
+    last: i64,
+    /// How often each stream was refused.
+    moves: BTreeMap<String, u32>,
+}
+
+impl Overflow {
+    /// One more. `false`: it was refused too often.
+    pub fn push(&mut self, lane: LaneId, stream: StreamSpec, now: i64) -> bool {
+        let moves = self.moves.entry(stream.name.clone()).or_default();
+        *moves += 1;
+        if *moves > MOVES_MAX {
+            return false;
+        }
+        self.waiting.push((lane, stream));
+        self.last = now;
+        true
+    }
+
+    /// The streams of one lane that are to get a connection of their own now.
+    pub fn take(&mut self, now: i64) -> Option<(LaneId, Vec<StreamSpec>)> {
+        let (lane, _) = self.waiting.first().filter(|_| now - self.last >= SETTLED_NS)?;
+        let lane = *lane;
+        let (out, rest) = std::mem::take(&mut self.waiting).into_iter().partition(|(l, _)| *l == lane);
+        self.waiting = rest;
+        Some((lane, out.into_iter().map(|(_, s): (LaneId, StreamSpec)| s).collect()))
+    }
+
+    /// The plan is another one: what is not in it is not wanted.
+    pub fn clear(&mut self) {
+        *self = Overflow::default();
+    }
+}
 
 /// One connection slot.
 pub struct SlotState {
@@ -182,8 +226,12 @@ pub struct VenueState {
     pub limiter: ConnectLimiter,
     /// The user's key, where requests are signed.
     pub key: Option<crate::venue::Credentials>,
-    /// When what is polled is due, by channel and symbol (monotonic ns).
-    pub polls: BTreeMap<(&'static str, String), i64>,
+    /// What is polled, and when it is due.
+    pub polls: Vec<super::control::PollState>,
+    /// The budget lets no poll go before this (monotonic ns).
+    pub polls_after: i64,
+    /// Streams that a full connection refused, with how often that happened, until another one takes them.
+    pub overflow: Overflow,
     /// Limit of messages that subscribe, per minute; `None`: the venue has none.
     pub subscribes: Option<RateWindow>,
     /// Number of its weight group.
@@ -226,7 +274,9 @@ impl VenueState {
             subscribes: (spec.subscribes_per_minute > 0)
                 .then(|| RateWindow::new(spec.subscribes_per_minute, 60_000_000_000)),
             key: None,
-            polls: BTreeMap::new(),
+            polls: Vec::new(),
+            overflow: Overflow::default(),
+            polls_after: 0,
             next: Some(plan.config.clone()),
             gone: false,
             fallen: Vec::new(),

@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -27,6 +27,7 @@ pub struct Saved {
     top_bucket: i64,
     day_opens: i64,
     boundary_at: i64,
+    told: Vec<(InstrumentId, String, i64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +97,7 @@ impl Fold {
             top_bucket: c.top_bucket,
             day_opens: c.day_opens,
             boundary_at: c.boundary_at,
+            told: c.told.iter().map(|((i, what), at)| (*i, what.clone(), *at)).collect(),
         };
         Ok(postcard::to_stdvec(&saved)?)
     }
@@ -118,6 +120,7 @@ impl Fold {
         c.top_bucket = saved.top_bucket;
         c.day_opens = saved.day_opens;
         c.boundary_at = saved.boundary_at;
+        c.told = saved.told.into_iter().map(|(i, what, at)| ((i, what), at)).collect();
         let ix_of =
             |s: &str| venue::by_id(s).map(|(ix, _)| ix).ok_or_else(|| RestoreError::Venue(s.to_owned()));
         for (n, i) in saved.insts.into_iter().enumerate() {

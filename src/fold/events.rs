@@ -27,6 +27,9 @@ impl Core {
     ) {
         let Some(f) = facts(event) else { return };
         (about.ts_event, about.ts_send) = (f.ts_event, f.ts_send);
+        if f.stream == StreamId::NONE && !self.is_told_once(event) {
+            return;
+        }
         let news = match event {
             Event::Trade(t) if t.chain_id >= 0 => self.chained(f.stream, conn, rec, t.chain_id, sink),
             _ => self.seen(f.stream, conn, rec, f.key, sink),
@@ -65,6 +68,21 @@ impl Core {
             | Event::Notice(_)
             | Event::Other { .. } => {}
         }
+    }
+}
+
+impl Core {
+    /// Lists that are polled hold what the answer before held: a payment of funding and a final candle are told once.
+    fn is_told_once(&mut self, event: &Event<'_>) -> bool {
+        let (instrument, what, at) = match event {
+            Event::Funding(x) => (x.instrument, "", x.ts_funding),
+            Event::Kline(k) if k.is_closed => (k.instrument, k.interval, k.ts_open),
+            _ => return true,
+        };
+        let told = self.told.entry((instrument, what.to_owned())).or_insert(i64::MIN);
+        let is_news = at > *told;
+        *told = at.max(*told);
+        is_news
     }
 }
 

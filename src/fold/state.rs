@@ -1,5 +1,7 @@
 //! The state of a lane's fold, and `step`.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +279,8 @@ pub(super) struct Core {
     /// The last interval boundary, 0 = none yet.
     pub boundary_at: i64,
     pub level_scratch: (Vec<Level>, Vec<Level>),
+    /// The newest of what is polled as a list: payments of funding (""), final candles (their interval).
+    pub told: BTreeMap<(InstrumentId, String), i64>,
 }
 
 impl Fold {
@@ -302,6 +306,7 @@ impl Fold {
                 day_opens: 0,
                 boundary_at: 0,
                 level_scratch: (Vec::new(), Vec::new()),
+                told: BTreeMap::new(),
             },
         }
     }
@@ -467,6 +472,8 @@ impl Fold {
         let v = venue_of(conn.venue);
         let symbol = match v.rest_kind(rec.url) {
             RestKind::Depth { symbol } => symbol,
+            // What chooses symbols is no data: lists of all markets come on control's own lane.
+            RestKind::Polled if self.core.lane == 0 => return,
             RestKind::Polled => return self.polled(rec, sink, about),
             _ => return,
         };

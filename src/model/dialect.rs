@@ -86,6 +86,8 @@ pub enum TooManyStreams {
     Close(u16, &'static str),
     /// `{"error":{"code":4,…}}`, then a close with 1008.
     Code4,
+    /// This text, and the connection goes on.
+    Refuse(&'static str),
 }
 
 /// The shape of error replies.

@@ -228,12 +228,14 @@ pub struct RestRequest {
     pub weight: u32,
 }
 
-/// Something that a venue has no stream for, asked for by REST again and again.
+/// Something that is asked for by REST again and again, because the venue has no stream for it or because its page lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poll {
-    /// Its name in the configuration, among the channels.
+    /// Its name in the configuration, without its argument.
     pub channel: &'static str,
-    /// Path and query; where it is about a symbol, that follows.
+    /// What may follow the name; one empty text where nothing does.
+    pub args: &'static [&'static str],
+    /// Path and query, with `{}` where the argument stands; where it is about a symbol, that follows.
     pub path: &'static str,
     /// What its rows are.
     pub kind: StreamKind,
@@ -243,6 +245,46 @@ pub struct Poll {
     pub every_s: u32,
     /// Cost in the venue's own unit.
     pub weight: u32,
+}
+
+impl Poll {
+    /// One request that brings what there is of all symbols, once a minute, for 1 of weight.
+    pub const fn market(channel: &'static str, path: &'static str, kind: StreamKind) -> Poll {
+        Poll { channel, args: &[""], path, kind, per_symbol: false, every_s: 60, weight: 1 }
+    }
+
+    /// The same for each symbol apart.
+    pub const fn symbol(channel: &'static str, path: &'static str, kind: StreamKind) -> Poll {
+        Poll { per_symbol: true, ..Poll::market(channel, path, kind) }
+    }
+
+    /// The same at another pace.
+    pub const fn every(self, every_s: u32) -> Poll {
+        Poll { every_s, ..self }
+    }
+
+    /// The same at another price.
+    pub const fn weight(self, weight: u32) -> Poll {
+        Poll { weight, ..self }
+    }
+
+    /// The same with arguments.
+    pub const fn args(self, args: &'static [&'static str]) -> Poll {
+        Poll { args, ..self }
+    }
+
+    /// The argument in a name of the configuration; `None`: it is not a name of this poll.
+    pub fn arg_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        name.strip_prefix(self.channel).filter(|arg| self.args.contains(arg))
+    }
+
+    /// Its grammar, for people: `klines_<1m…1M>`.
+    pub fn grammar(&self) -> String {
+        match self.args {
+            [first, .., last] => format!("{}<{first}…{last}>", self.channel),
+            _ => self.channel.to_owned(),
+        }
+    }
 }
 
 /// What a body says of its request, for venues whose status line does not.

@@ -35,6 +35,8 @@ pub struct SymbolFact<'a> {
     pub sums: (i128, i128),
     /// Mark and index price with two decimals more, funding rate in 1e-8.
     pub mark: (i64, i64, i64),
+    /// Open interest, in sizes.
+    pub interest: i64,
 }
 
 /// A book, or changes of one. Levels are mantissas, bids best first.
@@ -144,6 +146,12 @@ pub trait Market {
     fn symbols(&self) -> Vec<SymbolFact<'_>>;
     /// The best so many levels of a symbol; `None`: it is not traded.
     fn book(&self, symbol: &str, levels: usize, each: &mut dyn FnMut(&BookFact<'_>)) -> Option<i64>;
+    /// The latest trades of a symbol, newest first.
+    fn trades(&self, symbol: &str, most: usize, each: &mut dyn FnMut(&TradeFact<'_>));
+    /// The latest candles of a symbol and interval, newest first: that one is still being made.
+    fn candles(&self, symbol: &str, interval: &str, most: usize, each: &mut dyn FnMut(&CandleFact<'_>));
+    /// Payments of funding of a symbol, newest first: time in ms, rate in 1e-8.
+    fn funding(&self, symbol: &str) -> Vec<(i64, i64)>;
 }
 
 /// See the module.

@@ -157,7 +157,10 @@ fn element(w: &mut Vec<u8>, f: &Face, (px, qty): (i64, i64), t: i64, buyer_maker
 
 /// A candle.
 pub fn bar(o: &mut Out, f: &Face, interval: usize, b: &Bar) {
-    let w = &mut o.data;
+    bar_frame(&mut o.data, f, interval, b);
+}
+
+fn bar_frame(w: &mut Vec<u8>, f: &Face, interval: usize, b: &Bar) {
     put(w, "{\"m\":\"bar\",\"s\":\"");
     put(w, &f.s);
     put(w, "\",\"data\":{\"i\":\"");
@@ -519,27 +522,114 @@ impl World {
                 b.push(b'}');
                 Answer::new(200, b)
             }
-            (Some("trades"), Some(sym)) => self.latest_trades(sym),
-            (Some("depth" | "trades"), None) => refused(100_008, "SYMBOL_ERROR"),
+            (Some("trades"), Some(sym)) => {
+                let n = q.iter().find(|p| p.0 == "n").and_then(|p| p.1.parse().ok()).unwrap_or(100);
+                self.latest_trades(sym, n)
+            }
+            (Some("barhist"), Some(sym)) => {
+                let get = |k: &str| q.iter().find(|p| p.0 == k).map_or("", |p| p.1.as_str());
+                self.bar_history(sym, get("interval"), get("n").parse().unwrap_or(10))
+                    .unwrap_or_else(|| refused(100_006, "INVALID_ARGUMENT"))
+            }
+            (Some("depth" | "trades" | "barhist"), None) => refused(100_008, "SYMBOL_ERROR"),
+            (Some("barhist/info"), _) => {
+                Answer::new(200, "{\"code\":0,\"data\":[{\"name\":\"1\",\"intervalInMillis\":60000}]}")
+            }
+            (Some("futures/ticker"), _) if self.shape.d.product.is_futures() => self.tickers(symbol, found),
+            (Some("spot/ticker"), _) if !self.shape.d.product.is_futures() => self.tickers(symbol, found),
+            (Some("futures/pricing-data"), _) if self.shape.d.product.is_futures() => self.pricing_data(),
+            (Some("futures/collateral"), _) if self.shape.d.product.is_futures() => {
+                Answer::new(200, "{\"code\":0,\"data\":[{\"asset\":\"USDT\",\"conversionFactor\":\"1\"}]}")
+            }
             _ => Answer::new(404, "<html>404 Not Found</html>"),
         }
     }
 
-    fn latest_trades(&self, sym: usize) -> Answer {
+    fn latest_trades(&self, sym: usize, most: usize) -> Answer {
         let s = &self.symbols[sym];
         let mut b = b"{\"code\":0,\"data\":{\"m\":\"trades\",\"symbol\":\"".to_vec();
         put(&mut b, &s.face.s);
         put(&mut b, "\",\"data\":[");
-        let mut n = 0;
-        for &(e, at) in &s.fills {
+        let aggregates = || s.fills.iter().filter(|(e, _)| matches!(e, Ev::Agg { .. }));
+        let skip = aggregates().count().saturating_sub(most.min(100));
+        for (n, &(e, at)) in aggregates().skip(skip).enumerate() {
             let Ev::Agg { px, qty, last, buyer_maker, .. } = e else { continue };
             if n > 0 {
                 b.push(b',');
             }
-            n += 1;
             element(&mut b, &s.face, (px, qty), at, buyer_maker, trade_seqnum(last));
         }
         put(&mut b, "]}}");
+        Answer::new(200, b)
+    }
+
+    fn bar_history(&self, sym: usize, interval: &str, most: usize) -> Option<Answer> {
+        let i = BARS.iter().position(|b| !b.is_empty() && *b == interval)?;
+        let bars = self.bars_of(sym, INTERVALS[i].0, most)?;
+        let f = &self.symbols[sym].face;
+        let mut b = b"{\"code\":0,\"data\":[".to_vec();
+        // In no order that is promised: the newest first.
+        for (n, k) in bars.iter().rev().enumerate() {
+            if n > 0 {
+                b.push(b',');
+            }
+            bar_frame(&mut b, f, i, k);
+        }
+        put(&mut b, "]}");
+        Some(Answer::new(200, b))
+    }
+
+    fn tickers(&self, symbol: &str, found: Option<usize>) -> Answer {
+        if !symbol.is_empty() && found.is_none() {
+            return Answer::new(
+                200,
+                "{\"code\":100008,\"reason\":\"SYMBOL_ERROR\",\"message\":\"no such symbol\"}",
+            );
+        }
+        let all: Vec<usize> = found.map_or((0..self.symbols.len()).collect(), |ix| vec![ix]);
+        let mut parts = Vec::new();
+        for ix in all {
+            let s = &self.symbols[ix];
+            let (f, d) = (&s.face, &s.stats.day);
+            let (bid, ask) = s.market.top();
+            let mut b = b"{\"symbol\":\"".to_vec();
+            put(&mut b, &f.s);
+            b.push(b'"');
+            for (k, v) in [("open", d.open), ("close", d.close), ("high", d.high), ("low", d.low)] {
+                key_plain(&mut b, k, v, f.pd);
+            }
+            let volume = if self.shape.d.product.is_futures() { "baseVol" } else { "volume" };
+            key_plain(&mut b, volume, i64::try_from(d.volume).unwrap_or(i64::MAX), f.sd);
+            put(&mut b, ",\"ask\":");
+            pair(&mut b, f, ask);
+            put(&mut b, ",\"bid\":");
+            pair(&mut b, f, bid);
+            b.push(b'}');
+            parts.push(b);
+        }
+        let mut b = b"{\"code\":0,\"data\":".to_vec();
+        put(&mut b, if found.is_none() { "[" } else { "" });
+        b.extend_from_slice(&parts.join(&b','));
+        put(&mut b, if found.is_none() { "]}" } else { "}" });
+        Answer::new(200, b)
+    }
+
+    fn pricing_data(&self) -> Answer {
+        let mut b = b"{\"code\":0,\"data\":{\"contracts\":[".to_vec();
+        for (ix, s) in self.symbols.iter().enumerate() {
+            let (f, p) = (&s.face, self.mark_of(ix));
+            put(&mut b, if ix == 0 { "{\"symbol\":\"" } else { ",{\"symbol\":\"" });
+            put(&mut b, &f.s);
+            b.push(b'"');
+            key_int(&mut b, "time", self.now);
+            key_plain(&mut b, "fundingRate", p.rate_e8, 8);
+            key_plain(&mut b, "indexPrice", f.px(p.index), f.pd + 2);
+            key_plain(&mut b, "markPrice", f.px(p.mark), f.pd + 2);
+            key_plain(&mut b, "openInterest", f.qty(self.interest_of(ix)), f.sd);
+            key_int(&mut b, "nextFundingTime", (self.now / 28_800_000 + 1) * 28_800_000);
+            b.push(b'}');
+        }
+        put(&mut b, "],\"collaterals\":[{\"asset\":\"USDT\",\"referencePrice\":\"1\"}]}}");
         Answer::new(200, b)
     }
 

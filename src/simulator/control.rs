@@ -217,6 +217,7 @@ impl World {
                     self.reply_error(conn, 4, "Too many subscriptions", id);
                     conn.finish(End::Close(1008, "Too many subscriptions".to_owned()));
                 }
+                TooManyStreams::Refuse(text) => self.reply(conn, text),
             }
             return false;
         }

@@ -25,6 +25,7 @@ fn face(f: &Face) -> SymbolFact<'_> {
         day: [0; 3],
         sums: (0, 0),
         mark: (0, 0, 0),
+        interest: 0,
     }
 }
 
@@ -204,6 +205,7 @@ impl Shown<'_> {
             day: [day.open, day.high, day.low],
             sums: (day.volume, day.quote),
             mark: (s.face.px(p.mark), s.face.px(p.index), p.rate_e8),
+            interest: s.face.qty(self.0.interest_of(ix)),
             ..face(&s.face)
         }
     }
@@ -235,6 +237,41 @@ impl Market for Shown<'_> {
             asks: &asks,
         });
         Some(m.last_id)
+    }
+
+    fn trades(&self, symbol: &str, most: usize, each: &mut dyn FnMut(&TradeFact<'_>)) {
+        let Some(ix) = self.0.find(symbol) else { return };
+        let s = &self.0.symbols[ix];
+        let fills = s.fills.iter().rev().filter_map(|(e, at)| match *e {
+            Ev::Fill { t, px, qty, buyer_maker, .. } => Some((t, px, qty, buyer_maker, *at)),
+            _ => None,
+        });
+        for (id, px, qty, sold, now) in fills.take(most) {
+            let deal = (s.face.px(px), s.face.qty(qty));
+            each(&TradeFact { of: self.fact(ix, s), id, deal, sold, now });
+        }
+    }
+
+    fn candles(&self, symbol: &str, interval: &str, most: usize, each: &mut dyn FnMut(&CandleFact<'_>)) {
+        let Some(ix) = self.0.find(symbol) else { return };
+        let bars = self.0.bars_of(ix, interval, most).unwrap_or_default();
+        for b in bars.iter().rev() {
+            each(&CandleFact {
+                of: self.fact(ix, &self.0.symbols[ix]),
+                interval,
+                opened: b.open_ms,
+                prices: [b.open, b.high, b.low, b.close],
+                sums: (b.volume, b.quote),
+                now: self.0.now,
+            });
+        }
+    }
+
+    fn funding(&self, symbol: &str) -> Vec<(i64, i64)> {
+        let Some(ix) = self.0.find(symbol) else { return Vec::new() };
+        let mut all: Vec<_> = self.0.payments().map(|at| (at, self.0.funding_of(ix, at))).collect();
+        all.reverse();
+        all
     }
 }
 

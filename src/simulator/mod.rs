@@ -25,6 +25,7 @@ mod market;
 pub mod oracle;
 mod outbound;
 mod payload;
+mod polled;
 mod recording;
 mod rest;
 mod rng;

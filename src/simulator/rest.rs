@@ -100,7 +100,7 @@ impl World {
         let get = |k: &str| q.iter().find(|p| p.0 == k).map(|p| p.1.as_str());
         let symbol = get("symbol").unwrap_or("").to_owned();
         let mut last_id = -1;
-        let mut a = match self.turned_away(path, get("limit")) {
+        let mut a = match self.turned_away(path, get("limit"), !symbol.is_empty()) {
             Some(a) => a,
             None if head.method != "GET" => error(405, -1000, "only GET is served"),
             None if self.shape.d.speech.is_ascendex() => self.ascendex_rest(head),
@@ -119,7 +119,10 @@ impl World {
                         last_id = id;
                         a
                     }
-                    Some(name) => self.other(name, &symbol, get("limit")),
+                    Some(name) => match self.polled(name, head) {
+                        Some(a) => a,
+                        None => self.other(name, &symbol, get("limit"), get("fromId")),
+                    },
                     None => error(404, -1000, "no such path"),
                 }
             }
@@ -141,6 +144,9 @@ impl World {
             key_int(l, "len", len as i64);
             key_str(l, "crc", &format!("{crc:08x}"));
             key_int(l, "used", used as i64);
+            if last_id < 0 {
+                super::polled::log_body(l, &a);
+            }
             if cut {
                 key_str(l, "fault", FaultKind::TruncatedJson.as_str());
             }
@@ -149,7 +155,7 @@ impl World {
     }
 
     /// Counts the weight; an answer if the client gets nothing else.
-    fn turned_away(&mut self, path: &str, limit: Option<&str>) -> Option<Answer> {
+    fn turned_away(&mut self, path: &str, limit: Option<&str>, of_one: bool) -> Option<Answer> {
         let d = self.shape.d;
         let now = self.now;
         let minute = now.div_euclid(60_000);
@@ -166,8 +172,7 @@ impl World {
             "exchangeInfo" => d.instruments_weight,
             "trades" => d.trades_weight,
             "aggTrades" => d.agg_trades_weight,
-            "24hr" => 40,
-            _ => 1,
+            name => super::polled::weight(d.product, name, of_one),
         };
         r.used += u64::from(weight);
         r.timed.retain(|f| f.1 > now);
@@ -209,7 +214,7 @@ impl World {
         None
     }
 
-    fn find(&self, symbol: &str) -> Option<usize> {
+    pub(super) fn find(&self, symbol: &str) -> Option<usize> {
         let ix = *self.by_name.get(&super::symbols::lower(symbol))?;
         (self.symbols[ix].def.symbol == symbol).then_some(ix)
     }
@@ -274,7 +279,7 @@ impl World {
         (Answer { delay_ms, ..Answer::new(200, b) }, id)
     }
 
-    fn other(&mut self, name: &str, symbol: &str, limit: Option<&str>) -> Answer {
+    fn other(&mut self, name: &str, symbol: &str, limit: Option<&str>, from: Option<&str>) -> Answer {
         let limit = limit.and_then(|l| l.parse::<usize>().ok()).unwrap_or(500).min(1000);
         let one = self.find(symbol);
         match name {
@@ -282,118 +287,71 @@ impl World {
             "time" => Answer::new(200, format!("{{\"serverTime\":{}}}", self.now)),
             "exchangeInfo" => Answer::new(200, self.exchange_info()),
             "trades" | "historicalTrades" | "aggTrades" => match one {
-                Some(ix) => Answer::new(200, self.fills(ix, name == "aggTrades", limit)),
+                Some(ix) => {
+                    // `trades` knows no first id.
+                    let from = from.and_then(|f| f.parse().ok()).filter(|_| name != "trades");
+                    Answer::new(200, self.fills(ix, name == "aggTrades", limit, from))
+                }
                 None => error(400, -1121, "Invalid symbol."),
             },
-            "premiumIndex" | "ticker/bookTicker" | "ticker/price" | "ticker/24hr" | "openInterest" => {
-                if !symbol.is_empty() && one.is_none() {
-                    return error(400, -1121, "Invalid symbol.");
-                }
-                if name == "openInterest" && one.is_none() {
-                    return error(400, -1102, "Mandatory parameter 'symbol' was not sent.");
-                }
-                let all: Vec<usize> = one.map_or((0..self.symbols.len()).collect(), |ix| vec![ix]);
-                let parts: Vec<String> = all
-                    .iter()
-                    .map(|&ix| String::from_utf8_lossy(&self.small(name, ix)).into_owned())
-                    .collect();
-                match one {
-                    Some(_) if !(name == "premiumIndex" && self.shape.d.product == Product::CoinM) => {
-                        Answer::new(200, parts.concat())
-                    }
-                    _ => Answer::new(200, format!("[{}]", parts.join(","))),
-                }
-            }
             _ => error(404, -1000, "no such path"),
         }
     }
 
-    fn small(&self, name: &str, ix: usize) -> Vec<u8> {
+    /// The newest fills, or those from an id on, oldest first.
+    fn fills(&self, ix: usize, agg: bool, limit: usize, from: Option<i64>) -> Vec<u8> {
         let s = &self.symbols[ix];
-        let f = &s.face;
-        let ((bp, bq), (ap, aq)) = s.market.top();
-        let mut b = Vec::new();
-        put(&mut b, "{\"symbol\":\"");
-        put(&mut b, &f.s);
-        b.push(b'"');
-        match name {
-            "premiumIndex" => {
-                let p = self.mark_of(ix);
-                key_fixed(&mut b, "markPrice", f.px(p.mark).into(), f.pd + 2);
-                key_fixed(&mut b, "indexPrice", f.px(p.index).into(), f.pd + 2);
-                key_fixed(&mut b, "estimatedSettlePrice", f.px(p.index).into(), f.pd + 2);
-                key_fixed(&mut b, "lastFundingRate", p.rate_e8.into(), 8);
-                key_fixed(&mut b, "interestRate", 10_000, 8);
-                key_int(&mut b, "nextFundingTime", (self.now / 28_800_000 + 1) * 28_800_000);
-            }
-            "ticker/price" => key_fixed(&mut b, "price", s.stats.day.close.into(), f.pd),
-            "ticker/24hr" => {
-                key_fixed(&mut b, "lastPrice", s.stats.day.close.into(), f.pd);
-                key_fixed(&mut b, "volume", s.stats.day.volume, f.sd);
-                let quote = if self.shape.d.product == Product::CoinM { "baseVolume" } else { "quoteVolume" };
-                key_fixed(&mut b, quote, s.stats.day.quote, f.pd + f.sd);
-            }
-            "openInterest" => key_fixed(&mut b, "openInterest", f.qty(1_000_000).into(), f.sd),
-            _ => {
-                key_fixed(&mut b, "bidPrice", f.px(bp).into(), f.pd);
-                key_fixed(&mut b, "bidQty", f.qty(bq).into(), f.sd);
-                key_fixed(&mut b, "askPrice", f.px(ap).into(), f.pd);
-                key_fixed(&mut b, "askQty", f.qty(aq).into(), f.sd);
-            }
-        }
-        key_int(&mut b, "time", self.now);
-        b.push(b'}');
-        b
-    }
-
-    fn fills(&self, ix: usize, agg: bool, limit: usize) -> Vec<u8> {
-        let s = &self.symbols[ix];
-        let f = &s.face;
-        let mut parts = Vec::new();
-        for &(e, at) in s.fills.iter().rev() {
-            let mut b = Vec::new();
-            match e {
-                Ev::Agg { a, px, qty, first, last, buyer_maker } if agg => {
-                    put(&mut b, "{\"a\":");
-                    int(&mut b, a);
-                    key_fixed(&mut b, "p", f.px(px).into(), f.pd);
-                    key_fixed(&mut b, "q", f.qty(qty).into(), f.sd);
-                    key_int(&mut b, "f", first);
-                    key_int(&mut b, "l", last);
-                    key_int(&mut b, "T", at);
-                    put(&mut b, if buyer_maker { ",\"m\":true}" } else { ",\"m\":false}" });
-                }
-                Ev::Fill { t, px, qty, buyer_maker, .. } if !agg => {
-                    put(&mut b, "{\"id\":");
-                    int(&mut b, t);
-                    key_fixed(&mut b, "price", f.px(px).into(), f.pd);
-                    let quote = i128::from(f.px(px)) * i128::from(f.qty(qty));
-                    if matches!(self.shape.d.product, Product::AsterSpot | Product::AsterPrediction) {
-                        // As the samples have it: `qty` is the turnover here.
-                        key_fixed(&mut b, "qty", quote, f.pd + f.sd);
-                        key_fixed(&mut b, "baseQty", f.qty(qty).into(), f.sd);
-                    } else {
-                        key_fixed(&mut b, "qty", f.qty(qty).into(), f.sd);
-                        key_fixed(&mut b, "quoteQty", quote, f.pd + f.sd);
-                    }
-                    key_int(&mut b, "time", at);
-                    put(
-                        &mut b,
-                        if buyer_maker { ",\"isBuyerMaker\":true}" } else { ",\"isBuyerMaker\":false}" },
-                    );
-                }
-                _ => continue,
-            }
-            parts.push(b);
-            if parts.len() == limit {
-                break;
-            }
-        }
-        parts.reverse();
+        let id = |e: &Ev| match *e {
+            Ev::Agg { a, .. } if agg => Some(a),
+            Ev::Fill { t, .. } if !agg => Some(t),
+            _ => None,
+        };
+        let wanted = s.fills.iter().filter(|(e, _)| id(e).is_some_and(|id| from.is_none_or(|f| id >= f)));
+        let skip = if from.is_some() { 0 } else { wanted.clone().count().saturating_sub(limit) };
+        let parts: Vec<Vec<u8>> =
+            wanted.skip(skip).take(limit).map(|&(e, at)| self.one_fill(ix, e, at)).collect();
         let mut out = vec![b'['];
         out.extend_from_slice(&parts.join(&b','));
         out.push(b']');
         out
+    }
+
+    fn one_fill(&self, ix: usize, e: Ev, at: i64) -> Vec<u8> {
+        let f = &self.symbols[ix].face;
+        let p = self.shape.d.product;
+        let mut b = Vec::new();
+        match e {
+            Ev::Agg { a, px, qty, first, last, buyer_maker } => {
+                put(&mut b, "{\"a\":");
+                int(&mut b, a);
+                key_fixed(&mut b, "p", f.px(px).into(), f.pd);
+                key_fixed(&mut b, "q", f.qty(qty).into(), f.sd);
+                key_int(&mut b, "f", first);
+                key_int(&mut b, "l", last);
+                key_int(&mut b, "T", at);
+                put(&mut b, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
+                put(&mut b, if p == Product::Spot { ",\"M\":true}" } else { "}" });
+            }
+            Ev::Fill { t, px, qty, buyer_maker, .. } => {
+                put(&mut b, "{\"id\":");
+                int(&mut b, t);
+                key_fixed(&mut b, "price", f.px(px).into(), f.pd);
+                let quote = i128::from(f.px(px)) * i128::from(f.qty(qty));
+                if matches!(p, Product::AsterSpot | Product::AsterPrediction) {
+                    // As the samples have it: `qty` is the turnover here.
+                    key_fixed(&mut b, "qty", quote, f.pd + f.sd);
+                    key_fixed(&mut b, "baseQty", f.qty(qty).into(), f.sd);
+                } else {
+                    key_fixed(&mut b, "qty", f.qty(qty).into(), f.sd);
+                    let key = if p == Product::CoinM { "baseQty" } else { "quoteQty" };
+                    key_fixed(&mut b, key, quote, f.pd + f.sd);
+                }
+                key_int(&mut b, "time", at);
+                put(&mut b, if buyer_maker { ",\"isBuyerMaker\":true}" } else { ",\"isBuyerMaker\":false}" });
+            }
+            _ => {}
+        }
+        b
     }
 
     fn exchange_info(&self) -> Vec<u8> {

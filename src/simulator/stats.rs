@@ -1,6 +1,11 @@
 //! Candles and rolling statistics of one symbol, kept from its fills.
 
+use std::collections::VecDeque;
+
 use super::streams::INTERVALS;
+
+/// Closed candles that are remembered per interval.
+const PAST: usize = 12;
 
 /// One candle. Prices and sizes are mantissas under the symbol's printed decimals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub struct Stats {
     pub bars: [Bar; INTERVALS.len()],
     /// Closed candles not yet told, by interval.
     pub closed: [Option<Bar>; INTERVALS.len()],
+    /// Closed candles, by interval, oldest first; the latest few.
+    pub past: [VecDeque<Bar>; INTERVALS.len()],
     /// The rolling day, begun at the start of the simulation.
     pub day: Bar,
     /// Size of the last trade.
@@ -124,6 +131,7 @@ impl Stats {
         Stats {
             bars: std::array::from_fn(|i| flat(i, ms, px)),
             closed: [None; INTERVALS.len()],
+            past: std::array::from_fn(|_| VecDeque::new()),
             day,
             last_qty: 0,
             last_ms: ms,
@@ -151,6 +159,10 @@ impl Stats {
         for i in 0..self.bars.len() {
             if ms > self.bars[i].close_ms {
                 self.closed[i] = Some(self.bars[i]);
+                if self.past[i].len() == PAST {
+                    self.past[i].pop_front();
+                }
+                self.past[i].push_back(self.bars[i]);
                 self.bars[i] = flat(i, ms, self.bars[i].close);
             }
         }

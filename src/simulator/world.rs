@@ -216,7 +216,7 @@ fn nominal(d: &Dialect, channels: &[String]) -> u64 {
 }
 
 /// How many of the latest fills are kept for REST.
-const FILLS_KEPT: usize = 1000;
+const FILLS_KEPT: usize = 4000;
 
 impl World {
     pub fn new(cfg: SimConfig, stats: Arc<SimStats>) -> Result<World, SimError> {

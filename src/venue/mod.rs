@@ -158,15 +158,25 @@ pub trait Venue: Send + Sync {
         false
     }
 
+    /// Whether a refusal of a subscription says that the connection bears no more: then another one takes the topic.
+    fn is_full(&self, code: i64) -> bool {
+        let _ = code;
+        false
+    }
+
     /// What the configuration may say of the venue's ids, where nobody knows; empty: they are known.
     fn id_policies(&self) -> &'static [(&'static str, IdPolicy)] {
         &[]
     }
 
-    /// What is asked for by REST because it has no stream; `None`: the channel is a stream.
+    /// What can be asked for by REST again and again.
+    fn polls(&self) -> &'static [Poll] {
+        &[]
+    }
+
+    /// The poll of a name in the configuration; `None`: the channel is a stream, or nothing at all.
     fn poll(&self, channel: &str) -> Option<&'static Poll> {
-        let _ = channel;
-        None
+        self.polls().iter().find(|p| p.arg_of(channel).is_some())
     }
 
     /// Reads the answer to a poll and says its rows.
@@ -228,6 +238,21 @@ pub trait Venue: Send + Sync {
     /// # Errors
     /// [`Reject`] if the body is not one.
     fn parse_time(&self, body: &[u8]) -> Result<i64, Reject>;
+}
+
+/// What a poll asks: `name` is its name in the configuration, `symbol` is empty where it is about the whole market.
+pub fn poll_request(poll: &Poll, name: &str, symbol: &str) -> RestRequest {
+    let mut path = poll.path.replace("{}", poll.arg_of(name).unwrap_or(""));
+    crate::parse::url::encode_into(&mut path, symbol, "");
+    RestRequest { path, weight: poll.weight }
+}
+
+/// Adds the names of polls to a list of channels.
+fn list_polls(polls: &[Poll], known: &mut String) {
+    for (n, p) in polls.iter().enumerate() {
+        known.push_str(if n == 0 { "; by REST: " } else { ", " });
+        known.push_str(&p.grammar());
+    }
 }
 
 /// A key of the user's and its secret. The secret is in no debug text, and nothing but [`Venue::sign`] reads it.

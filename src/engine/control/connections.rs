@@ -1,6 +1,7 @@
 //! Connections: opened, replaced, opened again.
 
 use super::*;
+use crate::model::StreamSpec;
 
 impl Control {
     pub(super) fn connect_due(&mut self, v: usize, now: i64) {
@@ -81,6 +82,39 @@ impl Control {
             pong: spec.heartbeat.pong,
         };
         self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
+    }
+
+    /// A connection bears no more than it has: another one is to carry a stream that it refused. `false`: that was tried
+    /// too often.
+    pub(super) fn moves_away(&mut self, v: usize, conn: ConnId, stream: &str) -> bool {
+        let venue = &mut self.venues[v];
+        let (plan, hosts) = (venue.plan.venue, venue.plan.hosts.clone());
+        let Some(slot) = venue.slot_of(conn) else { return false };
+        let (mine, rest): (Vec<StreamSpec>, Vec<StreamSpec>) =
+            slot.slot.conn.streams.iter().cloned().partition(|s| s.name == stream);
+        let (Some(one), lane) = (mine.into_iter().next(), slot.slot.lane) else { return false };
+        // Only when it is opened again does the connection carry less; what it has is not touched.
+        if let Ok([less]) = plan.plan(&rest, &hosts).as_deref() {
+            slot.slot.conn = less.clone();
+        }
+        venue.overflow.push(lane, one, clock::mono_ns())
+    }
+
+    /// What was refused for want of room gets a connection when no more is being refused.
+    pub(super) fn open_overflow(&mut self, v: usize, now: i64) {
+        let venue = &mut self.venues[v];
+        let Some((lane, streams)) = venue.overflow.take(now) else { return };
+        let Ok(conns) = venue.plan.venue.plan(&streams, &venue.plan.hosts) else { return };
+        let mut number = venue.slots.iter().map(|s| s.slot.number + 1).max().unwrap_or(0);
+        for conn in conns {
+            tracing::info!(
+                venue = venue.plan.config.id,
+                streams = conn.streams.len(),
+                "a further connection takes what was refused"
+            );
+            venue.slots.extend(SlotState::new(Slot { lane, number, conn }));
+            number += 1;
+        }
     }
 
     pub(super) fn opened(&mut self, conn: ConnId, now: i64) {

@@ -7,6 +7,8 @@ mod reload;
 mod silence;
 mod snapshots;
 
+pub use polls::PollState;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +39,8 @@ const S: i64 = 1_000_000_000;
 const LIST_EVERY_NS: i64 = 600 * S;
 /// A quiet book's snapshot is asked for although no diff has come (`protocols/aster-futures.md` 5.3 step 1).
 const QUIET_NS: i64 = 2 * S;
+/// Threads that ask venues.
+const WORKERS: usize = 3;
 /// A channel that brought nothing for so long is served by nobody.
 const PROBE_NS: i64 = 10 * S;
 
@@ -101,6 +105,8 @@ pub struct Control {
     parts: ControlParts,
     last_tick: i64,
     silence: silence::Watchdog,
+    /// Requests under way that must not keep snapshots from the workers.
+    under_way: usize,
 }
 
 /// Why control ended before it was asked to.
@@ -141,10 +147,11 @@ impl Control {
             groups: Vec::new(),
             owner: BTreeMap::new(),
             books: BTreeMap::new(),
-            pool: Pool::start(2)?,
+            pool: Pool::start(WORKERS)?,
             parts,
             last_tick: 0,
             silence: silence::Watchdog::default(),
+            under_way: 0,
         };
         for link in links {
             control.add_venue(link)?;
@@ -233,17 +240,16 @@ impl Control {
         let now = clock::mono_ns();
         for v in 0..self.venues.len() {
             self.list_due(v, now);
+            self.open_overflow(v, now);
             self.connect_due(v, now);
             self.snapshots_due(v, now);
+            self.polls_due(v, now);
         }
         self.grant_snapshots(now);
         if now - self.last_tick >= S {
             self.last_tick = now;
             self.tick();
             self.look_for_silence(now);
-            for v in 0..self.venues.len() {
-                self.polls_due(v, now);
-            }
             self.fall_back(now)?;
         }
         Ok(())
@@ -319,8 +325,8 @@ impl Control {
                 Ok(())
             }
             Purpose::Time => Ok(()),
-            Purpose::Poll { lane } => {
-                self.polled(v, lane, path, result);
+            Purpose::Poll { lane, name, symbol } => {
+                self.polled(v, (lane, &name, &symbol), path, result);
                 Ok(())
             }
         }

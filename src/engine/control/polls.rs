@@ -1,52 +1,149 @@
-//! What has no stream is asked for by REST again and again, within the budget.
+//! What is asked for by REST again and again, within the budget and never in the way of snapshots.
 
 use super::*;
+use crate::engine::polls;
 use crate::engine::rest::lane_body;
 
+/// Requests of polls and the like that are under way at once, over all venues: fewer than there are workers, so that a
+/// snapshot never waits behind them.
+const UNDER_WAY: usize = 2;
+/// The wait after a first failure; it doubles with each further one, but is never longer than the poll's own pace, or than
+/// five minutes where that is longer still.
+const RETRY_NS: (i64, i64) = (2 * S, 300 * S);
+
+/// One answer that is asked for again and again.
+#[derive(Clone, Debug)]
+pub struct PollState {
+    /// Its name in the configuration.
+    name: String,
+    /// The symbol, "" for the whole market.
+    symbol: String,
+    /// The lane that its rows belong to.
+    lane: LaneId,
+    /// Path and query.
+    path: String,
+    weight: u32,
+    every_ns: i64,
+    /// When it is due (monotonic ns); `i64::MAX` while it is under way.
+    at: i64,
+    /// Failures in a row.
+    failures: u32,
+}
+
+impl PollState {
+    fn failed(&mut self, now: i64) {
+        let wait = (RETRY_NS.0 << self.failures.min(16)).min(RETRY_NS.1).min(self.every_ns.max(RETRY_NS.0));
+        self.failures = self.failures.saturating_add(1);
+        self.at = now + wait;
+    }
+
+    fn went_well(&mut self, now: i64) {
+        self.failures = 0;
+        // A tenth earlier or later: not all recorders of the world at the same moment.
+        self.at = now + self.every_ns - self.every_ns / 10 + fastrand::i64(0..=self.every_ns / 5);
+    }
+}
+
 impl Control {
-    /// Asks for what is due. Once a second.
-    pub(super) fn polls_due(&mut self, v: usize, now: i64) {
-        let venue = self.venues[v].plan.venue;
-        if self.venues[v].listed.is_empty() || self.venues[v].gone {
+    /// A venue's plan is another one: what stays keeps its time.
+    pub(super) fn plan_polls(&mut self, v: usize) {
+        let lanes = self.parts.lanes.len();
+        let venue = &mut self.venues[v];
+        let mut old = std::mem::take(&mut venue.polls);
+        if venue.gone {
             return;
         }
-        let channels = self.venues[v].plan.config.channels.clone();
-        for poll in channels.iter().filter_map(|c| venue.poll(c)) {
-            for (symbol, lane) in self.subjects(v, poll.per_symbol) {
-                let key = (poll.channel, symbol);
-                if self.venues[v].polls.get(&key).is_some_and(|at| *at > now) {
-                    continue;
+        let Ok(plans) = polls::of(&venue.plan.config, venue.plan.venue) else { return };
+        let listed: Vec<String> =
+            venue.plan.config.symbols.iter().filter(|s| venue.listed.contains(s)).cloned().collect();
+        // As the streams are spread; a symbol that has streams is where they are.
+        let lane_of = |n: usize, homes: &BTreeMap<String, LaneId>, symbol: &str| {
+            homes
+                .get(symbol)
+                .copied()
+                .unwrap_or_else(|| LaneId::try_from((v + n) % lanes.max(1) + 1).unwrap_or(LaneId::MAX))
+        };
+        for p in &plans {
+            let subjects = if p.poll.per_symbol { listed.clone() } else { vec![String::new()] };
+            for (n, symbol) in subjects.into_iter().enumerate() {
+                let lane = lane_of(n, &venue.homes, &symbol);
+                if !symbol.is_empty() {
+                    venue.lanes.entry(symbol.clone()).or_insert(lane);
                 }
-                let group = self.venues[v].group;
-                let at = match self.groups[group].budget.grant(now, poll.weight, Priority::Audit) {
-                    Grant::WaitUntil(at) => at,
-                    Grant::Granted => {
-                        let mut path = poll.path.to_owned();
-                        crate::parse::url::encode_into(&mut path, &key.1, "");
-                        let asked = self.get(v, Purpose::Poll { lane }, path);
-                        let every = i64::from(poll.every_s) * S;
-                        // A tenth earlier or later: not all recorders of the world at the same moment.
-                        let early = fastrand::i64(0..every / 5 + 1);
-                        if asked { now + every + every / 10 - early } else { now + S }
-                    }
-                };
-                self.venues[v].polls.insert(key, at);
+                let known = old.iter().position(|o| o.name == p.name && o.symbol == symbol);
+                let was = known.map(|at| old.swap_remove(at));
+                let (at, failures) = was.map_or((0, 0), |o| (o.at, o.failures));
+                let r = crate::venue::poll_request(p.poll, &p.name, &symbol);
+                venue.polls.push(PollState {
+                    name: p.name.clone(),
+                    symbol,
+                    lane,
+                    path: r.path,
+                    weight: r.weight,
+                    every_ns: p.every_ns,
+                    at,
+                    failures,
+                });
             }
         }
     }
 
-    /// What a poll is about, with the lane that its rows belong to.
-    fn subjects(&self, v: usize, per_symbol: bool) -> Vec<(String, LaneId)> {
-        let venue = &self.venues[v];
-        if per_symbol {
-            return venue.lanes.iter().map(|(s, l)| (s.clone(), *l)).collect();
+    /// Asks for what is due.
+    pub(super) fn polls_due(&mut self, v: usize, now: i64) {
+        if self.venues[v].listed.is_empty() || self.venues[v].gone || self.under_way >= UNDER_WAY {
+            return;
         }
-        let first = venue.homes.get("").or_else(|| venue.lanes.values().next()).copied();
-        vec![(String::new(), first.unwrap_or(1))]
+        // The one that waits longest goes first, so that a tight budget costs all of them alike.
+        let due =
+            self.venues[v].polls.iter().enumerate().filter(|(_, p)| p.at <= now).min_by_key(|(_, p)| p.at);
+        let Some(n) = due.map(|(n, _)| n) else { return };
+        let (group, weight) = (self.venues[v].group, self.venues[v].polls[n].weight);
+        if now < self.venues[v].polls_after {
+            return;
+        }
+        match self.groups[group].budget.grant(now, weight, Priority::Audit) {
+            Grant::WaitUntil(at) => self.venues[v].polls_after = at,
+            Grant::Granted => {
+                let p = &self.venues[v].polls[n];
+                let (name, symbol, path) = (p.name.clone(), p.symbol.clone(), p.path.clone());
+                let purpose = Purpose::Poll { lane: p.lane, name, symbol };
+                if self.get(v, purpose, path) {
+                    self.under_way += 1;
+                    self.venues[v].polls[n].at = i64::MAX;
+                } else {
+                    self.venues[v].polls_after = now + S;
+                }
+            }
+        }
     }
 
     /// Hands an answer to its lane.
     pub(super) fn polled(
+        &mut self,
+        v: usize,
+        (lane, name, symbol): (LaneId, &str, &str),
+        path: &str,
+        result: Result<RestResponse, RestError>,
+    ) {
+        self.under_way = self.under_way.saturating_sub(1);
+        let now = clock::mono_ns();
+        let venue = &mut self.venues[v];
+        let refusal = |r: &RestResponse| venue.plan.venue.refusal(r.status, &r.body).is_some();
+        let well = result.as_ref().is_ok_and(|r| r.status == 200 && !refusal(r));
+        if let Some(p) = venue.polls.iter_mut().find(|p| p.name == name && p.symbol == symbol) {
+            if well {
+                p.went_well(now);
+            } else {
+                p.failed(now);
+                let (venue, failures) = (&venue.plan.config.id, p.failures);
+                tracing::warn!(venue, path, failures, "a poll was not answered, it will be asked for again");
+            }
+        }
+        self.hand_over(v, lane, path, result);
+    }
+
+    /// A body becomes a record of its lane.
+    pub(super) fn hand_over(
         &mut self,
         v: usize,
         lane: LaneId,
@@ -65,5 +162,35 @@ impl Control {
         let venue = self.venues[v].plan.venue.spec().id;
         let body = crate::engine::messages::RestBody { conn, venue, url: path.to_owned(), status, body };
         self.order(lane, ToLane::Rest(Box::new(body)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_wait_longer_each_time_and_never_longer_than_the_pace() {
+        let mut p = PollState {
+            name: "openInterest".to_owned(),
+            symbol: "A".to_owned(),
+            lane: 1,
+            path: String::new(),
+            weight: 1,
+            every_ns: 10 * S,
+            at: 0,
+            failures: 0,
+        };
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            p.failed(0);
+            waits.push(p.at / S);
+        }
+        assert_eq!(waits, [2, 4, 8, 10, 10]);
+        p.went_well(100 * S);
+        assert!(p.failures == 0 && (109 * S..=111 * S).contains(&p.at), "{}", p.at);
+        p.every_ns = 3600 * S;
+        (0..40).for_each(|_| p.failed(0));
+        assert_eq!(p.at, 300 * S);
     }
 }

@@ -165,6 +165,8 @@ impl Control {
         self.forget(v, wanted);
         self.unwatch(v);
         self.meet(v, wanted);
+        self.plan_polls(v);
+        self.venues[v].overflow.clear();
         let venue = self.venues[v].plan.config.id.clone();
         let id_policy = self.venues[v].plan.id_policy();
         for l in &self.parts.lanes {
@@ -275,6 +277,9 @@ impl Control {
         let Some(v) = self.owner.get(&conn).copied() else { return Ok(()) };
         let venue = self.venues[v].plan.venue;
         tracing::warn!(venue = venue.spec().id, conn, code, stream, "the venue refused a message of ours");
+        if venue.is_full(code) && self.moves_away(v, conn, stream) {
+            return Ok(());
+        }
         let channel = venue.parse_stream(stream).map(|s| s.channel);
         let in_use = channel.filter(|c| self.venues[v].plan.config.channels.contains(c));
         match in_use.and_then(|c| venue.fallback(&c).map(|other| (c, other))) {

@@ -1,8 +1,8 @@
 //! Snapshots of books: who waits for one, when it is asked for, by REST or on the stream's own connection.
 
 use super::{Control, S};
-use crate::engine::messages::{RestBody, ToLane};
-use crate::engine::rest::{Purpose, lane_body};
+use crate::engine::messages::ToLane;
+use crate::engine::rest::Purpose;
 use crate::engine::venues::Wanted;
 use crate::metrics::BookState;
 use crate::model::{ConnId, LaneId, SnapshotSource, StreamKind, StreamSpec, TimerEvent};
@@ -116,18 +116,7 @@ impl Control {
             None => None,
         };
         let Some(lane) = lane else { return };
-        let conn = match self.venues[v].rest_conns.get(&lane) {
-            Some(c) => *c,
-            None => {
-                let c = self.next_conn();
-                self.venues[v].rest_conns.insert(lane, c);
-                c
-            }
-        };
-        let (status, body) = lane_body(result);
-        let venue = self.venues[v].plan.venue.spec().id;
-        let body = RestBody { conn, venue, url: path.to_owned(), status, body };
-        self.order(lane, ToLane::Rest(Box::new(body)));
+        self.hand_over(v, lane, path, result);
     }
 
     /// A connection with in-band snapshots is open.

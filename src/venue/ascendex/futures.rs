@@ -22,6 +22,7 @@ pub static FUTURES: Ascendex = Ascendex {
         Channel { base: "bar:", args: BARS, subject: Subject::Symbol, kind: Kline },
         Channel { base: ASSETLESS, args: NONE, subject: Subject::Market, kind: Mark },
     ],
+    polls: super::polled::FUTURES,
     path: "/api/pro/v2/stream",
     samples: include_str!("fixtures/ascendex-futures.txt"),
     instruments: "/api/pro/v2/futures/contract",

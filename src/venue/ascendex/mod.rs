@@ -6,14 +6,15 @@ mod decode;
 pub mod dialect;
 mod futures;
 mod instruments;
+mod polled;
 mod rest;
 mod spot;
 mod streams;
 mod tables;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, PlanError, Reject, RestKind, RestRequest, SequenceRule,
-    StreamSpec, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, PlanError, Poll, Reject, RestKind, RestRequest,
+    SequenceRule, StreamSpec, VenueSpec,
 };
 use crate::parse::{Path, Scratch};
 use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
@@ -29,6 +30,8 @@ pub struct Ascendex {
     dialect: &'static Dialect,
     /// What can be subscribed to.
     channels: &'static [Channel],
+    /// What can be asked for by REST again and again.
+    polls: &'static [Poll],
     /// Path of the socket behind the base.
     path: &'static str,
     /// Its fixtures.
@@ -126,6 +129,20 @@ impl Venue for Ascendex {
 
     fn rest_kind(&self, url: &str) -> RestKind {
         rest::rest_kind(url)
+    }
+
+    fn polls(&self) -> &'static [Poll] {
+        self.polls
+    }
+
+    fn decode_polled(
+        &self,
+        scratch: &mut Scratch,
+        url: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        polled::decode(scratch, url, body, ctx)
     }
 
     fn decode_snapshot(

@@ -49,6 +49,7 @@ pub(super) fn rest_kind(url: &str) -> RestKind {
         },
         TIME => RestKind::Time,
         p if INSTRUMENTS.contains(&p) => RestKind::Instruments,
+        p if super::polled::is_polled(p) => RestKind::Polled,
         _ => RestKind::Other,
     }
 }
@@ -61,17 +62,22 @@ pub(super) fn snapshot(
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(), Reject> {
     scratch.read(body, Limits::SNAPSHOT, |root, sides| {
-        if root.entries().is_none() {
-            return Err(shape("snapshot is no object"));
-        }
-        if root.get("code").and_then(Val::as_i64).is_some_and(|c| c != 0) {
-            return Err(Reject::new(RejectCause::Status, "the venue answered with an error"));
-        }
-        let Some(inner) = root.get("data").filter(|d| d.entries().is_some()) else {
+        let Some(inner) = Some(data(root)?).filter(|d| d.entries().is_some()) else {
             return Err(shape("data is missing or no object"));
         };
         decode::rest_snapshot(inner, symbol, sides, ctx)
     })
+}
+
+/// `data` of the envelope.
+pub(super) fn data<'t, 'i>(root: Val<'t, 'i>) -> Result<Val<'t, 'i>, Reject> {
+    if root.entries().is_none() {
+        return Err(shape("body is no object"));
+    }
+    if root.get("code").and_then(Val::as_i64).is_some_and(|c| c != 0) {
+        return Err(Reject::new(RejectCause::Status, "the venue answered with an error"));
+    }
+    root.get("data").filter(|d| !d.is_null()).ok_or_else(|| shape("data is missing"))
 }
 
 /// As [`crate::venue::Venue::parse_time`].
@@ -88,7 +94,7 @@ pub(super) fn parse_time(body: &[u8]) -> Result<i64, Reject> {
     }
 }
 
-/// `data` of the envelope.
+/// The same, read by serde.
 pub(super) fn enveloped<'b, T: Deserialize<'b>>(body: &'b [u8], what: &'static str) -> Result<T, Reject> {
     #[derive(Deserialize)]
     struct Code {

@@ -23,6 +23,7 @@ pub static SPOT: Ascendex = Ascendex {
         Channel { base: "ref-px", args: NONE, subject: Subject::Asset, kind: RawOnly },
     ],
     // Any group number works without an account; this one is in a published recording.
+    polls: super::polled::SPOT,
     path: "/1/api/pro/v1/stream",
     samples: include_str!("fixtures/ascendex-spot.txt"),
     instruments: "/api/pro/v1/cash/products",

@@ -142,6 +142,7 @@ fn unknown_channel(venue: &Ascendex, channel: &str) -> PlanError {
         }
         c.describe(&mut known);
     }
+    crate::venue::list_polls(venue.polls, &mut known);
     PlanError::UnknownChannel { venue: venue.spec.id, channel: channel.to_owned(), known }
 }
 

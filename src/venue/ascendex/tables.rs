@@ -3,8 +3,8 @@
 use super::decode::{Frame, stream_of};
 use super::streams::ASSETLESS;
 use crate::model::{
-    Bbo, DecodeCtx, Event, InstrumentRef, Kline, Level, Mark, OpenInterest, Reject, RejectCause, StreamId,
-    Trade, TradeType,
+    Bbo, Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, Kline, Level, Mark, OpenInterest, Reject,
+    RejectCause, StreamId, Trade, TradeType,
 };
 use crate::parse::Val;
 use crate::parse::fields::{best, decimal, exact, id, shape, text, time};
@@ -129,6 +129,22 @@ fn interval(word: &str) -> &str {
 pub(super) fn bar(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
     let symbol = text(f.symbol, "s is missing or no text")?;
     let data = f.object()?;
+    let of = text(data.get("i"), "i is missing or no text")?;
+    let mut name = [0u8; 24];
+    let channel = joined(&mut name, "bar:", of).ok_or_else(|| shape("i is no interval"))?;
+    let (info, at) = stream_of(ctx, [channel, ":", symbol])?;
+    let k = candle(data, at.id, info.stream, false)?;
+    ctx.event(Event::Kline(k));
+    Ok(())
+}
+
+/// `data` of a candle.
+pub(super) fn candle<'i>(
+    data: Val<'_, 'i>,
+    instrument: InstrumentId,
+    stream: StreamId,
+    is_closed: bool,
+) -> Result<Kline<'i>, Reject> {
     let (mut of, mut opened, mut volume) = (None, None, None);
     let (mut open, mut close, mut high, mut low) = (None, None, None, None);
     for (key, v) in data.fields() {
@@ -143,16 +159,12 @@ pub(super) fn bar(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reje
             _ => {}
         }
     }
-    let of = text(of, "i is missing or no text")?;
-    let mut name = [0u8; 24];
-    let channel = joined(&mut name, "bar:", of).ok_or_else(|| shape("i is no interval"))?;
-    let (info, at) = stream_of(ctx, [channel, ":", symbol])?;
-    ctx.event(Event::Kline(Kline {
-        instrument: at.id,
-        stream: info.stream,
+    Ok(Kline {
+        instrument,
+        stream,
         ts_event: 0,
         ts_send: 0,
-        interval: interval(of),
+        interval: interval(text(of, "i is missing or no text")?),
         ts_open: time(opened, "ts is no integer")?,
         ts_close: 0,
         open: decimal(open, "o is no decimal")?,
@@ -160,15 +172,14 @@ pub(super) fn bar(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reje
         low: decimal(low, "l is no decimal")?,
         close: decimal(close, "c is no decimal")?,
         volume: decimal(volume, "v is no decimal")?,
-        quote_volume: crate::model::Dec::NONE,
-        taker_volume: crate::model::Dec::NONE,
-        taker_quote_volume: crate::model::Dec::NONE,
+        quote_volume: Dec::NONE,
+        taker_volume: Dec::NONE,
+        taker_quote_volume: Dec::NONE,
         trade_count: -1,
         trade_id_first: -1,
         trade_id_last: -1,
-        is_closed: false,
-    }));
-    Ok(())
+        is_closed,
+    })
 }
 
 fn joined<'b>(buf: &'b mut [u8; 24], a: &str, b: &str) -> Option<&'b str> {
@@ -182,12 +193,21 @@ pub(super) fn pricing(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), 
     let Some(info) = ctx.stream(ASSETLESS) else {
         return Err(Reject::new(RejectCause::UnknownStream, "stream was not subscribed"));
     };
-    let Some(list) = f.contracts.or(f.data).and_then(Val::elements) else {
-        return Err(shape("con is missing or no array"));
+    contracts(f.contracts.or(f.data), info.stream, ctx)
+}
+
+/// A list of contracts, of the stream or by REST.
+pub(super) fn contracts(
+    list: Option<Val<'_, '_>>,
+    stream: StreamId,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    let Some(list) = list.and_then(Val::elements) else {
+        return Err(shape("the list of contracts is missing or no array"));
     };
     let mut first_fault = Ok(());
     for v in list {
-        let said = contract(v, info.stream, ctx);
+        let said = contract(v, stream, ctx);
         if first_fault.is_ok() {
             first_fault = said;
         }
@@ -201,13 +221,14 @@ fn contract(v: Val<'_, '_>, stream: StreamId, ctx: &mut dyn DecodeCtx) -> Result
     let (mut rate, mut interest, mut next) = (None, None, None);
     for (key, v) in entries {
         match key {
-            "s" => symbol = Some(v),
-            "t" => ts = Some(v),
-            "ip" => index = Some(v),
-            "mp" => mark = Some(v),
-            "r" => rate = Some(v),
-            "oi" => interest = Some(v),
-            "f" => next = Some(v),
+            // By REST the keys are words.
+            "s" | "symbol" => symbol = Some(v),
+            "t" | "time" => ts = Some(v),
+            "ip" | "indexPrice" => index = Some(v),
+            "mp" | "markPrice" => mark = Some(v),
+            "r" | "fundingRate" => rate = Some(v),
+            "oi" | "openInterest" => interest = Some(v),
+            "f" | "nextFundingTime" => next = Some(v),
             _ => {}
         }
     }
@@ -231,7 +252,7 @@ fn contract(v: Val<'_, '_>, stream: StreamId, ctx: &mut dyn DecodeCtx) -> Result
         ts_send: 0,
         mark_px,
         index_px,
-        settle_px: crate::model::Dec::NONE,
+        settle_px: Dec::NONE,
         funding_rate,
         ts_next_funding,
     }));

@@ -4,12 +4,31 @@ use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, Liquidation, Mark, MiniTicker, RawOnly, Ticker,
     Trade,
 };
-use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::model::{Poll, SequenceRule, SnapshotSource, TradeType, VenueSpec};
 use crate::venue::Evidence;
+use crate::venue::family::polled::futures_polls;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
 const SPEEDS: &[&str] = &["", "@100ms", "@500ms"];
+
+/// Open interest is in no document; others ask for it under the older version.
+static POLLS: &[Poll] = futures_polls!(
+    "/fapi/v3/",
+    "/fapi/v1/",
+    1,
+    1,
+    1,
+    2,
+    Poll::symbol("ticker/price", "/fapi/v3/ticker/price?symbol=", Ticker),
+    Poll::market("!ticker/price", "/fapi/v3/ticker/price", Ticker).weight(2),
+    Poll::market("!fundingInfo", "/fapi/v3/fundingInfo", RawOnly).every(3600),
+    Poll::symbol("indexreferences", "/fapi/v3/indexreferences?symbol=", RawOnly).every(3600),
+    Poll::symbol("indexPriceKlines_", "/fapi/v3/indexPriceKlines?interval={}&limit=10&pair=", RawOnly)
+        .args(INTERVALS),
+    Poll::symbol("markPriceKlines_", "/fapi/v3/markPriceKlines?interval={}&limit=10&symbol=", RawOnly)
+        .args(INTERVALS),
+);
 
 /// Aster's USD-M perpetual futures.
 pub static FUTURES: Family = Family {
@@ -56,6 +75,7 @@ pub static FUTURES: Family = Family {
         Channel::new("!forceOrder@arr", NONE, Liquidation).of(Subject::Market),
         Channel::new("tradepro", NONE, RawOnly),
     ],
+    polls: POLLS,
     routes: &[""],
     fallbacks: &[("depth@0ms", "depth@100ms")],
     rest_root: "/fapi/",

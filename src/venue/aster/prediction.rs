@@ -8,9 +8,10 @@ use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, MiniTicker, RawOnly, Ticker, Trade,
 };
 use crate::model::time::ms_to_ns;
-use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::model::{Poll, SequenceRule, SnapshotSource, TradeType, VenueSpec};
 use crate::venue::Evidence;
 use crate::venue::InstrumentList;
+use crate::venue::family::polled::common_polls;
 use crate::venue::family::streams::NONE;
 use crate::venue::family::{Channel, Family, Subject};
 
@@ -18,6 +19,19 @@ const SPEEDS: &[&str] = &["", "@100ms"];
 /// The enumeration lists `1s` and `1m` only, the chapter on streams all but `1s`.
 const INTERVALS: &[&str] =
     &["1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"];
+
+/// What can be asked for by REST.
+static POLLS: &[Poll] = common_polls!(
+    "/api/v3/",
+    INTERVALS,
+    1,
+    40,
+    1,
+    2,
+    1,
+    Poll::symbol("ticker/price", "/api/v3/ticker/price?symbol=", Ticker),
+    Poll::market("!ticker/price", "/api/v3/ticker/price", Ticker).weight(2),
+);
 
 /// Aster's prediction markets.
 pub static PREDICTION: Family = Family {
@@ -59,6 +73,7 @@ pub static PREDICTION: Family = Family {
         Channel::new("event", NONE, RawOnly).of(Subject::Series),
         Channel::new("tradepro", NONE, RawOnly),
     ],
+    polls: POLLS,
     routes: &[""],
     fallbacks: &[],
     rest_root: "/api/",

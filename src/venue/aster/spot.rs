@@ -3,12 +3,26 @@
 use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, MiniTicker, RawOnly, Ticker, Trade,
 };
-use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::model::{Poll, SequenceRule, SnapshotSource, TradeType, VenueSpec};
 use crate::venue::Evidence;
+use crate::venue::family::polled::common_polls;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
 const SPEEDS: &[&str] = &["", "@100ms"];
+
+/// What can be asked for by REST.
+static POLLS: &[Poll] = common_polls!(
+    "/api/v3/",
+    INTERVALS,
+    1,
+    40,
+    1,
+    2,
+    1,
+    Poll::symbol("ticker/price", "/api/v3/ticker/price?symbol=", Ticker),
+    Poll::market("!ticker/price", "/api/v3/ticker/price", Ticker).weight(2),
+);
 
 /// Aster's spot market.
 pub static SPOT: Family = Family {
@@ -52,6 +66,7 @@ pub static SPOT: Family = Family {
         Channel::new("!ticker@arr", NONE, Ticker).of(Subject::Market),
         Channel::new("tradepro", NONE, RawOnly),
     ],
+    polls: POLLS,
     routes: &[""],
     fallbacks: &[],
     rest_root: "/api/",

@@ -4,12 +4,16 @@ use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, Liquidation, Mark, MiniTicker, RawOnly, Ticker,
     Trade,
 };
-use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::model::{Poll, SequenceRule, SnapshotSource, TradeType, VenueSpec};
 use crate::venue::Evidence;
+use crate::venue::family::polled::futures_polls;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
 const SPEEDS: &[&str] = &["", "@100ms", "@500ms"];
+
+/// What can be asked for by REST.
+static POLLS: &[Poll] = futures_polls!("/dapi/v1/", "/dapi/v1/", 10, 10, 2, 5,);
 
 /// Binance COIN-M futures.
 pub static COINM: Family = Family {
@@ -57,6 +61,7 @@ pub static COINM: Family = Family {
         Channel::new("!forceOrder@arr", NONE, Liquidation).of(Subject::Market),
         Channel::new("!contractInfo", NONE, RawOnly).of(Subject::Market),
     ],
+    polls: POLLS,
     routes: &[""],
     fallbacks: &[],
     rest_root: "/dapi/",

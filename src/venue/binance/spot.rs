@@ -3,14 +3,18 @@
 use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, MiniTicker, RawOnly, Ticker, Trade,
 };
-use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::model::{Poll, SequenceRule, SnapshotSource, TradeType, VenueSpec};
 use crate::venue::Evidence;
+use crate::venue::family::polled::common_polls;
 use crate::venue::family::streams::NONE;
 use crate::venue::family::{Channel, Family, Subject};
 
 const INTERVALS: &[&str] =
     &["1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"];
 const WINDOWS: &[&str] = &["1h", "4h", "1d"];
+
+/// What can be asked for by REST.
+static POLLS: &[Poll] = common_polls!("/api/v3/", INTERVALS, 2, 80, 2, 4, 2,);
 
 /// Binance spot.
 pub static SPOT: Family = Family {
@@ -57,6 +61,7 @@ pub static SPOT: Family = Family {
         Channel::new("avgPrice", NONE, RawOnly),
         Channel::new("referencePrice", NONE, RawOnly),
     ],
+    polls: POLLS,
     routes: &[""],
     fallbacks: &[],
     rest_root: "/api/",

@@ -4,14 +4,27 @@ use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, Liquidation, Mark, MiniTicker, RawOnly, Ticker,
     Trade,
 };
-use crate::model::{SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::model::{Poll, SequenceRule, SnapshotSource, TradeType, VenueSpec};
 use crate::venue::Evidence;
+use crate::venue::family::polled::futures_polls;
 use crate::venue::family::streams::{INTERVALS, NONE};
 use crate::venue::family::{Channel, Family, Subject};
 
 /// Index of `/market` in the routes; a stream on the wrong route is acknowledged and silent for ever.
 const MARKET: usize = 1;
 const SPEEDS: &[&str] = &["", "@100ms", "@500ms"];
+
+/// What can be asked for by REST.
+static POLLS: &[Poll] = futures_polls!(
+    "/fapi/v1/",
+    "/fapi/v1/",
+    1,
+    10,
+    2,
+    5,
+    Poll::market("!fundingInfo", "/fapi/v1/fundingInfo", RawOnly).every(3600),
+    Poll::symbol("rpiDepth", "/fapi/v1/rpiDepth?limit=1000&symbol=", RawOnly).every(600).weight(20),
+);
 
 /// Binance USD-M futures.
 pub static USDM: Family = Family {
@@ -66,6 +79,7 @@ pub static USDM: Family = Family {
         Channel::new("!assetIndex@arr", NONE, RawOnly).of(Subject::Market).route(MARKET),
         Channel::new("tradingSession", NONE, RawOnly).of(Subject::Market).route(MARKET),
     ],
+    polls: POLLS,
     routes: &["/public", "/market"],
     fallbacks: &[],
     rest_root: "/fapi/",

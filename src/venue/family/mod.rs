@@ -8,6 +8,7 @@ mod decode;
 pub mod dialect;
 mod instruments;
 mod plan;
+pub mod polled;
 mod quick;
 mod rest;
 mod stats;
@@ -15,8 +16,8 @@ pub mod streams;
 mod trades;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Reject, RestKind, RestRequest, StreamSpec, TradeType,
-    VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Poll, Reject, RestKind, RestRequest, StreamSpec,
+    TradeType, VenueSpec,
 };
 use crate::parse::Scratch;
 use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
@@ -31,6 +32,8 @@ pub struct Family {
     pub dialect: &'static Dialect,
     /// The stream grammar: what can be subscribed to.
     pub channels: &'static [Channel],
+    /// What can be asked for by REST again and again.
+    pub polls: &'static [Poll],
     /// Path prefixes of WebSocket URLs; [`Channel::route`] is an index into them. One empty prefix where the venue
     /// does not split its streams.
     pub routes: &'static [&'static str],
@@ -128,6 +131,20 @@ impl Venue for Family {
 
     fn rest_kind(&self, url: &str) -> RestKind {
         rest::rest_kind(self, url)
+    }
+
+    fn polls(&self) -> &'static [Poll] {
+        self.polls
+    }
+
+    fn decode_polled(
+        &self,
+        scratch: &mut Scratch,
+        url: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        polled::decode(self, scratch, url, body, ctx)
     }
 
     fn decode_snapshot(

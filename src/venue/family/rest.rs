@@ -21,18 +21,10 @@ pub(super) fn snapshot_request(family: &Family, symbol: &str) -> RestRequest {
     r
 }
 
-/// As [`crate::venue::Venue::rest_kind`]. Any version is recognised: recordings outlive versions.
+/// As [`crate::venue::Venue::rest_kind`].
 pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
     let (path, query) = path_and_query(url);
-    let Some((version, endpoint)) = path.strip_prefix(family.rest_root).and_then(|p| p.split_once('/'))
-    else {
-        return RestKind::Other;
-    };
-    let is_version =
-        version.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    if !is_version {
-        return RestKind::Other;
-    }
+    let Some(endpoint) = endpoint(family, path) else { return RestKind::Other };
     match endpoint {
         "depth" => match query_value(query, "symbol") {
             Some(symbol) if !symbol.is_empty() => RestKind::Depth { symbol: symbol.to_owned() },
@@ -40,8 +32,16 @@ pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
         },
         _ if endpoint == family.instruments_path => RestKind::Instruments,
         "time" => RestKind::Time,
+        _ if super::polled::is_polled(family, endpoint) => RestKind::Polled,
         _ => RestKind::Other,
     }
+}
+
+/// What follows the version in a path, whichever version that is: recordings outlive versions.
+pub(super) fn endpoint<'p>(family: &Family, path: &'p str) -> Option<&'p str> {
+    let (version, endpoint) = path.strip_prefix(family.rest_root)?.split_once('/')?;
+    let number = version.strip_prefix('v')?;
+    (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(endpoint)
 }
 
 /// As [`crate::venue::Venue::parse_volumes`]: the quote volume, COIN-M's base volume. Markets without one rank last.

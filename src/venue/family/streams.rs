@@ -241,5 +241,6 @@ fn unknown_channel(family: &Family, channel: &str) -> PlanError {
         }
         c.describe(&mut known);
     }
+    crate::venue::list_polls(family.polls, &mut known);
     PlanError::UnknownChannel { venue: family.spec.id, channel: channel.to_owned(), known }
 }

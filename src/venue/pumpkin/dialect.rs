@@ -92,7 +92,7 @@ const fn dialect(
         pong_within_ms: 600_000,
         age_max_ms: 86_400_000,
         streams_max: 100,
-        too_many_streams: TooManyStreams::Code4,
+        too_many_streams: TooManyStreams::Refuse(r#"{"code":40003,"msg":"subscription limit"}"#),
         names_per_subscribe_max: 0,
         client_messages_per_s: 10,
         control_frames_count: false,
@@ -322,15 +322,22 @@ impl Words for Way {
                 "symbol": symbol, "fundingRate": plain(s.mark.2, 8),
                 "nextCollectionTime": (market.now() / 28_800_000 + 1) * 28_800_000,
             }),
-            ("/v2/public/q/funding-rate-record", Some(s)) => {
-                json!({"hasPrev": false, "hasNext": false, "items": [{
-                    "id": "586721053934975552", "symbol": symbol, "fundingRate": plain(s.mark.2, 8),
-                    "createdTime": market.now() / 28_800_000 * 28_800_000, "collectionInternal": 28800,
-                }]})
+            ("/v2/public/q/funding-rate-record", Some(_)) => records(asked, symbol, market),
+            ("/v2/public/contract/risk-balance", Some(s)) => {
+                json!({"hasPrev": false, "hasNext": false, "items": [
+                    {"id": "587004485520343296", "coin": s.quote, "amount": "1234.5", "createdTime": market.now()},
+                ]})
             }
-            ("/v2/public/contract/open-interest", Some(_)) => json!({
-                "symbol": symbol, "openInterest": "95.2852", "openInterestUsd": "8512345.1", "time": market.now(),
+            ("/v2/public/contract/open-interest", Some(s)) => json!({
+                "symbol": symbol, "openInterest": plain(s.interest, s.size_dec), "openInterestUsd": "8512345.1",
+                "time": market.now(),
             }),
+            ("/v2/public/q/ticker", Some(s)) => ticker(s, market.now(), false),
+            ("/v2/public/q/agg-ticker", Some(s)) => ticker(s, market.now(), true),
+            ("/v2/public/q/symbol-mark-price", Some(s)) => price(s, s.mark.0, market.now()),
+            ("/v2/public/q/symbol-index-price", Some(s)) => price(s, s.mark.1, market.now()),
+            ("/v2/public/q/deal", Some(_)) => deals(asked, symbol, market),
+            ("/v2/public/q/kline", Some(_)) => klines(asked, symbol, market),
             (path, None) if path.starts_with("/v2/public/") => {
                 return (200, json!({"code": 1, "msg": "invalid symbol"}).to_string(), -1);
             }
@@ -390,6 +397,52 @@ fn ticker(s: &SymbolFact<'_>, now: i64, aggregated: bool) -> serde_json::Value {
         v["ap"] = plain(s.last, s.price_dec).into();
     }
     v
+}
+
+fn number_of(asked: &Asked<'_>, key: &str, otherwise: usize) -> usize {
+    asked.get(key).and_then(|n| n.parse().ok()).unwrap_or(otherwise)
+}
+
+fn records(asked: &Asked<'_>, symbol: &str, market: &dyn Market) -> serde_json::Value {
+    let paid = market.funding(symbol);
+    let most = number_of(asked, "limit", 10);
+    let items: Vec<_> = paid
+        .iter()
+        .take(most)
+        .map(|(at, rate)| {
+            json!({
+                "id": snowflake(*at, 0).to_string(), "symbol": symbol, "fundingRate": plain(*rate, 8),
+                "createdTime": at, "collectionInternal": 28800,
+            })
+        })
+        .collect();
+    json!({"hasPrev": false, "hasNext": paid.len() > most, "items": items})
+}
+
+/// Newest first, as in the example.
+fn deals(asked: &Asked<'_>, symbol: &str, market: &dyn Market) -> serde_json::Value {
+    let mut all = Vec::new();
+    market.trades(symbol, number_of(asked, "num", 50), &mut |t| {
+        all.push(json!({
+            "t": t.now, "s": symbol, "p": plain(t.deal.0, t.of.price_dec), "a": plain(t.deal.1, t.of.size_dec),
+            "m": if t.sold { "ASK" } else { "BID" },
+        }));
+    });
+    all.into()
+}
+
+/// By REST `a` is the volume and `v` the turnover.
+fn klines(asked: &Asked<'_>, symbol: &str, market: &dyn Market) -> serde_json::Value {
+    let mut all = Vec::new();
+    let interval = asked.get("interval").unwrap_or("");
+    market.candles(symbol, interval, number_of(asked, "limit", 500), &mut |c| {
+        let [o, h, l, close] = c.prices.map(|p| plain(p, c.of.price_dec));
+        let turnover = sum(c.sums.1 / CONTRACTS_PER_COIN, c.of.price_dec + c.of.size_dec);
+        all.push(json!({
+            "s": symbol, "t": c.opened, "o": o, "h": h, "l": l, "c": close, "a": sum(c.sums.0, c.of.size_dec), "v": turnover,
+        }));
+    });
+    all.into()
 }
 
 fn price(s: &SymbolFact<'_>, p: i64, now: i64) -> serde_json::Value {

@@ -74,10 +74,6 @@ impl Venue for Perp {
         topics::stream(channel, symbol)
     }
 
-    fn is_market(&self, channel: &str) -> bool {
-        rest::poll(channel).is_some_and(|p| !p.per_symbol)
-    }
-
     fn parse_stream(&self, name: &str) -> Option<StreamSpec> {
         topics::parse_stream(name)
     }
@@ -93,6 +89,10 @@ impl Venue for Perp {
     fn is_passing(&self, code: i64) -> bool {
         // Rate limit, server error, not available.
         matches!(code, 40006 | 50001 | 50002)
+    }
+
+    fn is_full(&self, code: i64) -> bool {
+        code == 40003
     }
 
     fn resubscribe_messages(&self, stream: &StreamSpec) -> Vec<String> {
@@ -140,8 +140,8 @@ impl Venue for Perp {
         RestRequest { path: "/v2/public/time".to_owned(), weight: 1 }
     }
 
-    fn poll(&self, channel: &str) -> Option<&'static Poll> {
-        rest::poll(channel)
+    fn polls(&self) -> &'static [Poll] {
+        &rest::POLLS
     }
 
     fn decode_polled(

@@ -1,12 +1,13 @@
 //! REST: the envelope, snapshots, what is asked for again and again because no stream has it, and refusals.
 
-use super::message::{decimal, id, id_time, now, optional_id};
+use super::message::{decimal, id, id_time, now, optional_id, sums};
+use super::topics::INTERVALS;
 use crate::model::time::ms_to_ns;
 use crate::model::{
-    Dec, DecodeCtx, Depth, Event, FundingRate, InstrumentId, Mark, OpenInterest, Poll, Reject, RejectCause,
-    RestKind, RestRefusal, RestRequest, StreamId, StreamKind, Ticker,
+    Dec, DecodeCtx, Depth, Event, FundingRate, InstrumentId, Kline, Mark, OpenInterest, Poll, Reject,
+    RejectCause, RestKind, RestRefusal, RestRequest, StreamId, StreamKind, Ticker,
 };
-use crate::parse::fields::{exact, levels, shape, text, word};
+use crate::parse::fields::{exact, levels, shape, text};
 use crate::parse::url::{encode_into, path_and_query, query_value};
 use crate::parse::{Limits, Scratch, Val};
 
@@ -14,37 +15,45 @@ use crate::parse::{Limits, Scratch, Val};
 const LEVELS: u32 = 50;
 const DEPTH: &str = "/v2/public/q/depth";
 
-/// What has no stream.
-pub(super) static POLLS: [Poll; 7] = [
-    poll_of("agg-tickers", "/v2/public/q/agg-tickers?timeRangeType=H24", StreamKind::Ticker, false, 10),
-    poll_of("tickers", "/v2/public/q/tickers?timeRangeType=H24", StreamKind::Ticker, false, 10),
-    poll_of("mark-price", "/v2/public/q/mark-price", StreamKind::Mark, false, 10),
-    poll_of("index-price", "/v2/public/q/index-price", StreamKind::Mark, false, 10),
-    poll_of("funding-rate", "/v2/public/q/funding-rate?symbol=", StreamKind::Mark, true, 60),
-    poll_of(
-        "funding-rate-record",
-        "/v2/public/q/funding-rate-record?symbol=",
-        StreamKind::Funding,
-        true,
-        3600,
-    ),
-    poll_of("open-interest", "/v2/public/contract/open-interest?symbol=", StreamKind::OpenInterest, true, 60),
+/// Ends of paths whose answers have rows, candles aside.
+const WITH_ROWS: [&str; 11] = [
+    "tickers",
+    "ticker",
+    "agg-tickers",
+    "agg-ticker",
+    "mark-price",
+    "symbol-mark-price",
+    "index-price",
+    "symbol-index-price",
+    "funding-rate",
+    "funding-rate-record",
+    "open-interest",
 ];
-
-const fn poll_of(
-    channel: &'static str,
-    path: &'static str,
-    kind: StreamKind,
-    per_symbol: bool,
-    every_s: u32,
-) -> Poll {
-    Poll { channel, path, kind, per_symbol, every_s, weight: 1 }
-}
-
-/// As [`crate::venue::Venue::poll`].
-pub(super) fn poll(channel: &str) -> Option<&'static Poll> {
-    POLLS.iter().find(|p| p.channel == channel)
-}
+/// Candles, newest first: a candle is final when a newer one is there.
+const KLINE: &str = "kline";
+/// What has no stream, and what its page lists beside.
+pub(super) static POLLS: [Poll; 13] = [
+    Poll::market("agg-tickers", "/v2/public/q/agg-tickers?timeRangeType=H24", StreamKind::Ticker).every(10),
+    Poll::market("tickers", "/v2/public/q/tickers?timeRangeType=H24", StreamKind::Ticker).every(10),
+    Poll::market("mark-price", "/v2/public/q/mark-price", StreamKind::Mark).every(10),
+    Poll::market("index-price", "/v2/public/q/index-price", StreamKind::Mark).every(10),
+    Poll::symbol("agg-ticker", "/v2/public/q/agg-ticker?timeRangeType=H24&symbol=", StreamKind::Ticker),
+    Poll::symbol("ticker", "/v2/public/q/ticker?timeRangeType=H24&symbol=", StreamKind::Ticker),
+    Poll::symbol("symbol-mark-price", "/v2/public/q/symbol-mark-price?symbol=", StreamKind::Mark),
+    Poll::symbol("symbol-index-price", "/v2/public/q/symbol-index-price?symbol=", StreamKind::Mark),
+    Poll::symbol("funding-rate", "/v2/public/q/funding-rate?symbol=", StreamKind::Mark),
+    Poll::symbol(
+        "funding-rate-record",
+        "/v2/public/q/funding-rate-record?limit=100&symbol=",
+        StreamKind::Funding,
+    )
+    .every(3600),
+    Poll::symbol("open-interest", "/v2/public/contract/open-interest?symbol=", StreamKind::OpenInterest),
+    Poll::symbol("risk-balance", "/v2/public/contract/risk-balance?symbol=", StreamKind::RawOnly).every(3600),
+    // Its stream is `kline,1m`.
+    Poll::symbol("q/kline,", "/v2/public/q/kline?interval={}&limit=10&symbol=", StreamKind::Kline)
+        .args(&INTERVALS),
+];
 
 /// As [`crate::venue::Venue::snapshot_request`].
 pub(super) fn snapshot_request(symbol: &str) -> RestRequest {
@@ -143,15 +152,25 @@ pub(super) fn polled(
     body: &[u8],
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(), Reject> {
-    let (path, _) = path_and_query(url);
+    let (path, query) = path_and_query(url);
     let end = path.rsplit('/').next().unwrap_or("");
     scratch.read(body, Limits::MESSAGE, |root, _| {
         let d = data(root)?;
         let items = d.get("items").and_then(Val::elements).or_else(|| d.elements());
-        let Some(items) = items else { return one(end, d, ctx) };
+        let Some(items) = items else { return one(end, d, true, ctx) };
+        let mut all: Vec<Val<'_, '_>> = items.collect();
+        if matches!(end, KLINE | "funding-rate-record") {
+            // Newest first in the examples; rows are told in the order of their times, and each of them once.
+            all.sort_by_key(|v| v.get("t").or_else(|| v.get("createdTime")).and_then(Val::as_i64));
+        }
+        let interval = query_value(query, "interval").unwrap_or_default();
         let mut first_fault = Ok(());
-        for item in items {
-            let said = one(end, item, ctx);
+        for (n, item) in all.iter().enumerate() {
+            let is_last = n + 1 == all.len();
+            let said = match end {
+                KLINE => candle(*item, &interval, !is_last, ctx),
+                _ => one(end, *item, is_last, ctx),
+            };
             if first_fault.is_ok() {
                 first_fault = said;
             }
@@ -160,33 +179,76 @@ pub(super) fn polled(
     })
 }
 
-/// One row of an answer.
-fn one(end: &str, v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+fn instrument(v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<InstrumentId, Reject> {
+    let symbol = text(v.get("s").or_else(|| v.get("symbol")), "symbol is missing or no text")?;
+    let at = ctx.instrument(symbol);
+    at.map(|at| at.id).ok_or_else(|| Reject::new(RejectCause::UnknownSymbol, "symbol is refused"))
+}
+
+/// By REST `a` is the volume and `v` the turnover, the other way round than on the stream; the numbers decide.
+fn candle(v: Val<'_, '_>, interval: &str, is_closed: bool, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    if v.entries().is_none() {
+        return Err(shape("candle is no object"));
+    }
+    let at = instrument(v, ctx)?;
+    let dec = |key, what| decimal(v.get(key), what);
+    let close = dec("c", "c is no decimal")?;
+    let (a, b) = (dec("a", "a is no decimal")?, dec("v", "v is no decimal")?);
+    let (volume, quote_volume) = sums(a, b, close, ctx.contract_size(at));
+    ctx.event(Event::Kline(Kline {
+        instrument: at,
+        stream: StreamId::NONE,
+        ts_event: 0,
+        ts_send: 0,
+        interval,
+        ts_open: ms_to_ns(id(v.get("t"), "t is missing or no time")?),
+        ts_close: 0,
+        open: dec("o", "o is no decimal")?,
+        high: dec("h", "h is no decimal")?,
+        low: dec("l", "l is no decimal")?,
+        close,
+        volume,
+        quote_volume,
+        taker_volume: Dec::NONE,
+        taker_quote_volume: Dec::NONE,
+        trade_count: -1,
+        trade_id_first: -1,
+        trade_id_last: -1,
+        is_closed,
+    }));
+    Ok(())
+}
+
+/// One row of an answer. What has no table is counted once for an answer.
+fn one(end: &str, v: Val<'_, '_>, is_last: bool, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
     if v.entries().is_none() {
         return Err(shape("row is no object"));
     }
-    let symbol = text(v.get("s").or_else(|| v.get("symbol")), "symbol is missing or no text")?;
-    let Some(at) = ctx.instrument(symbol) else {
-        return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
-    };
+    if !WITH_ROWS.contains(&end) {
+        if is_last {
+            ctx.event(Event::Other { name: end, stream: StreamId::NONE });
+        }
+        return Ok(());
+    }
+    let id_of = instrument(v, ctx)?;
     match end {
-        "tickers" | "ticker" | "agg-tickers" | "agg-ticker" => ticker(v, at.id, ctx),
-        "mark-price" | "symbol-mark-price" => price(v, at.id, true, ctx),
-        "index-price" | "symbol-index-price" => price(v, at.id, false, ctx),
+        "tickers" | "ticker" | "agg-tickers" | "agg-ticker" => ticker(v, id_of, ctx),
+        "mark-price" | "symbol-mark-price" => price(v, id_of, true, ctx),
+        "index-price" | "symbol-index-price" => price(v, id_of, false, ctx),
         "funding-rate" => {
             let next = optional_id(v.get("nextCollectionTime"), "nextCollectionTime is no time")?;
             let rate = decimal(v.get("fundingRate"), "fundingRate is no decimal")?;
             ctx.event(Event::Mark(Mark {
                 funding_rate: rate,
                 ts_next_funding: ms_to_ns(next.max(0)),
-                ..mark(at.id)
+                ..mark(id_of)
             }));
             Ok(())
         }
         "funding-rate-record" => {
             let at_ms = id(v.get("createdTime"), "createdTime is missing or no time")?;
             ctx.event(Event::Funding(FundingRate {
-                instrument: at.id,
+                instrument: id_of,
                 stream: StreamId::NONE,
                 ts_event: ms_to_ns(at_ms),
                 ts_send: 0,
@@ -198,7 +260,7 @@ fn one(end: &str, v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject>
         "open-interest" => {
             let t = ms_to_ns(optional_id(v.get("time"), "time is no time")?.max(0));
             ctx.event(Event::OpenInterest(OpenInterest {
-                instrument: at.id,
+                instrument: id_of,
                 stream: StreamId::NONE,
                 ts_event: t,
                 ts_send: 0,
@@ -207,10 +269,7 @@ fn one(end: &str, v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject>
             }));
             Ok(())
         }
-        _ => {
-            ctx.event(Event::Other { name: word(v.get("e")), stream: StreamId::NONE });
-            Ok(())
-        }
+        _ => Ok(()),
     }
 }
 

@@ -4,22 +4,18 @@ use std::collections::BTreeMap;
 
 use super::rest;
 use crate::model::{ConnPlan, Hosts, PlanError, StreamKind, StreamSpec};
-use crate::venue::{ChannelInfo, Venue};
+use crate::venue::ChannelInfo;
 
 /// Bytes of a symbol.
 pub(super) const SYMBOL_MAX: usize = 64;
 /// Topics in one message; the venue's limit is not documented.
 pub(super) const BATCH: usize = 10;
 /// Candle intervals; `1m` is a minute and `1M` a month.
-const INTERVALS: [&str; 11] = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1M", "3M", "6M"];
-const KNOWN: &str = "depth,<levels>, depth.update, trade, kline,<1m…6M>, and by REST: agg-tickers, tickers, mark-price, \
-                     index-price, funding-rate, funding-rate-record, open-interest";
+pub(super) const INTERVALS: [&str; 11] = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1M", "3M", "6M"];
+const KNOWN: &str = "depth,<levels>, depth.update, trade, kline,<1m…6M>";
 
 /// What a topic carries.
 fn kind_of(channel: &str) -> Option<StreamKind> {
-    if let Some(p) = rest::poll(channel) {
-        return Some(p.kind);
-    }
     match channel.split_once(',') {
         None if channel == "trade" => Some(StreamKind::TradeSparse),
         // Which topic brings changes is not known. What comes on this one changes the book of `depth`.
@@ -50,7 +46,7 @@ fn check_symbol(symbol: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// As [`Venue::channels`].
+/// As [`crate::venue::Venue::channels`].
 pub(super) fn channels() -> Vec<ChannelInfo> {
     let info = |grammar: &str, example: &str, symbol| ChannelInfo {
         grammar: grammar.to_owned(),
@@ -58,26 +54,22 @@ pub(super) fn channels() -> Vec<ChannelInfo> {
         symbol,
         kind: kind_of(example).unwrap_or(StreamKind::RawOnly),
     };
-    let mut all = vec![
+    vec![
         info("depth,<levels>", "depth,10", Some("btc_usdt")),
         info("depth.update", "depth.update", Some("btc_usdt")),
         info("trade", "trade", Some("btc_usdt")),
         info("kline,<1m…6M>", "kline,1m", Some("btc_usdt")),
-    ];
-    all.extend(rest::POLLS.iter().map(|p| info(p.channel, p.channel, p.per_symbol.then_some("btc_usdt"))));
-    all
+    ]
 }
 
-/// As [`Venue::stream`]. What is polled by REST has a name of the same kind, although nobody subscribes to it.
+/// As [`crate::venue::Venue::stream`].
 pub(super) fn stream(channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {
     let venue = super::SPEC.id;
     let Some(kind) = kind_of(channel) else {
-        let channel = channel.to_owned();
-        return Err(PlanError::UnknownChannel { venue, channel, known: KNOWN.to_owned() });
+        let mut known = KNOWN.to_owned();
+        crate::venue::list_polls(&rest::POLLS, &mut known);
+        return Err(PlanError::UnknownChannel { venue, channel: channel.to_owned(), known });
     };
-    if super::PERP.is_market(channel) {
-        return Ok(StreamSpec { name: channel.to_owned(), channel: channel.to_owned(), symbol: None, kind });
-    }
     let bad = |symbol: &str, why| PlanError::BadSymbol { venue, symbol: symbol.to_owned(), why };
     let Some(symbol) = symbol else { return Err(bad("", "this channel needs a symbol")) };
     check_symbol(symbol).map_err(|why| bad(symbol, why))?;
@@ -88,11 +80,9 @@ pub(super) fn stream(channel: &str, symbol: Option<&str>) -> Result<StreamSpec, 
     Ok(StreamSpec { name, channel: channel.to_owned(), symbol: Some(symbol.to_owned()), kind })
 }
 
-/// As [`Venue::parse_stream`].
+/// As [`crate::venue::Venue::parse_stream`].
 pub(super) fn parse_stream(name: &str) -> Option<StreamSpec> {
-    let Some((base, rest)) = name.split_once('@') else {
-        return super::PERP.is_market(name).then(|| stream(name, None).ok())?;
-    };
+    let (base, rest) = name.split_once('@')?;
     let (symbol, channel) = match rest.split_once(',') {
         None => (rest, base.to_owned()),
         Some((symbol, arg)) => (symbol, format!("{base},{arg}")),
@@ -105,7 +95,7 @@ pub(super) fn message(method: &str, topics: &[&str]) -> String {
     serde_json::json!({ "events": topics, "method": method }).to_string()
 }
 
-/// As [`Venue::plan`]. All topics of a symbol share a connection: what they say of a book has one chain of ids.
+/// As [`crate::venue::Venue::plan`]. All topics of a symbol share a connection: what they say of a book has one chain of ids.
 pub(super) fn plan(streams: &[StreamSpec], hosts: &Hosts) -> Result<Vec<ConnPlan>, PlanError> {
     refuse_two_chains(streams)?;
     let base = hosts.ws.as_deref().unwrap_or(super::SPEC.ws);
@@ -114,7 +104,7 @@ pub(super) fn plan(streams: &[StreamSpec], hosts: &Hosts) -> Result<Vec<ConnPlan
     let url = if has_path { base.to_owned() } else { format!("{base}/") };
     let mut order: Vec<&str> = Vec::new();
     let mut groups: BTreeMap<&str, Vec<&StreamSpec>> = BTreeMap::new();
-    for s in streams.iter().filter(|s| rest::poll(&s.channel).is_none()) {
+    for s in streams {
         let symbol = s.symbol.as_deref().unwrap_or("");
         let group = groups.entry(symbol).or_default();
         if group.is_empty() {

@@ -7,6 +7,7 @@ mod hostile;
 mod independent;
 mod instruments;
 mod paths;
+mod polled;
 mod pumpkin;
 mod recordings;
 
