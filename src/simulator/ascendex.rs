@@ -158,6 +158,12 @@ fn element(w: &mut Vec<u8>, f: &Face, (px, qty): (i64, i64), t: i64, buyer_maker
 /// A candle.
 pub fn bar(o: &mut Out, f: &Face, interval: usize, b: &Bar) {
     bar_frame(&mut o.data, f, interval, b);
+    let [open, high, low, close] = super::payload::prices(b, f);
+    o.log_columns(
+        &[("interval", INTERVALS[interval].0)],
+        &[("ts_open", b.open_ms * 1_000_000)],
+        &[open, high, low, close, ("volume", b.volume, f.sd)],
+    );
 }
 
 fn bar_frame(w: &mut Vec<u8>, f: &Face, interval: usize, b: &Bar) {
@@ -173,12 +179,6 @@ fn bar_frame(w: &mut Vec<u8>, f: &Face, interval: usize, b: &Bar) {
     let volume = i64::try_from(b.volume).unwrap_or(i64::MAX);
     key_plain(w, "v", volume, f.sd);
     put(w, "}}");
-    let [open, high, low, close] = super::payload::prices(b, f);
-    o.log_columns(
-        &[("interval", INTERVALS[interval].0)],
-        &[("ts_open", b.open_ms * 1_000_000)],
-        &[open, high, low, close, ("volume", b.volume, f.sd)],
-    );
 }
 
 /// One contract of the pricing frame.
