@@ -1,9 +1,8 @@
 //! Growing columns of one open group, and how they become Arrow arrays.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
-use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
     RecordBatch, StringArray, cast::AsArray,
@@ -12,8 +11,8 @@ use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer
 use arrow_schema::ArrowError;
 use rustc_hash::FxHashMap;
 
-use super::part::GROUP_ROWS;
 use super::schema::{ColumnType, TableSpec};
+use super::spare::{self, Spare};
 
 /// Texts of one column, each once, in order of first sight.
 #[derive(Default)]
@@ -28,7 +27,7 @@ impl Texts {
     /// The code of a text and the bytes that it adds.
     fn code(&mut self, s: &str) -> (i32, usize) {
         if let Some(c) = self.last
-            && *self.values[c as usize] == *s
+            && same(&self.values[c as usize], s)
         {
             return (c, 0);
         }
@@ -50,6 +49,22 @@ impl Texts {
     }
 }
 
+/// Whether two texts are equal. They mostly are, and short: a call of `memcmp` would cost more than the comparison.
+#[inline]
+fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes().chunks_exact(8), b.as_bytes().chunks_exact(8));
+    let tail = |r: &[u8]| r.iter().fold(0u64, |n, x| n << 8 | u64::from(*x));
+    a.len() == b.len()
+        && a.remainder().len() == b.remainder().len()
+        && tail(a.remainder()) == tail(b.remainder())
+        && a.zip(b).all(|(x, y)| word(x) == word(y))
+}
+
+#[inline]
+fn word(x: &[u8]) -> u64 {
+    x.try_into().map_or(0, u64::from_le_bytes)
+}
+
 /// One column of an open group.
 pub(super) enum Column {
     I64(Vec<i64>),
@@ -59,6 +74,7 @@ pub(super) enum Column {
     /// Codes and texts.
     Text(Vec<i32>, Texts),
     Bool(Vec<bool>),
+    /// Offsets, from the zero of the first row on, and bytes.
     Binary(Vec<i32>, Vec<u8>),
 }
 
@@ -117,13 +133,17 @@ impl Column {
             Column::I32(v) => i32_array(std::mem::take(v)),
             Column::F64(v, present) => f64_array(std::mem::take(v), present.take()),
             Column::Text(v, texts) => dict_array(std::mem::take(v), texts.take())?,
-            Column::Bool(v) => Arc::new(BooleanArray::from(std::mem::take(v))),
-            Column::Binary(ends, data) => {
-                let mut offsets = Vec::with_capacity(ends.len() + 1);
-                offsets.push(0i32);
-                offsets.append(ends);
+            Column::Bool(v) => {
+                let bits = BooleanBuffer::from(&v[..]);
+                v.clear();
+                Arc::new(BooleanArray::new(bits, None))
+            }
+            Column::Binary(offsets, data) => {
+                if offsets.is_empty() {
+                    offsets.push(0);
+                }
                 Arc::new(BinaryArray::try_new(
-                    OffsetBuffer::new(ScalarBuffer::from(offsets)),
+                    OffsetBuffer::new(ScalarBuffer::from(std::mem::take(offsets))),
                     Buffer::from_vec(std::mem::take(data)),
                     None,
                 )?)
@@ -132,33 +152,33 @@ impl Column {
     }
 }
 
-thread_local! {
-    /// Columns of a group that was encoded, for the next one: fresh pages cost more than filling them.
-    static SPARE: RefCell<Vec<Vec<i64>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Columns kept, each of one group at most: 12 MiB.
-const SPARE_MAX: usize = 12;
-
-/// An empty column with room for so many rows.
-pub(super) fn spare(rows: usize) -> Vec<i64> {
-    let mut v = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    v.clear();
-    v.reserve_exact(rows);
-    v
-}
-
-/// Takes back the int64 columns of a batch that nobody needs any more.
+/// Keeps the columns of a batch that nobody needs any more.
 pub(super) fn recycle(batch: RecordBatch) {
-    let values = |a: &ArrayRef| Some(a.as_primitive_opt::<Int64Type>()?.values().inner().clone());
-    let columns: Vec<Buffer> = batch.columns().iter().filter_map(values).collect();
+    let (mut longs, mut ints, mut floats, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for a in batch.columns() {
+        if let Some(a) = a.as_primitive_opt::<Int64Type>() {
+            longs.push(a.values().inner().clone());
+        } else if let Some(a) = a.as_primitive_opt::<Int32Type>() {
+            ints.push(a.values().inner().clone());
+        } else if let Some(a) = a.as_primitive_opt::<Float64Type>() {
+            floats.push(a.values().inner().clone());
+        } else if let Some(a) = a.as_dictionary_opt::<Int32Type>() {
+            ints.push(a.keys().values().inner().clone());
+        } else if let Some(a) = a.as_binary_opt::<i32>() {
+            ints.push(a.offsets().inner().inner().clone());
+            bytes.push(a.values().clone());
+        }
+    }
     drop(batch);
-    SPARE.with_borrow_mut(|spare| {
-        let room = SPARE_MAX.saturating_sub(spare.len());
-        // A buffer that somebody else still holds stays theirs.
-        let own = columns.into_iter().filter_map(|b| b.into_vec::<i64>().ok());
-        spare.extend(own.filter(|v| v.capacity() <= 2 * GROUP_ROWS).take(room));
-    });
+    keep::<i64>(longs);
+    keep::<i32>(ints);
+    keep::<f64>(floats);
+    keep::<u8>(bytes);
+}
+
+/// A buffer that somebody else still holds stays theirs.
+fn keep<T: Spare + arrow_buffer::ArrowNativeType>(buffers: Vec<Buffer>) {
+    buffers.into_iter().filter_map(|b| b.into_vec::<T>().ok()).for_each(spare::give);
 }
 
 pub(super) fn i64_array(v: Vec<i64>) -> ArrayRef {
@@ -195,14 +215,14 @@ impl Row<'_> {
 
     pub(super) fn int(&mut self, x: i64) {
         match self.next() {
-            Some(Column::I64(v)) => v.push(x),
+            Some(Column::I64(v)) => spare::push(v, x),
             _ => debug_assert!(false, "not an int64 column"),
         }
     }
 
     pub(super) fn small(&mut self, x: i32) {
         match self.next() {
-            Some(Column::I32(v)) => v.push(x),
+            Some(Column::I32(v)) => spare::push(v, x),
             _ => debug_assert!(false, "not an int32 column"),
         }
     }
@@ -220,7 +240,7 @@ impl Row<'_> {
                         *present = Some(p);
                     }
                 }
-                v.push(x.unwrap_or(0.0));
+                spare::push(v, x.unwrap_or(0.0));
             }
             _ => debug_assert!(false, "not a float64 column"),
         }
@@ -230,7 +250,7 @@ impl Row<'_> {
         let added = match self.next() {
             Some(Column::Text(v, texts)) => {
                 let (c, n) = texts.code(x);
-                v.push(c);
+                spare::push(v, c);
                 n
             }
             _ => {
@@ -250,9 +270,12 @@ impl Row<'_> {
 
     pub(super) fn bytes(&mut self, x: &[u8]) {
         match self.next() {
-            Some(Column::Binary(ends, data)) => {
-                data.extend_from_slice(x);
-                ends.push(data.len() as i32);
+            Some(Column::Binary(offsets, data)) => {
+                if offsets.is_empty() {
+                    offsets.push(0);
+                }
+                spare::extend(data, x);
+                spare::push(offsets, data.len() as i32);
             }
             _ => debug_assert!(false, "not a binary column"),
         }

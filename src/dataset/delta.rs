@@ -4,8 +4,9 @@
 use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::ArrowError;
 
-use super::columns::{dict_array, f64_array, i32_array, i64_array, spare};
+use super::columns::{dict_array, f64_array, i32_array, i64_array};
 use super::rows::{Exps, double};
+use super::spare::take;
 use crate::model::{DeltaMsg, Head, Level, Mantissa, flags};
 
 /// What the rows of one message share.
@@ -72,7 +73,7 @@ impl DeltaStore {
     }
 
     fn column(&self, of: impl Fn(&Msg) -> i64) -> ArrayRef {
-        let mut v = spare(self.rows);
+        let mut v = take(self.rows);
         for m in &self.msgs {
             v.resize(v.len() + m.rows(), of(m));
         }
@@ -82,16 +83,18 @@ impl DeltaStore {
     /// Turns what is there into arrays, in the order of the schema, and starts anew.
     pub(super) fn take(&mut self, instrument: &str) -> Result<Vec<ArrayRef>, ArrowError> {
         let n = self.rows;
-        let mut row = spare(n);
+        let mut row = take(n);
         for m in &self.msgs {
             row.extend((0..m.rows() as i64).map(|i| m.row + i));
         }
+        let mut codes = take(n);
+        codes.resize(n, 0);
         let names = StringArray::from_iter_values([instrument]);
         let own = self.levels_as_columns();
         let [row_flags, side, price, size] = own;
         let out = vec![
             i64_array(row),
-            dict_array(vec![0; n], names)?,
+            dict_array(codes, names)?,
             self.column(|m| m.ts_recv),
             self.column(|m| m.ts_kernel),
             self.column(|m| m.ts_event),
@@ -116,9 +119,8 @@ impl DeltaStore {
     /// `flags, side, price, size`.
     fn levels_as_columns(&self) -> [ArrayRef; 4] {
         let n = self.rows;
-        let mut flag = Vec::with_capacity(n);
-        let mut side = Vec::with_capacity(n);
-        let (mut price, mut size) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        let (mut flag, mut side) = (take(n), take(n));
+        let (mut price, mut size) = (take(n), take(n));
         let mut present: Option<Vec<bool>> = None;
         let mut levels = self.levels.iter();
         for m in &self.msgs {

@@ -22,6 +22,8 @@ pub struct RowsHash {
     block: Vec<u8>,
     /// The texts that stand in the rows of `block` at the same place; none if its rows differ in length.
     same: Vec<u8>,
+    /// Where the next cell of each row goes, for rows that differ in length.
+    ends: Vec<usize>,
 }
 
 enum Cells<'a> {
@@ -62,6 +64,51 @@ impl<'a> Cells<'a> {
                 let same = d.null_count() == 0 && keys[at..at + n].iter().all(|k| *k == first);
                 same.then(|| 4 + texts.value(first as usize).len())
             }
+        }
+    }
+
+    /// Adds the bytes of the cell of each row to its length.
+    fn lengths(&self, at: usize, lens: &mut [usize]) {
+        let lens = lens.iter_mut().zip(at..);
+        match self {
+            Cells::Binary(a) => lens.for_each(|(n, i)| *n += 4 + a.value_length(i) as usize),
+            Cells::F64(a) => lens.for_each(|(n, i)| *n += if a.is_valid(i) { 9 } else { 1 }),
+            Cells::Text(_, d, texts) => {
+                lens.for_each(|(n, i)| *n += 4 + d.key(i).map_or(0, |k| texts.value(k).len()));
+            }
+            Cells::I64(_) => lens.for_each(|(n, _)| *n += 8),
+            Cells::I32(_) => lens.for_each(|(n, _)| *n += 4),
+            Cells::Bool(_) => lens.for_each(|(n, _)| *n += 1),
+        }
+    }
+
+    /// The cell of each row to its place, which moves on behind it.
+    fn scatter(&self, at: usize, ends: &mut [usize], out: &mut [u8]) {
+        let mut to = |end: &mut usize, b: &[u8]| {
+            out[*end..*end + b.len()].copy_from_slice(b);
+            *end += b.len();
+        };
+        let rows = ends.iter_mut().zip(at..);
+        match self {
+            Cells::I64(v) => rows.for_each(|(end, i)| to(end, &v[i].to_le_bytes())),
+            Cells::I32(v) => rows.for_each(|(end, i)| to(end, &v[i].to_le_bytes())),
+            Cells::Bool(a) => rows.for_each(|(end, i)| to(end, &[u8::from(a.value(i))])),
+            Cells::F64(a) => rows.for_each(|(end, i)| {
+                to(end, &[u8::from(a.is_valid(i))]);
+                if a.is_valid(i) {
+                    to(end, &a.value(i).to_le_bytes());
+                }
+            }),
+            Cells::Binary(a) => rows.for_each(|(end, i)| {
+                to(end, &(a.value(i).len() as u32).to_le_bytes());
+                to(end, a.value(i));
+            }),
+            Cells::Text(_, d, texts) => rows.for_each(|(end, i)| {
+                // As `put` has it.
+                let text = d.key(i).map(|k| texts.value(k));
+                to(end, &text.map_or(u32::MAX, |t| t.len() as u32).to_le_bytes());
+                to(end, text.unwrap_or("").as_bytes());
+            }),
         }
     }
 
@@ -121,13 +168,10 @@ impl RowsHash {
             widths.clear();
             widths.extend(cells.iter().map_while(|c| c.width(at, n)));
             if widths.len() == cells.len() {
-                self.even_rows(&cells, &widths, at, n);
+                let len = self.even_rows(&cells, &widths, at, n);
+                self.sha.update(&self.block[..len]);
             } else {
-                self.same.clear();
-                self.block.clear();
-                for i in at..at + n {
-                    cells.iter().for_each(|c| c.put(i, &mut self.block));
-                }
+                self.uneven_rows(&cells, at, n);
                 self.sha.update(&self.block);
             }
         }
@@ -135,8 +179,8 @@ impl RowsHash {
     }
 
     /// Rows of one length are filled column by column over the rows of the block before: what is the same in all of
-    /// them, as the name of the instrument, stands there already.
-    fn even_rows(&mut self, cells: &[Cells<'_>], widths: &[usize], at: usize, n: usize) {
+    /// them, as the name of the instrument, stands there already. Returns their bytes at the start of `block`.
+    fn even_rows(&mut self, cells: &[Cells<'_>], widths: &[usize], at: usize, n: usize) -> usize {
         let row: usize = widths.iter().sum();
         let first = self.same.len();
         for c in cells {
@@ -161,7 +205,22 @@ impl RowsHash {
             c.spread(at, rows, row, to);
             to += width;
         }
-        self.sha.update(rows);
+        n * row
+    }
+
+    /// Rows of different lengths, as those of `raw`: where each begins is summed up first, then they are filled column by
+    /// column all the same.
+    fn uneven_rows(&mut self, cells: &[Cells<'_>], at: usize, n: usize) {
+        self.same.clear();
+        self.ends.clear();
+        self.ends.resize(n, 0);
+        cells.iter().for_each(|c| c.lengths(at, &mut self.ends));
+        let mut all = 0;
+        for end in &mut self.ends {
+            (*end, all) = (all, all + *end);
+        }
+        self.block.resize(all, 0);
+        cells.iter().for_each(|c| c.scatter(at, &mut self.ends, &mut self.block));
     }
 
     /// The hash so far, hex.

@@ -29,6 +29,7 @@ mod rows;
 #[cfg(test)]
 mod sample;
 pub mod schema;
+mod spare;
 #[cfg(test)]
 mod tests;
 

@@ -28,6 +28,7 @@ use super::error::DatasetError;
 use super::hash::RowsHash;
 use super::layout::Dataset;
 use super::schema::{ColumnType, Encoding, SCHEMA_VERSION, Table, TableSpec};
+use super::spare;
 use crate::model::{Head, LaneId, RowRef, time};
 
 /// Rows of a full row group: 128,000 × 8 bytes stay below parquet's 1 MiB limit of a dictionary, so prices never fall
@@ -240,7 +241,7 @@ impl PartWriter {
             return Err(fail("hashing rows")(ParquetError::General("a column of an unknown type".into())));
         }
         if self.out.is_none() {
-            let file = TmpFile { path: self.tmp.clone(), file: None, created: false };
+            let file = TmpFile { path: self.tmp.clone(), file: None, created: false, waiting: Vec::new() };
             self.out = Some(begin(file, self.key.table).map_err(fail("beginning the file"))?);
         }
         if let Some(w) = &mut self.out {
@@ -315,7 +316,12 @@ struct TmpFile {
     path: PathBuf,
     file: Option<File>,
     created: bool,
+    /// Written, not yet handed to the kernel: the library writes in pieces of 8 KiB.
+    waiting: Vec<u8>,
 }
+
+/// Bytes handed to the kernel at once.
+const WRITE_BYTES: usize = 1 << 20;
 
 impl TmpFile {
     fn open(&mut self) -> io::Result<&mut File> {
@@ -334,10 +340,19 @@ impl TmpFile {
 
 impl Write for TmpFile {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.open()?.write(buf)
+        spare::extend(&mut self.waiting, buf);
+        if self.waiting.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(buf.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if !self.waiting.is_empty() {
+            let waiting = std::mem::take(&mut self.waiting);
+            self.open()?.write_all(&waiting)?;
+            spare::give(waiting);
+        }
         Ok(())
     }
 }

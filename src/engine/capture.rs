@@ -256,7 +256,7 @@ impl Capture {
 
     /// Waits a little for something to do.
     pub fn wait(&self, at_most: Duration) {
-        let _ = self.journal.wait_beyond(Position { segment: u64::MAX, offset: 0 }, at_most);
+        self.journal.wait_ended(at_most);
     }
 
     /// Stops cleanly: lanes, journal, converter, all files visible.
@@ -278,8 +278,7 @@ impl Capture {
             && !self.converter.is_finished()
             && !self.pump.is_finished()
         {
-            let _ =
-                self.journal.wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(5));
+            self.journal.wait_ended(Duration::from_millis(5));
         }
         self.journal.request_finish();
         let pump = self.pump.join().map_err(|_| CaptureError::Died("journal"));

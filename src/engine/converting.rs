@@ -15,6 +15,10 @@ use crate::model::{GapCause, GapNote, Kind, LaneId, Record};
 use crate::sink::{Checkpoint, CheckpointError, Converter, SinkError, boundary_of};
 use crate::wire::clock;
 
+/// The tail is taken in batches of so much time: a wake-up and cold caches for each few frames would cost more than the
+/// frames. Nothing waits for the converter but files that appear once an interval.
+const BATCH_NS: i64 = 50_000_000;
+
 /// Why conversion cannot go on. The journal still has every record.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -189,6 +193,7 @@ impl Converting {
         metrics: &[Arc<LaneMetrics>],
     ) -> Result<(), ConvertError> {
         loop {
+            let begun = clock::mono_ns();
             let marks = shared.wait_beyond(self.reader.position(), Duration::from_millis(100));
             let mut made = Vec::new();
             // A part becomes visible only when the records that closed it are durable.
@@ -218,6 +223,10 @@ impl Converting {
             }
             if marks.finished && self.reader.position() >= marks.jrn {
                 return Ok(());
+            }
+            let left = BATCH_NS - (clock::mono_ns() - begun);
+            if left > 0 {
+                shared.wait_ended(Duration::from_nanos(left.unsigned_abs()));
             }
         }
     }

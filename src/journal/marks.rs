@@ -1,6 +1,6 @@
 //! What the journal thread tells the others: the marks, counters and histograms.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,9 @@ pub struct Marks {
 pub struct JournalShared {
     marks: Mutex<Marks>,
     moved: Condvar,
+    /// How many wait for `moved`; changed under the lock. Marks move hundreds of times a second, mostly unobserved.
+    waiting: AtomicU32,
+    ended: Condvar,
     ending: AtomicBool,
     records: AtomicU64,
     bytes: AtomicU64,
@@ -83,6 +86,8 @@ impl JournalShared {
                 finished: false,
             }),
             moved: Condvar::new(),
+            waiting: AtomicU32::new(0),
+            ended: Condvar::new(),
             ending: AtomicBool::new(false),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -102,8 +107,26 @@ impl JournalShared {
     /// Waits until `jrn` has passed `pos` or the journal has ended, at most `timeout`; the marks then.
     pub fn wait_beyond(&self, pos: Position, timeout: Duration) -> Marks {
         let guard = lock(&self.marks);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let waited = self.moved.wait_timeout_while(guard, timeout, |m| m.jrn <= pos && !m.finished);
-        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+        let guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        guard.clone()
+    }
+
+    /// Lets `timeout` pass, or waits for the journal's end if that is sooner. Marks that move wake nobody here.
+    pub fn wait_ended(&self, timeout: Duration) {
+        let guard = lock(&self.marks);
+        let _ended = self.ended.wait_timeout_while(guard, timeout, |m| !m.finished);
+    }
+
+    /// Wakes those who wait for a mark. The lock was held since they were counted.
+    fn wake(&self, marks: MutexGuard<'_, Marks>) {
+        let anybody = self.waiting.load(Ordering::Relaxed) > 0;
+        drop(marks);
+        if anybody {
+            self.moved.notify_all();
+        }
     }
 
     /// Asks the journal thread to drain all, seal and end. The lanes have ended, and what control has to say was sent.
@@ -205,8 +228,7 @@ impl JournalShared {
                 None => m.lanes.push(LaneMark { lane: l.lane, jrn: l.last_seq, dur: i64::MIN }),
             }
         }
-        drop(m);
-        self.moved.notify_all();
+        self.wake(m);
     }
 
     pub(super) fn publish_dur(&self, dur: Position, lanes: &[LaneState]) {
@@ -219,13 +241,13 @@ impl JournalShared {
                 x.dur = l.last_seq;
             }
         }
-        drop(m);
-        self.moved.notify_all();
+        self.wake(m);
     }
 
     pub(super) fn set_storage(&self, storage: Storage) {
-        lock(&self.marks).storage = storage;
-        self.moved.notify_all();
+        let mut m = lock(&self.marks);
+        m.storage = storage;
+        self.wake(m);
     }
 
     pub(super) fn finish(&self, end: Position, storage: Storage) {
@@ -234,7 +256,7 @@ impl JournalShared {
         if storage == Storage::Sound {
             (m.jrn, m.dur) = (end, end);
         }
-        drop(m);
-        self.moved.notify_all();
+        self.wake(m);
+        self.ended.notify_all();
     }
 }

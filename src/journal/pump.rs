@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::marks::{JournalShared, Storage};
 use super::{JournalError, JournalWriter, Position};
@@ -67,7 +67,7 @@ pub enum Command {
 pub struct PumpOptions {
     /// A sync begins at the latest this long after the last one began.
     pub sync_every: Duration,
-    /// How long to wait for something to do.
+    /// How long to rest between rounds, unless there is more than one round takes.
     pub poll_every: Duration,
     /// Bytes taken from one lane per round, so that a busy lane does not hold up the others.
     pub drain_bytes: usize,
@@ -81,7 +81,7 @@ impl Default for PumpOptions {
     fn default() -> Self {
         PumpOptions {
             sync_every: Duration::from_millis(50),
-            poll_every: Duration::from_millis(2),
+            poll_every: Duration::from_millis(5),
             drain_bytes: 4 << 20,
             retry_every: Duration::from_secs(1),
             clock: crate::sys::clock::monotonic_ns,
@@ -127,6 +127,8 @@ pub struct Pump {
     sync_point: Option<SyncPoint>,
     last_sync: i64,
     urgent: bool,
+    /// The last round left something behind.
+    more: bool,
     /// When to try again; storage has failed.
     retry_at: Option<i64>,
     finishing: bool,
@@ -153,6 +155,7 @@ impl Pump {
             sync_point: None,
             last_sync: (options.clock)(),
             urgent: false,
+            more: false,
             retry_at: None,
             finishing: false,
             shared,
@@ -177,18 +180,15 @@ impl Pump {
     /// Only at the end: storage is failing and what is left cannot be sealed. It stays in the rings for the next start.
     pub fn run(mut self) -> Result<Position, JournalError> {
         while !self.finishing && !self.shared.finish_requested() {
-            if self.step() {
+            if self.step() && self.more {
                 continue;
             }
-            if self.held.len() >= HELD_MAX {
-                // Storage fails: control must wait as well. Only its channel would wake us, and we do not look at it.
-                std::thread::park_timeout(self.options.poll_every);
-                continue;
-            }
-            match self.control.recv_timeout(self.options.poll_every) {
-                Ok(c) => self.accept(c),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => self.finishing = true,
+            // Not a wait on the channel, which spins before it sleeps, and not at once again when there was something: a
+            // write and a wake-up for each handful of frames cost more than the frames. The rings bear far longer.
+            std::thread::park_timeout(self.options.poll_every);
+            if self.retry_at.is_some() {
+                // Storage fails. What control says is held, up to a limit; then control must wait as well.
+                self.take_control();
             }
         }
         self.finish()
@@ -339,6 +339,7 @@ impl Pump {
 
     fn drain_rings(&mut self) -> Result<bool, JournalError> {
         let (mut records, mut bytes) = (0, 0);
+        self.more = false;
         for t in &mut self.taps {
             let mut left = self.options.drain_bytes;
             while left > 0 {
@@ -360,6 +361,7 @@ impl Pump {
                 records += 1;
                 bytes += b.len() as u64;
             }
+            self.more |= left == 0;
         }
         self.shared.count_records(records, bytes);
         Ok(records > 0)

@@ -114,6 +114,8 @@ pub(super) struct Chunk {
 pub(super) struct Pages {
     out: TrackedWrite<Vec<u8>>,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    /// A page before it is copied behind the others.
+    packed: Vec<u8>,
     about: Vec<About>,
     /// Offset and length of each data page.
     places: Vec<(i64, i32)>,
@@ -126,6 +128,7 @@ impl Default for Pages {
         Pages {
             out: TrackedWrite::new(Vec::new()),
             zstd: None,
+            packed: Vec::new(),
             about: Vec::new(),
             places: Vec::new(),
             dictionary: false,
@@ -135,9 +138,9 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// Forgets what is there.
-    pub(super) fn clear(&mut self) {
-        self.out = TrackedWrite::new(Vec::new());
+    /// Begins a chunk in a buffer that another has left.
+    pub(super) fn clear(&mut self, buffer: Vec<u8>) {
+        self.out = TrackedWrite::new(buffer);
         self.about.clear();
         self.places.clear();
         self.dictionary = false;
@@ -150,12 +153,19 @@ impl Pages {
             // Made once: a context is a megabyte, and a new one for each page costs more than the compression.
             none => none.insert(zstd::bulk::Compressor::new(super::ZSTD_LEVEL)?),
         };
-        Ok(Bytes::from(zstd.compress(values)?))
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.clear();
+        packed.reserve(zstd::zstd_safe::compress_bound(values.len()));
+        zstd.compress_to_buffer(values, &mut packed)?;
+        Ok(Bytes::from(packed))
     }
 
     fn write(&mut self, page: Page, values: usize) -> Result<(i64, i32)> {
+        let packed = page.buffer().clone();
         let spec = SerializedPageWriter::new(&mut self.out).write_page(CompressedPage::new(page, values))?;
         self.uncompressed += spec.uncompressed_size;
+        // The page is gone, so this is its memory and no copy.
+        self.packed = Vec::from(packed);
         Ok((spec.offset as i64, spec.compressed_size as i32))
     }
 

@@ -32,14 +32,15 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The column as a chunk; `None` if it is not of a shape known here.
+    /// The column as a chunk in `buffer`; `None` if it is not of a shape known here.
     pub(super) fn encode(
         &mut self,
         encoding: Encoding,
         a: &ArrayRef,
         descr: &ColumnDescPtr,
+        buffer: Vec<u8>,
     ) -> Result<Option<Chunk>> {
-        self.pages.clear();
+        self.pages.clear(buffer);
         let known = !a.is_empty() && self.pages_of(encoding, a)?;
         if known { self.pages.finish(descr).map(Some) } else { Ok(None) }
     }

@@ -21,14 +21,25 @@ use parquet::file::writer::SerializedFileWriter;
 
 use self::chunk::Chunk;
 use self::columns::Columns;
-use super::schema::TableSpec;
+use super::schema::{Table, TableSpec};
+use super::spare;
 
 /// Level of all files here; DATASET.md says what others would give.
 pub(super) const ZSTD_LEVEL: i32 = 1;
 
+/// Places of a table in [`Encoder::sizes`], one a column.
+const PLACES: usize = 128;
+
+/// What encoding needs again and again: one per thread, not per part, because thousands of parts are open at once.
+#[derive(Default)]
+struct Encoder {
+    columns: Columns,
+    /// Bytes of each column's last chunk: the next one will have about as many.
+    sizes: Vec<usize>,
+}
+
 thread_local! {
-    /// What encoding needs again and again: one per thread, not per part, because thousands of parts are open at once.
-    static COLUMNS: RefCell<Columns> = RefCell::default();
+    static ENCODER: RefCell<Encoder> = RefCell::default();
 }
 
 /// Writes a batch in a table's schema as one row group.
@@ -40,10 +51,15 @@ pub fn row_group<W: Write + Send>(
     spec: &TableSpec,
     batch: &RecordBatch,
 ) -> Result<()> {
-    COLUMNS.with_borrow_mut(|columns| {
+    ENCODER.with_borrow_mut(|Encoder { columns, sizes }| {
+        sizes.resize(Table::ALL.len() * PLACES, 0);
+        let sizes = &mut sizes[spec.table as usize * PLACES..][..PLACES];
         let mut chunks = Vec::with_capacity(spec.columns.len());
         for (i, (c, a)) in spec.columns.iter().zip(batch.columns()).enumerate() {
-            chunks.push(columns.encode(c.encoding, a, &out.schema_descr().column(i))?);
+            let buffer = spare::take(sizes[i] + sizes[i] / 4);
+            let chunk = columns.encode(c.encoding, a, &out.schema_descr().column(i), buffer)?;
+            sizes[i] = chunk.as_ref().map_or(0, |c| c.bytes.len());
+            chunks.push(chunk);
         }
         append(out, spec, batch, chunks)
     })
@@ -66,7 +82,11 @@ fn append<W: Write + Send>(
     let mut group = out.next_row_group()?;
     for (i, chunk) in chunks.into_iter().enumerate() {
         match (chunk, others.next()) {
-            (Some(Chunk { bytes, close }), _) => group.append_column(&bytes, close)?,
+            (Some(Chunk { bytes, close }), _) => {
+                group.append_column(&bytes, close)?;
+                // Nobody else has it, so this is no copy.
+                spare::give(Vec::from(bytes));
+            }
             (None, Some(mut writer)) => {
                 for leaf in compute_leaves(spec.arrow.field(i), batch.column(i))? {
                     writer.write(&leaf)?;

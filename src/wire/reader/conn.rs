@@ -69,6 +69,8 @@ pub(super) struct Conn {
     pub queued: bool,
     /// Has, or may have, bytes that the handler had no room for.
     pub paused: bool,
+    /// An event said that the peer will send no more.
+    pub read_closed: bool,
     io_token: Token,
     config: ReaderConfig,
     request: ConnectRequest,
@@ -113,6 +115,7 @@ impl Conn {
             token: request.token,
             queued: false,
             paused: false,
+            read_closed: false,
             io_token,
             config,
             target,
@@ -343,7 +346,7 @@ impl Conn {
         handler: &mut H,
         turn: &mut Turn<'_>,
     ) -> Result<bool, CloseInfo> {
-        mid.get_mut().get_mut().grant_reads(u32::MAX);
+        mid.get_mut().get_mut().grant_reads(u32::MAX, self.read_closed);
         match mid.handshake() {
             Ok((ws, _response)) => {
                 let at = Stamps { stalled: false, ..ws.get_ref().stamps() };
@@ -381,7 +384,7 @@ impl Conn {
         if let Err(end) = self.send_texts(ws, handler, turn) {
             return Step::End(end);
         }
-        ws.get_mut().grant_reads(self.config.reads_per_turn);
+        ws.get_mut().grant_reads(self.config.reads_per_turn, self.read_closed);
         let ended = self.read_all(ws, handler, turn);
         let (bytes, reads) = ws.get_mut().take_counts();
         turn.counters.bytes += bytes;

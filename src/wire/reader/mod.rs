@@ -342,10 +342,11 @@ impl Reader {
         for event in &self.events {
             let slot = event.token().0;
             // The waker needs no more than to have ended the wait; a stale slot no more than a look.
-            if let Some(Some(c)) = self.conns.get_mut(slot)
-                && !std::mem::replace(&mut c.queued, true)
-            {
-                self.ready.push(slot);
+            if let Some(Some(c)) = self.conns.get_mut(slot) {
+                c.read_closed |= event.is_read_closed() || event.is_error();
+                if !std::mem::replace(&mut c.queued, true) {
+                    self.ready.push(slot);
+                }
             }
         }
         let now = clock::mono_ns();

@@ -23,6 +23,11 @@ pub(super) struct Socket {
     /// Reads that are left in this turn, so that one connection cannot hold the thread.
     budget: u32,
     starved: bool,
+    /// The last read of this turn brought less than it had room for: the socket is empty, and asking it again would be a
+    /// system call per frame for nothing. What comes later is a new event.
+    drained: bool,
+    /// The peer has closed its side, so the end may stand right behind the data and no event will follow.
+    to_the_end: bool,
     bytes_in: u64,
     reads: u64,
 }
@@ -33,6 +38,9 @@ impl Read for Socket {
             self.starved = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        if self.drained {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let (n, kernel) = loop {
             match sys::net::recv_stamped(self.tcp.as_fd(), buf) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -40,6 +48,7 @@ impl Read for Socket {
             }
         };
         self.budget -= 1;
+        self.drained = n > 0 && n < buf.len() && !self.to_the_end;
         self.reads += 1;
         self.bytes_in += n as u64;
         self.last.ts_recv = clock::wall_ns();
@@ -186,8 +195,16 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(tcp: TcpStream, session: Option<ClientConnection>, limits: Limits) -> Self {
-        let socket =
-            Socket { tcp, last: Stamps::default(), budget: 0, starved: false, bytes_in: 0, reads: 0 };
+        let socket = Socket {
+            tcp,
+            last: Stamps::default(),
+            budget: 0,
+            starved: false,
+            drained: false,
+            to_the_end: false,
+            bytes_in: 0,
+            reads: 0,
+        };
         let io = match session {
             None => Io::Plain(socket),
             Some(session) => Io::Tls(Box::new(Tls {
@@ -222,11 +239,13 @@ impl Transport {
         self.socket().last
     }
 
-    /// Allows so many reads until the next call.
-    pub(super) fn grant_reads(&mut self, n: u32) {
+    /// Allows so many reads until the next call; `to_the_end` = the peer has closed its side.
+    pub(super) fn grant_reads(&mut self, n: u32, to_the_end: bool) {
         let s = self.socket_mut();
         s.budget = n;
         s.starved = false;
+        s.drained = false;
+        s.to_the_end = to_the_end;
     }
 
     /// Whether reading stopped for lack of budget rather than of data.
