@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 
-/// Bytes kept at most: a group of `raw`, one of `bbo`, and the pages of a third.
-const KEPT_MAX: usize = 64 << 20;
+/// Bytes kept at most: about what full groups of `raw`, `book_delta`, `bbo` and `trades` are made of.
+const KEPT_MAX: usize = 96 << 20;
 /// Smaller ones are the allocator's business, and a column of fewer bytes grows as any `Vec`.
 const LEAST: usize = 64 << 10;
 
