@@ -23,7 +23,7 @@ use crate::config::{Config, Wait};
 use crate::dataset::retention::Keep;
 use crate::dataset::{Dataset, DatasetError};
 use crate::journal::{JournalError, JournalShared, LaneReport, Options, Position, Pump, PumpOptions};
-use crate::metrics::{Collector, Recorder, Shared, State, latency};
+use crate::metrics::{Collector, HopSummary, Recorder, Shared, State, latency};
 use crate::model::control::to_payload;
 use crate::model::{GapCause, GapNote, Kind, LaneClock, LaneId, RunStart, RunStop};
 use crate::wire::reader::{Reader, ReaderConfig, WaitMode};
@@ -107,6 +107,8 @@ pub struct Summary {
     pub rows: i64,
     /// Their bytes.
     pub file_bytes: i64,
+    /// Quantiles per hop of the last minute, also of one that was not over, by lane.
+    pub latency: std::collections::BTreeMap<LaneId, Vec<HopSummary>>,
 }
 
 /// A running capture.
@@ -305,6 +307,7 @@ pub fn summary(shared: &Shared, p: &Progress) -> Summary {
         for (name, n) in l.others() {
             *s.others.entry(name).or_default() += n;
         }
+        s.latency.insert(l.lane, l.hops());
     }
     s.files = p.files.load(Ordering::Relaxed);
     s.rows = p.rows.load(Ordering::Relaxed);

@@ -81,7 +81,7 @@ pub struct LaneStatus {
     pub latency: Vec<HopSummary>,
 }
 
-/// Always rx ≥ jrn ≥ dur ≥ published; `lane_seq`, −1 = none yet. Ages are those of the record at the mark, ns.
+/// Always rx ≥ jrn ≥ dur ≥ published, and jrn ≥ converted; `lane_seq`, −1 = none yet. Ages are those of the record at the mark, ns.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Watermarks {
     /// In the raw ring.
@@ -90,6 +90,8 @@ pub struct Watermarks {
     pub jrn: i64,
     /// Synced.
     pub dur: i64,
+    /// Turned into rows.
+    pub converted: i64,
     /// In published files.
     #[serde(rename = "pub")]
     pub published: i64,
@@ -99,6 +101,8 @@ pub struct Watermarks {
     pub jrn_age_ns: i64,
     /// Age at `dur`.
     pub dur_age_ns: i64,
+    /// Age at `converted`: what is above the age at `rx` is the converter's tail.
+    pub converted_age_ns: i64,
     /// Age at `pub`.
     #[serde(rename = "pub_age_ns")]
     pub published_age_ns: i64,
