@@ -352,7 +352,6 @@ impl LaneMetrics {
         let mark = |m: &Mark| (m.seq.get(), if m.ts.get() == 0 { 0 } else { (now_ns - m.ts.get()).max(0) });
         let ((rx, rx_age_ns), (jrn, jrn_age_ns)) = (mark(&r.rx), mark(&j.jrn));
         let ((dur, dur_age_ns), (published, published_age_ns)) = (mark(&j.dur), mark(&c.published));
-        let (converted, converted_age_ns) = mark(&c.converted);
         let causes = GapCause::ALL.iter().zip(&r.gaps).filter(|(_, n)| n.get() > 0);
         LaneStatus {
             lane: self.lane,
@@ -368,12 +367,11 @@ impl LaneMetrics {
                 rx,
                 jrn,
                 dur,
-                converted,
+                converted: c.converted.seq.get(),
                 published,
                 rx_age_ns,
                 jrn_age_ns,
                 dur_age_ns,
-                converted_age_ns,
                 published_age_ns,
             },
             others: self.others(),

@@ -101,8 +101,6 @@ pub struct Watermarks {
     pub jrn_age_ns: i64,
     /// Age at `dur`.
     pub dur_age_ns: i64,
-    /// Age at `converted`: what is above the age at `rx` is the converter's tail.
-    pub converted_age_ns: i64,
     /// Age at `pub`.
     #[serde(rename = "pub_age_ns")]
     pub published_age_ns: i64,
