@@ -16,5 +16,6 @@ pub mod rig;
 mod rows_check;
 mod status;
 mod storage;
+mod syscalls;
 mod tape;
 mod venues;
