@@ -105,15 +105,14 @@ impl Control {
         let venue = &mut self.venues[v];
         let Some((lane, streams)) = venue.overflow.take(now) else { return };
         let Ok(conns) = venue.plan.venue.plan(&streams, &venue.plan.hosts) else { return };
-        let mut number = venue.slots.iter().map(|s| s.slot.number + 1).max().unwrap_or(0);
-        for conn in conns {
+        let next = venue.slots.iter().map(|s| s.slot.number + 1).max().unwrap_or(0);
+        for (number, conn) in (next..).zip(conns) {
             tracing::info!(
                 venue = venue.plan.config.id,
                 streams = conn.streams.len(),
                 "a further connection takes what was refused"
             );
             venue.slots.extend(SlotState::new(Slot { lane, number, conn }));
-            number += 1;
         }
     }
 
