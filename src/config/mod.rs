@@ -116,6 +116,8 @@ pub struct VenueConfig {
     /// What is asked for by REST again and again, by name, with how often in ns; names among the channels have the venue's
     /// own pace.
     pub polls: BTreeMap<String, i64>,
+    /// Trades that a gap has lost are asked for by REST, where the venue has them.
+    pub backfill: bool,
     /// Connections that carry the same streams: 1.
     pub legs: u8,
     /// REST base instead of the venue's own, without a trailing slash.

@@ -67,6 +67,7 @@ table!(VenueTable, VENUE_KEYS {
     symbols: Spanned<Symbols>,
     channels: Spanned<Vec<String>>,
     polls: BTreeMap<String, Duration>,
+    backfill: bool,
     legs: Legs,
     rest: RestBase,
     ws: WsBase,

@@ -233,7 +233,10 @@ const OWN: &[Docs] = &[
             ("epoch_before", "`book_epoch` before, 0 = none"),
             ("epoch_after", "`book_epoch` after, 0 = none"),
             ("detector", "what found it: ids, close, watchdog, subscription, recovery"),
-            ("recovered_by", "what ended it: ids, snapshot, reconnect, frame; \"\" while open"),
+            (
+                "recovered_by",
+                "what ended it: ids, snapshot, reconnect, frame; backfill, backfill_partly: trades by REST",
+            ),
             ("detail", "for people"),
         ],
     ),

@@ -196,6 +196,8 @@ impl Capture {
         let keep = keep_of(&config);
         let from = (dirs, end, Arc::clone(&keep));
         let converter = start_converter(Arc::clone(&ds), from, &journal, &lane0, ids, &shared)?;
+        let minutes =
+            Minutes::new(ds.root().to_owned(), started.collectors, Arc::clone(&journal), rings, line);
         let parts = ControlParts {
             config: config.clone(),
             tls,
@@ -204,15 +206,10 @@ impl Capture {
             reports,
             lane0: Arc::clone(&lane0),
             shared: Arc::clone(&shared),
-            minutes: Minutes::new(
-                ds.root().to_owned(),
-                started.collectors,
-                Arc::clone(&journal),
-                rings,
-                line,
-            ),
+            minutes,
             reloads,
             keep,
+            missed: Arc::clone(&converter.1.missed),
             last_conn,
         };
         let (control, stop) = start_control(parts)?;

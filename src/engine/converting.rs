@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::lane0::{Entry, Lane0};
+use super::messages::Missed;
 use crate::dataset::retention::{Keep, retain};
 use crate::dataset::{Dataset, PublishReport};
 use crate::journal::{Dirs, JournalError, JournalReader, JournalShared, Position, ReadItem};
@@ -47,6 +48,8 @@ pub struct Progress {
     pub damage: AtomicI64,
     /// The journal position that is converted.
     pub at: Mutex<Position>,
+    /// Trades that gaps have lost.
+    pub missed: Arc<Missed>,
     /// All lanes' stop records are converted and their files visible.
     pub done: AtomicBool,
 }
@@ -218,6 +221,15 @@ impl Converting {
                     m.converter.published.set(*seq, *ts);
                 }
             }
+            let wanted = |lane: &LaneId| {
+                let fold = self.converter.fold(*lane);
+                fold.map(crate::fold::Fold::wanted)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|w| (*lane, w))
+                    .collect::<Vec<_>>()
+            };
+            self.progress.missed.set(lanes.iter().flat_map(wanted).collect());
             if lanes.iter().all(|l| self.stopped.contains(l)) {
                 self.progress.done.store(true, Ordering::Release);
             }

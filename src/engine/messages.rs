@@ -1,6 +1,9 @@
 //! What the control thread and the lanes say to each other, over bounded channels.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::fold::Wanted;
 
 use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
@@ -39,6 +42,35 @@ pub struct RestBody {
     pub status: i32,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// What the converter's folds miss, for control: the converter knows earlier runs, which a lane does not.
+#[derive(Debug, Default)]
+pub struct Missed {
+    version: AtomicU64,
+    list: Mutex<Vec<(LaneId, Wanted)>>,
+}
+
+impl Missed {
+    /// The list is this now.
+    pub fn set(&self, new: Vec<(LaneId, Wanted)>) {
+        // A poisoned lock still holds a good list.
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if *list != new {
+            *list = new;
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// The list, if it is another one than that of `seen`.
+    pub fn newer(&self, seen: &mut u64) -> Option<Vec<(LaneId, Wanted)>> {
+        let version = self.version.load(Ordering::Acquire);
+        if version == *seen {
+            return None;
+        }
+        *seen = version;
+        Some(self.list.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
 }
 
 /// Control to lane.

@@ -31,6 +31,15 @@ pub enum Purpose {
         /// The symbol, "" for the whole market.
         symbol: String,
     },
+    /// Trades that a gap has lost.
+    Trades {
+        /// The lane of the stream.
+        lane: crate::model::LaneId,
+        /// The stream.
+        stream: String,
+        /// When the gap began.
+        ts_begin: i64,
+    },
 }
 
 /// Work for a worker.

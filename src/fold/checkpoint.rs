@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +28,7 @@ pub struct Saved {
     day_opens: i64,
     boundary_at: i64,
     told: Vec<(InstrumentId, String, i64)>,
+    held: Vec<super::backfill::Held>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -98,6 +99,7 @@ impl Fold {
             day_opens: c.day_opens,
             boundary_at: c.boundary_at,
             told: c.told.iter().map(|((i, what), at)| (*i, what.clone(), *at)).collect(),
+            held: c.held.clone(),
         };
         Ok(postcard::to_stdvec(&saved)?)
     }
@@ -121,6 +123,7 @@ impl Fold {
         c.day_opens = saved.day_opens;
         c.boundary_at = saved.boundary_at;
         c.told = saved.told.into_iter().map(|(i, what, at)| ((i, what), at)).collect();
+        c.held = saved.held;
         let ix_of =
             |s: &str| venue::by_id(s).map(|(ix, _)| ix).ok_or_else(|| RestoreError::Venue(s.to_owned()));
         for (n, i) in saved.insts.into_iter().enumerate() {

@@ -174,6 +174,7 @@ impl Core {
         if let Some(policy) = e.id_policy {
             self.set_policy(ix, policy);
         }
+        self.backfill_kinds(ix, &e.backfill);
         for i in 0..self.streams.len() {
             let s = &self.streams[i];
             if s.venue == ix && s.subscribed && s.alive == 0 && !e.streams.contains(&s.name) {
@@ -236,6 +237,12 @@ impl Core {
                     self.snapshot_late(id, cause, rec, sink);
                 }
             }
+            TimerEvent::Backfilled { venue, stream, ts_begin, why } => {
+                if let Some((ix, _)) = venue::by_id(venue) {
+                    about.venue = ix;
+                    self.backfill_over(ix, (stream, *ts_begin, why), rec, sink);
+                }
+            }
             TimerEvent::Minute => {}
         }
     }
@@ -265,6 +272,8 @@ impl Core {
             }
         }
         if time::floor_to(at, time::NS_PER_DAY) == at {
+            // A day can be read alone, and so can its gaps.
+            self.release_all(None, "the UTC day ended before they came", rec, sink);
             self.day_opens = at;
         }
     }
@@ -433,7 +442,9 @@ impl Core {
             config_sha256: e.config_sha256,
             ts_start: e.ts_start,
             policies: Vec::new(),
+            backfill: Vec::new(),
         };
+        self.release_all(None, "the recorder ended before they came", rec, sink);
         self.cfg = cfg;
         self.conns.clear();
         for s in &mut self.streams {

@@ -5,6 +5,7 @@
 //! ([`FoldSink::ROWS`] is false), the converter ignores the effects.
 
 mod answers;
+mod backfill;
 mod books;
 mod checkpoint;
 mod compare;
@@ -17,6 +18,7 @@ mod top;
 #[cfg(test)]
 mod tests;
 
+pub use backfill::Wanted;
 pub use checkpoint::{RestoreError, Saved};
 pub use state::{Fold, FoldCounters, Last};
 

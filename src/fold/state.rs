@@ -40,6 +40,8 @@ pub(super) struct RunCfg {
     pub ts_start: i64,
     /// What the configuration says of venues' ids.
     pub policies: Vec<(VenueIx, IdPolicy)>,
+    /// Kinds of trades that are asked for when a gap has lost them.
+    pub backfill: Vec<(VenueIx, StreamKind)>,
 }
 
 impl Default for RunCfg {
@@ -56,6 +58,7 @@ impl Default for RunCfg {
             config_sha256: String::new(),
             ts_start: 0,
             policies: Vec::new(),
+            backfill: Vec::new(),
         }
     }
 }
@@ -169,6 +172,8 @@ pub(super) struct Stream {
     /// Ids that are missing, oldest hole first: one of them that comes late is news, any other one below `last_id` is
     /// known. Bounded.
     pub holes: Vec<(i64, i64)>,
+    /// Ids that a venue's answer told before the stream went on, where ids skip. Bounded.
+    pub ahead: Vec<i64>,
     pub rseq_last: i64,
     pub ts_last: i64,
     /// The open stretch of proof, if any.
@@ -281,6 +286,8 @@ pub(super) struct Core {
     pub level_scratch: (Vec<Level>, Vec<Level>),
     /// The newest of what is polled as a list: payments of funding (""), final candles (their interval).
     pub told: BTreeMap<(InstrumentId, String), i64>,
+    /// Gaps whose rows wait for trades by REST.
+    pub held: Vec<super::backfill::Held>,
 }
 
 impl Fold {
@@ -307,6 +314,7 @@ impl Fold {
                 boundary_at: 0,
                 level_scratch: (Vec::new(), Vec::new()),
                 told: BTreeMap::new(),
+                held: Vec::new(),
             },
         }
     }
@@ -475,6 +483,7 @@ impl Fold {
             // What chooses symbols is no data: lists of all markets come on control's own lane.
             RestKind::Polled if self.core.lane == 0 => return,
             RestKind::Polled => return self.polled(rec, sink, about),
+            RestKind::Trades { symbol } => return self.trades(rec, &symbol, sink, about),
             _ => return,
         };
         if v.spec().snapshot == SnapshotSource::InBand {
@@ -767,6 +776,7 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
                     core.seen(stream, conn, rec, i64::MIN, *sink);
                 }
             }
+            Event::Trade(t) if rest.is_some() => core.backfilled(rec, conn, about, &t, *sink),
             other => core.on_table_event(rec, conn, about, &other, *sink),
         }
     }

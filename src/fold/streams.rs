@@ -59,7 +59,7 @@ impl Stream {
     }
 
     /// Whether an id was missing; it is not any more.
-    fn fills_hole(&mut self, id: i64) -> bool {
+    pub(super) fn fills_hole(&mut self, id: i64) -> bool {
         let Some(at) = self.holes.iter().position(|h| h.0 <= id && id <= h.1) else { return false };
         let (first, last) = self.holes.remove(at);
         if id < last {
@@ -150,6 +150,7 @@ impl Core {
             last_key: i64::MIN,
             late: 0,
             holes: Vec::new(),
+            ahead: Vec::new(),
             rseq_last: -1,
             ts_last: 0,
             cover: None,
@@ -213,6 +214,9 @@ impl Core {
         if s.gap.is_some() {
             self.resumes(id, rec, "frame", sink);
         }
+        if S::ROWS && !self.is_news(id, key) {
+            return false;
+        }
         let Some(s) = self.streams.get_mut(id.0 as usize) else { return true };
         s.last_key = s.last_key.max(key);
         let cover_lacks = s.cover.as_ref().is_some_and(|c| c.rseq_begin < 0);
@@ -243,6 +247,9 @@ impl Core {
             let other = s.conn != conn.id;
             let news = self.s(id).fills_hole(chain_id);
             if other || chain_id == last || !self.ids_fell(id) {
+                if news && !self.held.is_empty() {
+                    self.came_late(id, chain_id, rec, sink);
+                }
                 match news {
                     true => self.touch(id, conn, rec),
                     false => self.counters.duplicates += 1,
@@ -618,6 +625,7 @@ impl Core {
         let end =
             GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
         self.close_gap(id, end, rec, sink);
+        self.release_all(Some(id), "the stream was given up before they came", rec, sink);
     }
 
     pub fn open_cover(&mut self, id: StreamId, ts_begin: i64, id_first: i64, rseq: i64, conn: ConnId) {
@@ -640,7 +648,7 @@ impl Core {
             Some(OpenGap { cause, ts_begin, seq_before: seq, rseq_before, epoch_before: epoch, detector });
     }
 
-    fn stream_head(&self, id: StreamId, rec: &Record<'_>) -> Head {
+    pub(super) fn stream_head(&self, id: StreamId, rec: &Record<'_>) -> Head {
         let s = &self.streams[id.0 as usize];
         Head { instrument: s.instrument, venue: s.venue, ..self.head(rec) }
     }
@@ -677,14 +685,13 @@ impl Core {
 
     pub fn close_gap<S: FoldSink>(&mut self, id: StreamId, end: GapEnd<'_>, rec: &Record<'_>, sink: &mut S) {
         let Some(g) = self.s(id).gap.take() else { return };
-        let s = &self.streams[id.0 as usize];
         // A gap of no length in which no id is missing is none.
         let none_missing = end.seq_after < 0 || end.seq_after <= g.seq_before;
         if !S::ROWS || (end.ts_end <= g.ts_begin && none_missing) {
             return;
         }
         let row = GapRow {
-            stream: &s.name,
+            stream: "",
             cause: g.cause,
             seq_before: g.seq_before,
             seq_after: end.seq_after,
@@ -699,7 +706,17 @@ impl Core {
             recovered_by: end.recovered_by,
             detail: "",
         };
-        sink.row(&self.stream_head(id, rec), RowRef::Gap(row));
+        let head = self.stream_head(id, rec);
+        if self.hold(id, &head, &row) {
+            self.release(id, rec, sink);
+        } else {
+            if self.holds(id) {
+                // So many gaps wait that this one would not fit: those are told as they are.
+                self.release_all(Some(id), "too many gaps wait for their trades", rec, sink);
+            }
+            let row = GapRow { stream: &self.streams[id.0 as usize].name, ..row };
+            sink.row(&head, RowRef::Gap(row));
+        }
     }
 
     /// Everything open is split at an interval boundary.
@@ -745,6 +762,7 @@ impl Core {
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, cause, ts, det, last, 0);
         }
+        self.release_all(None, "the recorder ended before they came", rec, sink);
         self.conns.clear();
     }
 }

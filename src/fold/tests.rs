@@ -1,6 +1,7 @@
 //! The fold as a whole: records in, rows out.
 
 mod allocations;
+mod backfill;
 mod messages;
 mod pumpkin;
 
@@ -85,6 +86,42 @@ impl Rows {
     }
 }
 
+fn run_start() -> RunStart {
+    RunStart {
+        run_id: "r".into(),
+        writer: "capture".into(),
+        build: "0".into(),
+        host: String::new(),
+        config_sha256: String::new(),
+        rules_version: RULES_VERSION,
+        ts_start: 1,
+        interval_ns: 3_600_000_000_000,
+        book_top_interval_ns: 0,
+        lane_memory_bytes: 1 << 28,
+        auto_register: false,
+        epoch_floor: 0,
+    }
+}
+
+fn conn_event(event: &str, cause: &str) -> ConnEvent {
+    ConnEvent {
+        event: event.into(),
+        venue: VENUE.into(),
+        leg: 0,
+        slot: 0,
+        code: 0,
+        cause: cause.into(),
+        answered: false,
+        detail: String::new(),
+    }
+}
+
+fn subscribed(channels: &[&str]) -> Subscribed {
+    let v = venue::by_id(VENUE).unwrap().1;
+    let add: Vec<StreamSpec> = channels.iter().map(|c| v.stream(c, Some("BTCUSDT")).unwrap()).collect();
+    Subscribed { venue: VENUE.into(), add, ..Subscribed::default() }
+}
+
 const VENUE: &str = "aster-futures";
 const REST: i64 = 900;
 
@@ -106,20 +143,7 @@ impl Tape {
             ts: 1_000,
             rseq: 0,
         };
-        let run = RunStart {
-            run_id: "r".into(),
-            writer: "capture".into(),
-            build: "0".into(),
-            host: String::new(),
-            config_sha256: String::new(),
-            rules_version: RULES_VERSION,
-            ts_start: 1,
-            interval_ns: 3_600_000_000_000,
-            book_top_interval_ns: 0,
-            lane_memory_bytes: 1 << 28,
-            auto_register: false,
-            epoch_floor: 0,
-        };
+        let run = run_start();
         t.push(Kind::Run, 0, -1, "", &to_payload(&run), 0);
         t.conn("open", REST, "");
         t
@@ -150,27 +174,13 @@ impl Tape {
     }
 
     fn conn_ends(&mut self, event: &str, conn: i64, cause: &str, answered: bool) {
-        let e = ConnEvent {
-            event: event.into(),
-            venue: VENUE.into(),
-            leg: 0,
-            slot: 0,
-            code: 0,
-            cause: cause.into(),
-            answered,
-            detail: String::new(),
-        };
+        let e = ConnEvent { answered, ..conn_event(event, cause) };
         self.push(Kind::Connection, conn, -1, "ws://x/stream?streams=", &to_payload(&e), 0);
     }
 
     fn subscribe(&mut self, conn: i64) {
         self.conn("open", conn, "");
-        let v = venue::by_id(VENUE).unwrap().1;
-        let add: Vec<StreamSpec> = ["depth@100ms", "trade", "bookTicker"]
-            .iter()
-            .map(|c| v.stream(c, Some("BTCUSDT")).unwrap())
-            .collect();
-        let s = Subscribed { venue: VENUE.into(), add, ..Subscribed::default() };
+        let s = subscribed(&["depth@100ms", "trade", "bookTicker"]);
         self.push(Kind::Subscription, conn, -1, "", &to_payload(&s), 0);
     }
 

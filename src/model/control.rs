@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::link::{IdPolicy, StreamSpec};
+use super::link::{IdPolicy, StreamKind, StreamSpec};
 
 /// The name of a stream on a connection.
 pub type StreamName = String;
@@ -61,6 +61,9 @@ pub struct PlanNote {
     /// What the configuration says of the venue's ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_policy: Option<IdPolicy>,
+    /// Kinds of trades that are asked for by REST when a gap has lost them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backfill: Vec<StreamKind>,
 }
 
 /// Payload of a `Timer` record.
@@ -85,6 +88,17 @@ pub enum TimerEvent {
         instrument: String,
         /// Gap cause.
         cause: String,
+    },
+    /// Whoever asked for the trades that a gap has lost has all that there is, or gave it up.
+    Backfilled {
+        /// Venue slug.
+        venue: String,
+        /// The stream.
+        stream: StreamName,
+        /// When the gap began, which names it.
+        ts_begin: i64,
+        /// Why there is no more, "" where the venue has answered to the end.
+        why: String,
     },
     /// A minute passed: latency and bookkeeping rows are due.
     Minute,

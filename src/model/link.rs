@@ -215,6 +215,11 @@ pub enum RestKind {
     Time,
     /// The answer to a [`Poll`]: rows.
     Polled,
+    /// Trades of this symbol: those that a gap has lost are rows.
+    Trades {
+        /// As in the instrument list.
+        symbol: String,
+    },
     /// Anything else; stays in `raw`.
     Other,
 }
@@ -285,6 +290,19 @@ impl Poll {
             _ => self.channel.to_owned(),
         }
     }
+}
+
+/// A request for trades that a stream has missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TradesRequest {
+    /// Path and query, percent-encoded.
+    pub path: String,
+    /// Cost in the venue's own unit.
+    pub weight: u32,
+    /// Trades in one answer at most.
+    pub most: usize,
+    /// The answer begins with the id that was asked for; if not, it holds the latest trades.
+    pub by_id: bool,
 }
 
 /// What a body says of its request, for venues whose status line does not.

@@ -14,7 +14,7 @@ mod tests;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Hosts, IdPolicy, InstrumentVersion, PlanError, Poll, Reject, RejectCause,
-    RestKind, RestRefusal, RestRequest, StreamKind, StreamSpec, VenueIx, VenueSpec,
+    RestKind, RestRefusal, RestRequest, StreamKind, StreamSpec, TradesRequest, VenueIx, VenueSpec,
 };
 pub use crate::parse::{Paths, Scratch};
 
@@ -191,6 +191,34 @@ pub trait Venue: Send + Sync {
         ctx: &mut dyn DecodeCtx,
     ) -> Result<(), Reject> {
         let _ = (scratch, url, body, ctx);
+        Ok(())
+    }
+
+    /// The request for trades of a kind that a stream has missed, from an id on, oldest first; where the venue knows no ids
+    /// for it, for its latest ones. `None`: it has no such answer.
+    fn trades_request(&self, kind: StreamKind, symbol: &str, from: i64) -> Option<TradesRequest> {
+        let _ = (kind, symbol, from);
+        None
+    }
+
+    /// Whether that wants the user's key.
+    fn trades_need_key(&self, kind: StreamKind) -> bool {
+        let _ = kind;
+        false
+    }
+
+    /// Reads trades by REST and says each of them, whether it is known or not.
+    ///
+    /// # Errors
+    /// [`Reject`]: nothing of the faulty trade was said, or the body is none.
+    fn decode_trades(
+        &self,
+        scratch: &mut Scratch,
+        symbol: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        let _ = (scratch, symbol, body, ctx);
         Ok(())
     }
 

@@ -160,7 +160,8 @@ impl WeightBudget {
             self.seen = Some((sent, u));
         }
         let first = match status {
-            429 => WAIT_429,
+            // 403 is a firewall that has had enough of this address: it counts as well, and asking on makes it longer.
+            403 | 429 => WAIT_429,
             418 => WAIT_418,
             200..=399 => {
                 // An answer to a request from before the refusal proves nothing.
@@ -289,6 +290,19 @@ mod tests {
         assert_eq!(b.used(4 * S), 100);
         assert_eq!(b.grant(4 * S, 20, Priority::Initial), Grant::Granted);
         assert_eq!(b.used(4 * S), 120);
+    }
+
+    #[test]
+    fn a_firewall_is_left_alone_for_a_while() {
+        let mut b = budget(2400);
+        b.on_response(0, 0, 403, None, None);
+        assert_eq!(b.blocked_until(0), Some(MINUTE));
+        // A region that is blocked, or a fault of the venue's, is not our doing.
+        let mut b = budget(2400);
+        for status in [400, 404, 451, 500, 503] {
+            b.on_response(0, 0, status, None, None);
+        }
+        assert_eq!(b.blocked_until(0), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The control thread: instruments, connections, snapshots, clocks, status. Cold: it may allocate, wait and log.
 
+mod backfill;
 mod connections;
 mod lists;
 mod polls;
@@ -19,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::keys;
 use super::lane0::{Entry, Lane0};
 use super::links::{Links, Slot};
+use super::messages::Missed;
 use super::messages::{FromLane, OpenLink, ToLane};
 use super::minutes::Minutes;
 use super::plan::PlanFault;
@@ -91,6 +93,8 @@ pub struct ControlParts {
     pub reloads: Receiver<Config>,
     /// What the converter keeps, for ever or for a while.
     pub keep: Arc<Mutex<Keep>>,
+    /// Trades that gaps have lost, as the converter knows them.
+    pub missed: Arc<Missed>,
     /// No connection id at or below this: those of earlier runs.
     pub last_conn: ConnId,
 }
@@ -107,6 +111,10 @@ pub struct Control {
     silence: silence::Watchdog,
     /// Requests under way that must not keep snapshots from the workers.
     under_way: usize,
+    /// Gaps whose trades are asked for.
+    backfills: Vec<backfill::BackfillJob>,
+    /// The list of them that was read last.
+    missed_seen: u64,
 }
 
 /// Why control ended before it was asked to.
@@ -152,6 +160,8 @@ impl Control {
             last_tick: 0,
             silence: silence::Watchdog::default(),
             under_way: 0,
+            backfills: Vec::new(),
+            missed_seen: 0,
         };
         for link in links {
             control.add_venue(link)?;
@@ -246,6 +256,8 @@ impl Control {
             self.polls_due(v, now);
         }
         self.grant_snapshots(now);
+        self.hear_missed(now);
+        self.backfill_due(now);
         if now - self.last_tick >= S {
             self.last_tick = now;
             self.tick();
@@ -325,6 +337,10 @@ impl Control {
                 Ok(())
             }
             Purpose::Time => Ok(()),
+            Purpose::Trades { lane, stream, ts_begin } => {
+                self.trades(v, (lane, &stream, ts_begin), path, result);
+                Ok(())
+            }
             Purpose::Poll { lane, name, symbol } => {
                 self.polled(v, (lane, &name, &symbol), path, result);
                 Ok(())

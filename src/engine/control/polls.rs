@@ -6,7 +6,7 @@ use crate::engine::rest::lane_body;
 
 /// Requests of polls and the like that are under way at once, over all venues: fewer than there are workers, so that a
 /// snapshot never waits behind them.
-const UNDER_WAY: usize = 2;
+pub(super) const UNDER_WAY: usize = 2;
 /// The wait after a first failure; it doubles with each further one, but is never longer than the poll's own pace, or than
 /// five minutes where that is longer still.
 const RETRY_NS: (i64, i64) = (2 * S, 300 * S);

@@ -169,10 +169,16 @@ impl Control {
         self.venues[v].overflow.clear();
         let venue = self.venues[v].plan.config.id.clone();
         let id_policy = self.venues[v].plan.id_policy();
+        let backfill = self.backfill_kinds(v);
         for l in &self.parts.lanes {
             let here = wanted.iter().filter(|(lane, _)| *lane == l.lane).flat_map(|(_, s)| s);
             let streams = here.map(|s| s.name.clone()).collect();
-            l.order(ToLane::Plan(PlanNote { venue: venue.clone(), streams, id_policy }));
+            l.order(ToLane::Plan(PlanNote {
+                venue: venue.clone(),
+                streams,
+                id_policy,
+                backfill: backfill.clone(),
+            }));
             let lanes = &self.venues[v].lanes;
             let here = self.books.iter().filter(|((of, s), _)| *of == v && lanes.get(s) == Some(&l.lane));
             let books = here.map(|(_, b)| Arc::clone(b)).collect();

@@ -74,7 +74,8 @@ impl Lane {
         };
         let venue = "pumpkin-perp".to_owned();
         l.push(Kind::Run, 0, "", &to_payload(&run), 0);
-        let note = PlanNote { venue: venue.clone(), streams: vec![], id_policy: Some(policy) };
+        let note =
+            PlanNote { venue: venue.clone(), streams: vec![], id_policy: Some(policy), backfill: vec![] };
         l.push(Kind::Config, 0, "", &to_payload(&note), 0);
         for conn in [REST, CONN] {
             let open = ConnEvent {

@@ -14,7 +14,7 @@ mod tables;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, PlanError, Poll, Reject, RestKind, RestRequest,
-    SequenceRule, StreamSpec, VenueSpec,
+    SequenceRule, StreamKind, StreamSpec, TradesRequest, VenueSpec,
 };
 use crate::parse::{Path, Scratch};
 use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
@@ -143,6 +143,20 @@ impl Venue for Ascendex {
         ctx: &mut dyn DecodeCtx,
     ) -> Result<(), Reject> {
         polled::decode(scratch, url, body, ctx)
+    }
+
+    fn trades_request(&self, kind: StreamKind, symbol: &str, _from: i64) -> Option<TradesRequest> {
+        (kind == StreamKind::TradeSparse).then(|| rest::trades_request(symbol))
+    }
+
+    fn decode_trades(
+        &self,
+        scratch: &mut Scratch,
+        symbol: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        rest::trades(scratch, symbol, body, ctx)
     }
 
     fn decode_snapshot(

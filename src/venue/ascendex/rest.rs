@@ -4,13 +4,17 @@ use serde::Deserialize;
 
 use super::decode;
 use super::streams::check_symbol;
+use super::tables;
 use crate::model::time::ms_to_ns;
-use crate::model::{DecodeCtx, Reject, RejectCause, RestKind, RestRequest};
+use crate::model::{DecodeCtx, Reject, RejectCause, RestKind, RestRequest, StreamId, TradesRequest};
 use crate::parse::fields::shape;
 use crate::parse::url::{encode_into, path_and_query, query_value};
 use crate::parse::{Limits, Scratch, Val};
 
 const DEPTH: &str = "/api/pro/v1/depth";
+const TRADES: &str = "/api/pro/v1/trades";
+/// Trades that an answer holds at most: the latest ones.
+const TRADES_MOST: usize = 100;
 const TIME: &str = "/api/pro/v1/exchange-info";
 /// Current lists of both products and spot's older one, which recordings have.
 const INSTRUMENTS: [&str; 4] = [
@@ -47,11 +51,53 @@ pub(super) fn rest_kind(url: &str) -> RestKind {
             Some(symbol) if check_symbol(&symbol).is_ok() => RestKind::Depth { symbol },
             _ => RestKind::Other,
         },
+        TRADES => match query_value(query, "symbol") {
+            Some(symbol) if check_symbol(&symbol).is_ok() => RestKind::Trades { symbol },
+            _ => RestKind::Other,
+        },
         TIME => RestKind::Time,
         p if INSTRUMENTS.contains(&p) => RestKind::Instruments,
         p if super::polled::is_polled(p) => RestKind::Polled,
         _ => RestKind::Other,
     }
+}
+
+/// As [`crate::venue::Venue::trades_request`]: the venue takes no id.
+pub(super) fn trades_request(symbol: &str) -> TradesRequest {
+    let mut r = request(TRADES);
+    r.path.push_str("?n=100&symbol=");
+    encode_into(&mut r.path, symbol, "");
+    TradesRequest { path: r.path, weight: r.weight, most: TRADES_MOST, by_id: false }
+}
+
+/// As [`crate::venue::Venue::decode_trades`].
+pub(super) fn trades(
+    scratch: &mut Scratch,
+    symbol: &str,
+    body: &[u8],
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    scratch.read(body, Limits::SNAPSHOT, |root, _| {
+        let inner = data(root)?;
+        if inner.get("symbol").is_some_and(|s| s.as_str() != Some(symbol)) {
+            return Err(shape("trades are of another symbol"));
+        }
+        let Some(list) = inner.get("data").and_then(Val::elements) else {
+            return Err(shape("data is missing or no array"));
+        };
+        let Some(mut at) = ctx.instrument(symbol) else {
+            return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
+        };
+        let mut first_fault = Ok(());
+        for v in list {
+            match tables::trade(v, StreamId::NONE, at, ctx) {
+                Ok(now) => at = now,
+                Err(e) if first_fault.is_ok() => first_fault = Err(e),
+                Err(_) => {}
+            }
+        }
+        first_fault
+    })
 }
 
 /// As [`crate::venue::Venue::decode_snapshot`].

@@ -27,7 +27,7 @@ pub(super) fn trades(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), R
     first_fault
 }
 
-fn trade(
+pub(super) fn trade(
     v: Val<'_, '_>,
     stream: StreamId,
     at: InstrumentRef,

@@ -7,6 +7,7 @@ mod book;
 mod decode;
 pub mod dialect;
 mod instruments;
+mod missed;
 mod plan;
 pub mod polled;
 mod quick;
@@ -16,11 +17,11 @@ pub mod streams;
 mod trades;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Poll, Reject, RestKind, RestRequest, StreamSpec,
-    TradeType, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Poll, Reject, RestKind, RestRequest, StreamKind,
+    StreamSpec, TradeType, TradesRequest, VenueSpec,
 };
 use crate::parse::Scratch;
-use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
+use crate::venue::{ChannelInfo, Credentials, Evidence, InstrumentList, Venue};
 pub use streams::{Channel, Subject};
 
 /// One venue of the family, as data.
@@ -55,6 +56,12 @@ pub struct Family {
     pub instruments_weight: u32,
     /// Weight of the day's statistics of all markets.
     pub volumes_weight: u32,
+    /// Weight of a page of aggregates by REST.
+    pub agg_trades_weight: u32,
+    /// Weight of a page of single trades by REST.
+    pub old_trades_weight: u32,
+    /// Whether single trades by REST want the user's key.
+    pub old_trades_need_key: bool,
     /// Whether the instrument list states the request budget truly. COIN-M's prints a budget of its own although it
     /// shares that of USD-M.
     pub list_states_weight: bool,
@@ -145,6 +152,30 @@ impl Venue for Family {
         ctx: &mut dyn DecodeCtx,
     ) -> Result<(), Reject> {
         polled::decode(self, scratch, url, body, ctx)
+    }
+
+    fn trades_request(&self, kind: StreamKind, symbol: &str, from: i64) -> Option<TradesRequest> {
+        missed::trades_request(self, kind, symbol, from)
+    }
+
+    fn trades_need_key(&self, kind: StreamKind) -> bool {
+        kind == StreamKind::Trade && self.old_trades_need_key
+    }
+
+    fn decode_trades(
+        &self,
+        scratch: &mut Scratch,
+        symbol: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        missed::decode(self, scratch, symbol, body, ctx)
+    }
+
+    fn sign(&self, path: &str, key: &Credentials) -> Vec<(&'static str, String)> {
+        // Market data wants no signature, only to know who asks.
+        let wants = path.contains("/historicalTrades") && self.old_trades_need_key;
+        if wants { vec![("X-MBX-APIKEY", key.key.clone())] } else { Vec::new() }
     }
 
     fn decode_snapshot(

@@ -32,6 +32,10 @@ pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
         },
         _ if endpoint == family.instruments_path => RestKind::Instruments,
         "time" => RestKind::Time,
+        "trades" | "historicalTrades" | "aggTrades" => match query_value(query, "symbol") {
+            Some(symbol) if !symbol.is_empty() => RestKind::Trades { symbol },
+            _ => RestKind::Other,
+        },
         _ if super::polled::is_polled(family, endpoint) => RestKind::Polled,
         _ => RestKind::Other,
     }

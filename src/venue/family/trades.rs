@@ -120,6 +120,12 @@ pub(super) fn origin(word: &str) -> TradeType {
     }
 }
 
+/// An aggregate's id as the text that stands beside the ids of its trades.
+pub(super) fn aggregate_text(buf: &mut [u8; 44], aggregate_id: i64) -> &str {
+    let n = write_plain_bytes(buf, aggregate_id, 0);
+    std::str::from_utf8(&buf[buf.len() - n..]).unwrap_or("")
+}
+
 /// The fills of one taker order at one price.
 pub(super) fn aggregate(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let f = Fields::of(v);
@@ -130,8 +136,7 @@ pub(super) fn aggregate(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Rejec
     let (first, last) = (optional_id(f.first, "f is no integer")?, optional_id(f.last, "l is no integer")?);
     let t = f.common(m)?;
     let mut buf = [0u8; 44];
-    let n = write_plain_bytes(&mut buf, aggregate_id, 0);
-    let id_text = std::str::from_utf8(&buf[buf.len() - n..]).unwrap_or("");
+    let id_text = aggregate_text(&mut buf, aggregate_id);
     m.ctx.event(Event::Trade(Trade {
         chain_id: aggregate_id,
         id: first,

@@ -254,7 +254,7 @@ fn rest_bodies() {
         "/",
         "/api/pro/v1/depth",
         "/api/pro/v1/depth?symbol=",
-        "/api/pro/v1/trades?symbol=A",
+        "/api/pro/v1/trades?symbol=",
         "/fapi/v1/time",
     ] {
         assert_eq!(spot.rest_kind(path), RestKind::Other, "{path}");

@@ -1,6 +1,7 @@
 //! Tests that walk every venue, and the helpers they share.
 
 mod ascendex;
+mod bad_input;
 mod conformance;
 mod fixtures;
 mod hostile;

@@ -257,3 +257,99 @@ fn pumpkin_s_lists_are_told_oldest_first() {
     let told = polled(v, "/v2/public/contract/risk-balance?symbol=btc_usdt", &risk).unwrap();
     assert_eq!(told, ["other risk-balance"]);
 }
+
+/// What is said of a body with trades.
+fn missed(v: &dyn Venue, url: &str, body: &str) -> Result<Vec<String>, Reject> {
+    let mut lines = Vec::new();
+    let mut ctx = MemoryCtx::new(|e: Event<'_>| lines.push(line(&e)));
+    ctx.exponents = (EXP, EXP);
+    let RestKind::Trades { symbol } = v.rest_kind(url) else { panic!("{}: {url}", v.spec().id) };
+    let result = v.decode_trades(&mut Scratch::default(), &symbol, body.as_bytes(), &mut ctx);
+    result.map(|()| lines)
+}
+
+#[test]
+fn missed_trades_are_asked_for_from_an_id_on_and_the_answer_is_recognised() {
+    for v in all() {
+        let id = v.spec().id;
+        for kind in [StreamKind::AggTrade, StreamKind::Trade, StreamKind::TradeSparse] {
+            let Some(r) = v.trades_request(kind, "A/B 龙虾", 9_007_199_254_740_993) else { continue };
+            assert!(r.weight > 0 && r.weight <= v.spec().weight_per_minute / 8 && r.most > 0, "{id}: {r:?}");
+            assert_eq!(
+                v.rest_kind(&r.path),
+                RestKind::Trades { symbol: "A/B 龙虾".to_owned() },
+                "{id}: {r:?}"
+            );
+            assert_eq!(r.by_id, r.path.contains("9007199254740993"), "{id}: {r:?}");
+        }
+        let any = |k| v.trades_request(k, "X", 0).is_some();
+        assert!(any(StreamKind::AggTrade) || any(StreamKind::TradeSparse) || id == "pumpkin-perp", "{id}");
+    }
+    assert!(venue("binance-usdm").trades_need_key(StreamKind::Trade));
+    assert!(!venue("binance-spot").trades_need_key(StreamKind::Trade));
+    let key = crate::venue::Credentials { key: "k".into(), secret: "s".into() };
+    let signed = |path: &str| venue("binance-usdm").sign(path, &key);
+    assert_eq!(signed("/fapi/v1/historicalTrades?symbol=X"), [("X-MBX-APIKEY", "k".to_owned())]);
+    assert!(signed("/fapi/v1/aggTrades?symbol=X").is_empty());
+}
+
+/// The samples of the pages: ids, taker's side, sizes in the stream's unit.
+#[test]
+fn trades_by_rest_are_those_of_the_streams() {
+    let futures = venue("aster-futures");
+    let agg = r#"[{"a":26129,"p":"0.01633102","q":"4.70443515","f":27781,"l":27782,"T":1498793709153,"m":true,"M":true}]"#;
+    assert_eq!(
+        missed(futures, "/fapi/v3/aggTrades?symbol=BTCUSDT&fromId=26129&limit=1000", agg).unwrap(),
+        [
+            "trade T=1498793709153000000 E=0 chain=26129 id=27781 last=27782 text=\"26129\" side=-1 p=0.01633102 q=4.70443515 market agg=true"
+        ]
+    );
+    let one = |qty: &str, more: &str| {
+        format!(
+            r#"[{{"id":28457,"price":"4.00000100","qty":"{qty}"{more},"time":1499865549590,"isBuyerMaker":false}}]"#
+        )
+    };
+    let row = |kind: &str, q: &str| {
+        format!(
+            "trade T=1499865549590000000 E=0 chain=28457 id=28457 last=-1 text=\"\" side=1 p=4.000001 q={q} {kind} agg=false"
+        )
+    };
+    let url = "/fapi/v3/historicalTrades?symbol=BTCUSDT&fromId=1&limit=1000";
+    assert_eq!(
+        missed(futures, url, &one("12", r#","quoteQty":"48.000012""#)).unwrap(),
+        [row("unknown", "12")]
+    );
+    // On Aster spot `qty` is the turnover; should it be the size one day, the numbers say so.
+    let spot = venue("aster-spot");
+    let url = "/api/v3/historicalTrades?symbol=X&fromId=1&limit=1000";
+    assert_eq!(missed(spot, url, &one("48.000012", r#","baseQty":"12""#)).unwrap(), [row("market", "12")]);
+    assert_eq!(missed(spot, url, &one("12", r#","baseQty":"48.000012""#)).unwrap(), [row("market", "12")]);
+    assert_eq!(
+        missed(spot, url, &one("12", r#","baseQty":"7""#)).map_err(|r| r.cause),
+        Err(RejectCause::Shape)
+    );
+    // COIN-M: contracts.
+    let url = "/dapi/v1/historicalTrades?symbol=BTCUSD_PERP&fromId=1&limit=1000";
+    let coinm = missed(venue("binance-coinm"), url, &one("12", r#","baseQty":"0.0013""#));
+    assert_eq!(coinm.unwrap(), [row("unknown", "12")]);
+    let ascendex = r#"{"code":0,"data":{"m":"trades","symbol":"X","data":[{"seqnum":288230377097259426,"p":"19.152","q":"79","ts":1650929774384,"bm":false}]}}"#;
+    assert_eq!(
+        missed(venue("ascendex-futures"), "/api/pro/v1/trades?n=100&symbol=X", ascendex).unwrap(),
+        [
+            "trade T=1650929774384000000 E=0 chain=-1 id=288230377097259426 last=-1 text=\"\" side=1 p=19.152 q=79 market agg=false"
+        ]
+    );
+    for (body, cause) in [
+        (r#"{"code":-1121,"msg":"Invalid symbol."}"#, RejectCause::Status),
+        ("<html>", RejectCause::Malformed),
+        ("{}", RejectCause::Shape),
+        (r#"[{"a":"1","p":"1","q":"1"}]"#, RejectCause::Shape),
+        (r#"[{"a":9223372036854775808,"p":"1","q":"1"}]"#, RejectCause::Number),
+        (r#"[{"a":1,"p":"1e5","q":"1","T":1,"m":true}]"#, RejectCause::Number),
+        (r#"[{"a":1,"p":"1","q":"1","T":1,"m":"yes"}]"#, RejectCause::Shape),
+        ("[7]", RejectCause::Shape),
+    ] {
+        let r = missed(futures, "/fapi/v3/aggTrades?symbol=X&fromId=1", body).map_err(|r| r.cause);
+        assert_eq!(r, Err(cause), "{body}");
+    }
+}

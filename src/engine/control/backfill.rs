@@ -1,0 +1,331 @@
+//! Trades that gaps have lost are asked for by REST, page by page, within the budget and behind snapshots. Which of them
+//! are new, and what the gap's row says of it, is the fold's to decide: bodies are records of the lane like any other.
+
+use super::*;
+use crate::fold::Wanted;
+use crate::model::{
+    Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, StreamInfo, TimerEvent, TradesRequest,
+};
+use crate::venue::{Scratch, Venue};
+
+/// Answers that are asked for one gap. Longer ones are recovered in part, from their beginning.
+const PAGES_MAX: u32 = 20;
+/// Failures in a row after which a gap is given up.
+const FAILURES_MAX: u32 = 5;
+/// A gap that waits so long for the budget is given up: a second one may wait behind it.
+const PATIENCE_NS: i64 = 600 * S;
+/// The wait after a first failure.
+const RETRY_NS: i64 = 2 * S;
+/// Gaps that wait at once, over all venues; others are taken when there is room.
+const JOBS_MAX: usize = 1024;
+
+/// One gap whose trades are asked for.
+#[derive(Debug)]
+pub(super) struct BackfillJob {
+    lane: LaneId,
+    wanted: Wanted,
+    venue: usize,
+    /// The next id to ask for.
+    from: i64,
+    pages: u32,
+    failures: u32,
+    since: i64,
+    state: JobState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JobState {
+    /// To be asked for from then on (monotonic ns).
+    Due(i64),
+    /// A request is under way.
+    Asked,
+    /// Its lane was told that there is no more.
+    Over,
+}
+
+/// What an answer says of the ids in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Page {
+    trades: usize,
+    greatest: i64,
+}
+
+/// Hears trades and keeps nothing but their ids.
+#[derive(Default)]
+struct Ids(Page);
+
+impl DecodeCtx for Ids {
+    fn stream(&mut self, _: &str) -> Option<StreamInfo> {
+        None
+    }
+
+    fn peek(&mut self, _: &[u8]) -> Option<StreamInfo> {
+        None
+    }
+
+    fn enter(&mut self, _: &StreamInfo) {}
+
+    fn stream_of(&mut self, _: StreamKind, _: &str) -> Option<StreamInfo> {
+        None
+    }
+
+    fn instrument(&mut self, _: &str) -> Option<InstrumentRef> {
+        Some(InstrumentRef { id: InstrumentId(0), price_exp: 0, size_exp: 0 })
+    }
+
+    fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+        InstrumentRef { id, price_exp, size_exp }
+    }
+
+    fn contract_size(&self, _: InstrumentId) -> Dec {
+        Dec::NONE
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Trade(t) = event {
+            let id = if t.chain_id >= 0 { t.chain_id } else { t.id };
+            (self.0.trades, self.0.greatest) = (self.0.trades + 1, self.0.greatest.max(id));
+        }
+    }
+}
+
+/// Reads what an answer's ids are. Numbers that do not fit so many decimals do not matter here.
+fn page(venue: &dyn Venue, wanted: &Wanted, body: &[u8]) -> Result<Page, crate::model::Reject> {
+    let mut ids = Ids(Page { trades: 0, greatest: -1 });
+    match venue.decode_trades(&mut Scratch::default(), &wanted.symbol, body, &mut ids) {
+        Err(e) if ids.0.trades == 0 => Err(e),
+        _ => Ok(ids.0),
+    }
+}
+
+impl BackfillJob {
+    /// What follows from an answer: the next page, or why there is none.
+    fn answered(&mut self, request: &TradesRequest, page: Page, now: i64) -> Result<(), &'static str> {
+        self.failures = 0;
+        self.pages += 1;
+        if !request.by_id || page.trades < request.most || page.greatest >= self.wanted.last {
+            return Err("");
+        }
+        if self.pages >= PAGES_MAX {
+            return Err("so long a gap is asked for in part only");
+        }
+        if page.greatest < self.from {
+            return Err("the venue answers with other ids than those asked for");
+        }
+        self.from = page.greatest + 1;
+        self.state = JobState::Due(now);
+        Ok(())
+    }
+
+    fn failed(&mut self, now: i64) -> Result<(), &'static str> {
+        self.failures += 1;
+        if self.failures >= FAILURES_MAX {
+            return Err("the venue did not answer");
+        }
+        self.state = JobState::Due(now + (RETRY_NS << (self.failures - 1)));
+        Ok(())
+    }
+}
+
+impl Control {
+    /// The kinds of a venue's trades that can be asked for, as the configuration wants it.
+    pub(super) fn backfill_kinds(&self, v: usize) -> Vec<StreamKind> {
+        let venue = &self.venues[v];
+        let kinds = [StreamKind::AggTrade, StreamKind::Trade, StreamKind::TradeSparse];
+        let can = |k: &StreamKind| {
+            let asks = venue.plan.venue.trades_request(*k, "X", 0).is_some();
+            asks && (venue.key.is_some() || !venue.plan.venue.trades_need_key(*k))
+        };
+        if venue.plan.config.backfill { kinds.into_iter().filter(can).collect() } else { Vec::new() }
+    }
+
+    /// What the converter's folds miss now.
+    pub(super) fn hear_missed(&mut self, now: i64) {
+        let Some(list) = self.parts.missed.newer(&mut self.missed_seen) else { return };
+        let same = |j: &BackfillJob, (lane, w): &(LaneId, Wanted)| {
+            j.lane == *lane
+                && j.wanted.stream == w.stream
+                && j.wanted.ts_begin == w.ts_begin
+                && j.wanted.venue == w.venue
+        };
+        self.backfills.retain(|j| list.iter().any(|w| same(j, w)));
+        for missed in list {
+            if self.backfills.len() >= JOBS_MAX || self.backfills.iter().any(|j| same(j, &missed)) {
+                continue;
+            }
+            let (lane, wanted) = missed;
+            let Some(venue) = self.venue_ix(wanted.venue).filter(|v| !self.venues[*v].gone) else { continue };
+            let from = wanted.first;
+            self.backfills.push(BackfillJob {
+                lane,
+                wanted,
+                venue,
+                from,
+                pages: 0,
+                failures: 0,
+                since: now,
+                state: JobState::Due(now),
+            });
+        }
+    }
+
+    /// Asks for the next page of the gap that waits longest.
+    pub(super) fn backfill_due(&mut self, now: i64) {
+        if self.under_way >= polls::UNDER_WAY {
+            return;
+        }
+        for n in 0..self.backfills.len() {
+            let j = &self.backfills[n];
+            if !matches!(j.state, JobState::Due(at) if at <= now) {
+                continue;
+            }
+            if now - j.since > PATIENCE_NS {
+                self.backfill_ends(n, "the budget left no room for ten minutes");
+                continue;
+            }
+            let (v, wanted) = (j.venue, &j.wanted);
+            let group = self.venues[v].group;
+            let Some(r) = self.venues[v].plan.venue.trades_request(wanted.kind, &wanted.symbol, j.from)
+            else {
+                self.backfill_ends(n, "the venue has no such answer");
+                continue;
+            };
+            match self.groups[group].budget.grant(now, r.weight, Priority::Audit) {
+                // Others of its budget wait as well.
+                Grant::WaitUntil(at) => self.backfills[n].state = JobState::Due(at),
+                Grant::Granted => {
+                    let (lane, stream, ts_begin) = (j.lane, wanted.stream.clone(), wanted.ts_begin);
+                    if self.get(v, Purpose::Trades { lane, stream, ts_begin }, r.path) {
+                        self.under_way += 1;
+                        self.backfills[n].state = JobState::Asked;
+                    } else {
+                        self.backfills[n].state = JobState::Due(now + S);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// An answer: a record of its lane, and perhaps the last one.
+    pub(super) fn trades(
+        &mut self,
+        v: usize,
+        (lane, stream, ts_begin): (LaneId, &str, i64),
+        path: &str,
+        result: Result<RestResponse, RestError>,
+    ) {
+        self.under_way = self.under_way.saturating_sub(1);
+        let now = clock::mono_ns();
+        let is_it = |j: &BackfillJob| {
+            j.venue == v && j.lane == lane && j.wanted.stream == stream && j.wanted.ts_begin == ts_begin
+        };
+        let at = self.backfills.iter().position(|j| is_it(j) && j.state == JobState::Asked);
+        let verdict = at.map(|n| {
+            let venue = self.venues[v].plan.venue;
+            let j = &mut self.backfills[n];
+            let request = venue.trades_request(j.wanted.kind, &j.wanted.symbol, j.from);
+            let well = result
+                .as_ref()
+                .ok()
+                .filter(|r| r.status == 200 && venue.refusal(r.status, &r.body).is_none());
+            match (well, request) {
+                (Some(r), Some(request)) => match page(venue, &j.wanted, &r.body) {
+                    Ok(page) => j.answered(&request, page, now),
+                    Err(_) => Err("the venue's answer could not be read"),
+                },
+                _ => j.failed(now),
+            }
+        });
+        self.hand_over(v, lane, path, result);
+        if let (Some(n), Some(Err(why))) = (at, verdict) {
+            self.backfill_ends(n, why);
+        }
+    }
+
+    /// The lane hears that no more will come: its gap's row is due, behind the bodies that it was sent.
+    fn backfill_ends(&mut self, n: usize, why: &str) {
+        let j = &mut self.backfills[n];
+        j.state = JobState::Over;
+        let (lane, wanted) = (j.lane, &j.wanted);
+        if !why.is_empty() {
+            tracing::warn!(
+                venue = wanted.venue,
+                stream = wanted.stream,
+                why,
+                "trades of a gap are not recovered whole"
+            );
+        }
+        let t = TimerEvent::Backfilled {
+            venue: wanted.venue.to_owned(),
+            stream: wanted.stream.clone(),
+            ts_begin: wanted.ts_begin,
+            why: why.to_owned(),
+        };
+        self.order(lane, ToLane::Timer(t));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(first: i64, last: i64) -> BackfillJob {
+        let wanted = Wanted {
+            venue: "binance-usdm",
+            stream: "btcusdt@aggTrade".to_owned(),
+            symbol: "BTCUSDT".to_owned(),
+            kind: StreamKind::AggTrade,
+            first,
+            last,
+            ts_begin: 7,
+        };
+        let (lane, venue, from, state) = (1, 0, first, JobState::Asked);
+        BackfillJob { lane, wanted, venue, from, pages: 0, failures: 0, since: 0, state }
+    }
+
+    fn request() -> TradesRequest {
+        TradesRequest { path: String::new(), weight: 20, most: 3, by_id: true }
+    }
+
+    #[test]
+    fn pages_go_on_until_the_gap_s_end_or_the_venue_s() {
+        let mut j = job(100, 109);
+        assert_eq!(j.answered(&request(), Page { trades: 3, greatest: 102 }, 5), Ok(()));
+        assert_eq!((j.from, j.state), (103, JobState::Due(5)));
+        assert_eq!(j.answered(&request(), Page { trades: 2, greatest: 104 }, 6), Err(""), "it has no more");
+        let mut j = job(100, 102);
+        assert_eq!(j.answered(&request(), Page { trades: 3, greatest: 102 }, 5), Err(""));
+        let mut j = job(100, 109);
+        let other = j.answered(&request(), Page { trades: 3, greatest: 50 }, 5);
+        assert!(other.is_err_and(|why| why.contains("other ids")), "no endless circle");
+    }
+
+    #[test]
+    fn very_long_gaps_and_silent_venues_come_to_an_end() {
+        let mut j = job(0, i64::MAX);
+        let mut pages = 0;
+        let why = loop {
+            pages += 1;
+            if let Err(why) = j.answered(&request(), Page { trades: 3, greatest: j.from + 2 }, 0) {
+                break why;
+            }
+        };
+        assert!(pages == PAGES_MAX && why.contains("in part"), "{pages} {why}");
+        let mut j = job(0, 5);
+        let waits: Vec<_> = (0..FAILURES_MAX).map(|_| j.failed(0).map(|()| j.state)).collect();
+        assert_eq!(waits[..2], [Ok(JobState::Due(2 * S)), Ok(JobState::Due(4 * S))]);
+        assert_eq!(waits.last(), Some(&Err("the venue did not answer")));
+    }
+
+    #[test]
+    fn an_answer_s_ids_are_read_whatever_its_numbers_are() {
+        let (_, v) = crate::venue::by_id("binance-usdm").unwrap();
+        let of = |body: &str| page(v, &job(0, 9).wanted, body.as_bytes());
+        let row = |a: i64| format!(r#"{{"a":{a},"p":"61800.20","q":"0.001","f":1,"l":2,"T":5,"m":true}}"#);
+        let body = format!("[{},{},{{}}]", row(9_007_199_254_740_993), row(4));
+        assert_eq!(of(&body), Ok(Page { trades: 2, greatest: 9_007_199_254_740_993 }));
+        assert_eq!(of("[]"), Ok(Page { trades: 0, greatest: -1 }));
+        assert!(of("{\"code\":-1121,\"msg\":\"Invalid symbol.\"}").is_err() && of("<html>").is_err());
+    }
+}
