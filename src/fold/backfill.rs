@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{About, Conn, Core, Fold, Stream, venue_of};
 use super::{FoldSink, RowRef};
 use crate::model::{
-    ConnId, GapRow, Head, Record, Reject, RejectCause, StreamId, StreamKind, Trade, TradeType, VenueIx,
+    ConnId, Dec, GapRow, Head, Record, Reject, RejectCause, StreamId, StreamKind, Trade, TradeType, VenueIx,
     flags, row::GapCause,
 };
 
@@ -39,6 +39,19 @@ pub struct Wanted {
     pub ts_begin: i64,
 }
 
+/// Latest trades of a stream that are remembered by value.
+const RECENT_MAX: usize = 256;
+
+/// A trade by its value, for venues whose answers have no ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Deal {
+    /// Its time in ms, in which both ways have it.
+    ms: i64,
+    price: Dec,
+    size: Dec,
+    side: i8,
+}
+
 /// What a gap waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Waits {
@@ -49,6 +62,9 @@ enum Waits {
     /// Ids above `before` and below `until`, which skip: how many there are is not known. `reached`: an answer went back
     /// to `before`, so nothing is missing that is not in it.
     Between { before: i64, until: i64, reached: bool },
+    /// Trades from the ms of the last one before the gap to that of the first one behind it, that are more often in an answer
+    /// than they are known: `known` has those of both ends, `body` those of the answer that is being read.
+    Like { from: i64, until: i64, known: Vec<Deal>, body: (i64, Vec<Deal>), reached: bool },
 }
 
 /// A gap whose row is not told yet.
@@ -81,7 +97,7 @@ impl Held {
         match &self.waits {
             Waits::Not => Some(0),
             Waits::Ids(left) => Some(left.iter().map(|r| r.1 - r.0 + 1).sum()),
-            Waits::Between { .. } => None,
+            Waits::Between { .. } | Waits::Like { .. } => None,
         }
     }
 
@@ -107,12 +123,32 @@ impl Held {
                 *reached |= id <= *before;
                 *before < id && id < *until
             }
+            Waits::Like { .. } => false,
         }
+    }
+
+    /// The same of a trade without an id; `seq` names the answer.
+    fn takes_deal(&mut self, d: Deal, seq: i64) -> bool {
+        let Waits::Like { from, until, known, body, reached } = &mut self.waits else { return false };
+        *reached |= d.ms < *from;
+        if d.ms < *from || d.ms > *until || known.len() >= RUNS_MAX {
+            return false;
+        }
+        if body.0 != seq {
+            *body = (seq, Vec::new());
+        }
+        body.1.push(d);
+        let times = |of: &[Deal]| of.iter().filter(|k| **k == d).count();
+        if times(&body.1) <= times(known) {
+            return false;
+        }
+        known.push(d);
+        true
     }
 
     fn recovered_by(&self) -> &str {
         let whole = match &self.waits {
-            Waits::Between { reached, .. } => *reached,
+            Waits::Between { reached, .. } | Waits::Like { reached, .. } => *reached,
             _ => self.missing() == Some(0),
         };
         match (self.by_rest > 0, whole) {
@@ -145,6 +181,20 @@ impl Held {
             Waits::Between { before, reached: true, .. } => {
                 // cold: once a gap.
                 format!("after id {before}: {} by REST, whose answer reaches back to it", self.by_rest)
+            }
+            Waits::Like { reached: true, .. } => {
+                // cold: once a gap.
+                format!(
+                    "{} by REST, told apart by their values, whose answer reaches back to the last one before",
+                    self.by_rest
+                )
+            }
+            Waits::Like { .. } => {
+                // cold: once a gap.
+                format!(
+                    "{} by REST, told apart by their values, how many more are missing is not known: {why}",
+                    self.by_rest
+                )
             }
             Waits::Between { before, .. } => {
                 let n = self.by_rest;
@@ -189,6 +239,16 @@ impl Core {
             {
                 Waits::Ids(vec![(row.seq_before + 1, row.seq_after)])
             }
+            StreamKind::TradeSparse if !venue_of(s.venue).spec().rest_trades_have_ids => {
+                match s.recent.back() {
+                    Some(last) if came_back => {
+                        let from = last.ms;
+                        let known = s.recent.iter().filter(|d| d.ms >= from).copied().collect();
+                        Waits::Like { from, until: i64::MAX, known, body: (-1, Vec::new()), reached: false }
+                    }
+                    _ => Waits::Not,
+                }
+            }
             // A first subscription has lost nothing.
             StreamKind::TradeSparse if s.last_key >= 0 && came_back => {
                 Waits::Between { before: s.last_key, until: i64::MAX, reached: false }
@@ -229,6 +289,38 @@ impl Core {
             self.goes_on(id, key);
         }
         true
+    }
+
+    /// Notes a live trade of a venue whose answers have no ids.
+    pub(super) fn remember(&mut self, t: &Trade<'_>) {
+        let Some(s) = self.streams.get_mut(t.stream.0 as usize) else { return };
+        if s.kind != StreamKind::TradeSparse
+            || t.ts_event <= 0
+            || venue_of(s.venue).spec().rest_trades_have_ids
+        {
+            return;
+        }
+        let Some(v) = self.insts.get(t.instrument.ix()).map(|i| &i.version) else { return };
+        let d = Deal {
+            ms: t.ts_event / 1_000_000,
+            price: Dec::new(t.price, v.price_exp).trimmed(),
+            size: Dec::new(t.size, v.size_exp).trimmed(),
+            side: t.side,
+        };
+        if s.recent.len() == RECENT_MAX {
+            s.recent.pop_front();
+        }
+        s.recent.push_back(d);
+        for h in self.held.iter_mut().filter(|h| h.stream == t.stream) {
+            if let Waits::Like { until, known, .. } = &mut h.waits {
+                if *until == i64::MAX {
+                    *until = d.ms;
+                }
+                if d.ms <= *until && known.len() < RUNS_MAX {
+                    known.push(d);
+                }
+            }
+        }
     }
 
     /// Whether a stream has gaps that are not told yet.
@@ -285,10 +377,20 @@ impl Core {
             };
             kind && s.instrument == t.instrument && s.venue == conn.venue
         };
+        let d = self.insts.get(t.instrument.ix()).map(|i| &i.version).map(|v| Deal {
+            ms: t.ts_event / 1_000_000,
+            price: Dec::new(t.price, v.price_exp).trimmed(),
+            size: Dec::new(t.size, v.size_exp).trimmed(),
+            side: t.side,
+        });
         let mut taken = None;
         for h in &mut self.held {
             let s = &self.streams[h.stream.0 as usize];
-            if of(s) && !s.ahead.contains(&id) && h.takes(id) {
+            let is_missing = |h: &mut Held| match d.filter(|_| id < 0) {
+                Some(d) => h.takes_deal(d, rec.lane_seq),
+                None => id >= 0 && !s.ahead.contains(&id) && h.takes(id),
+            };
+            if of(s) && is_missing(h) {
                 h.by_rest += 1;
                 let ahead = matches!(h.waits, Waits::Between { until: i64::MAX, .. });
                 taken = Some((h.stream, ahead));
@@ -297,7 +399,9 @@ impl Core {
         }
         let Some((stream, ahead)) = taken else { return };
         let s = self.s(stream);
-        s.fills_hole(id);
+        if id >= 0 {
+            s.fills_hole(id);
+        }
         if ahead && s.ahead.len() < AHEAD_MAX {
             s.ahead.push(id);
         }
@@ -420,7 +524,9 @@ impl Fold {
             let (first, last) = match &h.waits {
                 Waits::Ids(left) => (left.first()?.0, left.last()?.1),
                 Waits::Between { before, until, .. } => (before.saturating_add(1), *until),
-                Waits::Not => return None,
+                // Until the stream has gone on nobody knows where the gap ends.
+                Waits::Like { until: i64::MAX, .. } | Waits::Not => return None,
+                Waits::Like { .. } => (0, i64::MAX),
             };
             Some(Wanted {
                 venue: venue_of(s.venue).spec().id,

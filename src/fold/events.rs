@@ -43,6 +43,11 @@ impl Core {
         if !news || !S::ROWS {
             return;
         }
+        if let Event::Trade(t) = event
+            && !self.cfg.backfill.is_empty()
+        {
+            self.remember(t);
+        }
         let base = self.head(rec);
         let head = Head {
             instrument: f.instrument,

@@ -1,6 +1,6 @@
 //! The state of a lane's fold, and `step`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -174,6 +174,8 @@ pub(super) struct Stream {
     pub holes: Vec<(i64, i64)>,
     /// Ids that a venue's answer told before the stream went on, where ids skip. Bounded.
     pub ahead: Vec<i64>,
+    /// The latest trades by value, where the venue's answers have no ids. Bounded.
+    pub recent: VecDeque<super::backfill::Deal>,
     pub rseq_last: i64,
     pub ts_last: i64,
     /// The open stretch of proof, if any.

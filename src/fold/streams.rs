@@ -151,6 +151,7 @@ impl Core {
             late: 0,
             holes: Vec::new(),
             ahead: Vec::new(),
+            recent: std::collections::VecDeque::new(),
             rseq_last: -1,
             ts_last: 0,
             cover: None,

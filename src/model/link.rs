@@ -429,6 +429,8 @@ pub struct VenueSpec {
     pub channels_default: &'static [&'static str],
     /// Whether ids of single trades rise by one, so that a hole in them can be proven.
     pub trades_chain: bool,
+    /// Whether trades by REST have the ids of the streams; if not, only their values can tell one from another.
+    pub rest_trades_have_ids: bool,
     /// Most levels a side of a snapshot that comes in-band (fewer are the whole side), 0 = not known.
     pub snapshot_levels: u32,
     /// Pings and pongs as messages.
@@ -468,6 +470,7 @@ impl VenueSpec {
         sequence: SequenceRule::FUTURES,
         channels_default: &[],
         trades_chain: true,
+        rest_trades_have_ids: true,
         snapshot_levels: 0,
         heartbeat: Heartbeat::CONTROL_FRAMES,
         acknowledges: false,

@@ -18,6 +18,9 @@ struct Told {
     filled: Vec<i64>,
     gaps: Vec<(i64, i64, String, String)>,
     rejects: Vec<String>,
+    /// Of trades without ids: time in ms and size of those that were backfilled.
+    by_value: bool,
+    values: Vec<(i64, i64)>,
 }
 
 impl FoldSink for Told {
@@ -28,6 +31,10 @@ impl FoldSink for Told {
             RowRef::Trade(t) => {
                 let id = if t.is_aggregate { t.id_text.parse().unwrap() } else { t.id };
                 let filled = h.flags & flags::BACKFILLED != 0;
+                if self.by_value {
+                    self.values.push((t.ts_event / 1_000_000, t.size));
+                    return;
+                }
                 assert_eq!(filled, h.conn == REST, "backfilled rows name their body");
                 if filled { self.filled.push(id) } else { self.live.push(id) }
             }
@@ -279,6 +286,62 @@ fn a_stop_tells_what_is_known_and_a_checkpoint_keeps_what_waits() {
     assert_eq!(l.told.filled, [3, 4], "the id that was told before the checkpoint is not told again");
     assert_eq!(l.gaps()[0], (2, 6, "backfill_partly"));
     assert!(l.told.gaps[0].3.contains("the recorder ended"), "{:?}", l.told.gaps);
+}
+
+/// A venue whose answers have no ids: values tell trades apart, at both ends by how often they are there.
+#[test]
+fn trades_without_ids_are_told_apart_by_their_values() {
+    const PUMPKIN: &str = "pumpkin-perp";
+    let mut l = Lane::new(false);
+    let v = crate::venue::by_id(PUMPKIN).unwrap().1;
+    let spec = v.stream("trade", Some("btc_usdt")).unwrap();
+    let streams = vec![spec.name.clone()];
+    let backfill = vec![StreamKind::TradeSparse];
+    let note = PlanNote { venue: PUMPKIN.into(), streams, id_policy: None, backfill };
+    l.push(Kind::Config, 0, -1, "", &to_payload(&note), 0);
+    let event = |word: &str, cause: &str| {
+        to_payload(&crate::model::ConnEvent { venue: PUMPKIN.into(), ..super::conn_event(word, cause) })
+    };
+    let rest = REST + 1;
+    l.push(Kind::Connection, rest, -1, "", &event("open", ""), 0);
+    let opens = |l: &mut Lane, conn: i64| {
+        l.push(Kind::Connection, conn, -1, "ws://x/", &event("open", ""), 0);
+        let add =
+            crate::model::Subscribed { venue: PUMPKIN.into(), add: vec![spec.clone()], ..Default::default() };
+        l.push(Kind::Subscription, conn, -1, "", &to_payload(&add), 0);
+    };
+    let deal = |t: i64, a: &str| format!(r#"{{"s":"btc_usdt","t":{t},"p":"89300.70","a":"{a}","m":"ASK"}}"#);
+    let live = |l: &mut Lane, conn: i64, rseq: i64, t: i64, a: &str| {
+        let frame = deal(t, a).replacen('{', r#"{"e":"trade","#, 1);
+        l.push(Kind::Frame, conn, rseq, "", frame.as_bytes(), 0);
+    };
+    opens(&mut l, 21);
+    live(&mut l, 21, 0, 5, "1");
+    live(&mut l, 21, 1, 6, "3");
+    l.push(Kind::Connection, 21, -1, "", &event("close", "venue_disconnect"), 0);
+    opens(&mut l, 22);
+    let confirmed = crate::model::Subscribed {
+        venue: PUMPKIN.into(),
+        confirmed: vec![spec.name.clone()],
+        ..Default::default()
+    };
+    l.push(Kind::Subscription, 22, -1, "", &to_payload(&confirmed), 0);
+    assert!(l.wanted().is_empty(), "where the gap ends is not known yet");
+    live(&mut l, 22, 0, 9, "2");
+    assert_eq!(l.wanted().len(), 1);
+    l.told.by_value = true;
+    let body = [(11, "7"), (9, "2"), (9, "2"), (8, "1"), (7, "1"), (6, "3"), (6, "3"), (6, "4"), (5, "1")];
+    let rows: Vec<String> = body.iter().map(|(t, a)| deal(*t, a)).collect();
+    let text = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(","));
+    for _ in 0..2 {
+        l.push(Kind::Rest, rest, 0, "/v2/public/q/deal?num=50&symbol=btc_usdt", text.as_bytes(), 200);
+    }
+    // The same value twice where it is known once; each of them in the second answer is known.
+    assert_eq!(l.told.values, [(6, 3), (6, 4), (7, 1), (8, 1), (9, 2)]);
+    l.over("");
+    let last = l.told.gaps.last().unwrap();
+    assert_eq!((last.2.as_str(), l.told.rejects.len()), ("backfill", 0), "{last:?}");
+    assert!(last.3.starts_with("5 by REST"), "{last:?}");
 }
 
 proptest! {

@@ -13,7 +13,7 @@ mod topics;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, IdPolicy, PlanError, Poll, Reject, RestKind, RestRefusal,
-    RestRequest, SequenceRule, SnapshotSource, StreamSpec, VenueSpec,
+    RestRequest, SequenceRule, SnapshotSource, StreamKind, StreamSpec, TradesRequest, VenueSpec,
 };
 use crate::parse::Scratch;
 use crate::venue::{ChannelInfo, Credentials, InstrumentList, Venue};
@@ -33,6 +33,7 @@ static SPEC: VenueSpec = VenueSpec {
     ws: "wss://ws.pumpkin.invalid",
     hosts_known: false,
     trades_chain: false,
+    rest_trades_have_ids: false,
     // No limit is documented for any of these.
     streams_per_conn_max: 50,
     client_messages_per_s: 5,
@@ -89,6 +90,20 @@ impl Venue for Perp {
     fn is_passing(&self, code: i64) -> bool {
         // Rate limit, server error, not available.
         matches!(code, 40006 | 50001 | 50002)
+    }
+
+    fn trades_request(&self, kind: StreamKind, symbol: &str, _from: i64) -> Option<TradesRequest> {
+        (kind == StreamKind::TradeSparse).then(|| rest::trades_request(symbol))
+    }
+
+    fn decode_trades(
+        &self,
+        scratch: &mut Scratch,
+        symbol: &str,
+        body: &[u8],
+        ctx: &mut dyn DecodeCtx,
+    ) -> Result<(), Reject> {
+        rest::trades(scratch, symbol, body, ctx)
     }
 
     fn is_full(&self, code: i64) -> bool {

@@ -1,11 +1,12 @@
 //! REST: the envelope, snapshots, what is asked for again and again because no stream has it, and refusals.
 
-use super::message::{decimal, id, id_time, now, optional_id, sums};
+use super::message::{decimal, id, id_time, now, optional_id, side, sums};
 use super::topics::INTERVALS;
 use crate::model::time::ms_to_ns;
 use crate::model::{
-    Dec, DecodeCtx, Depth, Event, FundingRate, InstrumentId, Kline, Mark, OpenInterest, Poll, Reject,
-    RejectCause, RestKind, RestRefusal, RestRequest, StreamId, StreamKind, Ticker,
+    Dec, DecodeCtx, Depth, Event, FundingRate, InstrumentId, InstrumentRef, Kline, Mark, OpenInterest, Poll,
+    Reject, RejectCause, RestKind, RestRefusal, RestRequest, StreamId, StreamKind, Ticker, Trade, TradeType,
+    TradesRequest,
 };
 use crate::parse::fields::{exact, levels, shape, text};
 use crate::parse::url::{encode_into, path_and_query, query_value};
@@ -14,6 +15,9 @@ use crate::parse::{Limits, Scratch, Val};
 /// Levels of a snapshot: the most that the venue gives.
 const LEVELS: u32 = 50;
 const DEPTH: &str = "/v2/public/q/depth";
+const DEALS: &str = "/v2/public/q/deal";
+/// Trades in an answer: the documented default, for the most is not known.
+const DEALS_MOST: usize = 50;
 
 /// Ends of paths whose answers have rows, candles aside.
 const WITH_ROWS: [&str; 11] = [
@@ -72,6 +76,10 @@ pub(super) fn rest_kind(url: &str) -> RestKind {
             _ => RestKind::Other,
         },
         "/v2/public/symbol/list" => RestKind::Instruments,
+        DEALS => match query_value(query, "symbol") {
+            Some(symbol) if !symbol.is_empty() => RestKind::Trades { symbol },
+            _ => RestKind::Other,
+        },
         "/v2/public/time" => RestKind::Time,
         _ if POLLS.iter().any(|p| asked(&p)) => RestKind::Polled,
         _ => RestKind::Other,
@@ -143,6 +151,73 @@ pub(super) fn snapshot(
         }));
         Ok(())
     })
+}
+
+/// As [`crate::venue::Venue::trades_request`]: the latest ones, without ids. More than the default is of no known limit.
+pub(super) fn trades_request(symbol: &str) -> TradesRequest {
+    let mut path = format!("{DEALS}?num={DEALS_MOST}&symbol=");
+    encode_into(&mut path, symbol, "");
+    TradesRequest { path, weight: 1, most: DEALS_MOST, by_id: false }
+}
+
+/// As [`crate::venue::Venue::decode_trades`]. Newest first in the example; told oldest first.
+pub(super) fn trades(
+    scratch: &mut Scratch,
+    symbol: &str,
+    body: &[u8],
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    scratch.read(body, Limits::MESSAGE, |root, _| {
+        let Some(list) = data(root)?.elements() else { return Err(shape("data is no array")) };
+        let Some(mut at) = ctx.instrument(symbol) else {
+            return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
+        };
+        let mut all: Vec<Val<'_, '_>> = list.collect();
+        all.sort_by_key(|v| v.get("t").and_then(Val::as_i64));
+        let mut first_fault = Ok(());
+        for v in all {
+            match deal(v, symbol, at, ctx) {
+                Ok(now) => at = now,
+                Err(e) if first_fault.is_ok() => first_fault = Err(e),
+                Err(_) => {}
+            }
+        }
+        first_fault
+    })
+}
+
+fn deal(
+    v: Val<'_, '_>,
+    symbol: &str,
+    at: InstrumentRef,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<InstrumentRef, Reject> {
+    if v.entries().is_none() {
+        return Err(shape("deal is no object"));
+    }
+    if v.get("s").is_some_and(|s| s.as_str() != Some(symbol)) {
+        return Err(shape("deal is of another symbol"));
+    }
+    let ts_event = ms_to_ns(id(v.get("t"), "t is missing or no time")?);
+    let (p, a) = (text(v.get("p"), "p is missing or no text")?, text(v.get("a"), "a is missing or no text")?);
+    let side = side(text(v.get("m"), "m is missing or no text")?);
+    let ((price, size), at) = exact(ctx, at, |exps| Ok((exps.price(p)?, exps.size(a)?)))?;
+    ctx.event(Event::Trade(Trade {
+        instrument: at.id,
+        stream: StreamId::NONE,
+        ts_event,
+        ts_send: 0,
+        chain_id: -1,
+        id: -1,
+        id_last: -1,
+        id_text: "",
+        side,
+        price,
+        size,
+        trade_type: TradeType::Unknown,
+        is_aggregate: false,
+    }));
+    Ok(at)
 }
 
 /// As [`crate::venue::Venue::decode_polled`].

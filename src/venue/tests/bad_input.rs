@@ -135,9 +135,7 @@ fn refused_requests_have_their_cause_at_every_venue() {
             let r = v.decode_snapshot(&mut Scratch::default(), "BTCUSDT", body.as_bytes(), &mut ctx);
             assert_eq!(r.map_err(|r| r.cause), Err(cause), "{id}: snapshot {body}");
             let r = v.decode_trades(&mut Scratch::default(), "BTCUSDT", body.as_bytes(), &mut ctx);
-            if id != "pumpkin-perp" {
-                assert_eq!(r.map_err(|r| r.cause), Err(cause), "{id}: trades {body}");
-            }
+            assert_eq!(r.map_err(|r| r.cause), Err(cause), "{id}: trades {body}");
             assert_eq!(events, 0, "{id}: {body}");
             let r = v.parse_instruments(body.as_bytes()).map(|_| ()).map_err(|r| r.cause);
             assert_eq!(r, Err(cause), "{id}: list {body}");

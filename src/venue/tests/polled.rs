@@ -283,7 +283,7 @@ fn missed_trades_are_asked_for_from_an_id_on_and_the_answer_is_recognised() {
             assert_eq!(r.by_id, r.path.contains("9007199254740993"), "{id}: {r:?}");
         }
         let any = |k| v.trades_request(k, "X", 0).is_some();
-        assert!(any(StreamKind::AggTrade) || any(StreamKind::TradeSparse) || id == "pumpkin-perp", "{id}");
+        assert!(any(StreamKind::AggTrade) || any(StreamKind::TradeSparse), "{id}");
     }
     assert!(venue("binance-usdm").trades_need_key(StreamKind::Trade));
     assert!(!venue("binance-spot").trades_need_key(StreamKind::Trade));
