@@ -20,4 +20,4 @@ pub use ladder::{Book, Change, Changes, RescaleError};
 pub use sequencer::{DiffIds, SeqState, Sequencer, Verdict, same_id_space};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

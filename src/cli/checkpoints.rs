@@ -1,7 +1,7 @@
 //! `lobtape checkpoints`: book states as JSON lines, from recordings or from a dataset.
 
 mod from_dataset;
-mod tape;
+pub(super) mod tape;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -56,7 +56,11 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-fn from_files(args: &Args, mut tape: Tape, stdout: &mut impl std::io::Write) -> anyhow::Result<u8> {
+pub(super) fn from_files(
+    args: &Args,
+    mut tape: Tape,
+    stdout: &mut impl std::io::Write,
+) -> anyhow::Result<u8> {
     let name = |p: &PathBuf| p.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     tape.meta(&args.inputs.iter().map(name).collect::<Vec<_>>());
     tape.of_record();

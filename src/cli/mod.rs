@@ -25,6 +25,8 @@ pub mod rebuild;
 pub mod recover;
 pub mod replay;
 pub mod simulate;
+#[cfg(test)]
+mod vectors_tests;
 pub mod venues;
 pub mod verify;
 

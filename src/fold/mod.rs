@@ -16,7 +16,7 @@ mod streams;
 mod top;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use backfill::Wanted;
 pub use checkpoint::{RestoreError, Saved};

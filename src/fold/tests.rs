@@ -3,7 +3,7 @@
 mod allocations;
 mod backfill;
 mod messages;
-mod pumpkin;
+pub(crate) mod pumpkin;
 
 use super::*;
 use crate::model::control::to_payload;

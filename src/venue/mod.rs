@@ -10,7 +10,7 @@ pub mod pumpkin;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Hosts, IdPolicy, InstrumentVersion, PlanError, Poll, Reject, RejectCause,

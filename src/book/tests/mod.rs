@@ -6,4 +6,4 @@ mod proof;
 mod recordings;
 mod support;
 mod twin;
-mod vectors;
+pub(crate) mod vectors;

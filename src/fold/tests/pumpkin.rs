@@ -160,7 +160,7 @@ impl Lane {
 }
 
 #[test]
-fn vectors_1_and_2_rest_seed_gap_and_recovery() {
+pub(crate) fn vectors_1_and_2_rest_seed_gap_and_recovery() {
     let mut l = Lane::new(IdPolicy::Strict);
     l.update(1001, 1003, r#"["100.0","7"]"#, "");
     l.update(1004, 1006, r#"["99.9","0"]"#, r#"["100.3","4"]"#);
@@ -179,7 +179,7 @@ fn vectors_1_and_2_rest_seed_gap_and_recovery() {
 }
 
 #[test]
-fn vector_3_whole_views() {
+pub(crate) fn vector_3_whole_views() {
     let mut l = Lane::new(IdPolicy::Strict);
     l.whole(2000, r#"["45000.00","1.2345"],["44999.50","0.9876"]"#, r#"["45001.00","0.5432"]"#);
     l.is("45000x1.2345 / 45001x0.5432");
@@ -196,7 +196,7 @@ fn vector_3_whole_views() {
 }
 
 #[test]
-fn vector_4_seed_too_old() {
+pub(crate) fn vector_4_seed_too_old() {
     let mut l = Lane::new(IdPolicy::Strict);
     l.update(3011, 3012, r#"["10","1"]"#, "");
     l.rest(3008, r#"["9","1"]"#, r#"["11","1"]"#);
@@ -206,7 +206,7 @@ fn vector_4_seed_too_old() {
 }
 
 #[test]
-fn vector_5_snowflake_ids() {
+pub(crate) fn vector_5_snowflake_ids() {
     let depth = [r#"["89390.8","11630"],["89390.3","10970"]"#, r#"["89392","2240"],["89392.3","2990"]"#];
     for policy in [IdPolicy::Strict, IdPolicy::Sparse] {
         let mut l = Lane::new(policy);
@@ -226,7 +226,7 @@ fn vector_5_snowflake_ids() {
 }
 
 #[test]
-fn vectors_6_and_7_crossed_and_one_sided() {
+pub(crate) fn vectors_6_and_7_crossed_and_one_sided() {
     let mut l = Lane::new(IdPolicy::Strict);
     l.whole(10, r#"["5","1"]"#, r#"["6","1"]"#);
     let asked = l.seen.asked;

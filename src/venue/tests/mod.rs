@@ -9,7 +9,7 @@ mod independent;
 mod instruments;
 mod paths;
 mod polled;
-mod pumpkin;
+pub(crate) mod pumpkin;
 mod recordings;
 
 use crate::model::num::Dec;

@@ -29,7 +29,7 @@ fn binary(frame: &[u8]) -> Result<Vec<String>, Reject> {
 }
 
 #[test]
-fn protobuf_frames_of_the_page_are_read() {
+pub(crate) fn protobuf_frames_of_the_page_are_read() {
     let deal = "trade T=1769598709094000000 E=0 chain=-1 id=586769324550225920 last=-1 text=\"\" side=-1 p=89300.7 q=3 unknown agg=false";
     assert_eq!(binary(&hex(DEAL)), Ok(vec![deal.to_owned()]));
     let kline = "kline E=0 i=1m t=1646382900000000000 T=0 o=0.31865 h=0.31865 l=0.31862 c=0.31862 v=369 q=117.57114 V= Q= n=-1 f=-1 L=-1 x=false";
