@@ -12,4 +12,5 @@ mod common;
 mod e2e;
 mod house;
 mod recordings;
+mod venue;
 mod verify;

@@ -119,6 +119,52 @@ pub enum DepthLimits {
     UpTo(u32),
 }
 
+impl Dialect {
+    /// A venue with words of its own and one speed of books: everything that a venue may leave unsaid has a mild value.
+    pub const fn with_words(venue: &'static str, words: &'static dyn Words) -> Dialect {
+        Dialect {
+            venue,
+            variants: &[],
+            product: Product::Other,
+            words: Some(words),
+            speech: Speech::Envelope,
+            ids: IdScheme::Dense,
+            bids_ascend: false,
+            st_ps: false,
+            diff_speeds: &[Speed { suffix: "", every_ms: 100 }],
+            partial_speeds: &[],
+            agg_every_ms: 0,
+            kline_every_ms: 1000,
+            ticker_every_ms: 1000,
+            all_book_ticker_every_ms: u32::MAX,
+            all_ticker: false,
+            all_mark: false,
+            routes: &[Route { prefix: "", public: true, market: true }],
+            ping_every_ms: 60_000,
+            pong_within_ms: 600_000,
+            age_max_ms: 86_400_000,
+            streams_max: 100,
+            too_many_streams: TooManyStreams::Code4,
+            names_per_subscribe_max: 0,
+            client_messages_per_s: 10,
+            control_frames_count: false,
+            url_bytes_max: 8192,
+            connects_per_5min: 0,
+            errors: ErrorShape::Flat,
+            refuses_bad_names: true,
+            rest_prefixes: &[],
+            weight_per_minute: 600,
+            depth_limits: DepthLimits::UpTo(1000),
+            depth_limit_default: 100,
+            depth_weights: &[(1000, 1)],
+            instruments_weight: 1,
+            trades_weight: 1,
+            agg_trades_weight: 1,
+            retry_after: false,
+        }
+    }
+}
+
 /// Everything about a venue's words that is a number or a word. Times in ms.
 #[derive(Debug)]
 pub struct Dialect {

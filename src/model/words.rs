@@ -183,6 +183,12 @@ pub trait Words: Sync + std::fmt::Debug {
     /// (−1 = not printed).
     fn ids(&self, b: &BookFact<'_>) -> (i64, i64, i64);
 
+    /// The venue time that a book message prints, ms; `None` = it prints none.
+    fn time(&self, b: &BookFact<'_>) -> Option<i64> {
+        let _ = b;
+        None
+    }
+
     /// Whether JSON comes in binary frames. What is no JSON always does.
     fn is_binary(&self) -> bool {
         false
@@ -190,6 +196,11 @@ pub trait Words: Sync + std::fmt::Debug {
 
     /// Prints a book message.
     fn book(&self, b: &BookFact<'_>, out: &mut Vec<u8>);
+
+    /// Whether trades print an id that rises by one, so that a hole shows.
+    fn trades_chain(&self) -> bool {
+        false
+    }
 
     /// Prints a trade.
     fn trade(&self, t: &TradeFact<'_>, out: &mut Vec<u8>);

@@ -38,7 +38,7 @@ fn mantissas(f: &Face, levels: &[(i64, i64)]) -> Vec<(i64, i64)> {
 }
 
 impl Shape {
-    /// A book message in a venue's own words. Returns the ids as printed.
+    /// A book message in a venue's own words. Returns the ids and the time as printed.
     pub(super) fn foreign_book(
         sp: &dyn Words,
         o: &mut Out,
@@ -46,7 +46,7 @@ impl Shape {
         whole: bool,
         s: Span,
         (bids, asks): (Levels<'_>, Levels<'_>),
-    ) -> (i64, i64, i64) {
+    ) -> ((i64, i64, i64), Option<i64>) {
         let (mut bids, mut asks) = (mantissas(f, bids), mantissas(f, asks));
         bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.0));
         asks.sort_unstable_by_key(|l| l.0);
@@ -60,7 +60,7 @@ impl Shape {
             asks: &asks,
         };
         sp.book(&b, &mut o.data);
-        sp.ids(&b)
+        (sp.ids(&b), sp.time(&b))
     }
 
     /// A trade in a venue's own words.
@@ -106,10 +106,10 @@ pub(super) fn parse(
 
 /// The channel of a name without its symbol, for counting frames.
 pub(super) fn channel(d: &Dialect, name: &str) -> Option<Channel> {
-    let sp = d.words?;
-    let (base, arg) = name.split_once(',').map_or((name, ""), |(b, a)| (b, a));
-    let topic = if arg.is_empty() { format!("{base}@x") } else { format!("{base}@x,{arg}") };
-    parse(sp, &std::iter::once(("x".to_owned(), 0)).collect(), &topic).map(|w| w.channel)
+    let (sp, symbol) = (d.words?, "x");
+    // How a channel and a symbol make a topic is the venue's own business.
+    let topic = crate::venue::by_id(d.venue)?.1.stream(name, Some(symbol)).ok()?.name;
+    parse(sp, &std::iter::once((symbol.to_owned(), 0)).collect(), &topic).map(|w| w.channel)
 }
 
 impl World {
@@ -275,14 +275,21 @@ impl Market for Shown<'_> {
     }
 }
 
-/// The oracle's words for a book message: ids as printed, and no times, for none are printed.
-pub(super) fn log_ids(line: &mut Vec<u8>, whole: bool, (first, last, prev): (i64, i64, i64)) {
+/// The oracle's words for a book message: ids and time as printed.
+pub(super) fn log_ids(
+    line: &mut Vec<u8>,
+    whole: bool,
+    ((first, last, prev), time): ((i64, i64, i64), Option<i64>),
+) {
     if !whole {
         key_int(line, "U", first);
     }
     key_int(line, "u", last);
     if prev >= 0 {
         key_int(line, "pu", prev);
+    }
+    if let Some(ms) = time {
+        key_int(line, "T", ms);
     }
     if whole {
         key_str(line, "detail", "whole");

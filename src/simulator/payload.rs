@@ -356,7 +356,7 @@ impl Shape {
     /// One fill.
     pub fn trade(&self, o: &mut Out, f: &Face, ev: Ev, now: i64) {
         let Ev::Fill { t, px, qty, buyer_maker, insurance } = ev else { return };
-        o.begin(if self.d.words.is_some() { "sparseTrade" } else { "trade" }, &f.s);
+        o.begin(if self.d.words.is_some_and(|w| !w.trades_chain()) { "sparseTrade" } else { "trade" }, &f.s);
         if let Some(sp) = self.d.words {
             Shape::foreign_trade(sp, o, f, ev, now);
             if o.logged {

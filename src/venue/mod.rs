@@ -12,28 +12,40 @@ pub mod testing;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::sync::OnceLock;
+
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Hosts, IdPolicy, InstrumentVersion, PlanError, Poll, Reject, RejectCause,
     RestKind, RestRefusal, RestRequest, StreamKind, StreamSpec, TradesRequest, VenueIx, VenueSpec,
 };
 pub use crate::parse::{Paths, Scratch};
 
+// One a line: who adds a venue adds a line.
+#[rustfmt::skip]
+static BUILT_IN: &[&dyn Venue] = &[
+    &aster::FUTURES,
+    &binance::SPOT,
+    &binance::USDM,
+    &binance::COINM,
+    &aster::SPOT,
+    &aster::PREDICTION,
+    &ascendex::SPOT,
+    &ascendex::FUTURES,
+    &pumpkin::PERP,
+];
+
+/// The venues of this process, settled when somebody first asks.
+static ALL: OnceLock<Vec<&'static dyn Venue>> = OnceLock::new();
+
 /// Every venue that this build knows, in the order of [`VenueIx`].
 pub fn all() -> &'static [&'static dyn Venue] {
-    // One a line: who adds a venue adds a line.
-    #[rustfmt::skip]
-    static ALL: &[&dyn Venue] = &[
-        &aster::FUTURES,
-        &binance::SPOT,
-        &binance::USDM,
-        &binance::COINM,
-        &aster::SPOT,
-        &aster::PREDICTION,
-        &ascendex::SPOT,
-        &ascendex::FUTURES,
-        &pumpkin::PERP,
-    ];
-    ALL
+    ALL.get_or_init(|| BUILT_IN.to_vec())
+}
+
+/// Adds venues of a program's own behind those of this build. False if the list was asked for before: then nothing is
+/// added, because places in it do not change. A program that embeds the recorder calls it first of all.
+pub fn add(more: &[&'static dyn Venue]) -> bool {
+    ALL.set(BUILT_IN.iter().chain(more).copied().collect()).is_ok()
 }
 
 /// The venue of a slug and its place in [`all`].

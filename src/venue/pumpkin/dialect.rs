@@ -6,9 +6,7 @@ use serde_json::json;
 
 use super::sign;
 use crate::model::Dec;
-use crate::model::dialect::{
-    DepthLimits, Dialect, ErrorShape, IdScheme, Product, Route, Speech, Speed, TooManyStreams,
-};
+use crate::model::dialect::{DepthLimits, Dialect, TooManyStreams};
 use crate::model::words::{
     Asked, BookFact, CandleFact, Feed, Heard, Listed, Market, SymbolFact, TradeFact, Words,
 };
@@ -64,51 +62,17 @@ const PLAIN: Way = Way {
     pings: false,
 };
 
-const SPEEDS: &[Speed] = &[Speed { suffix: "", every_ms: 100 }];
-
 const fn dialect(
     words: &'static dyn Words,
     variants: &'static [(&'static str, &'static Dialect)],
 ) -> Dialect {
     Dialect {
-        venue: "pumpkin-perp",
         variants,
-        product: Product::Other,
-        words: Some(words),
-        speech: Speech::Envelope,
-        ids: IdScheme::Dense,
-        bids_ascend: false,
-        st_ps: false,
-        diff_speeds: SPEEDS,
-        partial_speeds: &[],
-        agg_every_ms: 0,
-        kline_every_ms: 1000,
-        ticker_every_ms: 1000,
-        all_book_ticker_every_ms: u32::MAX,
-        all_ticker: false,
-        all_mark: false,
-        routes: &[Route { prefix: "", public: true, market: true }],
-        ping_every_ms: 60_000,
-        pong_within_ms: 600_000,
-        age_max_ms: 86_400_000,
-        streams_max: 100,
         too_many_streams: TooManyStreams::Refuse(r#"{"code":40003,"msg":"subscription limit"}"#),
-        names_per_subscribe_max: 0,
-        client_messages_per_s: 10,
-        control_frames_count: false,
-        url_bytes_max: 8192,
-        connects_per_5min: 0,
-        errors: ErrorShape::Flat,
-        refuses_bad_names: true,
-        rest_prefixes: &[],
-        weight_per_minute: 600,
         depth_limits: DepthLimits::UpTo(50),
         depth_limit_default: 50,
         depth_weights: &[(50, 1)],
-        instruments_weight: 1,
-        trades_weight: 1,
-        agg_trades_weight: 1,
-        retry_after: false,
+        ..Dialect::with_words("pumpkin-perp", words)
     }
 }
 
