@@ -83,7 +83,7 @@ fn what_a_venue_does_otherwise_is_found() {
     let fault = |f: &str| FaultSpec::parse(f).unwrap();
     // A speed that is not served any more, where no other is to be taken instead.
     let only = ["--channel", "depth@100ms", "--channel", "depth@0ms", "--symbols", "BTCUSDT"];
-    let p = probe("binance-usdm", 4, &only, |c| {
+    let p = probe("binance-usdm", 6, &only, |c| {
         c.faults = vec![fault("drop=1:stream=btcusdt@depth@0ms")];
     });
     assert_eq!(p.code, Some(2), "{}", p.out);

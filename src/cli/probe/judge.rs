@@ -113,10 +113,13 @@ impl Judge {
             };
         }
         let most = all.iter().filter(|o| o.symbol == s.symbol && o.kind == s.kind).map(|o| o.frames).max();
-        if s.kind == StreamKind::DepthDiff && s.fallback.is_none() && most.is_some_and(|m| m > 20 * s.frames)
+        if s.kind == StreamKind::DepthDiff
+            && s.fallback.is_none()
+            && s.frames == 1
+            && most.is_some_and(|m| m >= 10)
         {
-            let (n, m) = (s.frames, most.unwrap_or(0));
-            self.differs(&s.name, format!("nearly silent: {n} frames, although another speed has {m}"));
+            let m = most.unwrap_or(0);
+            self.differs(&s.name, format!("nearly silent: one frame, although another speed has {m}"));
         }
         if let (Some(pace), Some(every), true) = (paced, s.every_ms, s.frames >= 5) {
             let known = f64::from(pace) * 1000.0;
