@@ -11,6 +11,7 @@ mod checkpoint;
 mod compare;
 pub mod control;
 mod events;
+mod panics;
 mod state;
 mod streams;
 mod top;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::panics::caught;
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
@@ -442,12 +443,18 @@ impl Fold {
         ctx.conn.ts_last = rec.ts_recv;
         let scratch = &mut self.scratch[usize::from(ctx.conn.venue.0)];
         let only = ctx.conn.only.take();
-        let result = v.decode(scratch, rec.payload, only.as_ref(), &mut ctx);
+        let result = caught(|| {
+            #[cfg(test)]
+            super::panics::planted(1);
+            v.decode(scratch, rec.payload, only.as_ref(), &mut ctx)
+        });
         ctx.conn.only = only;
         let conn = ctx.conn;
         self.core.conns.insert(rec.conn, conn);
-        if let Err(r) = result {
-            self.core.reject(rec, sink, about, r);
+        match result {
+            Ok(Ok(())) => {}
+            Ok(Err(r)) => self.core.reject(rec, sink, about, r),
+            Err(panic) => self.panicked(panic, rec, sink, about),
         }
     }
 
@@ -463,8 +470,10 @@ impl Fold {
         let v = venue_of(about.venue);
         let scratch = &mut self.scratch[usize::from(about.venue.0)];
         let mut ctx = Ctx { core: &mut self.core, sink, rec, conn, about, rest: Some(rec.url) };
-        if let Err(r) = v.decode_polled(scratch, rec.url, rec.payload, &mut ctx) {
-            self.core.reject(rec, sink, about, r);
+        match caught(|| v.decode_polled(scratch, rec.url, rec.payload, &mut ctx)) {
+            Ok(Ok(())) => {}
+            Ok(Err(r)) => self.core.reject(rec, sink, about, r),
+            Err(panic) => self.panicked(panic, rec, sink, about),
         }
     }
 
@@ -513,9 +522,13 @@ impl Fold {
         }
         let scratch = &mut self.scratch[usize::from(about.venue.0)];
         let mut ctx = Ctx { core: &mut self.core, sink, rec, conn, about, rest: Some(rec.url) };
-        if let Err(r) = v.decode_snapshot(scratch, &symbol, rec.payload, &mut ctx) {
-            self.core.snapshot_failed(inst.id, sink);
-            self.core.reject(rec, sink, about, r);
+        match caught(|| v.decode_snapshot(scratch, &symbol, rec.payload, &mut ctx)) {
+            Ok(Ok(())) => {}
+            Ok(Err(r)) => {
+                self.core.snapshot_failed(inst.id, sink);
+                self.core.reject(rec, sink, about, r);
+            }
+            Err(panic) => self.panicked(panic, rec, sink, about),
         }
     }
 }

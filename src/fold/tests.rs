@@ -287,6 +287,40 @@ fn a_hole_clears_the_book_and_names_the_missing_ids() {
     assert!(t.rows.effects.iter().filter(|e| e.starts_with("NeedSnapshot")).count() >= 2);
 }
 
+/// Before the venue's code has done anything, and while a book is in its hands.
+#[test]
+fn a_panic_in_venue_code_costs_its_frame_and_the_books_proof_and_nothing_else() {
+    for place in [1, 2] {
+        let mut t = Tape::synced();
+        t.trade(7, 5);
+        super::panics::PLANTED.set(place);
+        t.diff(7, 13, 14, 12, "[\"100\",\"6\"]", "");
+        let at = t.ts;
+        assert!(t.fold.book(InstrumentId(0)).is_none(), "{place}: who knows what it is");
+        let clear = t.rows.of("delta").last().unwrap().to_string();
+        assert!(
+            clear.contains(&format!("f={} ", flags::CLEAR)) && clear.contains(&format!("e={at}")),
+            "{clear}"
+        );
+        assert_eq!(t.rows.of("reject").len(), 1, "{place}: {:?}", t.rows.of("reject"));
+        assert!(t.rows.of("reject")[0].contains("panic"), "{:?}", t.rows.of("reject"));
+        assert!(
+            t.rows.effects.last().is_some() && t.rows.effects.iter().any(|e| e.starts_with("NeedSnapshot"))
+        );
+        // The streams go on, and the book comes back.
+        t.trade(7, 6);
+        t.diff(7, 15, 20, 14, "[\"100\",\"7\"]", "");
+        t.snapshot(18);
+        assert!(t.fold.book(InstrumentId(0)).is_some(), "{place}");
+        assert_eq!(t.rows.of("trade"), ["trade 5 ", "trade 6 "]);
+        for stream in ["depth@100ms", "trade"] {
+            let gaps = t.rows.of(&format!("gap btcusdt@{stream}"));
+            let told = gaps.iter().filter(|g| g.contains("process_crash")).count();
+            assert_eq!(told, 1, "{place} {stream}: {gaps:?}");
+        }
+    }
+}
+
 #[test]
 fn trades_show_their_holes_and_repeats_are_dropped() {
     let mut t = Tape::synced();

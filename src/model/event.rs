@@ -445,6 +445,8 @@ pub enum RejectCause {
     UnknownSymbol,
     /// An HTTP error body.
     Status,
+    /// The venue's code panicked on it: a fault of ours.
+    Panic,
 }
 
 impl RejectCause {
@@ -458,6 +460,7 @@ impl RejectCause {
             RejectCause::UnknownStream => "unknown_stream",
             RejectCause::UnknownSymbol => "unknown_symbol",
             RejectCause::Status => "status",
+            RejectCause::Panic => "panic",
         }
     }
 }
