@@ -86,8 +86,6 @@ impl Core {
         }
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
         let ids = DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev, ts: d.ts_event };
-        #[cfg(test)]
-        super::panics::planted(2);
         let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
         match b.seq.on_diff(&ids, other_alive) {
@@ -148,6 +146,8 @@ impl Core {
     }
 
     fn diff_head(&self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) -> Head {
+        #[cfg(test)]
+        super::panics::planted(2);
         let base = self.head(rec);
         Head {
             instrument: d.instrument,

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::state::{About, BookState, Core, Detector, Fold};
 use super::{Effect, FoldSink};
 use crate::model::{GapCause, Record, Reject, RejectCause, StreamId, StreamKind, VenueIx};
-use crate::parse::Scratch;
+use crate::venue::Scratch;
 
 /// What somebody panicked with.
 pub(super) struct Panic;
