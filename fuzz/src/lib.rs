@@ -4,7 +4,7 @@ use lobtape::import::{Line, parse_line};
 use lobtape::model::{DecodeCtx, Event};
 use lobtape::parse::{NumError, Scratch, parse_dec, parse_fixed};
 use lobtape::venue::testing::MemoryCtx;
-use lobtape::venue::{Venue, all, by_id};
+use lobtape::venue::{Venue, all, by_id, poll_request};
 
 /// Channels whose streams are subscribed before bytes are read as frames; a venue leaves out what it does not know.
 const CHANNELS: [&str; 19] = [
@@ -38,7 +38,7 @@ fn subscribe<F: FnMut(Event<'_>)>(venue: &dyn Venue, ctx: &mut MemoryCtx<F>) {
     }
 }
 
-/// Frames and snapshots of a venue: reading them twice, with fresh and with used buffers, says the same; and the
+/// Frames of a venue and its answers by REST: reading them twice, with fresh and with used buffers, says the same; and the
 /// exponents only ever grow.
 pub fn decode(id: &str, bytes: &[u8]) {
     let (_, venue) = by_id(id).expect("the target names a venue of the registry");
@@ -51,11 +51,21 @@ pub fn decode(id: &str, bytes: &[u8]) {
         let raw = venue.decode(scratch, bytes, only.as_ref(), &mut ctx);
         let before = ctx.instrument("BTCUSDT");
         let body = venue.decode_snapshot(scratch, "BTCUSDT", bytes, &mut ctx);
+        let trades = venue.decode_trades(scratch, "BTCUSDT", bytes, &mut ctx);
+        let polled: Vec<_> = venue
+            .polls()
+            .iter()
+            .map(|p| {
+                let name = format!("{}{}", p.channel, p.args[0]);
+                let url = poll_request(p, &name, if p.per_symbol { "BTCUSDT" } else { "" }).path;
+                venue.decode_polled(scratch, &url, bytes, &mut ctx)
+            })
+            .collect();
         let after = ctx.instrument("BTCUSDT");
         let grew =
             before.zip(after).is_none_or(|(a, b)| b.price_exp >= a.price_exp && b.size_exp >= a.size_exp);
         assert!(grew);
-        ((frame, raw, body), events)
+        ((frame, raw, body, trades, polled), events)
     };
     let mut scratch = Scratch::default();
     let first = read(&mut scratch);

@@ -81,6 +81,19 @@ impl Trades {
         self.torn[k] = false;
     }
 
+    /// A trade that was asked for after its gap had ended: one that was missing, and once.
+    fn backfilled(&mut self, is_aggregate: bool, id: i64, at: (&str, i64), cx: &mut Cx<'_>) {
+        let k = usize::from(is_aggregate);
+        cx.report.count(CheckId::Chains, "backfilled", 1);
+        if !self.late[k].insert(id) {
+            cx.report.fault(CheckId::Chains, at.0, at.1, || format!("trade {id} again, by REST"));
+        } else if !self.torn[k] && self.open[k].is_some() && !self.was_missing(k, id, cx) {
+            cx.report.fault(CheckId::Chains, at.0, at.1, || {
+                format!("trade {id} came by REST and was not missing")
+            });
+        }
+    }
+
     fn close(&mut self, k: usize, cx: &mut Cx<'_>) {
         if let Some(run) = self.open[k].take() {
             cx.report.count(CheckId::Chains, "trade_runs", 1);
@@ -107,7 +120,11 @@ impl Visitor for Trades {
             let is_aggregate = aggregate.value(i);
             let id = if is_aggregate { id_text.value(i).parse().unwrap_or(-1) } else { id[i] };
             let chains = is_aggregate || self.chain;
-            if id < 0 || !chains || kind.value(i) == "block" || row_flags[i] & flags::BACKFILLED != 0 {
+            if id < 0 || !chains || kind.value(i) == "block" {
+                continue;
+            }
+            if row_flags[i] & flags::BACKFILLED != 0 {
+                self.backfilled(is_aggregate, id, (&p.path, row[i]), cx);
                 continue;
             }
             self.trade(is_aggregate, id, ts[i], (conn[i], rseq[i]), (&p.path, row[i]), cx);

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::{by_url, fixtures, names_streams_in_url, refused, said, venue};
-use crate::model::{Event, RejectCause};
+use crate::model::{Event, RejectCause, StreamKind};
 use crate::parse::Scratch;
-use crate::venue::all;
 use crate::venue::testing::MemoryCtx;
+use crate::venue::{all, poll_request};
 
 const DEPTH: &[&str] = &["btcusdt@depth"];
 
@@ -198,6 +198,39 @@ fn snapshots_that_are_none_have_their_cause() {
 const BARE: [&str; 5] =
     ["btcusdt@depth", "btcusdt@trade", "btcusdt@bookTicker", "btcusdt@kline_1m", "btcusdt@ticker"];
 
+/// Answers by REST that are read, one of each shape.
+const ANSWERS: [&str; 7] = [
+    r#"[{"symbol":"BTCUSDT","openInterest":"1.5","markPrice":"2","indexPrice":"2","lastFundingRate":"0.1","time":5,"fundingRate":"-0.1","fundingTime":5,"price":"3","lastPrice":"3","bidPrice":"1","bidQty":"2","askPrice":"3","askQty":"4"}]"#,
+    r#"[[1499040000000,"0.1","0.8","0.1","0.2","148.1",1499644799999,"2434.1",308,"1756.8","28.4","0"]]"#,
+    r#"[{"a":26129,"p":"0.1","q":"4.7","f":1,"l":2,"T":5,"m":true},{"id":5,"price":"4","qty":"48","baseQty":"12","time":5,"isBuyerMaker":false}]"#,
+    r#"{"code":0,"data":{"contracts":[{"symbol":"X","time":5,"fundingRate":"0.1","indexPrice":"1","markPrice":"1","openInterest":"9","nextFundingTime":5}]}}"#,
+    r#"{"code":0,"data":[{"m":"bar","s":"X","data":{"i":"1","ts":5,"o":"1","c":"2","h":"3","l":"1","v":"8"}},{"symbol":"X","open":"1","close":"2","volume":"7"}]}"#,
+    r#"{"code":0,"data":{"m":"trades","symbol":"BTCUSDT","data":[{"seqnum":28823037709725942,"p":"1","q":"7","ts":5,"bm":false}]}}"#,
+    r#"{"code":0,"msg":"success","data":[{"t":1769598709094,"s":"BTCUSDT","p":"89300.7","a":"3","v":"7","m":"ASK","o":"1","h":"2","l":"1","c":"1"}]}"#,
+];
+
+/// Bytes changed, put in, taken out, cut off, repeated.
+fn mutate(bytes: &mut Vec<u8>, cuts: Vec<(prop::sample::Index, u8, u8)>) {
+    for (at, byte, how) in cuts {
+        if bytes.is_empty() {
+            break;
+        }
+        let i = at.index(bytes.len());
+        match how {
+            0 => bytes[i] = byte,
+            1 => bytes.insert(i, byte),
+            2 => {
+                bytes.remove(i);
+            }
+            3 => bytes.truncate(i),
+            _ => {
+                let tail = bytes[i..].to_vec();
+                bytes.extend_from_slice(&tail);
+            }
+        }
+    }
+}
+
 /// Everything that takes bytes or texts from outside.
 fn feed(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -216,6 +249,17 @@ fn feed(bytes: &[u8]) {
             let _ = v.decode(&mut scratch, bytes, spec.as_ref(), &mut ctx);
         }
         let _ = v.decode_snapshot(&mut scratch, "BTCUSDT", bytes, &mut ctx);
+        for p in v.polls() {
+            let r = poll_request(p, &format!("{}{}", p.channel, p.args[0]), &text);
+            let _ = v.decode_polled(&mut scratch, &r.path, bytes, &mut ctx);
+        }
+        for kind in [StreamKind::AggTrade, StreamKind::Trade, StreamKind::TradeSparse] {
+            let _ = v.trades_request(kind, &text, i64::MAX);
+        }
+        let _ = v.decode_polled(&mut scratch, &text, bytes, &mut ctx);
+        let _ = v.decode_trades(&mut scratch, "BTCUSDT", bytes, &mut ctx);
+        let _ = v.refusal(200, bytes);
+        let _ = v.parse_volumes(bytes);
         let _ = v.parse_instruments(bytes);
         let _ = v.parse_time(bytes);
         let _ = v.rest_kind(&text);
@@ -239,6 +283,16 @@ proptest! {
     }
 
     #[test]
+    fn mutated_answers_never_panic(
+        answer in 0..ANSWERS.len(),
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..5), 1..6),
+    ) {
+        let mut bytes = ANSWERS[answer].as_bytes().to_vec();
+        mutate(&mut bytes, cuts);
+        feed(&bytes);
+    }
+
+    #[test]
     fn mutated_fixtures_never_panic(
         venue in 0..all().len(),
         fixture in any::<prop::sample::Index>(),
@@ -246,22 +300,7 @@ proptest! {
     ) {
         let list = fixtures::of(all()[venue]);
         let mut bytes = fixture.get(&list).combined().into_bytes();
-        for (at, byte, how) in cuts {
-            if bytes.is_empty() {
-                break;
-            }
-            let i = at.index(bytes.len());
-            match how {
-                0 => bytes[i] = byte,
-                1 => bytes.insert(i, byte),
-                2 => { bytes.remove(i); }
-                3 => bytes.truncate(i),
-                _ => {
-                    let tail = bytes[i..].to_vec();
-                    bytes.extend_from_slice(&tail);
-                }
-            }
-        }
+        mutate(&mut bytes, cuts);
         feed(&bytes);
     }
 }

@@ -353,6 +353,10 @@ fn trades_and_records_that_were_touched_are_found() {
     rewrite(d.path(), &p, |b| set_int(&b, "trade_id", i, ints(&b, "trade_id")[i] - 2));
     says(&verified(d.path()), CheckId::Chains, "no gap names what is missing");
     let d = copy(&base);
+    let (p, i) = find(d.path(), Table::Trades, |b, i| i > 4 && texts(b, "trade_id_text")[i].is_empty());
+    rewrite(d.path(), &p, |b| set_bits(&b, i, flags::BACKFILLED));
+    says(&verified(d.path()), CheckId::Chains, "came by REST and was not missing");
+    let d = copy(&base);
     let (p, i) = find(d.path(), Table::Raw, |b, i| texts(b, "kind")[i] == "frame" && ints(b, "rseq")[i] > 3);
     rewrite(d.path(), &p, |b| set_int(&b, "rseq", i, ints(&b, "rseq")[i] + 1));
     let r = verified(d.path());
