@@ -85,6 +85,36 @@ impl<M: Copy> DiffBuffer<M> {
         dropped
     }
 
+    /// As [`DiffBuffer::push`] where diffs of several connections wait together: by their last ids, each of them once.
+    /// One that is held already is not held again.
+    pub fn insert(&mut self, ids: DiffIds, meta: M, bids: &[Level], asks: &[Level]) -> usize {
+        let (mut at, mut behind) = (self.entries.len(), 0);
+        while let Some(e) = at.checked_sub(1).map(|i| &self.entries[i]) {
+            if e.ids.last < ids.last {
+                break;
+            }
+            if e.ids.last == ids.last && e.ids.first == ids.first && e.ids.prev == ids.prev {
+                return 0;
+            }
+            if e.ids.last == ids.last {
+                break;
+            }
+            at -= 1;
+            behind += (e.bids + e.asks) as usize;
+        }
+        let from_back = self.entries.len() - at;
+        let dropped = self.push(ids, meta, bids, asks);
+        if from_back == 0 {
+            return dropped;
+        }
+        let Some(e) = self.entries.pop_back() else { return dropped };
+        let n = bids.len() + asks.len();
+        let from = self.levels.len() - n - behind.min(self.levels.len() - n - self.begin);
+        self.levels[from..].rotate_right(n);
+        self.entries.insert(self.entries.len().saturating_sub(from_back), e);
+        dropped
+    }
+
     /// The oldest diff.
     pub fn front(&self) -> Option<DiffRef<'_, M>> {
         self.iter().next()

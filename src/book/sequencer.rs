@@ -13,6 +13,10 @@ use crate::model::{Chain, IdPolicy, SequenceRule};
 /// book does not stand still for long.
 pub const FOREIGN_STALE_MAX: u32 = 128;
 
+/// The same while another leg is alive, of diffs that are at or below the book's id although the venue's clock has gone
+/// on, or although they fell behind their own connection: a leg that lags brings neither.
+pub const FELL_MAX: u32 = 16;
+
 /// Pairs of consecutive diffs that tell what a venue's ids are ([`IdPolicy::Learn`]).
 pub const LEARN_PAIRS: u32 = 50;
 
@@ -309,6 +313,11 @@ impl Sequencer {
         if self.rule.overlap_ok && d.first >= 0 && d.first <= last {
             return self.apply(d, true);
         }
+        let other_leg_alive = other_leg_alive && self.rule.ids_survive_reconnect;
+        if other_leg_alive && d.last <= last {
+            // Late: the other leg brought it meanwhile.
+            return self.fell(d, last, FELL_MAX);
+        }
         if self.policy == IdPolicy::Sparse && d.last > last {
             return self.trust(d);
         }
@@ -322,17 +331,24 @@ impl Sequencer {
             return if other_leg_alive { Verdict::Ignored } else { self.gap(d, last) };
         }
         if d.last <= last {
-            self.foreign_run = if other_leg_alive { 0 } else { self.foreign_run.saturating_add(1) };
-            if self.foreign_run > FOREIGN_STALE_MAX {
-                return self.gap(d, last);
-            }
-            return Verdict::Ignored;
+            return match other_leg_alive {
+                // What a leg lags behind with is not newer than the book.
+                true if d.ts <= self.applied.ts => Verdict::Ignored,
+                true => self.fell(d, last, FELL_MAX),
+                false => self.fell(d, last, FOREIGN_STALE_MAX),
+            };
         }
         if self.covers(d, last) {
             let overlap = !self.follows(d, last);
             return self.apply(d, overlap);
         }
         if other_leg_alive { Verdict::Wait } else { self.gap(d, last) }
+    }
+
+    /// One more diff at or below the book's id that may be of a new count.
+    fn fell(&mut self, d: &DiffIds, last: i64, most: u32) -> Verdict {
+        self.foreign_run = self.foreign_run.saturating_add(1);
+        if self.foreign_run > most { self.gap(d, last) } else { Verdict::Ignored }
     }
 
     /// Whether a diff that ends at or after `id` leaves no id after `id` out.

@@ -32,8 +32,6 @@ use crate::wire::reader::{CloseInfo, ClosePhase, ConnectRequest, Handler, Reader
 const FULL: f64 = 0.75;
 /// How long a lane sleeps at most, so that boundaries and timers come in time.
 const NAP: Duration = Duration::from_millis(50);
-/// How long events of a second connection wait for the first (`DESIGN`, Books).
-const LEG_WAIT_NS: i64 = 2_000_000_000;
 
 /// A connection as the lane knows it.
 struct Live {
@@ -47,7 +45,8 @@ struct Live {
 /// What the live fold wants done, kept until the step is over.
 struct Wishes {
     out: Vec<FromLane>,
-    leg_waits: Vec<InstrumentId>,
+    /// Instruments, and in how many ns.
+    leg_waits: Vec<(InstrumentId, i64)>,
     gaps: Vec<&'static str>,
     /// Connections whose venue pinged by a message.
     pongs: Vec<ConnId>,
@@ -122,7 +121,7 @@ impl FoldSink for Wishes {
                 }
             }
             Effect::Gap { cause, .. } => self.gaps.push(cause),
-            Effect::LegWait { instrument } => self.leg_waits.push(instrument),
+            Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
             Effect::Refused { conn, code, stream } => {
                 self.out.push(FromLane::Refused { conn, code, stream: stream.to_owned() });
@@ -472,9 +471,9 @@ impl Lane {
     }
 
     fn after_step(&mut self) {
-        for id in std::mem::take(&mut self.wishes.leg_waits) {
+        for (id, after_ns) in self.wishes.leg_waits.drain(..) {
             if !self.leg_waits.iter().any(|(_, i)| *i == id) {
-                self.leg_waits.push((clock::mono_ns() + LEG_WAIT_NS, id));
+                self.leg_waits.push((clock::mono_ns() + after_ns, id));
             }
         }
         for cause in self.wishes.gaps.drain(..) {

@@ -11,7 +11,7 @@ impl Core {
     #[cold]
     pub fn resumes<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, by: &str, sink: &mut S) {
         let s = self.s(id);
-        if s.gap.is_none() || s.kind == StreamKind::DepthDiff || s.alive == 0 {
+        if s.gap.is_none() || s.kind == StreamKind::DepthDiff || s.alive() == 0 {
             return;
         }
         let end = GapEnd {
@@ -35,7 +35,11 @@ impl Core {
 
     /// The venue refused a subscription: nothing of it is proven until it says otherwise.
     pub fn refused<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
-        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        let Some(s) = self.streams.get_mut(id.0 as usize) else { return };
+        if s.alive() > 1 && s.left_by(rec.conn, 0) {
+            // The other leg has it.
+            return;
+        }
         if s.gap.is_some_and(|g| g.cause == GapCause::SubscribeRefused) {
             return;
         }

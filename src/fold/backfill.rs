@@ -400,7 +400,7 @@ impl Core {
         let Some((stream, ahead)) = taken else { return };
         let s = self.s(stream);
         if id >= 0 {
-            s.fills_hole(id);
+            s.fills_hole(id, id);
         }
         if ahead && s.ahead.len() < AHEAD_MAX {
             s.ahead.push(id);

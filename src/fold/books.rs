@@ -3,6 +3,8 @@
 //! A book's rows appear only while its chain is proven. A snapshot is loaded at once, but its rows are written when
 //! the first diff proves it, with that record's `ts_recv`; diffs received before follow it, flagged `REPLAYED`.
 
+use super::legs::LEG_WAIT_NS;
+use super::shared::{Shared, ids_of};
 use super::state::{BookState, Conn, Core, Detector, DiffMeta, PendingSnap};
 use super::{Changes, Effect, FoldSink, Observed};
 use crate::book::{Book, DiffBuffer, DiffIds, SeqState, Sequencer, Verdict};
@@ -79,13 +81,17 @@ impl Core {
         let id = d.instrument;
         sink.observe(Observed::Diff { instrument: id });
         let stream = d.stream;
-        let other_alive = self.streams.get(stream.0 as usize).is_some_and(|s| s.alive > 1);
+        let other_alive = match self.shared_diff(rec, conn, d, sink) {
+            Shared::Alone => false,
+            Shared::Other => true,
+            Shared::Standby => return,
+        };
         if self.insts[id.ix()].book.is_none() {
             let rule = self.rule(conn.venue);
             self.insts[id.ix()].book = Some(Box::new(BookState::new(rule, stream)));
         }
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
-        let ids = DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev, ts: d.ts_event };
+        let ids = ids_of(rec, d);
         let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
         match b.seq.on_diff(&ids, other_alive) {
@@ -104,7 +110,7 @@ impl Core {
             }
             Verdict::Buffer => {
                 self.depth_waits(stream, conn, rec, &ids, sink);
-                self.keep(&mut b, &head, &ids, d);
+                self.keep(&mut b, &head, &ids, d, other_alive);
                 if was_init {
                     self.ask(id, &b, sink);
                 }
@@ -119,18 +125,23 @@ impl Core {
             }
             Verdict::TooOld => {
                 self.depth_waits(stream, conn, rec, &ids, sink);
-                self.keep(&mut b, &head, &ids, d);
+                self.keep(&mut b, &head, &ids, d, other_alive);
                 self.too_old(id, &mut b, sink);
             }
             v @ (Verdict::Learning | Verdict::Learned) => {
                 let until = self.touch_until(stream, conn, rec);
-                self.keep(&mut b, &head, &ids, d);
+                self.keep(&mut b, &head, &ids, d, false);
                 self.learned((v, until), rec, id, &mut b, sink);
             }
             Verdict::Wait => {
                 // It proves nothing yet, so the stream's last frame stays the one before it.
-                self.keep(&mut b, &head, &ids, d);
-                sink.effect(Effect::LegWait { instrument: id });
+                self.keep(&mut b, &head, &ids, d, true);
+                sink.effect(Effect::LegWait { instrument: id, after_ns: LEG_WAIT_NS });
+            }
+            Verdict::Gap { before, .. } if b.synced && !b.buffer.is_empty() => {
+                // What waited for the other leg waits for a snapshot now.
+                self.keep(&mut b, &head, &ids, d, true);
+                self.behind_hole(rec, id, &mut b, before, sink);
             }
             Verdict::Gap { before, after } => {
                 let epoch_before = b.epoch;
@@ -145,7 +156,7 @@ impl Core {
         }
     }
 
-    fn diff_head(&self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) -> Head {
+    pub fn diff_head(&self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) -> Head {
         #[cfg(test)]
         super::panics::planted(2);
         let base = self.head(rec);
@@ -154,7 +165,7 @@ impl Core {
             venue: conn.venue,
             ts_event: d.ts_event,
             ts_send: d.ts_send,
-            flags: base.flags | if conn.leg == 1 { flags::SECOND_LEG } else { 0 },
+            flags: base.flags | conn.flags(),
             ..base
         }
     }
@@ -173,14 +184,15 @@ impl Core {
         self.counters.seq_gaps += 1;
         self.clear_book(head, id, b, sink);
         b.buffer.clear();
-        self.keep(b, head, ids, d);
+        self.keep(b, head, ids, d, false);
     }
 
     fn crossed_max(&self, venue: VenueIx) -> u32 {
         super::state::venue_of(venue).spec().sequence.crossed_max
     }
 
-    fn keep(&mut self, b: &mut BookState, head: &Head, ids: &DiffIds, d: &Depth<'_>) {
+    /// Holds a diff. `sorted`: diffs of two connections wait together, each of them once.
+    pub fn keep(&mut self, b: &mut BookState, head: &Head, ids: &DiffIds, d: &Depth<'_>, sorted: bool) {
         let meta = DiffMeta {
             rseq: head.rseq,
             ts_recv: head.ts_recv,
@@ -189,10 +201,14 @@ impl Core {
             ts_send: head.ts_send,
             flags: head.flags,
         };
-        self.counters.buffer_dropped += b.buffer.push(*ids, meta, d.bids, d.asks) as u64;
+        let dropped = match sorted {
+            true => b.buffer.insert(*ids, meta, d.bids, d.asks),
+            false => b.buffer.push(*ids, meta, d.bids, d.asks),
+        };
+        self.counters.buffer_dropped += dropped as u64;
     }
 
-    fn ask<S: FoldSink>(&self, id: InstrumentId, b: &BookState, sink: &mut S) {
+    pub fn ask<S: FoldSink>(&self, id: InstrumentId, b: &BookState, sink: &mut S) {
         let v = &self.insts[id.ix()].version;
         sink.effect(Effect::NeedSnapshot {
             instrument: id,
@@ -228,6 +244,10 @@ impl Core {
         let inst = &mut self.insts[id.ix()];
         let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
         let in_band = d.stream != StreamId::NONE;
+        if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, &rule) {
+            self.insts[id.ix()].book = Some(b);
+            return;
+        }
         let replaces = rule.replaces && in_band && d.last >= b.seq.live_id();
         if (b.synced && !replaces) || (in_band && b.stream != d.stream) {
             // Nobody waits for it: it is only compared. Or it is older than the book, or belongs to another chain of ids.
@@ -260,9 +280,10 @@ impl Core {
             ts_send: d.ts_send,
         });
         b.seq.on_snapshot(d.last);
-        if in_band && !rule.ids_survive_reconnect {
+        if !rule.ids_survive_reconnect {
             // What other connections brought is of other chains.
-            b.buffer.retain(|ids| ids.conn == rec.conn);
+            let feed = if in_band { rec.conn } else { self.feed_of(b.stream) };
+            b.buffer.retain(|ids| feed == 0 || ids.conn == feed);
         }
         let exps = self.exps(id);
         sink.observe(Observed::Loaded { instrument: id, snap_id: d.last, book: &b.book, exps });
@@ -598,7 +619,13 @@ impl Core {
     }
 
     /// The book stops being proven: one `CLEAR` row opens an epoch in which it is empty.
-    fn clear_book<S: FoldSink>(&mut self, head: &Head, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+    pub fn clear_book<S: FoldSink>(
+        &mut self,
+        head: &Head,
+        id: InstrumentId,
+        b: &mut BookState,
+        sink: &mut S,
+    ) {
         if b.synced && S::ROWS {
             b.epoch = head.ts_recv.max(b.epoch.saturating_add(1));
             let head = Head {
@@ -673,27 +700,6 @@ impl Core {
         if id != InstrumentId::NONE && self.insts[id.ix()].book.as_ref().is_some_and(|b| b.synced) {
             self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
         }
-    }
-
-    /// A connection's buffered events waited long enough for the first leg.
-    pub fn leg_wait_over<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
-        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
-        if !b.synced || b.buffer.is_empty() {
-            self.insts[id.ix()].book = Some(b);
-            return;
-        }
-        let (before, epoch_before) = (b.seq.last(), b.epoch);
-        let before_of = |i: &DiffIds| if i.prev >= 0 { i.prev } else { i.first.saturating_sub(1) };
-        let (after, ts) = b.buffer.front().map_or((-1, 0), |e| (before_of(&e.ids), e.meta.ts_recv));
-        let last = b.buffer.iter().map(|e| e.ids.last).max().unwrap_or(-1);
-        let mut head = self.head(rec);
-        (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
-        self.counters.seq_gaps += 1;
-        self.clear_book(&head, id, &mut b, sink);
-        let epochs = (epoch_before, b.epoch);
-        self.depth_hole(b.stream, rec, (before, after, last), ts, epochs, sink);
-        self.ask(id, &b, sink);
-        self.insts[id.ix()].book = Some(b);
     }
 
     /// Wider exponents: the book and its buffer are rescaled in place, the part is cut.

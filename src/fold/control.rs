@@ -88,7 +88,6 @@ impl Core {
                         leg: e.leg,
                         url,
                         streams: Vec::new(),
-                        since: Vec::new(),
                         only: None,
                         by_name: FxHashMap::default(),
                         ts_last: rec.ts_recv,
@@ -135,10 +134,7 @@ impl Core {
         }
         for name in &e.remove {
             if let Some(id) = conn.by_name.remove(name.as_bytes()) {
-                if let Some(at) = conn.streams.iter().position(|s| *s == id) {
-                    conn.streams.remove(at);
-                    conn.since.remove(at);
-                }
+                conn.streams.retain(|s| *s != id);
                 self.stream_removed(id, rec, sink);
             }
         }
@@ -154,7 +150,7 @@ impl Core {
     fn stream_removed<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
         self.unsubscribed(id, rec, sink);
         let (kind, inst) = (self.streams[id.0 as usize].kind, self.streams[id.0 as usize].instrument);
-        if self.streams[id.0 as usize].alive == 0 && inst != InstrumentId::NONE {
+        if self.streams[id.0 as usize].alive() == 0 && inst != InstrumentId::NONE {
             let feeds = self.insts[inst.ix()].book.as_ref().is_some_and(|b| b.stream == id);
             if kind == StreamKind::DepthDiff && feeds {
                 self.forget_book(rec, inst, sink);
@@ -177,7 +173,7 @@ impl Core {
         self.backfill_kinds(ix, &e.backfill);
         for i in 0..self.streams.len() {
             let s = &self.streams[i];
-            if s.venue == ix && s.subscribed && s.alive == 0 && !e.streams.contains(&s.name) {
+            if s.venue == ix && s.subscribed && s.alive() == 0 && !e.streams.contains(&s.name) {
                 self.stream_removed(StreamId(i as u32), rec, sink);
             }
         }
@@ -341,9 +337,7 @@ impl Core {
             return;
         };
         let Some(g) = self.streams.get(stream.0 as usize).and_then(|s| s.gap) else { return };
-        if g.cause == cause
-            || !matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited)
-        {
+        if g.cause == cause || !super::holes::waits(g.cause) {
             return;
         }
         let end = super::streams::GapEnd {
@@ -448,7 +442,7 @@ impl Core {
         self.cfg = cfg;
         self.conns.clear();
         for s in &mut self.streams {
-            s.alive = 0;
+            s.left_by_all();
         }
         for i in &mut self.insts {
             if let Some(b) = i.book.as_mut() {

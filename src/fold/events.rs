@@ -1,5 +1,6 @@
 //! Events that are rows of their own: trades, quotes, marks, tickers, candles, liquidations.
 
+use super::legs::Mark;
 use super::state::{About, Conn, Core};
 use super::{FoldSink, Observed};
 use crate::model::{Depth, Event, Head, InstrumentId, Record, RowRef, StreamId, TopRow, TradeType, flags};
@@ -10,8 +11,8 @@ struct Facts {
     stream: StreamId,
     ts_event: i64,
     ts_send: i64,
-    /// Order key: update id where there is one, else the time the message was made.
-    key: i64,
+    /// What it is known by: its id where there is one, else the time the message was made.
+    mark: Mark,
     flags: i32,
 }
 
@@ -32,7 +33,7 @@ impl Core {
         }
         let news = match event {
             Event::Trade(t) if t.chain_id >= 0 => self.chained(f.stream, conn, rec, t.chain_id, sink),
-            _ => self.seen(f.stream, conn, rec, f.key, sink),
+            _ => self.seen(f.stream, conn, rec, f.mark, sink),
         };
         if S::LIVE
             && news
@@ -54,7 +55,7 @@ impl Core {
             venue: conn.venue,
             ts_event: f.ts_event,
             ts_send: f.ts_send,
-            flags: base.flags | f.flags | if conn.leg == 1 { flags::SECOND_LEG } else { 0 },
+            flags: base.flags | f.flags | conn.flags(),
             ..base
         };
         match event {
@@ -103,20 +104,24 @@ fn partial_row<'a>(d: &Depth<'a>) -> TopRow<'a> {
     }
 }
 
-/// When a message was made, as far as the venue says.
-fn made(ts_send: i64, ts_event: i64) -> i64 {
-    if ts_send != 0 { ts_send } else { ts_event }
+/// An event with an id that rises, or, without one, as far as the venue says when it was made.
+fn mark(instrument: InstrumentId, id: i64, ts_send: i64, ts_event: i64) -> Mark {
+    match id {
+        0.. => Mark::Id(instrument, id),
+        _ if ts_send != 0 => Mark::Made(ts_send),
+        _ => Mark::Made(ts_event),
+    }
 }
 
 fn facts(e: &Event<'_>) -> Option<Facts> {
     macro_rules! of {
-        ($x:expr, $key:expr, $flags:expr) => {
+        ($x:expr, $id:expr, $flags:expr) => {
             Facts {
                 instrument: $x.instrument,
                 stream: $x.stream,
                 ts_event: $x.ts_event,
                 ts_send: $x.ts_send,
-                key: $key,
+                mark: mark($x.instrument, $id, $x.ts_send, $x.ts_event),
                 flags: $flags,
             }
         };
@@ -124,16 +129,16 @@ fn facts(e: &Event<'_>) -> Option<Facts> {
     Some(match e {
         Event::Trade(t) => {
             let off = matches!(t.trade_type, TradeType::Insurance | TradeType::Adl);
-            of!(t, if t.chain_id >= 0 { t.chain_id } else { t.id }, if off { flags::OFF_BOOK } else { 0 })
+            of!(t, t.id, if off { flags::OFF_BOOK } else { 0 })
         }
-        Event::Bbo(b) => of!(b, if b.last >= 0 { b.last } else { made(b.ts_send, b.ts_event) }, flags::TOB),
+        Event::Bbo(b) => of!(b, b.last, flags::TOB),
         Event::Partial(d) => of!(d, d.last, flags::SNAPSHOT),
-        Event::Mark(x) => of!(x, made(x.ts_send, x.ts_event), 0),
-        Event::Liquidation(x) => of!(x, made(x.ts_send, x.ts_event), 0),
-        Event::Ticker(x) => of!(x, made(x.ts_send, x.ts_event), 0),
-        Event::Kline(x) => of!(x, made(x.ts_send, x.ts_event), 0),
-        Event::OpenInterest(x) => of!(x, made(x.ts_send, x.ts_event), 0),
-        Event::Funding(x) => of!(x, made(x.ts_send, x.ts_event), 0),
+        Event::Mark(x) => of!(x, -1, 0),
+        Event::Liquidation(x) => of!(x, -1, 0),
+        Event::Ticker(x) => of!(x, -1, 0),
+        Event::Kline(x) => of!(x, -1, 0),
+        Event::OpenInterest(x) => of!(x, -1, 0),
+        Event::Funding(x) => of!(x, -1, 0),
         Event::Depth(_) | Event::Snapshot(_) | Event::Reply(_) | Event::Notice(_) | Event::Other { .. } => {
             return None;
         }

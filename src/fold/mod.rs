@@ -11,7 +11,10 @@ mod checkpoint;
 mod compare;
 pub mod control;
 mod events;
+mod holes;
+mod legs;
 mod panics;
+mod shared;
 mod state;
 mod streams;
 mod top;
@@ -28,7 +31,7 @@ pub use crate::book::Changes;
 use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
 
 /// Version of the fold's rules: rises when the same records would give other rows.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
 /// What the fold tells whoever runs it.
 pub trait FoldSink {
@@ -140,10 +143,12 @@ pub enum Effect<'a> {
         /// The word of its cause.
         cause: &'static str,
     },
-    /// Events of a second connection wait for the first: a `LegWait` timer is due in two seconds.
+    /// What is missing on one connection may come by the other: a `LegWait` timer is due then.
     LegWait {
         /// Which.
         instrument: InstrumentId,
+        /// In so many ns; at most two seconds.
+        after_ns: i64,
     },
     /// The venue will close this connection soon: open its replacement.
     Replace {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::holes::Hole;
+use super::legs::{Carrier, Mark, Window};
 use super::panics::caught;
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
@@ -160,7 +162,13 @@ pub(super) struct Stream {
     /// `NONE` for all-market streams.
     pub instrument: InstrumentId,
     /// Connections that carry it now.
-    pub alive: u32,
+    pub carriers: Vec<Carrier>,
+    /// Of dialects whose ids end with their connection: the one of them that counts.
+    pub feed: ConnId,
+    /// What came last, while more than one connection carries it.
+    pub window: Window,
+    /// Until when connections that are gone had brought all.
+    pub lived: i64,
     /// The connection whose frames were used last.
     pub conn: ConnId,
     pub leg: u8,
@@ -168,15 +176,15 @@ pub(super) struct Stream {
     pub last_id: i64,
     /// Order key of the last message where there is no chain (update id or send time).
     pub last_key: i64,
-    /// Ids below `last_id` one after the other.
-    pub late: u32,
+    /// When that one came, of a chain.
+    pub ts_chain: i64,
     /// Ids that are missing, oldest hole first: one of them that comes late is news, any other one below `last_id` is
     /// known. Bounded.
-    pub holes: Vec<(i64, i64)>,
     /// Ids that a venue's answer told before the stream went on, where ids skip. Bounded.
     pub ahead: Vec<i64>,
     /// The latest trades by value, where the venue's answers have no ids. Bounded.
     pub recent: VecDeque<super::backfill::Deal>,
+    pub holes: Vec<Hole>,
     pub rseq_last: i64,
     pub ts_last: i64,
     /// The open stretch of proof, if any.
@@ -204,8 +212,6 @@ pub(super) struct Conn {
     pub leg: u8,
     pub url: String,
     pub streams: Vec<StreamId>,
-    /// When each of them began on it.
-    pub since: Vec<i64>,
     /// Its only stream, where frames do not name theirs.
     pub only: Option<StreamSpec>,
     /// Derived from `streams`; not saved, so that a checkpoint's bytes do not depend on a map's order.
@@ -213,6 +219,13 @@ pub(super) struct Conn {
     pub by_name: FxHashMap<Box<[u8]>, StreamId>,
     /// Receive time of its last frame.
     pub ts_last: i64,
+}
+
+impl Conn {
+    /// What its rows carry.
+    pub fn flags(&self) -> i32 {
+        if self.leg == 1 { flags::SECOND_LEG } else { 0 }
+    }
 }
 
 /// What the fold counted; plain numbers, read by whoever owns the fold.
@@ -242,6 +255,8 @@ pub struct FoldCounters {
     pub buffer_dropped: u64,
     /// Snapshots by REST whose ids are not of the stream's counter.
     pub foreign_seeds: u64,
+    /// Events that both legs brought, by the leg that was first.
+    pub races: [u64; 2],
 }
 
 /// What the last record turned out to be about.
@@ -255,6 +270,8 @@ pub struct Last {
     pub ts_event: i64,
     /// Time the message was made, 0 = not given.
     pub ts_send: i64,
+    /// It brought what the other leg had brought: the leg that was first; −1 = it did not.
+    pub won_by: i8,
 }
 
 /// The fold of one lane.
@@ -291,6 +308,10 @@ pub(super) struct Core {
     pub told: BTreeMap<(InstrumentId, String), i64>,
     /// Gaps whose rows wait for trades by REST.
     pub held: Vec<super::backfill::Held>,
+    /// What was decided of the frame at hand, where all its events are news together.
+    pub frame_news: Option<((ConnId, i64, StreamId), bool)>,
+    /// As [`Last::won_by`].
+    pub won_by: i8,
 }
 
 impl Fold {
@@ -298,7 +319,13 @@ impl Fold {
     pub fn new(lane: LaneId) -> Fold {
         let n = venue::all().len();
         Fold {
-            last: Last { stream: StreamId::NONE, instrument: InstrumentId::NONE, ts_event: 0, ts_send: 0 },
+            last: Last {
+                stream: StreamId::NONE,
+                instrument: InstrumentId::NONE,
+                ts_event: 0,
+                ts_send: 0,
+                won_by: -1,
+            },
             scratch: (0..n).map(|_| Scratch::default()).collect(),
             core: Core {
                 lane,
@@ -318,6 +345,8 @@ impl Fold {
                 level_scratch: (Vec::new(), Vec::new()),
                 told: BTreeMap::new(),
                 held: Vec::new(),
+                frame_news: None,
+                won_by: -1,
             },
         }
     }
@@ -400,6 +429,7 @@ impl Fold {
             self.core.flush_tops(rec.ts_recv, sink);
         }
         let mut about = About::default();
+        (self.core.frame_news, self.core.won_by) = (None, -1);
         match rec.kind {
             Kind::Frame => self.frame(rec, sink, &mut about),
             Kind::Rest => self.rest(rec, sink, &mut about),
@@ -411,6 +441,7 @@ impl Fold {
             instrument: about.instrument,
             ts_event: about.ts_event,
             ts_send: about.ts_send,
+            won_by: self.core.won_by,
         };
         if S::ROWS && !matches!(rec.kind, Kind::Sync | Kind::Seal) {
             let mut head = self.core.head(rec);
@@ -418,6 +449,7 @@ impl Fold {
             head.venue = about.venue;
             head.ts_event = about.ts_event;
             head.ts_send = about.ts_send;
+            head.flags |= about.flags;
             let stream = match about.stream {
                 StreamId::NONE => "",
                 s => self.core.streams[s.0 as usize].name.as_str(),
@@ -438,6 +470,7 @@ impl Fold {
             return;
         };
         about.venue = conn.venue;
+        about.flags = conn.flags();
         let v = venue_of(conn.venue);
         let mut ctx = Ctx { core: &mut self.core, sink, rec, conn, about, rest: None };
         ctx.conn.ts_last = rec.ts_recv;
@@ -545,6 +578,7 @@ pub(super) struct About {
     pub stream: StreamId,
     pub ts_event: i64,
     pub ts_send: i64,
+    pub flags: i32,
 }
 
 impl Default for About {
@@ -555,6 +589,7 @@ impl Default for About {
             stream: StreamId::NONE,
             ts_event: 0,
             ts_send: 0,
+            flags: 0,
         }
     }
 }
@@ -788,7 +823,7 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
                 core.counters.others += 1;
                 core.count_other(name);
                 if stream != StreamId::NONE {
-                    core.seen(stream, conn, rec, i64::MIN, *sink);
+                    core.seen(stream, conn, rec, Mark::None, *sink);
                 }
             }
             Event::Trade(t) if rest.is_some() => core.backfilled(rec, conn, about, &t, *sink),

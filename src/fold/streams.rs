@@ -4,6 +4,7 @@
 //! written when a stretch ends; at an interval boundary everything open is split. Missing ids are
 //! `(seq_before, seq_after]`.
 
+use super::legs::Mark;
 use super::state::{Conn, Core, Cover, Detector, OpenGap, Stream};
 use super::{Effect, FoldSink};
 use crate::book::DiffIds;
@@ -21,58 +22,11 @@ pub(super) struct GapEnd<'a> {
     pub recovered_by: &'a str,
 }
 
-/// Ids below the chain's that may come one after the other before they are taken for a count that began anew.
-const LATE_MAX: u32 = 16;
-/// How far a second connection may lag behind one that is gone: after that its keys are taken as they come.
-const LAG_MAX_NS: i64 = 5_000_000_000;
-/// Holes that are remembered per stream.
-const HOLES_MAX: usize = 16;
-/// How far below a stream's first id one may come late.
-const FIRST_LATE: i64 = 1024;
-
 impl Stream {
     /// Until when the open stretch, proof or gap, holds at least: its last frame, but not before its own beginning.
     pub fn known_until(&self) -> i64 {
         let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
         self.ts_last.max(begin)
-    }
-
-    /// Whether a connection carries the stream beside the one whose frames were used last, or did until a moment ago:
-    /// what lags behind on it then is known already.
-    fn is_shared(&self, conn: &Conn, id: StreamId, now: i64) -> bool {
-        if self.alive > 1 {
-            return true;
-        }
-        let since = conn.streams.iter().position(|s| *s == id).map(|at| conn.since[at]);
-        since.is_some_and(|t| t <= self.ts_last) && now.saturating_sub(self.ts_last) < LAG_MAX_NS
-    }
-
-    /// The next id of the chain: what it leaves out may still come. What came just before the first one as well.
-    fn leaves_hole(&mut self, id: i64) {
-        let first = if self.last_id < 0 { id.saturating_sub(FIRST_LATE).max(0) } else { self.last_id + 1 };
-        if first < id {
-            if self.holes.len() == HOLES_MAX {
-                self.holes.remove(0);
-            }
-            self.holes.push((first, id - 1));
-        }
-    }
-
-    /// Whether an id was missing; it is not any more.
-    pub(super) fn fills_hole(&mut self, id: i64) -> bool {
-        let Some(at) = self.holes.iter().position(|h| h.0 <= id && id <= h.1) else { return false };
-        let (first, last) = self.holes.remove(at);
-        if id < last {
-            self.holes.insert(at, (id + 1, last));
-        }
-        if first < id {
-            self.holes.insert(at, (first, id - 1));
-        }
-        // Filling the middle makes two of one.
-        if self.holes.len() > HOLES_MAX {
-            self.holes.remove(0);
-        }
-        true
     }
 }
 
@@ -113,7 +67,6 @@ impl Core {
         let id = self.stream_id(conn.venue, spec, instrument);
         if conn.by_name.insert(spec.name.as_bytes().into(), id).is_none() {
             conn.streams.push(id);
-            conn.since.push(rec.ts_recv);
         } else {
             return Some(id);
         }
@@ -121,9 +74,9 @@ impl Core {
             self.feeds_book(instrument, id);
         }
         let s = self.s(id);
-        s.alive += 1;
+        s.carried_by(conn, rec.ts_recv);
         s.subscribed = true;
-        if s.alive == 1 {
+        if s.alive() == 1 {
             s.conn = conn.id;
             s.leg = conn.leg;
             self.reconnected(rec, instrument, spec.kind, sink);
@@ -143,12 +96,15 @@ impl Core {
             name: spec.name.clone(),
             kind: spec.kind,
             instrument,
-            alive: 0,
+            carriers: Vec::new(),
+            feed: 0,
+            window: super::legs::Window::default(),
+            lived: 0,
             conn: 0,
             leg: 0,
             last_id: -1,
             last_key: i64::MIN,
-            late: 0,
+            ts_chain: 0,
             holes: Vec::new(),
             ahead: Vec::new(),
             recent: std::collections::VecDeque::new(),
@@ -197,107 +153,33 @@ impl Core {
         }
     }
 
-    /// A message of an unchained stream with its order key (update id or send time; `i64::MIN` = none).
-    /// Says whether it is news: while two connections carry the stream, what the other one already brought is not.
+    /// A message of an unchained stream. Says whether it is news.
     pub fn seen<S: FoldSink>(
         &mut self,
         id: StreamId,
         conn: &Conn,
         rec: &Record<'_>,
-        key: i64,
+        mark: Mark,
         sink: &mut S,
     ) -> bool {
-        let Some(s) = self.streams.get_mut(id.0 as usize) else { return true };
-        if s.conn != conn.id && s.conn != 0 && key <= s.last_key && s.is_shared(conn, id, rec.ts_recv) {
+        if !self.arrives(id, conn, rec, mark, sink) {
             self.counters.duplicates += 1;
             return false;
         }
+        let Some(s) = self.streams.get(id.0 as usize) else { return true };
         if s.gap.is_some() {
             self.resumes(id, rec, "frame", sink);
         }
-        if S::ROWS && !self.is_news(id, key) {
+        if S::ROWS && !self.is_news(id, mark.key()) {
             return false;
         }
-        let Some(s) = self.streams.get_mut(id.0 as usize) else { return true };
-        s.last_key = s.last_key.max(key);
-        let cover_lacks = s.cover.as_ref().is_some_and(|c| c.rseq_begin < 0);
-        if cover_lacks && let Some(c) = s.cover.as_mut() {
+        let s = self.s(id);
+        s.last_key = s.last_key.max(mark.key());
+        if let Some(c) = s.cover.as_mut().filter(|c| c.rseq_begin < 0) {
             c.rseq_begin = rec.rseq;
         }
         self.touch(id, conn, rec);
         true
-    }
-
-    /// A message of a stream whose ids rise by one. Says whether it is news.
-    pub fn chained<S: FoldSink>(
-        &mut self,
-        id: StreamId,
-        conn: &Conn,
-        rec: &Record<'_>,
-        chain_id: i64,
-        sink: &mut S,
-    ) -> bool {
-        let Some(s) = self.streams.get(id.0 as usize) else { return true };
-        if chain_id < 0 {
-            return self.seen(id, conn, rec, i64::MIN, sink);
-        }
-        let last = s.last_id;
-        if last >= 0 && chain_id <= last {
-            // Late, by the other connection or out of order: the hole that it left is written already, and the chain
-            // goes on from its greatest id. Or known: the other one brought it, or the venue repeated itself.
-            let other = s.conn != conn.id;
-            let news = self.s(id).fills_hole(chain_id);
-            if other || chain_id == last || !self.ids_fell(id) {
-                if news && !self.held.is_empty() {
-                    self.came_late(id, chain_id, rec, sink);
-                }
-                match news {
-                    true => self.touch(id, conn, rec),
-                    false => self.counters.duplicates += 1,
-                }
-                return news;
-            }
-            self.s(id).holes.clear();
-        }
-        let Some(s) = self.streams.get(id.0 as usize) else { return true };
-        let after = if last >= 0 && chain_id > last { chain_id - 1 } else { -1 };
-        let end = GapEnd {
-            ts_end: rec.ts_recv,
-            seq_after: after,
-            rseq_after: rec.rseq,
-            epoch_after: 0,
-            recovered_by: if after == last { "ids" } else { "frame" },
-        };
-        if s.gap.is_some() {
-            // A time without a connection is told also where the ids prove that nothing came in it.
-            self.close_gap(id, end, rec, sink);
-            self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
-        } else if after > last || (last >= 0 && chain_id < last) {
-            let begin = s.known_until();
-            self.counters.seq_gaps += 1;
-            self.close_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
-            self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
-            self.close_gap(id, end, rec, sink);
-            self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
-            self.say_gap(id, GapCause::VenueSeqGap, sink);
-        } else if let Some(c) = self.s(id).cover.as_mut()
-            && c.id_first < 0
-        {
-            c.id_first = chain_id;
-            c.rseq_begin = rec.rseq;
-        }
-        let s = self.s(id);
-        s.leaves_hole(chain_id);
-        (s.last_id, s.late) = (chain_id, 0);
-        self.touch(id, conn, rec);
-        true
-    }
-
-    /// Counts an id below the chain's. `true`: there were so many in a row that the venue counts anew.
-    fn ids_fell(&mut self, id: StreamId) -> bool {
-        let s = self.s(id);
-        s.late = s.late.saturating_add(1);
-        s.late > LATE_MAX
     }
 
     pub fn say_gap<S: FoldSink>(&self, id: StreamId, cause: GapCause, sink: &mut S) {
@@ -337,7 +219,8 @@ impl Core {
             None if s.cover.is_none() => self.open_cover(id, rec.ts_recv, ids.last, rec.rseq, rec.conn),
             None => {}
         }
-        self.s(id).last_id = ids.last;
+        let s = self.s(id);
+        (s.last_id, s.ts_chain) = (ids.last, rec.ts_recv);
         self.touch(id, conn, rec);
     }
 
@@ -358,37 +241,6 @@ impl Core {
         // An event that came late or twice does not bring the chain back.
         s.last_id = s.last_id.max(ids.last);
         self.touch(id, conn, rec);
-    }
-
-    /// While a book is not proven its chain is followed all the same: an event that does not follow the one before shows
-    /// a hole, and the first one after a loss shows where the loss ended.
-    fn depth_follows<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, ids: &DiffIds, sink: &mut S) {
-        let Some(s) = self.streams.get(id.0 as usize) else { return };
-        let Some(g) = s.gap else { return };
-        let before = if ids.prev >= 0 { ids.prev } else { ids.first.saturating_sub(1) };
-        let waits = matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited);
-        let last = s.last_id;
-        if waits {
-            if last < 0 || before <= last {
-                return;
-            }
-            let begin = s.known_until();
-            self.counters.seq_gaps += 1;
-            let end =
-                GapEnd { ts_end: begin, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
-            self.close_gap(id, end, rec, sink);
-            self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
-            self.say_gap(id, GapCause::VenueSeqGap, sink);
-        }
-        let end = GapEnd {
-            ts_end: rec.ts_recv,
-            seq_after: if last >= 0 { before.max(last) } else { -1 },
-            rseq_after: rec.rseq,
-            epoch_after: 0,
-            recovered_by: "frame",
-        };
-        self.close_gap(id, end, rec, sink);
-        self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, 0);
     }
 
     /// The chain of a proven book broke at this record.
@@ -512,7 +364,7 @@ impl Core {
         if id == StreamId::NONE {
             return;
         }
-        if self.s(id).alive == 0 {
+        if self.s(id).alive() == 0 {
             // Proven out of what was held, but nobody brings what comes after it: the gap goes on.
             return;
         }
@@ -541,17 +393,21 @@ impl Core {
         sink: &mut S,
     ) {
         for &id in &conn.streams {
+            let until = if answered { rec.ts_recv } else { conn.ts_last };
             let s = self.s(id);
-            s.alive = s.alive.saturating_sub(1);
-            if s.alive > 0 {
-                let until = if answered { rec.ts_recv } else { conn.ts_last };
+            if !s.left_by(conn.id, until) {
+                continue;
+            }
+            if s.alive() > 0 {
                 if !self.feed_lost(id, (conn.id, until), cause, det, rec, sink) && !answered {
                     // Otherwise it brought all that it ever sent, and lived until now.
                     self.handed_over(id, conn, cause, det, rec, sink);
                 }
                 continue;
             }
-            let begin = conn.ts_last.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
+            // Another one may have lived longer, and brought more.
+            let lived = conn.ts_last.max(s.lived);
+            let begin = lived.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
             let (last, inst) = (s.last_id, s.instrument);
             let epoch = match self.insts.get(inst.ix()).and_then(|i| i.book.as_ref()) {
                 Some(b) => b.epoch,
@@ -587,16 +443,12 @@ impl Core {
         rec: &Record<'_>,
         sink: &mut S,
     ) {
-        // The smallest of a set: the order of the map does not matter.
-        let since = self.conns.values().filter_map(|c| {
-            let at = c.streams.iter().position(|s| *s == id)?;
-            Some(c.since[at])
-        });
-        let Some(since) = since.min() else { return };
         let s = &self.streams[id.0 as usize];
+        let Some(since) = s.carriers.iter().map(|c| c.since).min() else { return };
         let Some(c) = s.cover else { return };
         let (begin, last, conn) = (gone.ts_last.max(c.ts_begin), s.last_id, s.conn);
-        if begin >= since {
+        // Where the chain went on since then its ids prove that nothing was.
+        if begin >= since || (s.kind.is_chained() && s.ts_chain >= since) {
             return;
         }
         self.close_cover(id, begin, cause.as_str(), rec, sink);
@@ -615,14 +467,16 @@ impl Core {
     /// A stream ends by our own will.
     pub fn unsubscribed<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
         let s = self.s(id);
-        s.alive = s.alive.saturating_sub(1);
-        if s.alive > 0 {
+        let _ = s.left_by(rec.conn, rec.ts_recv);
+        if s.alive() > 0 {
             return;
         }
+        self.close_cover(id, rec.ts_recv, "unsubscribed", rec, sink);
+        let s = self.s(id);
+        s.left_by_all();
         s.subscribed = false;
         s.last_id = -1;
         s.holes.clear();
-        self.close_cover(id, rec.ts_recv, "unsubscribed", rec, sink);
         let end =
             GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
         self.close_gap(id, end, rec, sink);
@@ -654,7 +508,20 @@ impl Core {
         Head { instrument: s.instrument, venue: s.venue, ..self.head(rec) }
     }
 
+    /// The open stretch of proof ends; holes in it that were held are told first.
     pub fn close_cover<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        ts_end: i64,
+        cause: &str,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        self.tell_holes(id, rec, sink);
+        self.end_cover(id, ts_end, cause, rec, sink);
+    }
+
+    pub fn end_cover<S: FoldSink>(
         &mut self,
         id: StreamId,
         ts_end: i64,
@@ -684,7 +551,13 @@ impl Core {
         sink.row(&head, RowRef::Coverage(row));
     }
 
+    /// The open gap ends; holes in it that were held are told first.
     pub fn close_gap<S: FoldSink>(&mut self, id: StreamId, end: GapEnd<'_>, rec: &Record<'_>, sink: &mut S) {
+        self.tell_holes(id, rec, sink);
+        self.end_gap(id, end, rec, sink);
+    }
+
+    pub fn end_gap<S: FoldSink>(&mut self, id: StreamId, end: GapEnd<'_>, rec: &Record<'_>, sink: &mut S) {
         let Some(g) = self.s(id).gap.take() else { return };
         // A gap of no length in which no id is missing is none.
         let none_missing = end.seq_after < 0 || end.seq_after <= g.seq_before;
@@ -756,7 +629,7 @@ impl Core {
             if !self.streams[i].subscribed {
                 continue;
             }
-            self.streams[i].alive = 0;
+            self.streams[i].left_by_all();
             let last = self.streams[i].last_id;
             self.close_cover(id, ts, cause.as_str(), rec, sink);
             let end = GapEnd { ts_end: ts, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };

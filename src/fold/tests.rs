@@ -2,6 +2,7 @@
 
 mod allocations;
 mod backfill;
+mod legs;
 mod messages;
 pub(crate) mod pumpkin;
 
@@ -56,6 +57,10 @@ impl FoldSink for Rows {
             }
             RowRef::Trade(t) => format!("trade {} {}", t.id, t.id_text),
             RowRef::Bbo(b) => format!("quote {}", b.last),
+            RowRef::Mark(m) => format!("mark {} {:?}", m.ts_send, m.mark_px),
+            RowRef::Race(r) => {
+                format!("race {} {} {} {} {}", r.stream, r.seq_last, r.conn_first, r.conn_second, r.lead_ns)
+            }
             RowRef::Reject(r) => format!("reject {} {}", r.cause, r.detail),
             RowRef::BookTop(t) => format!("top u={} {:?} {:?}", t.seq_last, t.bids.first(), t.asks.first()),
             RowRef::Instrument { version, .. } => {

@@ -88,3 +88,39 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn diffs_of_two_connections_wait_in_the_order_of_their_ids_each_once(
+        order in prop::collection::vec(any::<bool>(), 10..80),
+        max in 5usize..60,
+    ) {
+        let mut b: DiffBuffer<i64> = DiffBuffer::new(max, 1000);
+        let mut at = [0i64; 2];
+        let mut want: Vec<i64> = Vec::new();
+        for second in order {
+            let leg = usize::from(second);
+            let n = at[leg];
+            at[leg] += 1;
+            // Each of them leaves something out.
+            if n % 5 == 3 * leg as i64 {
+                continue;
+            }
+            let ids = DiffIds { conn: leg as i64, first: n, last: n, prev: n - 1, ts: 0 };
+            let levels: Vec<Level> = (0..n % 4).map(|i| Level { price: n * 10 + i, size: 1 }).collect();
+            let (bids, asks) = levels.split_at(levels.len() / 2);
+            let dropped = b.insert(ids, n, bids, asks);
+            want.drain(..dropped);
+            if !want.contains(&n) {
+                let to = want.partition_point(|w| *w < n);
+                want.insert(to, n);
+            }
+        }
+        let have: Vec<i64> = b.iter().map(|d| d.ids.last).collect();
+        prop_assert_eq!(&have, &want);
+        for d in b.iter() {
+            let all: Vec<i64> = d.bids.iter().chain(d.asks).map(|l| l.price).collect();
+            prop_assert_eq!(all, (0..d.meta % 4).map(|i| d.meta * 10 + i).collect::<Vec<_>>());
+        }
+    }
+}

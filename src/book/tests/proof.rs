@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::support::{Diff, Driver};
 use crate::book::reference::ReferenceBook;
-use crate::book::sequencer::FOREIGN_STALE_MAX;
+use crate::book::sequencer::{FELL_MAX, FOREIGN_STALE_MAX};
 use crate::book::{DiffIds, SeqState, Sequencer, Verdict};
 use crate::model::{Chain, IdPolicy, Level, SequenceRule, Side};
 
@@ -172,7 +172,32 @@ fn where_ids_do_not_survive_a_reconnect_the_chain_ends() {
 fn a_hole_on_one_leg_waits_for_the_other() {
     let mut s = live(SequenceRule::FUTURES);
     assert_eq!(s.on_diff(&ids(1, 130, 140, 125), true), Verdict::Wait);
+    // One that fell behind its own connection came late; many of them are a new count.
+    for _ in 0..FELL_MAX {
+        assert_eq!(s.on_diff(&ids(1, 20, 25, 15), true), Verdict::Ignored);
+    }
     assert_eq!(s.on_diff(&ids(1, 20, 25, 15), true), Verdict::Gap { before: 110, after: -1 });
+}
+
+#[test]
+fn ids_that_fell_on_both_legs_are_a_new_count_and_a_leg_that_lags_is_none() {
+    let at = |conn, last, ts| DiffIds { conn, first: last, last, prev: last - 1, ts };
+    let mut s = live(SequenceRule::FUTURES);
+    assert_eq!(s.on_diff(&at(1, 111, 50), true), Verdict::Apply { overlap: false });
+    for _ in 0..1000 {
+        assert_eq!(s.on_diff(&at(2, 100, 40), true), Verdict::Ignored);
+    }
+    for n in 0..i64::from(FELL_MAX) {
+        assert_eq!(s.on_diff(&at(2, n, 60 + n), true), Verdict::Ignored);
+    }
+    assert_eq!(s.on_diff(&at(2, 90, 90), true), Verdict::Gap { before: 111, after: -1 });
+}
+
+#[test]
+fn where_ids_do_not_survive_a_reconnect_no_other_leg_fills_a_hole() {
+    let rule = SequenceRule { ids_survive_reconnect: false, ..SequenceRule::FUTURES };
+    let mut s = live(rule);
+    assert_eq!(s.on_diff(&ids(1, 130, 140, 125), true), Verdict::Gap { before: 110, after: 125 });
 }
 
 #[test]

@@ -1,0 +1,152 @@
+//! Books whose diffs come over two connections: one book, by the ids' proof where ids agree between connections
+//! (`DESIGN`, Books), else one connection feeds it and the other stands by.
+
+use super::legs::LEG_WAIT_NS;
+use super::state::{BookState, Conn, Core};
+use super::{Effect, FoldSink};
+use crate::book::DiffIds;
+use crate::model::{ConnId, Depth, InstrumentId, Record, SequenceRule, StreamId};
+
+/// Who else carries the stream of a diff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shared {
+    /// Nobody, or nobody whose ids prove anything of this one's.
+    Alone,
+    /// Another connection, which may bring what is missing here.
+    Other,
+    /// Another connection feeds the book; this one stands by.
+    Standby,
+}
+
+/// The ids of a diff with the time of its change.
+pub(super) fn ids_of(rec: &Record<'_>, d: &Depth<'_>) -> DiffIds {
+    let ts = if d.ts_event != 0 { d.ts_event } else { d.ts_send };
+    DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev, ts }
+}
+
+impl Core {
+    /// What a diff is to the book that other connections feed as well. One that stands by is done with.
+    pub fn shared_diff<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        conn: &Conn,
+        d: &Depth<'_>,
+        sink: &mut S,
+    ) -> Shared {
+        let Some(s) = self.streams.get(d.stream.0 as usize) else { return Shared::Alone };
+        let shared = s.alive() > 1;
+        if super::state::venue_of(conn.venue).spec().sequence.ids_survive_reconnect {
+            self.races(d.stream, conn, rec, d.last, sink);
+            return if shared { Shared::Other } else { Shared::Alone };
+        }
+        if !shared || s.feed == rec.conn {
+            return Shared::Alone;
+        }
+        self.stands_by(rec, conn, d);
+        Shared::Standby
+    }
+
+    /// A diff of a connection that does not feed the book. While the book is not proven a snapshot may come on that very
+    /// connection, and needs it.
+    fn stands_by(&mut self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) {
+        self.counters.duplicates += 1;
+        let hands_over = self.is_successor(d.stream, rec.conn);
+        let Some(mut b) = self.insts[d.instrument.ix()].book.take() else { return };
+        if !b.synced || hands_over {
+            let head = self.diff_head(rec, conn, d);
+            self.keep(&mut b, &head, &ids_of(rec, d), d, false);
+        }
+        self.insts[d.instrument.ix()].book = Some(b);
+    }
+
+    /// Whether a connection replaces the one that feeds the book: a younger one of the same leg.
+    fn is_successor(&self, stream: StreamId, conn: ConnId) -> bool {
+        let Some(s) = self.streams.get(stream.0 as usize) else { return false };
+        let of = |id: ConnId| s.carriers.iter().find(|c| c.conn == id);
+        match (of(conn), of(s.feed)) {
+            (Some(this), Some(feed)) => this.leg == feed.leg && this.since > feed.since,
+            _ => false,
+        }
+    }
+
+    /// The connection that feeds the book, 0 = none does.
+    pub fn feed_of(&self, stream: StreamId) -> ConnId {
+        self.streams.get(stream.0 as usize).map_or(0, |s| s.feed)
+    }
+
+    /// Whether a whole view that came on a connection is for the book: the connection feeds it, or does from now on.
+    pub fn takes_view(
+        &mut self,
+        rec: &Record<'_>,
+        stream: StreamId,
+        synced: bool,
+        rule: &SequenceRule,
+    ) -> bool {
+        let feed = self.feed_of(stream);
+        if feed == rec.conn || feed == 0 {
+            return true;
+        }
+        if synced && !(rule.replaces && self.is_successor(stream, rec.conn)) {
+            return false;
+        }
+        self.s(stream).feed = rec.conn;
+        true
+    }
+
+    /// What waited for the other leg waited long enough: the hole in front of it is a gap.
+    pub fn behind_hole<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        b: &mut BookState,
+        before: i64,
+        sink: &mut S,
+    ) {
+        let epoch_before = b.epoch;
+        let before_of = |i: &DiffIds| if i.prev >= 0 { i.prev } else { i.first.saturating_sub(1) };
+        let Some((ids, ts)) = b.buffer.front().map(|e| (e.ids, e.meta.ts_recv)) else { return };
+        let mut head = self.head(rec);
+        (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
+        self.counters.seq_gaps += 1;
+        sink.observe(super::Observed::Gap { instrument: id });
+        self.clear_book(&head, id, b, sink);
+        let hole = (before, before_of(&ids), ids.last);
+        self.depth_hole(b.stream, rec, hole, ts, (epoch_before, b.epoch), sink);
+        for e in b.buffer.iter().skip(1) {
+            // There may be more holes behind it.
+            self.depth_follows(b.stream, rec, &e.ids, sink);
+            let s = self.s(b.stream);
+            s.last_id = s.last_id.max(e.ids.last);
+        }
+        self.ask(id, b, sink);
+    }
+
+    /// A `LegWait` timer: what is missing for so long does not come.
+    pub fn leg_wait_over<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        let mut since = i64::MAX;
+        if let Some(mut b) = self.insts[id.ix()].book.take() {
+            let first = b.buffer.iter().map(|e| e.meta.ts_recv).min().filter(|_| b.synced);
+            match first {
+                Some(ts) if rec.ts_recv.saturating_sub(ts) >= LEG_WAIT_NS => {
+                    let before = b.seq.last();
+                    self.behind_hole(rec, id, &mut b, before, sink);
+                }
+                Some(ts) if b.seq.is_live() => since = ts,
+                _ => {}
+            }
+            self.insts[id.ix()].book = Some(b);
+        }
+        for i in 0..self.streams.len() {
+            if self.streams[i].instrument != id || !self.streams[i].holds() {
+                continue;
+            }
+            self.holes_due(StreamId(i as u32), rec, sink);
+            let held = self.streams[i].holes.iter().find_map(|h| h.held);
+            since = since.min(held.map_or(i64::MAX, |h| h.end));
+        }
+        if since < i64::MAX {
+            let after_ns = since.saturating_add(LEG_WAIT_NS).saturating_sub(rec.ts_recv);
+            sink.effect(Effect::LegWait { instrument: id, after_ns: after_ns.clamp(0, LEG_WAIT_NS) });
+        }
+    }
+}
