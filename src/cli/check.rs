@@ -70,7 +70,7 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
     };
     for l in &p.lanes {
         let core = l.core.map_or("not pinned".to_owned(), |c| format!("core {c}"));
-        let streams: usize = l.conns.iter().map(|(_, c)| c.streams.len()).sum();
+        let streams: usize = l.conns.iter().map(|(_, _, c)| c.streams.len()).sum();
         let conns = l.conns.len();
         let s = if conns == 1 { "" } else { "s" };
         writeln!(w, "lane {:03}  {core}, {wait}: {streams} streams over {conns} connection{s}", l.lane)?;
@@ -103,7 +103,7 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
             v.seconds_to_sync()
         )?;
         print_polls(w, v)?;
-        writeln!(w, "          connections are replaced after {}", span(v.rotate_after_ns))?;
+        print_connections(w, v)?;
         for (channel, to) in &v.fallbacks {
             writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
         }
@@ -130,6 +130,30 @@ fn print_polls(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
         "          REST: {} of weight a minute for these, {} allowed; snapshots go first",
         v.weight_polls, v.weight_polls_allowed
     )
+}
+
+/// Connections, their legs and their age.
+fn print_connections(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
+    let (conns, after) = (v.conns, span(v.rotate_after_ns));
+    let slow = match v.seconds_to_connect() {
+        1 => String::new(),
+        s => format!(", open within {s} s by the venue's limit of new ones"),
+    };
+    if v.legs < 2 {
+        return writeln!(w, "          {conns} connections{slow}, replaced after {after}");
+    }
+    writeln!(
+        w,
+        "          {conns} connections{slow}: each stream over {} legs, which are replaced after {after}, not together",
+        v.legs
+    )?;
+    if v.is_standby() {
+        writeln!(
+            w,
+            "          its ids end with their connection: a book follows one leg, the other stands by and seeds it anew"
+        )?;
+    }
+    Ok(())
 }
 
 /// Memory, disk, and the address of the status.
@@ -164,9 +188,10 @@ fn to_json(c: &Config, p: &Plan) -> Value {
             let conns: Vec<Value> = l
                 .conns
                 .iter()
-                .map(|(v, c)| {
+                .map(|(v, leg, c)| {
                     let names: Vec<&str> = c.streams.iter().map(|s| s.name.as_str()).collect();
-                    json!({"venue": p.venues[*v].venue.spec().id, "url": c.url, "streams": names})
+                    let venue = p.venues[*v].venue.spec().id;
+                    json!({"venue": venue, "leg": leg, "url": c.url, "streams": names})
                 })
                 .collect();
             json!({"lane": l.lane, "core": l.core, "connections": conns})
@@ -179,6 +204,10 @@ fn to_json(c: &Config, p: &Plan) -> Value {
             json!({
                 "venue": v.venue.spec().id,
                 "streams": v.streams.len(),
+                "legs": v.legs,
+                "standby": v.is_standby(),
+                "connections": v.conns,
+                "seconds_to_connect": v.seconds_to_connect(),
                 "books": v.books,
                 "rest_weight_snapshots": v.weight_snapshots,
                 "rest_weight_per_minute": v.weight_allowed,

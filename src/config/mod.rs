@@ -118,7 +118,7 @@ pub struct VenueConfig {
     pub polls: BTreeMap<String, i64>,
     /// Trades that a gap has lost are asked for by REST, where the venue has them.
     pub backfill: bool,
-    /// Connections that carry the same streams: 1.
+    /// Connections that carry the same streams: 1 or 2.
     pub legs: u8,
     /// REST base instead of the venue's own, without a trailing slash.
     pub rest: Option<String>,
@@ -207,7 +207,6 @@ impl VenueConfig {
     /// Keys that differ in `new` and that a running capture cannot change.
     pub fn fixed_differences(&self, new: &VenueConfig) -> Vec<&'static str> {
         [
-            ("legs", self.legs == new.legs),
             ("rest", self.rest == new.rest),
             ("ws", self.ws == new.ws),
             ("rest_weight_share", self.rest_weight_share == new.rest_weight_share),

@@ -277,8 +277,8 @@ impl<'de> Deserialize<'de> for Legs {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Legs, D::Error> {
         match i64::deserialize(d)? {
             1 => Ok(Legs(1)),
-            2 => Err(D::Error::custom("two legs are not built yet; write legs = 1")),
-            n => Err(D::Error::custom(format!("legs = {n} makes no sense; write legs = 1"))),
+            2 => Ok(Legs(2)),
+            n => Err(D::Error::custom(format!("legs = {n} makes no sense; write 1 or 2"))),
         }
     }
 }

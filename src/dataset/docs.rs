@@ -254,10 +254,10 @@ const OWN: &[Docs] = &[
     ),
     (
         Table::Races,
-        "Two connections of the same streams: which one brought an event first. Not filled by this version.",
+        "Two connections of the same streams (`legs = 2`): which one brought an event first. `conn` and `rseq` name the frame of the second one.",
         &[
             ("stream", "the venue's stream name"),
-            ("seq_last", "id of the event"),
+            ("seq_last", "id of the event, -1 where it has none"),
             ("conn_first", "connection that was first"),
             ("conn_second", "connection that was second"),
             ("lead_ns", "by how much"),
@@ -358,7 +358,7 @@ const FLAGS: &[(i32, &str, &str)] = &[
     (
         65536,
         "REPLAYED",
-        "a diff received before the snapshot that made it usable; its own receive time is in `raw`",
+        "a diff received before what made it usable (a snapshot, or what the other leg brought); its own receive time is in `raw`",
     ),
     (131_072, "CLEAR", "the book stopped being proven: it is empty from here"),
 ];

@@ -33,6 +33,9 @@ const FULL: f64 = 0.75;
 /// How long a lane sleeps at most, so that boundaries and timers come in time.
 const NAP: Duration = Duration::from_millis(50);
 
+/// Counters of a stream, by leg.
+type ByLeg = [Option<Arc<StreamMetrics>>; 2];
+
 /// A connection as the lane knows it.
 struct Live {
     link: Box<OpenLink>,
@@ -165,8 +168,8 @@ pub struct Lane {
     metrics: Arc<LaneMetrics>,
     recorder: Recorder,
     /// Latency series and counters per fold stream.
-    series: Vec<Option<(u32, Option<Arc<StreamMetrics>>)>>,
-    /// Counters of the streams that were subscribed, by venue and name.
+    series: Vec<Option<(u32, ByLeg)>>,
+    /// Counters of the streams that were subscribed, by venue, name and leg.
     counted: Vec<(&'static str, String, Arc<StreamMetrics>)>,
     /// What each venue's streams are.
     plans: Vec<PlanNote>,
@@ -318,8 +321,8 @@ impl Lane {
     fn silent(&mut self, conn: ConnId, stream: String, last_recv: i64, now: &Stamps) {
         let Some(live) = self.conns.get(&(conn as u64)) else { return };
         let venue = live.link.venue;
-        let heard = self.counted.iter().find(|(v, n, _)| *v == venue && *n == stream);
-        if heard.is_some_and(|(_, _, m)| m.last_recv.get() == last_recv) {
+        let heard = self.counted.iter().filter(|(v, n, _)| *v == venue && *n == stream);
+        if heard.map(|(_, _, m)| m.last_recv.get()).max() == Some(last_recv) {
             let t = TimerEvent::Silent { stream };
             self.control(Kind::Timer, conn, now, "", &to_payload(&t));
         }
@@ -527,7 +530,7 @@ impl Lane {
     /// Counters for streams that are new on this lane.
     fn count_streams(&mut self, venue: &'static str, leg: u8, streams: &[StreamSpec]) {
         for s in streams {
-            if self.counted.iter().any(|(v, n, _)| *v == venue && *n == s.name) {
+            if self.counted.iter().any(|(v, n, m)| *v == venue && *n == s.name && m.leg == leg) {
                 continue;
             }
             let m = self.metrics.add_stream(StreamMetrics {
@@ -539,6 +542,8 @@ impl Lane {
                 ..StreamMetrics::default()
             });
             self.counted.push((venue, s.name.clone(), m));
+            // Met again, with this leg's counters.
+            self.series.iter_mut().for_each(|s| *s = None);
         }
     }
 
@@ -550,8 +555,12 @@ impl Lane {
             None => (String::new(), ""),
         };
         let series = self.recorder.stream(venue, &name);
-        let counters =
-            self.counted.iter().find(|(v, n, _)| *v == venue && *n == name).map(|(_, _, m)| Arc::clone(m));
+        let of = |leg: u8| {
+            let is =
+                |(v, n, m): &&(&str, String, Arc<StreamMetrics>)| *v == venue && *n == name && m.leg == leg;
+            self.counted.iter().find(is).map(|(_, _, m)| Arc::clone(m))
+        };
+        let counters = [of(0), of(1)];
         let at = id.0 as usize;
         if self.series.len() <= at {
             self.series.resize_with(at + 1, || None);
@@ -562,13 +571,16 @@ impl Lane {
 
     /// The series of a frame's stream; counts the frame.
     #[inline]
-    fn series(&mut self, id: StreamId, rec: &Record<'_>) -> u32 {
+    fn series(&mut self, id: StreamId, rec: &Record<'_>, (leg, won_by): (u8, i8)) -> u32 {
         if id == StreamId::NONE {
             return self.recorder.stream("", "");
         }
         match self.series.get(id.0 as usize) {
             Some(Some((series, counters))) => {
-                if let Some(m) = counters {
+                if let Some(Some(m)) = counters.get(usize::try_from(won_by).unwrap_or(2)) {
+                    m.wins.add(1);
+                }
+                if let Some(Some(m)) = counters.get(usize::from(leg)) {
                     m.frames.add(1);
                     m.bytes.add(rec.payload.len() as u64);
                     m.last_recv.set(rec.ts_recv);
@@ -602,7 +614,7 @@ impl Handler for Lane {
     #[inline]
     fn on_message(&mut self, token: u64, at: &Stamps, binary: bool, payload: &[u8]) {
         let Some(live) = self.conns.get_mut(&token) else { return };
-        let (conn, rseq) = (live.link.conn, live.next_rseq);
+        let (conn, rseq, leg) = (live.link.conn, live.next_rseq, live.link.leg);
         live.next_rseq += 1;
         if self.stopping {
             return;
@@ -636,7 +648,7 @@ impl Handler for Lane {
         if at.stalled {
             m.stalls.add(1);
         }
-        self.latencies(&rec, ring_mono, applied_mono);
+        self.latencies(&rec, leg, ring_mono, applied_mono);
         if !self.wishes.out.is_empty() || !self.wishes.gaps.is_empty() || !self.wishes.leg_waits.is_empty() {
             self.after_step();
         }
@@ -694,9 +706,9 @@ impl Handler for Lane {
 
 impl Lane {
     #[inline]
-    fn latencies(&mut self, rec: &Record<'_>, ring_mono: i64, applied_mono: i64) {
+    fn latencies(&mut self, rec: &Record<'_>, leg: u8, ring_mono: i64, applied_mono: i64) {
         let last = self.fold.last();
-        let series = self.series(last.stream, rec);
+        let series = self.series(last.stream, rec, (leg, last.won_by));
         let parsed = if self.wishes.parsed_mono == 0 { applied_mono } else { self.wishes.parsed_mono };
         let r = &mut self.recorder;
         let sent = if last.ts_send != 0 { last.ts_send } else { last.ts_event };

@@ -17,6 +17,8 @@ const SPARE_CONNS: usize = 3;
 pub struct Slot {
     /// The lane that reads it.
     pub lane: LaneId,
+    /// 0 or 1: the same streams come over a connection of each leg.
+    pub leg: u8,
     /// Its number within the venue.
     pub number: u32,
     /// What to open.
@@ -116,13 +118,15 @@ impl Links {
     pub fn reconcile(&self, old: &[Slot], wanted: &[LaneStreams]) -> Result<Reconciled, PlanFault> {
         let mut out = Reconciled { old: vec![None; old.len()], new: Vec::new() };
         let mut number = old.iter().map(|s| s.number + 1).max().unwrap_or(0);
-        for (lane, streams) in wanted {
-            let here: Vec<usize> = (0..old.len()).filter(|i| old[*i].lane == *lane).collect();
+        let legs = wanted.iter().flat_map(|w| (0..self.config.legs).map(move |leg| (leg, w)));
+        for (leg, (lane, streams)) in legs {
+            let is_here = |i: &usize| old[*i].lane == *lane && old[*i].leg == leg;
+            let here: Vec<usize> = (0..old.len()).filter(is_here).collect();
             let missing = self.keep(old, &here, streams, &mut out.old)?;
             let usual = self.venue.plan(streams, &self.hosts)?.len();
             for conn in self.venue.plan(&missing, &self.hosts)? {
                 if !self.finds_room(old, &here, usual, &conn, &mut out.old)? {
-                    out.new.push(Slot { lane: *lane, number, conn });
+                    out.new.push(Slot { lane: *lane, leg, number, conn });
                     number += 1;
                 }
             }
@@ -250,6 +254,24 @@ mod tests {
             slots = applied(&slots, &r);
         }
         assert!(slots.len() <= 2 * (1 + SPARE_CONNS), "{}", slots.len());
+    }
+
+    #[test]
+    fn legs_come_and_go_and_cost_the_other_one_nothing() {
+        let mut l = links(&names(0..150), TWO);
+        let want = wanted(&l, 2, &[]);
+        let one = applied(&[], &l.reconcile(&[], &want).unwrap());
+        l.config.legs = 2;
+        let r = l.reconcile(&one, &want).unwrap();
+        assert!(r.old.iter().zip(&one).all(|(c, s)| c.as_ref() == Some(&s.conn)));
+        let two = applied(&one, &r);
+        let of = |leg: u8| {
+            let all = two.iter().filter(|s| s.leg == leg).flat_map(|s| &s.conn.streams);
+            all.map(|s| s.name.clone()).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert!(of(0).len() == 300 && of(0) == of(1) && two.len() == 2 * one.len());
+        l.config.legs = 1;
+        assert_eq!(applied(&two, &l.reconcile(&two, &want).unwrap()), one);
     }
 
     proptest! {

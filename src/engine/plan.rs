@@ -163,9 +163,24 @@ pub struct VenuePlan {
     pub rotate_after_ns: i64,
     /// Channels that the venue may not serve, and what is taken then.
     pub fallbacks: Vec<(String, &'static str)>,
+    /// Connections that carry the same streams.
+    pub legs: u8,
+    /// Connections of all legs.
+    pub conns: usize,
 }
 
 impl VenuePlan {
+    /// The second leg's diffs feed no book while the first one lives: the venue's ids end with their connection.
+    pub fn is_standby(&self) -> bool {
+        self.legs > 1 && !self.books.is_empty() && !self.venue.spec().sequence.ids_survive_reconnect
+    }
+
+    /// Seconds until all connections may be open, by the venue's limit of new ones.
+    pub fn seconds_to_connect(&self) -> usize {
+        let borne = self.venue.spec().connects_per_5min as usize;
+        if borne == 0 || self.conns <= borne { 1 } else { (self.conns - 1) / borne * 300 }
+    }
+
     /// Seconds until all books can have their first snapshot inside the budget.
     pub fn seconds_to_sync(&self) -> u32 {
         let beyond = self.weight_snapshots_shared.saturating_sub(self.weight_allowed);
@@ -179,8 +194,8 @@ pub struct LanePlan {
     pub lane: LaneId,
     /// Raw CPU id, `None` = not pinned.
     pub core: Option<usize>,
-    /// Connections, as (index into [`Plan::venues`], connection).
-    pub conns: Vec<(usize, ConnPlan)>,
+    /// Connections, as (index into [`Plan::venues`], leg, connection).
+    pub conns: Vec<(usize, u8, ConnPlan)>,
 }
 
 /// Expected memory in bytes.
@@ -209,6 +224,8 @@ impl Memory {
 const BOOK_BYTES: u64 = 640 << 10;
 /// Read buffers, TLS records and the WebSocket's buffer.
 const CONN_BYTES: u64 = 1 << 20;
+/// What is remembered of a stream that comes twice, live and in the converter.
+const SHARED_BYTES: u64 = 16 << 10;
 /// Program, instrument lists, histograms, journal buffers.
 const BASE_BYTES: u64 = 96 << 20;
 /// Control's ring is small.
@@ -234,14 +251,18 @@ pub fn plan(config: &Config) -> Result<Plan, PlanFault> {
     share(config, &mut venues)?;
     let books: usize = venues.iter().map(|v: &VenuePlan| v.books.len()).sum();
     let conns: usize = plans.iter().map(|l| l.conns.len()).sum();
+    let shared: usize = venues.iter().filter(|v| v.legs > 1).map(|v| v.streams.len()).sum();
     let memory = Memory {
         rings: config.capture.ring_size * lanes as u64 + CONTROL_RING_BYTES,
         converter: config.capture.converter_memory,
         books: books as u64 * 2 * BOOK_BYTES,
-        connections: conns as u64 * CONN_BYTES,
+        connections: conns as u64 * CONN_BYTES + shared as u64 * SHARED_BYTES,
         base: BASE_BYTES,
     };
-    let disk_per_day_max = venues.iter().flat_map(|v| &v.streams).map(|s| busy_bytes_per_day(s.kind)).sum();
+    // Frames of both legs are in `raw`, and nearly each has a row in `races`.
+    let of =
+        |v: &VenuePlan| v.streams.iter().map(|s| busy_bytes_per_day(s.kind)).sum::<u64>() * u64::from(v.legs);
+    let disk_per_day_max = venues.iter().map(of).sum();
     Ok(Plan { venues, lanes: plans, memory, disk_per_day_max })
 }
 
@@ -330,9 +351,11 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     let per_lane = spread(config, venue, index, lanes.len(), &|_| None)?;
     for (lane, streams) in lanes.iter_mut().zip(&per_lane) {
         let conns = venue.plan(streams, &hosts)?;
-        lane.conns.extend(conns.into_iter().map(|c| (index, c)));
+        for leg in 0..config.legs {
+            lane.conns.extend(conns.iter().map(|c| (index, leg, c.clone())));
+        }
     }
-    let conns = lanes.iter().flat_map(|l| &l.conns).filter(|(v, _)| *v == index).count();
+    let conns = lanes.iter().flat_map(|l| &l.conns).filter(|(v, _, _)| *v == index).count();
     let rotate_after_ns = rotation(config, venue.spec(), conns)?;
     let streams: Vec<StreamSpec> = per_lane.into_iter().flatten().collect();
     told_apart(&config.id, &streams)?;
@@ -368,6 +391,8 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         weight_snapshots_shared: weight_snapshots,
         rotate_after_ns,
         fallbacks,
+        legs: config.legs,
+        conns,
     })
 }
 
@@ -481,7 +506,7 @@ mod tests {
             let mut lane_of: BTreeMap<String, LaneId> = BTreeMap::new();
             let mut streams = 0;
             for l in &p.lanes {
-                for (venue, conn) in &l.conns {
+                for (venue, _, conn) in &l.conns {
                     assert_eq!(*venue, 0);
                     assert!(conn.streams.len() <= 200);
                     streams += conn.streams.len();
@@ -497,8 +522,31 @@ mod tests {
             p.lanes.iter().map(|l| (l.lane, l.core)).collect::<Vec<_>>(),
             [(1, Some(4)), (2, Some(2)), (3, Some(7))]
         );
-        assert!(p.lanes.iter().all(|l| l.conns.iter().any(|(_, c)| c.streams.len() >= 6)));
+        assert!(p.lanes.iter().all(|l| l.conns.iter().any(|(_, _, c)| c.streams.len() >= 6)));
         assert_eq!(many("[]", 1).lanes[0].core, None);
+    }
+
+    #[test]
+    fn two_legs_are_the_same_streams_twice_on_other_connections_of_the_same_lane() {
+        let with = |legs: u8| {
+            let text = format!(
+                "[capture]\ncores = [1, 2]\n[[venue]]\nid = \"aster-futures\"\nsymbols = [\"A\", \"B\", \"C\"]\n\
+                 channels = [\"depth@100ms\", \"aggTrade\"]\nlegs = {legs}\n"
+            );
+            plan(&config(&text)).unwrap()
+        };
+        let (one, two) = (with(1), with(2));
+        assert_eq!((two.venues[0].conns, two.venues[0].legs), (2 * one.venues[0].conns, 2));
+        assert_eq!(two.venues[0].weight_snapshots, one.venues[0].weight_snapshots);
+        assert!(two.memory.total() > one.memory.total() && !two.venues[0].is_standby());
+        for (a, b) in one.lanes.iter().zip(&two.lanes) {
+            let legs = |leg: u8| b.conns.iter().filter(move |c| c.1 == leg).map(|c| &c.2).collect::<Vec<_>>();
+            let all: Vec<&ConnPlan> = a.conns.iter().map(|c| &c.2).collect();
+            assert_eq!((legs(0), legs(1)), (all.clone(), all));
+        }
+        let text =
+            "[[venue]]\nid = \"ascendex-spot\"\nsymbols = [\"BTC/USDT\"]\nchannels = [\"depth\"]\nlegs = 2\n";
+        assert!(plan(&config(text)).unwrap().venues[0].is_standby());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Control's view of one venue: its connections, its instruments, its snapshots to fetch.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::f
 const GOOD_NS: i64 = 5_000_000_000;
 /// Both connections of a rotation live side by side for so long, or for a quarter of the time between two rotations.
 const OVERLAP_NS: i64 = 5_000_000_000;
+/// A connection that is so old may carry its streams alone while that of the other leg is replaced.
+const ALONE_NS: i64 = 250_000_000;
+/// A replacement waits for the other leg at most so long.
+const WAIT_FOR_TWIN_NS: i64 = 15_000_000_000;
 
 /// A stream that each connection refuses is given up after so many.
 const MOVES_MAX: u32 = 3;
@@ -29,34 +34,34 @@ const SETTLED_NS: i64 = 2_000_000_000;
 /// Streams that full connections have refused.
 #[derive(Debug, Default)]
 pub struct Overflow {
-    /// Those that wait for a connection, with their lane.
-    waiting: Vec<(LaneId, StreamSpec)>,
+    /// Those that wait for a connection, with their lane and leg.
+    waiting: Vec<((LaneId, u8), StreamSpec)>,
     /// When the last one came (monotonic ns).
     last: i64,
     /// How often each stream was refused.
-    moves: BTreeMap<String, u32>,
+    moves: BTreeMap<(u8, String), u32>,
 }
 
 impl Overflow {
     /// One more. `false`: it was refused too often.
-    pub fn push(&mut self, lane: LaneId, stream: StreamSpec, now: i64) -> bool {
-        let moves = self.moves.entry(stream.name.clone()).or_default();
+    pub fn push(&mut self, (lane, leg): (LaneId, u8), stream: StreamSpec, now: i64) -> bool {
+        let moves = self.moves.entry((leg, stream.name.clone())).or_default();
         *moves += 1;
         if *moves > MOVES_MAX {
             return false;
         }
-        self.waiting.push((lane, stream));
+        self.waiting.push(((lane, leg), stream));
         self.last = now;
         true
     }
 
-    /// The streams of one lane that are to get a connection of their own now.
-    pub fn take(&mut self, now: i64) -> Option<(LaneId, Vec<StreamSpec>)> {
+    /// The streams of one lane and leg that are to get a connection of their own now.
+    pub fn take(&mut self, now: i64) -> Option<((LaneId, u8), Vec<StreamSpec>)> {
         let (lane, _) = self.waiting.first().filter(|_| now - self.last >= SETTLED_NS)?;
         let lane = *lane;
         let (out, rest) = std::mem::take(&mut self.waiting).into_iter().partition(|(l, _)| *l == lane);
         self.waiting = rest;
-        Some((lane, out.into_iter().map(|(_, s): (LaneId, StreamSpec)| s).collect()))
+        Some((lane, out.into_iter().map(|(_, s): (_, StreamSpec)| s).collect()))
     }
 
     /// The plan is another one: what is not in it is not wanted.
@@ -83,6 +88,10 @@ pub struct SlotState {
     pub retry_at: i64,
     /// Delays.
     pub backoff: Backoff,
+    /// The address that it was last opened to.
+    pub addr: Option<IpAddr>,
+    /// How often it was open.
+    opens: u32,
     /// Rises when the slot is to carry other streams, and its value for the connection being opened.
     plan: (u32, u32),
 }
@@ -99,6 +108,8 @@ impl SlotState {
             rotate_at: i64::MAX,
             retry_at: 0,
             backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
+            addr: None,
+            opens: 0,
             plan: (0, 0),
         })
     }
@@ -117,9 +128,12 @@ impl SlotState {
     }
 
     /// When to replace it: each slot is early by another share, because clones on one host would all reach the age limit
-    /// together.
+    /// together. The second leg begins at half the age, so that the two of a stream are never replaced together.
     pub fn rotate_after(&mut self, rotate_after_ns: i64) {
-        let early = rotate_after_ns / 20 * i64::from(self.slot.number % 7);
+        let early = match self.slot.leg {
+            1 if self.opens < 2 => rotate_after_ns / 2,
+            _ => rotate_after_ns / 20 * i64::from(self.slot.number % 7),
+        };
         self.rotate_at = self.opened_at + rotate_after_ns - early;
     }
 
@@ -127,6 +141,22 @@ impl SlotState {
     pub fn conns(&self) -> impl Iterator<Item = ConnId> {
         let opening = self.opening.map(|c| c.0);
         [self.current, opening, self.retiring.map(|c| c.0)].into_iter().flatten()
+    }
+
+    /// Whether another one is a connection of the other leg that carries one of its streams.
+    pub fn is_twin(&self, other: &SlotState) -> bool {
+        let (a, b) = (&self.slot, &other.slot);
+        a.lane == b.lane
+            && a.leg != b.leg
+            && b.conn.streams.iter().any(|s| a.conn.streams.iter().any(|x| x.name == s.name))
+    }
+
+    /// Whether it is open and not about to be replaced.
+    fn is_settled(&self, now: i64) -> bool {
+        self.current.is_some()
+            && self.opening.is_none()
+            && self.retiring.is_none()
+            && now - self.opened_at >= ALONE_NS
     }
 
     /// Whether a connection is to be opened now.
@@ -144,6 +174,7 @@ impl SlotState {
             self.retiring = Some((old, now + OVERLAP_NS.min(rotate_after_ns / 4)));
         }
         self.opened_at = now;
+        self.opens = self.opens.saturating_add(1);
         self.rotate_after(rotate_after_ns);
         if self.plan.0 != self.plan.1 {
             // While it was being opened it was to carry something else.
@@ -319,6 +350,46 @@ impl VenueState {
         }
         (0..messages).for_each(|_| window.note(now));
         Ok(())
+    }
+
+    /// Whether a slot that is open may be replaced now: the one of the other leg carries on meanwhile. It waits for that
+    /// only so long, because the venue does not.
+    pub fn may_rotate(&self, slot: usize, now: i64) -> bool {
+        let s = &self.slots[slot];
+        let late = now.saturating_sub(s.rotate_at) >= WAIT_FOR_TWIN_NS;
+        s.current.is_none() || late || self.slots.iter().filter(|o| s.is_twin(o)).all(|o| o.is_settled(now))
+    }
+
+    /// A connection is gone: if the one of the other leg is gone as well and will be tried at about the same time, this
+    /// one is tried between its tries.
+    pub fn stagger(&mut self, slot: usize, now: i64) {
+        let s = &self.slots[slot];
+        let wait = s.retry_at.saturating_sub(now);
+        let together = |o: &&SlotState| {
+            o.current.is_none() && o.opening.is_none() && (o.retry_at - s.retry_at).abs() < wait / 4
+        };
+        if s.current.is_none() && self.slots.iter().filter(|o| s.is_twin(o)).any(|o| together(&o)) {
+            self.slots[slot].retry_at = self.slots[slot].retry_at.saturating_add(wait / 2);
+        }
+    }
+
+    /// Addresses with one first that the other leg does not use, if there is one.
+    pub fn other_address_first(&self, slot: usize, addrs: &mut [SocketAddr]) {
+        let s = &self.slots[slot];
+        let taken = |a: &SocketAddr| self.slots.iter().any(|o| s.is_twin(o) && o.addr == Some(a.ip()));
+        if let Some(at) = addrs.iter().position(|a| !taken(a)) {
+            addrs[..=at].rotate_right(1);
+        }
+    }
+
+    /// Shows how many connections are open.
+    pub fn show_open(&self) {
+        let of =
+            |leg: u8| self.slots.iter().filter(|s| s.slot.leg == leg && s.current.is_some()).count() as i64;
+        self.metrics.connections.set(self.open_count() as i64);
+        for (leg, g) in (0..).zip(&self.metrics.legs) {
+            g.set(of(leg));
+        }
     }
 
     /// Connections that are open.

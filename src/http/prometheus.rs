@@ -239,6 +239,11 @@ fn streams(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
     f.counter("frames", "Frames by stream", rows.iter().map(|r| (labels(r), r.s.frames.get())))?;
     f.counter("bytes", "Bytes of payloads by stream", rows.iter().map(|r| (labels(r), r.s.bytes.get())))?;
     f.counter("stream_gaps", "Gaps by stream", rows.iter().map(|r| (labels(r), r.s.gaps.get())))?;
+    f.counter(
+        "race_wins",
+        "Events that a leg brought before the other one, by stream",
+        rows.iter().map(|r| (labels(r), r.s.wins.get())),
+    )?;
     let last = rows.iter().map(|r| (labels(r), r.s.last_recv.get() as f64 * NS));
     f.gauge("last_message_timestamp_seconds", "Receive time of the last frame, 0 before the first", last)
 }
@@ -268,6 +273,10 @@ fn venues(f: &mut Family<'_, '_>, venues: &[Arc<VenueMetrics>]) -> Result<(), Er
         all.iter().map(move |v| (vec![("venue", v.venue.as_str())], of(v)))
     }
     f.gauge("connections", "Open connections", per(venues, |v| v.connections.get() as f64))?;
+    let leg = |i: usize, leg: &'static str| {
+        venues.iter().map(move |v| (vec![("venue", v.venue.as_str()), ("leg", leg)], v.legs[i].get() as f64))
+    };
+    f.gauge("leg_connections", "Open connections by leg", leg(0, "0").chain(leg(1, "1")))?;
     f.counter("reconnects", "Connections opened again after a loss", per(venues, |v| v.reconnects.get()))?;
     f.counter("rest_requests", "REST requests", per(venues, |v| v.requests.get()))?;
     f.counter("rest_failures", "REST requests failed or refused", per(venues, |v| v.request_failures.get()))?;

@@ -162,6 +162,8 @@ pub struct StreamMetrics {
     pub gaps: Counter,
     /// `ts_recv` of the last frame, ns; 0 = none yet.
     pub last_recv: Gauge,
+    /// Events that this leg brought before the other one did.
+    pub wins: Counter,
 }
 
 /// How one lane read the frames of one venue. Written by the reader thread, a little behind the frames.
@@ -233,6 +235,8 @@ pub struct VenueMetrics {
     pub request_failures: Counter,
     /// Connections that are open.
     pub connections: Gauge,
+    /// The same by leg.
+    pub legs: [Gauge; 2],
     /// Connections opened again after a loss.
     pub reconnects: Counter,
 }
@@ -550,6 +554,7 @@ impl Shared {
                 leg: s.leg,
                 frames: s.frames.get(),
                 gaps: s.gaps.get(),
+                wins: s.wins.get(),
                 last_recv_age_ns: if s.last_recv.get() == 0 { -1 } else { (now - s.last_recv.get()).max(0) },
             })
             .collect();

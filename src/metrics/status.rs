@@ -113,6 +113,8 @@ pub struct VenueStatus {
     pub venue: String,
     /// Open connections.
     pub connections: i64,
+    /// The same by leg.
+    pub legs: [i64; 2],
     /// Connections opened again after a loss.
     pub reconnects: u64,
     /// Request weight used this minute.
@@ -139,6 +141,7 @@ impl VenueStatus {
         VenueStatus {
             venue: v.venue.clone(),
             connections: v.connections.get(),
+            legs: [v.legs[0].get(), v.legs[1].get()],
             reconnects: v.reconnects.get(),
             weight_used: v.weight_used.get(),
             weight_limit: v.weight_limit.get(),
@@ -186,6 +189,8 @@ pub struct StreamStatus {
     pub frames: u64,
     /// Gaps.
     pub gaps: u64,
+    /// Events that this leg brought before the other one did.
+    pub wins: u64,
     /// Time since the last frame, ns; −1 = none yet.
     pub last_recv_age_ns: i64,
 }

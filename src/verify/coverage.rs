@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{BookProof, Facts, FrameId, Stated, StreamKey, TradeRun};
+use super::facts::{BookProof, Facts, FrameId, Hole, Stated, StreamKey, TradeRun};
 use super::report::{CheckId, Report};
 use super::spans::Spans;
 use super::tape::{Looked, Stream, Tape};
+
+/// Two runs of trades and the ids between them that never came, both ends of an interval included.
+type Break<'f> = (&'f TradeRun, &'f TradeRun, Vec<(i64, i64)>);
 
 /// What is proven of a stream beside its connections' lives.
 #[derive(Default)]
@@ -20,8 +23,8 @@ struct Ids<'f> {
     missing: Spans,
     /// Only what is bridged, or lived inside these, can be proven: the book was there.
     within: Option<Spans>,
-    /// Consecutive runs of trades whose ids do not meet.
-    holes: Vec<(&'f TradeRun, &'f TradeRun)>,
+    /// Consecutive runs of trades whose ids do not meet, and which ids between them never came.
+    holes: Vec<Break<'f>>,
     has_runs: bool,
 }
 
@@ -70,7 +73,9 @@ fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
             all.entry(l.stream).or_default().book(b, facts, tape);
         }
     }
-    for runs in facts.runs.values() {
+    let none = BTreeSet::new();
+    for (whose, runs) in &facts.runs {
+        let late = facts.late.get(whose).unwrap_or(&none);
         for (n, run) in runs.iter().enumerate() {
             let Some(l) = tape.looked.get(&run.first) else { continue };
             let ids = all.entry(l.stream).or_default();
@@ -79,11 +84,18 @@ fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
             if let Some(before) = n.checked_sub(1).map(|n| &runs[n])
                 && run.follows
             {
+                let rest = never_came(before, run, late);
+                if run.first_id > before.last_id && rest.is_empty() {
+                    // The other connection brought them, or the venue was out of order.
+                    ids.bridged.push(before.last_ts, run.first_ts);
+                    ids.holes.push((before, run, rest));
+                    continue;
+                }
                 // Ids that came while nobody had subscribed are not missing, and nobody can say which these are.
                 if !was_unsubscribed(&tape.streams[l.stream], before, run) {
                     ids.misses(&hole(before.last_ts, run.first, run.first_ts, l, tape));
                 }
-                ids.holes.push((before, run));
+                ids.holes.push((before, run, rest));
             }
         }
     }
@@ -93,6 +105,25 @@ fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
         ids.within = ids.within.take().map(Spans::tidy);
     }
     all
+}
+
+/// The ids between two runs of trades that did not come late either, as intervals with both ends.
+fn never_came(before: &TradeRun, run: &TradeRun, late: &BTreeSet<i64>) -> Vec<(i64, i64)> {
+    let mut rest = Vec::new();
+    let (mut next, end) = (before.last_id.saturating_add(1), run.first_id);
+    if next >= end {
+        return rest;
+    }
+    for id in late.range(next..end) {
+        if next < *id {
+            rest.push((next, id - 1));
+        }
+        next = id + 1;
+    }
+    if next < end {
+        rest.push((next, end - 1));
+    }
+    rest
 }
 
 /// When the ids may have been sent that a frame shows missing. A connection keeps the order: not before the frame that
@@ -229,12 +260,33 @@ impl Judge<'_> {
     /// Missing trades and the rows that name them.
     fn holes(&mut self, stated: &Stated, ids: Option<&Ids<'_>>) {
         let Some(ids) = ids.filter(|i| i.has_runs) else { return };
-        let mut named: BTreeSet<(i64, i64)> = BTreeSet::new();
-        for (before, run) in &ids.holes {
+        let mut between: BTreeMap<i64, i64> = BTreeMap::new();
+        for (before, run, rest) in &ids.holes {
             let after = if run.first_id > before.last_id { run.first_id - 1 } else { -1 };
-            named.insert((before.last_id, after));
+            let to = between.entry(before.last_id).or_insert(after);
+            *to = after.max(*to);
+            if after >= 0 && rest.is_empty() {
+                self.report.count(CheckId::Chains, "trade_holes_filled", 1);
+                continue;
+            }
             self.report.count(CheckId::Chains, "trade_holes", 1);
-            if stated.holes.iter().any(|h| (h.before, h.after) == (before.last_id, after)) {
+            let names = |from: i64, to: i64| {
+                let mut next = from;
+                while next <= to {
+                    // A row that names more than what lies between the two names something else.
+                    let is_between = |h: &&Hole| before.last_id <= h.before && h.after <= after;
+                    let mut rows = stated.holes.iter().filter(is_between);
+                    let row = rows.find(|h| h.before < next && h.after >= next);
+                    let Some(row) = row else { return false };
+                    next = row.after + 1;
+                }
+                true
+            };
+            let is_named = match after {
+                -1 => stated.holes.iter().any(|h| (h.before, h.after) == (before.last_id, -1)),
+                _ => rest.iter().all(|(a, b)| names(*a, *b)),
+            };
+            if is_named {
                 continue;
             }
             if was_unsubscribed(self.stream, before, run) {
@@ -249,7 +301,8 @@ impl Judge<'_> {
             });
         }
         for h in stated.holes.iter().filter(|h| h.after > h.before) {
-            if !named.contains(&(h.before, h.after)) {
+            let whole = between.range(..=h.before).next_back().is_some_and(|(_, to)| h.after <= *to);
+            if !whole && !between.iter().any(|(from, to)| *from <= h.before && h.after <= *to) {
                 let key = self.key;
                 self.report.fault(CheckId::Chains, &h.file, h.row, || {
                     format!("{}: ids ({}, {}] are called missing and are not", key.stream, h.before, h.after)

@@ -95,6 +95,8 @@ pub(super) struct Facts {
     pub books: Vec<BookProof>,
     /// Runs by instrument and whether they are of aggregates, in order.
     pub runs: BTreeMap<(String, bool), Vec<TradeRun>>,
+    /// Of the same: ids that were missing and came late.
+    pub late: BTreeMap<(String, bool), BTreeSet<i64>>,
     pub stated: BTreeMap<StreamKey, Stated>,
     /// Frames that cleared a book.
     pub clearing: FxHashSet<FrameId>,

@@ -139,7 +139,12 @@ impl Visitor for Trades {
     }
 
     fn end(&mut self, cx: &mut Cx<'_>) {
-        self.close(0, cx);
-        self.close(1, cx);
+        for k in [0, 1] {
+            self.close(k, cx);
+            let late = std::mem::take(&mut self.late[k]);
+            if !late.is_empty() {
+                cx.facts.late.insert((self.instrument.clone(), k == 1), late);
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lobtape::bus::raw::{RingMark, inspect};
 use lobtape::dataset::Dataset;
+use lobtape::simulator::FaultKind;
 
 use super::oracle_check::{Rules, Verdict, check};
 use super::refold::refold;
@@ -65,14 +66,17 @@ fn kill_and_look(place: &Place, recorder: Recorder, reached: &mut Reached) {
 }
 
 /// Kills a recorder again and again, lets the last one end well, and judges.
-fn killed(name: &str, interval: &str, cuts_every_ms: u64) {
+fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8) {
     let _turn = turn();
     let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 4), number("LOBTAPE_PROVE_RATE", 1000));
     let mut dice = fastrand::Rng::with_seed(number("LOBTAPE_PROVE_SEED", 7));
     let place = Place::new();
-    let venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| {
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| {
         c.faults = faults(cuts_every_ms);
+        // What one leg says twice is told twice where it has no ids.
+        c.faults.retain(|f| legs == 1 || f.kind != FaultKind::Duplicate);
     });
+    venue.more = format!("legs = {legs}\n");
     place.configure(interval, 0, &[&venue]);
     let mut reached = Reached::default();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
@@ -96,8 +100,8 @@ fn killed(name: &str, interval: &str, cuts_every_ms: u64) {
     pass(Duration::from_secs(2));
     recorder.stop();
     let (id, log) = venue.end();
-    let mut v =
-        check(&place.dataset(), &id, &log, Rules { killed: true, stopped_first: true, ..Rules::default() });
+    let rules = Rules { killed: true, stopped_first: true, legs: legs == 2, ..Rules::default() };
+    let mut v = check(&place.dataset(), &id, &log, rules);
     reached.judge(&Tape::load(&place.dataset()), &mut v);
     whole_parts(&place, &mut v);
     let figures =
@@ -166,12 +170,17 @@ fn days_without_a_recorder_and_a_clock_set_back_are_told_as_they_were() {
 
 #[test]
 fn kills_lose_nothing_that_reached_the_ring() {
-    killed("kill", "1h", 0);
+    killed("kill", "1h", 0, 1);
 }
 
 #[test]
 fn kills_between_boundaries_and_cuts_lose_nothing_and_publish_once() {
-    killed("kill over boundaries", "1s", 400);
+    killed("kill over boundaries", "1s", 400, 1);
+}
+
+#[test]
+fn kills_of_a_recorder_with_two_legs_lose_nothing_and_double_nothing() {
+    killed("kill with two legs", "1s", 700, 2);
 }
 
 /// A crash cuts no part: each table has one file per interval. Lane 000 alone goes on after the clean stop that closes

@@ -6,6 +6,7 @@
 mod backfill;
 mod capture;
 mod kill;
+mod legs;
 mod memory;
 mod midnight;
 pub mod oracle_check;

@@ -22,6 +22,8 @@ pub struct Rules {
     pub replaced: bool,
     /// Ids of changes have holes by nature: none of them shows a loss.
     pub sparse: bool,
+    /// Each stream came over two connections: missing is what neither brought, and the end of one is no gap.
+    pub legs: bool,
 }
 
 /// Numbers of a run, for people.
@@ -93,8 +95,12 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
     let gaps = joined(tape::gaps(root, venue));
     v.figures.gap_rows = gaps.len();
     v.figures.frames_dropped_by_faults = log.iter().filter(|l| l.dropped).count();
-    holes(&pairs, &gaps, rules, &mut v);
-    disconnects(&tape, venue, &gaps, &mut v);
+    if rules.legs {
+        holes_of_both(&pairs, &gaps, rules, &mut v);
+    } else {
+        holes(&pairs, &gaps, rules, &mut v);
+        disconnects(&tape, venue, &gaps, &mut v);
+    }
     seconds(&gaps, &tape::coverage(root, venue), &mut v);
     rows_check::check((root, venue, &tape), &pairs, &gaps, rules, &mut v);
     v
@@ -122,13 +128,19 @@ fn pair_up<'a>(tape: &'a Tape, venue: &str, log: &'a [Line], rules: Rules, v: &m
         if conn.frames.is_empty() {
             continue;
         }
+        // Two legs begin alike: they differ only where one of them lost something, or ended.
+        let first = if rules.legs { usize::MAX } else { FIRST_FRAMES };
         let begins_alike = |lines: &[&Line]| {
             let same = |(f, l): (&tape::Frame, &&Line)| {
                 l.len == Some(f.len) && l.crc.as_deref() == Some(&format!("{:08x}", f.crc))
             };
-            conn.frames.iter().zip(lines).take(FIRST_FRAMES).all(same)
+            conn.frames.iter().zip(lines).take(first).all(same)
         };
-        match sent.iter().find(|(_, lines)| begins_alike(lines)).map(|(no, _)| *no) {
+        let alike = sent.iter().filter(|(_, lines)| begins_alike(lines));
+        let nearest = alike.min_by_key(|(no, lines)| {
+            (if rules.legs { lines.len().abs_diff(conn.frames.len()) } else { 0 }, **no)
+        });
+        match nearest.map(|(no, _)| *no) {
             Some(no) => {
                 let sent = sent.remove(&no).unwrap_or_default();
                 pairs.push(Pair { no, id: *id, conn, sent });
@@ -217,6 +229,38 @@ fn joined(rows: Vec<Gap>) -> Vec<Gap> {
 }
 
 type Run = (String, i64, i64);
+
+/// Of each stream the ids that neither leg brought, and those of `gaps`.
+fn holes_of_both(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
+    let mut brought: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
+    for l in pairs.iter().flat_map(|p| p.recorded()) {
+        if let Some(link) = l.link() {
+            brought.entry(l.stream.as_str()).or_default().push(link);
+        }
+    }
+    let mut due = Vec::new();
+    for (stream, mut links) in brought {
+        links.sort_unstable();
+        let mut greatest = links[0].1;
+        for (before, last) in links {
+            if before > greatest {
+                due.push((stream.to_owned(), greatest + 1, before));
+            }
+            greatest = greatest.max(last);
+        }
+    }
+    let rows = gaps.iter().filter(|g| g.before >= 0 && g.after > g.before);
+    let found = rows.map(|g| (g.stream.clone(), g.before + 1, g.after)).collect();
+    let (due, found) = (maximal(due), maximal(found));
+    v.figures.holes = due.len();
+    for x in due.difference(&found) {
+        v.fault(format!("{}: neither leg brought ids {}..={} and no gap says so", x.0, x.1, x.2));
+    }
+    // After a kill one leg may be there a moment before the other, which then still brings what came between.
+    for x in found.difference(&due).filter(|_| !rules.killed) {
+        v.fault(format!("{}: a gap says that ids {}..={} are missing", x.0, x.1, x.2));
+    }
+}
 
 /// Overlapping and adjacent runs of one stream become one.
 fn maximal(mut runs: Vec<Run>) -> BTreeSet<Run> {

@@ -16,7 +16,7 @@ impl Control {
                 self.order(lane, ToLane::Close { conn, why: "replaced" });
             }
             let slot = &mut self.venues[v].slots[s];
-            if !slot.wants(now) {
+            if !slot.wants(now) || !self.venues[v].may_rotate(s, now) {
                 continue;
             }
             let messages = self.venues[v].slots[s].slot.conn.subscribe.len();
@@ -57,16 +57,23 @@ impl Control {
         let now = clock::mono_ns();
         let venue = &mut self.venues[v];
         let spec = venue.plan.venue.spec();
-        let Some(slot) = venue.slot_of(conn) else { return };
+        let Some(at) = venue.slots.iter().position(|s| s.conns().any(|c| c == conn)) else { return };
         let addrs = match result {
-            Ok(a) => a,
+            Ok(mut a) => {
+                venue.other_address_first(at, &mut a);
+                venue.slots[at].addr = a.first().map(|a| a.ip());
+                a
+            }
             Err(e) => {
+                let slot = &mut venue.slots[at];
                 tracing::warn!(venue = spec.id, error = %e, "name does not resolve, will be tried again");
                 slot.closed(conn, now, fastrand::u64(..), 0);
                 self.owner.remove(&conn);
                 return;
             }
         };
+        let slot = &mut venue.slots[at];
+        let leg = slot.slot.leg;
         let (lane, number, plan) = (slot.slot.lane, slot.slot.number, slot.opens());
         let mut request =
             ConnectRequest::new(conn as u64, plan.url.clone(), addrs, self.parts.tls.clone(), spec);
@@ -75,7 +82,7 @@ impl Control {
         let link = OpenLink {
             conn,
             venue: spec.id,
-            leg: 0,
+            leg,
             slot: number,
             url: plan.url,
             streams: plan.streams,
@@ -92,18 +99,19 @@ impl Control {
         let Some(slot) = venue.slot_of(conn) else { return false };
         let (mine, rest): (Vec<StreamSpec>, Vec<StreamSpec>) =
             slot.slot.conn.streams.iter().cloned().partition(|s| s.name == stream);
-        let (Some(one), lane) = (mine.into_iter().next(), slot.slot.lane) else { return false };
+        let place = (slot.slot.lane, slot.slot.leg);
+        let Some(one) = mine.into_iter().next() else { return false };
         // Only when it is opened again does the connection carry less; what it has is not touched.
         if let Ok([less]) = plan.plan(&rest, &hosts).as_deref() {
             slot.slot.conn = less.clone();
         }
-        venue.overflow.push(lane, one, clock::mono_ns())
+        venue.overflow.push(place, one, clock::mono_ns())
     }
 
     /// What was refused for want of room gets a connection when no more is being refused.
     pub(super) fn open_overflow(&mut self, v: usize, now: i64) {
         let venue = &mut self.venues[v];
-        let Some((lane, streams)) = venue.overflow.take(now) else { return };
+        let Some(((lane, leg), streams)) = venue.overflow.take(now) else { return };
         let Ok(conns) = venue.plan.venue.plan(&streams, &venue.plan.hosts) else { return };
         let next = venue.slots.iter().map(|s| s.slot.number + 1).max().unwrap_or(0);
         for (number, conn) in (next..).zip(conns) {
@@ -112,7 +120,7 @@ impl Control {
                 streams = conn.streams.len(),
                 "a further connection takes what was refused"
             );
-            venue.slots.extend(SlotState::new(Slot { lane, number, conn }));
+            venue.slots.extend(SlotState::new(Slot { lane, leg, number, conn }));
         }
     }
 
@@ -122,8 +130,8 @@ impl Control {
         let rotate_after = self.venues[v].plan.rotate_after_ns;
         let Some(slot) = self.venues[v].slot_of(conn) else { return };
         slot.opened(conn, now, rotate_after);
-        let (lane, streams) = (slot.slot.lane, slot.slot.conn.streams.clone());
-        tracing::info!(venue = spec.id, lane, streams = streams.len(), "connected");
+        let (lane, leg, streams) = (slot.slot.lane, slot.slot.leg, slot.slot.conn.streams.clone());
+        tracing::info!(venue = spec.id, lane, leg, streams = streams.len(), "connected");
         for s in streams.iter().filter(|s| s.kind == StreamKind::DepthDiff) {
             let Some(symbol) = &s.symbol else { continue };
             let synced = self.books.get(&(v, symbol.clone())).is_some_and(|b| b.state() == BookState::Synced);
@@ -134,20 +142,20 @@ impl Control {
                 self.venues[v].wanted.insert(symbol.clone(), Wanted::new(lane, now + QUIET_NS, 0, now));
             }
         }
-        let n = self.venues[v].open_count() as i64;
-        self.venues[v].metrics.connections.set(n);
+        self.venues[v].show_open();
     }
 
     pub(super) fn closed(&mut self, conn: ConnId, now: i64, not_before: i64, why: &str, by_us: bool) {
         let Some(v) = self.owner.remove(&conn) else { return };
         let id = self.venues[v].plan.venue.spec().id;
-        let Some(slot) = self.venues[v].slot_of(conn) else { return };
-        slot.closed(conn, now, fastrand::u64(..), not_before);
+        let slots = &mut self.venues[v].slots;
+        let Some(at) = slots.iter().position(|s| s.conns().any(|c| c == conn)) else { return };
+        slots[at].closed(conn, now, fastrand::u64(..), not_before);
+        self.venues[v].stagger(at, now);
         if !by_us {
             self.venues[v].metrics.reconnects.add(1);
             tracing::warn!(venue = id, conn, why, "connection lost, will be opened again");
         }
-        let n = self.venues[v].open_count() as i64;
-        self.venues[v].metrics.connections.set(n);
+        self.venues[v].show_open();
     }
 }

@@ -54,7 +54,7 @@ impl Control {
         for n in &mut new.venues {
             let Some(o) = old.venues.iter().find(|o| o.id == n.id) else { continue };
             fixed.extend(o.fixed_differences(n).iter().map(|key| format!("{}: {key}", n.id)));
-            (n.legs, n.rest_weight_share) = (o.legs, o.rest_weight_share);
+            n.rest_weight_share = o.rest_weight_share;
             (n.rest, n.ws) = (o.rest.clone(), o.ws.clone());
             if let Some((a, b)) = other_chain(o, n) {
                 fixed.push(format!("{}: {a} to {b} of symbols that stay (remove them first)", n.id));
@@ -203,8 +203,7 @@ impl Control {
         }
         let new = fits.new.len();
         self.venues[v].slots.extend(fits.new.into_iter().filter_map(SlotState::new));
-        let open = self.venues[v].open_count() as i64;
-        self.venues[v].metrics.connections.set(open);
+        self.venues[v].show_open();
         let streams: usize = wanted.iter().map(|(_, s)| s.len()).sum();
         tracing::info!(venue, streams, new, changed, gone, "connections of the plan");
         Ok(())

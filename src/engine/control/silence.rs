@@ -107,6 +107,7 @@ impl Control {
             self.silence.watches.clear();
         }
         let heard = self.heard();
+        self.look_for_deaf_legs(&heard, now);
         for v in 0..self.venues.len() {
             let after = self.venues[v].plan.config.silent_after_ns;
             if after == 0 {
@@ -118,7 +119,8 @@ impl Control {
                 let (lane, number, streams) =
                     (slot.slot.lane, slot.slot.number, slot.slot.conn.streams.clone());
                 for stream in streams {
-                    let at = heard.get(&(v, stream.name.clone())).copied().unwrap_or(0);
+                    let legs = heard.get(&(v, stream.name.clone())).copied().unwrap_or_default();
+                    let at = legs[0].max(legs[1]);
                     if self.look(v, &stream, at, now, after) {
                         self.silent(v, (lane, conn, number), stream.name, at, now);
                     }
@@ -127,8 +129,40 @@ impl Control {
         }
     }
 
-    /// Receive time of each stream's last frame.
-    fn heard(&self) -> BTreeMap<Key, i64> {
+    /// A leg that brings nothing of a stream while the other one does is no leg: its connection is replaced. No stream is
+    /// silent for that, so nothing is recorded.
+    fn look_for_deaf_legs(&mut self, heard: &BTreeMap<Key, [i64; 2]>, now: i64) {
+        for v in 0..self.venues.len() {
+            let venue = &mut self.venues[v];
+            let after = venue.plan.config.silent_after_ns;
+            if after == 0 || venue.plan.config.legs < 2 {
+                continue;
+            }
+            let id = venue.plan.config.id.clone();
+            for s in &mut venue.slots {
+                let (leg, number) = (usize::from(s.slot.leg.min(1)), s.slot.number);
+                let is_behind = |name: &String| {
+                    let legs = heard.get(&(v, name.clone())).copied().unwrap_or_default();
+                    legs[1 - leg].saturating_sub(legs[leg]) >= after
+                };
+                if s.current.is_none() || now - s.opened_at < after {
+                    continue;
+                }
+                let Some(deaf) = s.slot.conn.streams.iter().map(|s| &s.name).find(|n| is_behind(n)) else {
+                    continue;
+                };
+                let last = self.silence.replaced.get(&(v, number)).copied();
+                if last.is_none_or(|at| now - at >= REPLACE_NS) {
+                    tracing::warn!(venue = id, stream = deaf, leg, "comes over the other leg only");
+                    s.rotate_at = now;
+                    self.silence.replaced.insert((v, number), now);
+                }
+            }
+        }
+    }
+
+    /// Receive time of each stream's last frame, by leg.
+    fn heard(&self) -> BTreeMap<Key, [i64; 2]> {
         let mut names = BTreeMap::new();
         for (v, venue) in self.venues.iter().enumerate() {
             for s in venue.slots.iter().flat_map(|s| &s.slot.conn.streams) {
@@ -136,10 +170,11 @@ impl Control {
                 names.insert((venue.plan.config.id.as_str(), symbol, s.channel.as_str()), (v, &s.name));
             }
         }
-        let mut heard = BTreeMap::new();
+        let mut heard: BTreeMap<Key, [i64; 2]> = BTreeMap::new();
         for m in self.parts.shared.lanes().iter().flat_map(|l| l.streams()) {
             if let Some((v, name)) = names.get(&(m.venue.as_str(), m.symbol.as_str(), m.channel.as_str())) {
-                heard.insert((*v, (*name).clone()), m.last_recv.get());
+                let legs = heard.entry((*v, (*name).clone())).or_default();
+                legs[usize::from(m.leg.min(1))] = m.last_recv.get();
             }
         }
         heard
