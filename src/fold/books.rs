@@ -9,8 +9,8 @@ use super::state::{BookState, Conn, Core, Detector, DiffMeta, PendingSnap};
 use super::{Changes, Effect, FoldSink, Observed};
 use crate::book::{Book, DiffBuffer, DiffIds, SeqState, Sequencer, Verdict};
 use crate::model::{
-    DeltaMsg, Depth, Head, IdPolicy, InstrumentId, Level, Record, RowRef, Side, StreamId, StreamKind,
-    VenueIx, flags, row::GapCause,
+    DeltaMsg, Depth, Head, IdPolicy, InstrumentId, Level, Record, RowRef, Side, StreamId, VenueIx, flags,
+    row::GapCause,
 };
 
 impl BookState {
@@ -95,19 +95,7 @@ impl Core {
         let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
         match b.seq.on_diff(&ids, other_alive) {
-            Verdict::Apply { .. } => {
-                if b.pending.is_some() {
-                    self.publish_sync(rec, id, &mut b, sink);
-                }
-                self.apply(&head, id, &mut b, &ids, (d.bids, d.asks), false, sink);
-                if !b.buffer.is_empty() && b.crossed_run <= self.crossed_max(conn.venue) {
-                    // Events of the other connection waited for this one.
-                    let _ = self.offer(rec, id, &mut b, other_alive, sink);
-                }
-                self.hidden_hole(stream, rec, &ids, &b.seq, sink);
-                let ids = DiffIds { last: b.seq.last(), ..ids };
-                self.depth_proven(stream, conn, rec, &ids, b.epoch, sink);
-            }
+            Verdict::Apply { .. } => self.applies((rec, conn), &mut b, &head, &ids, d, other_alive, sink),
             Verdict::Buffer => {
                 self.depth_waits(stream, conn, rec, &ids, sink);
                 self.keep(&mut b, &head, &ids, d, other_alive);
@@ -154,6 +142,32 @@ impl Core {
         if self.insts[id.ix()].book.as_ref().is_some_and(|b| b.crossed_run > self.crossed_max(conn.venue)) {
             self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
         }
+    }
+
+    /// A diff that the ids prove, and what waited for it.
+    #[allow(clippy::too_many_arguments, reason = "a step of one caller, which has all of it")]
+    fn applies<S: FoldSink>(
+        &mut self,
+        (rec, conn): (&Record<'_>, &Conn),
+        b: &mut BookState,
+        head: &Head,
+        ids: &DiffIds,
+        d: &Depth<'_>,
+        other_alive: bool,
+        sink: &mut S,
+    ) {
+        let (id, stream) = (d.instrument, d.stream);
+        if b.pending.is_some() {
+            self.publish_sync(rec, id, b, sink);
+        }
+        self.apply(head, id, b, ids, (d.bids, d.asks), false, sink);
+        if !b.buffer.is_empty() && b.crossed_run <= self.crossed_max(conn.venue) {
+            // Events of the other connection waited for this one.
+            let _ = self.offer(rec, id, b, other_alive, sink);
+        }
+        self.hidden_hole(stream, rec, ids, &b.seq, sink);
+        let ids = DiffIds { last: b.seq.last(), ..*ids };
+        self.depth_proven(stream, conn, rec, &ids, b.epoch, sink);
     }
 
     pub fn diff_head(&self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) -> Head {
@@ -667,6 +681,7 @@ impl Core {
         detector: Detector,
         sink: &mut S,
     ) {
+        self.waits_in_vain(rec, id, sink);
         let venue = self.insts[id.ix()].venue;
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
         let epoch_before = b.epoch;
@@ -685,6 +700,7 @@ impl Core {
 
     /// A book ends without asking for a new snapshot: its stream is gone, or the run is.
     pub fn forget_book<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        self.waits_in_vain(rec, id, sink);
         let venue = self.insts[id.ix()].venue;
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
         let mut head = self.head(rec);
@@ -752,37 +768,6 @@ impl Core {
                 self.insts[id.ix()].book = Some(Box::new(book));
             }
         }
-    }
-
-    /// Book and buffered diffs of a dialect whose ids die with their connection are worth nothing on the next one.
-    pub fn reconnected<S: FoldSink>(
-        &mut self,
-        rec: &Record<'_>,
-        id: InstrumentId,
-        kind: StreamKind,
-        sink: &mut S,
-    ) {
-        if kind != StreamKind::DepthDiff || id == InstrumentId::NONE {
-            return;
-        }
-        let inst = &self.insts[id.ix()];
-        let rule = super::state::venue_of(inst.venue).spec().sequence;
-        let known = inst.book.as_ref().is_some_and(|b| !matches!(b.seq.state(), SeqState::Init));
-        if known && !rule.ids_survive_reconnect {
-            self.reseed(rec, id, sink);
-        }
-    }
-
-    /// A book begins anew: nothing of it is proven, nothing that was kept counts.
-    pub fn reseed<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
-        let venue = self.insts[id.ix()].venue;
-        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
-        let mut head = self.head(rec);
-        (head.instrument, head.venue) = (id, venue);
-        self.clear_book(&head, id, &mut b, sink);
-        b.buffer.clear();
-        self.ask(id, &b, sink);
-        self.insts[id.ix()].book = Some(b);
     }
 }
 

@@ -261,6 +261,9 @@ impl Core {
         if S::ROWS {
             self.flush_all_tops(sink);
         }
+        for i in 0..self.insts.len() {
+            self.waits_in_vain(rec, InstrumentId(i as u32), sink);
+        }
         self.split_streams(at, rec, sink);
         for i in &mut self.insts {
             if let Some(b) = i.book.as_mut() {

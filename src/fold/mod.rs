@@ -10,6 +10,7 @@ mod books;
 mod checkpoint;
 mod compare;
 pub mod control;
+mod counts;
 mod events;
 mod holes;
 mod legs;
@@ -24,7 +25,8 @@ pub(crate) mod tests;
 
 pub use backfill::Wanted;
 pub use checkpoint::{RestoreError, Saved};
-pub use state::{Fold, FoldCounters, Last};
+pub use counts::{FoldCounters, Last};
+pub use state::Fold;
 
 use crate::book::Book;
 pub use crate::book::Changes;

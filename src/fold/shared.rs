@@ -4,8 +4,8 @@
 use super::legs::LEG_WAIT_NS;
 use super::state::{BookState, Conn, Core};
 use super::{Effect, FoldSink};
-use crate::book::DiffIds;
-use crate::model::{ConnId, Depth, InstrumentId, Record, SequenceRule, StreamId};
+use crate::book::{DiffIds, SeqState};
+use crate::model::{ConnId, Depth, InstrumentId, Record, SequenceRule, StreamId, StreamKind};
 
 /// Who else carries the stream of a diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,22 @@ impl Core {
         self.ask(id, b, sink);
     }
 
+    /// A proven book ends, or an interval does: what its diffs wait for is told now, so that the time since then is not
+    /// called proven.
+    pub fn waits_in_vain<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        let waits = |b: &BookState| {
+            b.synced && b.seq.is_live() && !b.buffer.is_empty() && b.seq.rule().ids_survive_reconnect
+        };
+        let inst = &mut self.insts[id.ix()];
+        if !inst.book.as_ref().is_some_and(|b| waits(b)) {
+            return;
+        }
+        let Some(mut b) = inst.book.take() else { return };
+        let before = b.seq.last();
+        self.behind_hole(rec, id, &mut b, before, sink);
+        self.insts[id.ix()].book = Some(b);
+    }
+
     /// A `LegWait` timer: what is missing for so long does not come.
     pub fn leg_wait_over<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
         let mut since = i64::MAX;
@@ -148,5 +164,37 @@ impl Core {
             let after_ns = since.saturating_add(LEG_WAIT_NS).saturating_sub(rec.ts_recv);
             sink.effect(Effect::LegWait { instrument: id, after_ns: after_ns.clamp(0, LEG_WAIT_NS) });
         }
+    }
+
+    /// Book and buffered diffs of a dialect whose ids die with their connection are worth nothing on the next one.
+    pub fn reconnected<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        kind: StreamKind,
+        sink: &mut S,
+    ) {
+        if kind != StreamKind::DepthDiff || id == InstrumentId::NONE {
+            return;
+        }
+        let inst = &self.insts[id.ix()];
+        let rule = super::state::venue_of(inst.venue).spec().sequence;
+        let known = inst.book.as_ref().is_some_and(|b| !matches!(b.seq.state(), SeqState::Init));
+        if known && !rule.ids_survive_reconnect {
+            self.reseed(rec, id, sink);
+        }
+    }
+
+    /// A book begins anew: nothing of it is proven, nothing that was kept counts.
+    pub fn reseed<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        self.waits_in_vain(rec, id, sink);
+        let venue = self.insts[id.ix()].venue;
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        let mut head = self.head(rec);
+        (head.instrument, head.venue) = (id, venue);
+        self.clear_book(&head, id, &mut b, sink);
+        b.buffer.clear();
+        self.ask(id, &b, sink);
+        self.insts[id.ix()].book = Some(b);
     }
 }

@@ -405,6 +405,11 @@ impl Core {
                 }
                 continue;
             }
+            let inst = s.instrument;
+            if s.kind == StreamKind::DepthDiff && inst != InstrumentId::NONE {
+                self.waits_in_vain(rec, inst, sink);
+            }
+            let s = self.s(id);
             // Another one may have lived longer, and brought more.
             let lived = conn.ts_last.max(s.lived);
             let begin = lived.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);

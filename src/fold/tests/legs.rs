@@ -331,3 +331,41 @@ fn a_count_that_begins_anew_on_both_legs_is_followed_once() {
     let causes: Vec<&str> = gaps(&t);
     assert!(causes.len() == 1 && causes[0].contains(GapCause::VenueSeqGap.as_str()), "{causes:?}");
 }
+
+#[test]
+fn what_waits_when_all_ends_is_told_and_its_time_is_not_called_proven() {
+    let ends: [fn(&mut Tape); 3] = [
+        |t| {
+            t.conn("close", 7, "venue_disconnect");
+            t.conn("close", 8, "venue_disconnect");
+        },
+        |t| {
+            let at = 3600 * S;
+            let payload = t.clock.boundary_payload(at);
+            let r = t.clock.boundary_record(at, 0, &payload);
+            t.fold.step(&r, &mut t.rows);
+        },
+        |t| {
+            let gap = crate::model::GapNote {
+                cause: "process_crash".into(),
+                ts_begin: t.ts + 1,
+                ts_end: 0,
+                detail: String::new(),
+            };
+            t.push(Kind::Gap, 0, -1, "", &to_payload(&gap), 0);
+        },
+    ];
+    for end in ends {
+        let mut t = Tape::two_legs();
+        let before = t.ts;
+        t.diff(7, 17, 18, 16, "", "");
+        t.diff(8, 21, 22, 20, "", "");
+        t.trade(7, 100);
+        t.trade(7, 102);
+        end(&mut t);
+        assert_eq!(t.missing("btcusdt@depth"), [13, 14, 15, 16, 19, 20].into(), "{:?}", gaps(&t));
+        assert_eq!(t.missing("btcusdt@trade"), [101].into(), "{:?}", gaps(&t));
+        let covers = t.rows.of("cover btcusdt@depth");
+        assert!(covers.iter().all(|c| c.contains(&format!("..{} ", before + 1))), "{covers:?}");
+    }
+}

@@ -1,0 +1,51 @@
+//! What a fold counts, and what its last record was about.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{InstrumentId, StreamId};
+
+/// What the fold counted; plain numbers, read by whoever owns the fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldCounters {
+    /// Frames stepped.
+    pub frames: u64,
+    /// Frames or bodies rejected.
+    pub rejects: u64,
+    /// Events without a table.
+    pub others: u64,
+    /// Gaps found by ids.
+    pub seq_gaps: u64,
+    /// Snapshots that proved a book.
+    pub syncs: u64,
+    /// Diffs applied.
+    pub applied: u64,
+    /// Diffs or events dropped as already known (second connection, duplicates).
+    pub duplicates: u64,
+    /// Level entries applied.
+    pub levels: u64,
+    /// Removals of unknown levels.
+    pub absent: u64,
+    /// Messages after which the book was crossed.
+    pub crossed: u64,
+    /// Diffs lost because a buffer was full.
+    pub buffer_dropped: u64,
+    /// Snapshots by REST whose ids are not of the stream's counter.
+    pub foreign_seeds: u64,
+    /// Events that both legs brought, by the leg that was first.
+    pub races: [u64; 2],
+}
+
+/// What the last record turned out to be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Its stream, [`StreamId::NONE`] if none.
+    pub stream: StreamId,
+    /// Its instrument, [`InstrumentId::NONE`] if none.
+    pub instrument: InstrumentId,
+    /// Matching time, 0 = not given.
+    pub ts_event: i64,
+    /// Time the message was made, 0 = not given.
+    pub ts_send: i64,
+    /// It brought what the other leg had brought: the leg that was first; −1 = it did not.
+    pub won_by: i8,
+}
