@@ -7,6 +7,8 @@ use std::cell::RefCell;
 const KEPT_MAX: usize = 96 << 20;
 /// Smaller ones are the allocator's business, and a column of fewer bytes grows as any `Vec`.
 const LEAST: usize = 64 << 10;
+/// Values of a column that begins: thousands of columns do, and doubling from four is five moves for each.
+const FIRST: usize = 32;
 
 #[derive(Default)]
 pub(super) struct Store {
@@ -92,7 +94,8 @@ fn grow<T: Spare>(v: &mut Vec<T>, more: usize) {
         next.extend_from_slice(v);
         give(std::mem::replace(v, next));
     } else {
-        v.reserve(more);
+        // Most columns of a quiet symbol never have more than this.
+        v.reserve(more.max(if v.capacity() == 0 { FIRST } else { 0 }));
     }
 }
 
