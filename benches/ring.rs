@@ -2,7 +2,8 @@
 //! crossbeam's ArrayQueue and channel, and std's, the raw ring (checked, surviving the process) against the same two and against the floor, a bare
 //! copy of the record. What comes out is compared with what went in before anything is timed.
 //!
-//! First a table of interleaved rounds (median, spread), then criterion's own runs.
+//! First a table of interleaved rounds (median, spread), then criterion's own runs; these are left out where
+//! `LOBTAPE_BENCH_JSON` names a file for the ratio.
 #![allow(
     clippy::expect_used,
     clippy::disallowed_methods,
@@ -403,6 +404,9 @@ fn main() {
         groups.iter_mut().for_each(|(g, ways)| check(g, ways));
     } else {
         table(&mut groups);
+    }
+    if std::env::var_os("LOBTAPE_BENCH_JSON").is_some() {
+        return;
     }
     let mut c = Criterion::default().configure_from_args();
     for (group, ways) in &mut groups {

@@ -72,6 +72,11 @@ impl Grid {
         (price.wrapping_sub(self.origin) as u64).wrapping_mul(self.factor).rotate_right(self.digits)
     }
 
+    /// The first rank that is worse than a price between the slots, itself not better than this rank's.
+    pub(super) fn rank_behind(&self, rank: u64, price: i64) -> u64 {
+        rank + price.abs_diff(self.price(rank)) / self.step.unsigned_abs() + 1
+    }
+
     /// The price of a rank below [`Grid::span`].
     #[inline]
     pub(super) fn price(&self, rank: u64) -> i64 {

@@ -4,7 +4,7 @@
 
 use super::grid::{Grid, trailing_zeros};
 use super::ladder::{Change, Changes};
-use super::strays::Strays;
+use super::strays::{Block, Strays};
 use super::window::{Place, Ranks, SLOTS, Window};
 use crate::model::Level;
 
@@ -185,17 +185,23 @@ impl Half {
         if !matches!(place, Place::Page) {
             return false;
         }
-        let first = rank - rank % SLOTS as u64;
-        let last = first + SLOTS as u64 - 1;
-        if self.inside > 0 && self.strays.any_between(self.grid.price(first), self.grid.price(last)) {
-            for rank in first..=last {
-                let size = self.strays.set(self.grid.price(rank), 0);
-                if size != 0 {
-                    self.inside -= 1;
-                    self.window.put(rank, size);
-                    self.window.work += 1;
-                }
+        let mut next = rank - rank % SLOTS as u64;
+        let last = next + SLOTS as u64 - 1;
+        // At most one look per slot, and most have no stray. What is between the slots stays where it is.
+        while self.inside > 0
+            && next <= last
+            && let Some(l) = self.strays.first_between(self.grid.price(next), self.grid.price(last))
+        {
+            let rank = self.grid.rank(l.price);
+            if !self.has_rank(l.price) {
+                next = self.grid.rank_behind(next, l.price);
+                continue;
             }
+            self.strays.set(l.price, 0);
+            self.inside -= 1;
+            self.window.put(rank, l.size);
+            self.window.work += 1;
+            next = rank + 1;
         }
         true
     }
@@ -246,7 +252,7 @@ pub struct Levels<'a> {
     half: &'a Half,
     ranks: Ranks<'a>,
     near: Option<(u64, i64)>,
-    strays: std::iter::Flatten<std::slice::Iter<'a, Vec<Level>>>,
+    strays: std::iter::Flatten<std::slice::Iter<'a, Block>>,
     stray: Option<&'a Level>,
 }
 

@@ -12,6 +12,23 @@ const BLOCK: usize = 64;
 /// Neighbours with at most this many levels together are joined.
 const JOIN: usize = 48;
 
+/// Non-empty, sorted best first.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// Key of the first level: the search for a block looks at the row of blocks and at no level.
+    first: i64,
+    levels: Vec<Level>,
+}
+
+impl<'a> IntoIterator for &'a Block {
+    type Item = &'a Level;
+    type IntoIter = std::slice::Iter<'a, Level>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.levels.iter()
+    }
+}
+
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Strays {
@@ -20,8 +37,8 @@ pub(super) struct Strays {
     /// −1 for bids, 0 for asks: `price ^ flip` rises from better to worse.
     flip: i64,
     len: usize,
-    /// Non-empty blocks, best first, each sorted best first.
-    blocks: Vec<Vec<Level>>,
+    /// Best first.
+    blocks: Vec<Block>,
     /// Empty blocks with their memory.
     spare: Vec<Vec<Level>>,
 }
@@ -50,16 +67,18 @@ impl Strays {
 
     pub(super) fn clear(&mut self) {
         while let Some(mut block) = self.blocks.pop() {
-            block.clear();
-            self.spare.push(block);
+            block.levels.clear();
+            self.spare.push(block.levels);
         }
         self.len = 0;
         self.first = i64::MAX;
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let rows = (self.blocks.capacity() + self.spare.capacity()) * size_of::<Vec<Level>>();
-        let held: usize = self.blocks.iter().chain(&self.spare).map(Vec::capacity).sum();
+        let rows =
+            self.blocks.capacity() * size_of::<Block>() + self.spare.capacity() * size_of::<Vec<Level>>();
+        let used = self.blocks.iter().map(|b| b.levels.capacity());
+        let held: usize = used.chain(self.spare.iter().map(Vec::capacity)).sum();
         rows + held * size_of::<Level>()
     }
 
@@ -69,28 +88,46 @@ impl Strays {
         self.first < self.key(price)
     }
 
-    fn find_first(&mut self) {
-        self.first = self.best().map_or(i64::MAX, |l| self.key(l.price));
+    /// A block may have another first level now.
+    fn note_first(&mut self, block: usize) {
+        let flip = self.flip;
+        if let Some(b) = self.blocks.get_mut(block)
+            && let Some(l) = b.levels.first()
+        {
+            b.first = l.price ^ flip;
+        }
+        self.first = self.blocks.first().map_or(i64::MAX, |b| b.first);
+    }
+
+    fn insert_block(&mut self, at: usize, levels: Vec<Level>) {
+        self.blocks.insert(at, Block { first: i64::MAX, levels });
+        self.note_first(at);
+    }
+
+    fn remove_block(&mut self, at: usize) {
+        let empty = self.blocks.remove(at).levels;
+        self.spare.push(empty);
+        self.note_first(0);
     }
 
     /// The best of them.
     #[inline]
     pub(super) fn best(&self) -> Option<Level> {
-        self.blocks.first().and_then(|b| b.first()).copied()
+        self.blocks.first().and_then(|b| b.levels.first()).copied()
     }
 
     /// All of them, best first.
-    pub(super) fn iter(&self) -> std::iter::Flatten<std::slice::Iter<'_, Vec<Level>>> {
+    pub(super) fn iter(&self) -> std::iter::Flatten<std::slice::Iter<'_, Block>> {
         self.blocks.iter().flatten()
     }
 
     /// The block where a price is or belongs, and its place there, `Ok` if it is held.
     fn find(&self, price: i64) -> (usize, Result<usize, usize>) {
         let key = self.key(price);
-        let after = self.blocks.partition_point(|b| b.first().is_some_and(|l| self.key(l.price) <= key));
+        let after = self.blocks.partition_point(|b| b.first <= key);
         let block = after.saturating_sub(1);
         let at = match self.blocks.get(block) {
-            Some(b) => b.binary_search_by_key(&key, |l| self.key(l.price)),
+            Some(b) => b.levels.binary_search_by_key(&key, |l| self.key(l.price)),
             None => Err(0),
         };
         (block, at)
@@ -99,38 +136,37 @@ impl Strays {
     /// The size at a price, 0 if there is none.
     pub(super) fn get(&self, price: i64) -> i64 {
         match self.find(price) {
-            (block, Ok(at)) => self.blocks[block][at].size,
+            (block, Ok(at)) => self.blocks[block].levels[at].size,
             _ => 0,
         }
     }
 
-    /// Whether one of them is at or between two prices, the better one first.
-    pub(super) fn any_between(&self, best: i64, worst: i64) -> bool {
-        let first = match self.find(best) {
-            (_, Ok(_)) => return true,
-            (block, Err(at)) => match self.blocks.get(block) {
-                Some(b) if at < b.len() => b.get(at),
-                _ => self.blocks.get(block + 1).and_then(|b| b.first()),
-            },
-        };
-        first.is_some_and(|l| self.key(l.price) <= self.key(worst))
+    /// The best of those at or between two prices, the better one first.
+    pub(super) fn first_between(&self, best: i64, worst: i64) -> Option<Level> {
+        let (mut block, at) = self.find(best);
+        let mut at = at.unwrap_or_else(|at| at);
+        if self.blocks.get(block).is_some_and(|b| at >= b.levels.len()) {
+            (block, at) = (block + 1, 0);
+        }
+        let found = *self.blocks.get(block)?.levels.get(at)?;
+        (self.key(found.price) <= self.key(worst)).then_some(found)
+    }
+
+    fn remove(&mut self, block: usize, at: usize) -> i64 {
+        let before = self.blocks[block].levels.remove(at).size;
+        self.len -= 1;
+        self.shrunk(block);
+        before
     }
 
     /// Stores a size (0 removes), returns the one before.
     pub(super) fn set(&mut self, price: i64, size: i64) -> i64 {
         match self.find(price) {
-            (block, Ok(at)) if size != 0 => std::mem::replace(&mut self.blocks[block][at].size, size),
-            (block, Ok(at)) => {
-                let before = self.blocks[block].remove(at).size;
-                self.len -= 1;
-                self.shrunk(block);
-                self.find_first();
-                before
-            }
+            (block, Ok(at)) if size != 0 => std::mem::replace(&mut self.blocks[block].levels[at].size, size),
+            (block, Ok(at)) => self.remove(block, at),
             (_, Err(_)) if size == 0 => 0,
             (block, Err(at)) => {
                 self.insert(block, at, Level { price, size });
-                self.first = self.first.min(self.key(price));
                 0
             }
         }
@@ -139,37 +175,40 @@ impl Strays {
     fn insert(&mut self, block: usize, at: usize, level: Level) {
         self.len += 1;
         if self.blocks.is_empty() {
-            let fresh = self.fresh();
-            self.blocks.push(fresh);
+            let mut fresh = self.fresh();
+            fresh.push(level);
+            return self.insert_block(0, fresh);
         }
-        if self.blocks[block].len() < BLOCK {
-            self.blocks[block].insert(at, level);
-            return;
+        if self.blocks[block].levels.len() < BLOCK {
+            self.blocks[block].levels.insert(at, level);
+            return self.note_first(block);
         }
         if at == BLOCK
             && let Some(next) = self.blocks.get_mut(block + 1)
-            && next.len() < BLOCK
+            && next.levels.len() < BLOCK
         {
-            return next.insert(0, level);
+            next.levels.insert(0, level);
+            return self.note_first(block + 1);
         }
         let mut next = self.fresh();
         match at {
             // A sorted load fills whole blocks: the new one's neighbours are full.
             0 => {
                 next.push(level);
-                return self.blocks.insert(block, next);
+                return self.insert_block(block, next);
             }
             BLOCK => {
                 next.push(level);
-                return self.blocks.insert(block + 1, next);
+                return self.insert_block(block + 1, next);
             }
-            _ => next.extend(self.blocks[block].drain(BLOCK / 2..)),
+            _ => next.extend(self.blocks[block].levels.drain(BLOCK / 2..)),
         }
         match at.checked_sub(BLOCK / 2) {
             Some(at) if at > 0 => next.insert(at, level),
-            _ => self.blocks[block].insert(at, level),
+            _ => self.blocks[block].levels.insert(at, level),
         }
-        self.blocks.insert(block + 1, next);
+        self.insert_block(block + 1, next);
+        self.note_first(block);
         self.join(block + 1);
         self.join(block);
     }
@@ -184,11 +223,10 @@ impl Strays {
 
     /// A block lost a level: it goes if it is empty.
     fn shrunk(&mut self, block: usize) {
-        if self.blocks[block].is_empty() {
-            let empty = self.blocks.remove(block);
-            self.spare.push(empty);
-            return;
+        if self.blocks[block].levels.is_empty() {
+            return self.remove_block(block);
         }
+        self.note_first(block);
         self.join(block);
     }
 
@@ -196,12 +234,10 @@ impl Strays {
     fn join(&mut self, block: usize) {
         for left in [block.checked_sub(1), Some(block)].into_iter().flatten() {
             if let [a, b, ..] = &mut self.blocks[left..]
-                && a.len() + b.len() <= JOIN
+                && a.levels.len() + b.levels.len() <= JOIN
             {
-                a.append(b);
-                let empty = self.blocks.remove(left + 1);
-                self.spare.push(empty);
-                return;
+                a.levels.append(&mut b.levels);
+                return self.remove_block(left + 1);
             }
         }
     }
@@ -220,8 +256,12 @@ mod tests {
         assert_eq!(strays.first, model.keys().next().copied().unwrap_or(i64::MAX));
         let expected = model.iter().map(|(&key, &size)| Level { price: key ^ strays.flip, size });
         assert!(strays.iter().copied().eq(expected));
-        assert!(strays.blocks.iter().all(|b| !b.is_empty() && b.len() <= BLOCK));
-        assert!(strays.blocks.windows(2).all(|w| w[0].len() + w[1].len() > JOIN), "small neighbours");
+        for b in &strays.blocks {
+            assert!(!b.levels.is_empty() && b.levels.len() <= BLOCK);
+            assert_eq!(b.first, strays.key(b.levels[0].price));
+        }
+        let lens: Vec<usize> = strays.blocks.iter().map(|b| b.levels.len()).collect();
+        assert!(lens.windows(2).all(|w| w[0] + w[1] > JOIN), "small neighbours");
     }
 
     proptest! {
@@ -238,8 +278,9 @@ mod tests {
                 prop_assert_eq!(strays.set(price, size), before.unwrap_or(0));
                 prop_assert_eq!(strays.get(price), size);
                 let (a, b) = if is_bid { (price + 3, price) } else { (price, price + 3) };
-                let any = model.range(strays.key(a)..=strays.key(b)).next().is_some();
-                prop_assert_eq!(strays.any_between(a, b), any);
+                let first = model.range(strays.key(a)..=strays.key(b)).next().map(|(&k, &size)| (k, size));
+                let found = strays.first_between(a, b).map(|l| (strays.key(l.price), l.size));
+                prop_assert_eq!(found, first);
             }
             check(&strays, &model);
             strays.clear();
@@ -259,7 +300,7 @@ mod tests {
             }
         }
         assert_eq!(strays.len(), 1_250);
-        let used: usize = strays.blocks.iter().map(|b| b.capacity() * size_of::<Level>()).sum();
+        let used: usize = strays.blocks.iter().map(|b| b.levels.capacity() * size_of::<Level>()).sum();
         assert!(used <= 43 * strays.len() + BLOCK * size_of::<Level>(), "{used}");
     }
 }

@@ -42,13 +42,14 @@ pub struct Tape {
     pub loads: usize,
 }
 
-/// Where a recording lies: in `$LOBTAPE_RECORDINGS`, else in the checkout.
+/// Where a recording lies: in `$LOBTAPE_RECORDINGS`, else in the checkout, whose root is the package that this is built in or
+/// two folders above it.
 pub fn recording(name: &str) -> PathBuf {
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data/recordings").join(name);
-    match std::env::var_os("LOBTAPE_RECORDINGS").map(|dir| PathBuf::from(dir).join(name)) {
-        Some(path) if path.exists() => path,
-        _ => own,
-    }
+    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let set = std::env::var_os("LOBTAPE_RECORDINGS").map(|dir| PathBuf::from(dir).join(name));
+    let own = package.join("data/recordings").join(name);
+    let mut places = [set, Some(own)].into_iter().flatten();
+    places.find(|p| p.exists()).unwrap_or_else(|| package.join("../../data/recordings").join(name))
 }
 
 fn dec(v: &Value, exp: u8) -> i64 {

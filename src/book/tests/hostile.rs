@@ -104,14 +104,18 @@ fn a_book_that_jumps_by_half_in_one_frame_and_back() {
 #[test]
 fn pages_go_to_the_best_and_come_back() {
     let mut p = Pair::default();
-    let scattered = ladder(40_001, 40, 20_000, 9);
+    let scattered = ladder(40_010, 410, 20_000, 9);
     // Worst first for one side, best first for the other.
     p.message(&scattered, &scattered);
     p.check_work(200);
     let mut rng = Rng(5);
     for _ in 0..300 {
         let some: Vec<Level> = (0..100)
-            .map(|_| Level { price: 40_001 + rng.below(20_000) * 40 + rng.below(2), size: rng.below(3) })
+            .map(|_| {
+                // A few are off the grid, in the midst of the others.
+                let off = if rng.below(12) == 0 { rng.below(300) } else { 0 };
+                Level { price: 40_010 + rng.below(20_000) * 410 + off, size: rng.below(3) }
+            })
             .collect();
         p.message(&some, &some);
     }
