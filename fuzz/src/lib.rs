@@ -1,54 +1,48 @@
 //! What the fuzz targets do with their bytes. Every check holds an outcome, not only "no panic".
 
+use std::sync::OnceLock;
+
 use lobtape::import::{Line, parse_line};
 use lobtape::model::{DecodeCtx, Event};
 use lobtape::parse::{NumError, Scratch, parse_dec, parse_fixed};
 use lobtape::venue::testing::MemoryCtx;
-use lobtape::venue::{Venue, all, by_id, poll_request};
+use lobtape::venue::{ChannelInfo, Venue, all, poll_request};
 
-/// Channels whose streams are subscribed before bytes are read as frames; a venue leaves out what it does not know.
-const CHANNELS: [&str; 19] = [
-    "depth",
-    "depth5",
-    "trade",
-    "aggTrade",
-    "blockTrade",
-    "bookTicker",
-    "markPrice",
-    "kline_1m",
-    "miniTicker",
-    "ticker",
-    "forceOrder",
-    "!markPrice@arr",
-    "!miniTicker@arr",
-    "!forceOrder@arr",
-    "depth-realtime",
-    "trades",
-    "bbo",
-    "bar:1",
-    "futures-pricing-data",
-];
+/// The streams of every venue of the registry: each channel, of the symbol that the seeds have and of one as its list writes it.
+fn names(venue: usize) -> &'static [String] {
+    static NAMES: OnceLock<Vec<Vec<String>>> = OnceLock::new();
+    let of = |v: &&'static dyn Venue| {
+        let channels = v.channels();
+        let symbols = |c: &ChannelInfo| match c.symbol {
+            Some(own) => vec![Some("btcusdt"), Some(own)],
+            None => vec![None],
+        };
+        let all = channels.iter().flat_map(|c| symbols(c).into_iter().map(|s| v.stream(&c.example, s)));
+        all.filter_map(|s| Some(s.ok()?.name)).collect()
+    };
+    &NAMES.get_or_init(|| all().iter().map(of).collect())[venue]
+}
 
 /// Subscribes to everything, so that most frames find a reader.
-fn subscribe<F: FnMut(Event<'_>)>(venue: &dyn Venue, ctx: &mut MemoryCtx<F>) {
-    for channel in CHANNELS {
-        if let Ok(s) = venue.stream(channel, Some("btcusdt")) {
-            ctx.subscribe(venue, &s.name);
-        }
+fn subscribe<F: FnMut(Event<'_>)>(venue: usize, ctx: &mut MemoryCtx<F>) {
+    for name in names(venue) {
+        ctx.subscribe(all()[venue], name);
     }
 }
 
-/// Frames of a venue and its answers by REST: reading them twice, with fresh and with used buffers, says the same; and the
-/// exponents only ever grow.
-pub fn decode(id: &str, bytes: &[u8]) {
-    let (_, venue) = by_id(id).expect("the target names a venue of the registry");
+/// Frames and answers by REST of every venue, which the first byte chooses: reading them twice, with fresh and with used
+/// buffers, says the same; and the exponents only ever grow.
+pub fn decode(bytes: &[u8]) {
+    let Some((choice, bytes)) = bytes.split_first() else { return };
+    let at = usize::from(*choice) % all().len();
+    let venue = all()[at];
+    let one = names(at).first().and_then(|name| venue.parse_stream(name));
     let read = |scratch: &mut Scratch| {
         let mut events = Vec::new();
         let mut ctx = MemoryCtx::new(|e: Event<'_>| events.push(format!("{e:?}")));
-        subscribe(venue, &mut ctx);
+        subscribe(at, &mut ctx);
         let frame = venue.decode(scratch, bytes, None, &mut ctx);
-        let only = venue.parse_stream("btcusdt@depth");
-        let raw = venue.decode(scratch, bytes, only.as_ref(), &mut ctx);
+        let raw = venue.decode(scratch, bytes, one.as_ref(), &mut ctx);
         let before = ctx.instrument("BTCUSDT");
         let body = venue.decode_snapshot(scratch, "BTCUSDT", bytes, &mut ctx);
         let trades = venue.decode_trades(scratch, "BTCUSDT", bytes, &mut ctx);
@@ -78,13 +72,14 @@ pub fn decode(id: &str, bytes: &[u8]) {
 pub fn paths(bytes: &[u8]) {
     let Some((choice, frame)) = bytes.split_first() else { return };
     let choice = usize::from(*choice);
-    let venue = all()[choice % all().len()];
-    let only = venue.stream(CHANNELS[choice % 6], Some("btcusdt")).ok();
+    let at = choice % all().len();
+    let venue = all()[at];
+    let only = names(at).get(choice % 12).and_then(|name| venue.parse_stream(name));
     let read = |mut scratch: Scratch| {
         let mut events = Vec::new();
         let mut ctx = MemoryCtx::new(|e: Event<'_>| events.push(format!("{e:?}")));
         ctx.exponents = [(8, 8), (2, 3), (0, 0)][choice % 3];
-        subscribe(venue, &mut ctx);
+        subscribe(at, &mut ctx);
         let combined = venue.decode(&mut scratch, frame, None, &mut ctx);
         let entered = ctx.entered;
         let raw = venue.decode(&mut scratch, frame, only.as_ref(), &mut ctx);

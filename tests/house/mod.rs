@@ -6,6 +6,7 @@ mod imports;
 mod sizes;
 mod source;
 mod supply;
+mod venues;
 mod words;
 
 /// Fails with the rule and every place that breaks it.

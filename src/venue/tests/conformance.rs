@@ -387,26 +387,29 @@ fn scratch_carries_nothing_from_frame_to_frame() {
     }
 }
 
+/// The folder of a venue is the one with its fixtures; what its README must hold is in `docs/adding-a-venue.md`.
 #[test]
-fn every_venue_has_its_folder_readme_and_fuzz_target() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+fn every_venue_has_a_readme_with_evidence_questions_and_what_to_look_at_live() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/venue");
     for v in all() {
         let id = v.spec().id;
-        let target = format!("decode_{}", id.replace('-', "_"));
-        let file = root.join("fuzz/targets").join(format!("{target}.rs"));
-        assert!(
-            std::fs::read_to_string(&file).is_ok_and(|t| t.contains(id)),
-            "{} is missing",
-            file.display()
-        );
-        let cargo = std::fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
-        assert!(cargo.contains(&format!("name = \"{target}\"")), "fuzz/Cargo.toml does not name {target}");
-        let folder = id.split('-').next().unwrap();
-        let readme = std::fs::read_to_string(root.join("src/venue").join(folder).join("README.md")).unwrap();
-        assert!(readme.contains(id), "src/venue/{folder}/README.md does not speak of {id}");
-        for channel in v.spec().channels_default {
-            let word = channel.split('@').next().unwrap();
-            assert!(readme.contains(word), "src/venue/{folder}/README.md does not speak of {word}");
+        let fixtures = format!("fixtures/{id}.txt");
+        let mut folders = std::fs::read_dir(&root).unwrap().map(|e| e.unwrap().path());
+        let folder = folders.find(|f| f.join(&fixtures).is_file()).unwrap_or_else(|| panic!("no {fixtures}"));
+        let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        let probe = format!("lobtape probe --venue {id}");
+        let chapters = ["| evidence |", "doc", "Open questions", "first live day", "ixtures"];
+        for word in [id, &probe].into_iter().chain(chapters) {
+            // One of the tables has a column for each product instead.
+            assert!(
+                readme.contains(word) || word == "| evidence |" && readme.contains("recorded |"),
+                "{id}: {word:?}"
+            );
+        }
+        for c in v.channels() {
+            let end = c.example.find(|c: char| "@_:,".contains(c) || c.is_ascii_digit());
+            let word = &c.example[..end.unwrap_or(c.example.len())];
+            assert!(readme.contains(&format!("`{word}")), "{id}: its README does not speak of {word}");
         }
     }
 }

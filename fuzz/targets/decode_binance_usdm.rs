@@ -1,4 +1,0 @@
-//! Frames and snapshots of binance-usdm.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| lobtape_fuzz::decode("binance-usdm", bytes));
