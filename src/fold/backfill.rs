@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::panics::caught;
 use super::state::{About, Conn, Core, Fold, Stream, venue_of};
 use super::{FoldSink, RowRef};
 use crate::model::{
@@ -512,8 +513,10 @@ impl Fold {
         let v = venue_of(about.venue);
         let scratch = &mut self.scratch[usize::from(about.venue.0)];
         let mut ctx = super::state::Ctx { core: &mut self.core, sink, rec, conn, about, rest: Some(rec.url) };
-        if let Err(r) = v.decode_trades(scratch, symbol, rec.payload, &mut ctx) {
-            self.core.reject(rec, sink, about, r);
+        match caught(|| v.decode_trades(scratch, symbol, rec.payload, &mut ctx)) {
+            Ok(Ok(())) => {}
+            Ok(Err(r)) => self.core.reject(rec, sink, about, r),
+            Err(panic) => self.panicked(panic, rec, sink, about),
         }
     }
 
