@@ -406,6 +406,7 @@ impl Core {
         if ahead && s.ahead.len() < AHEAD_MAX {
             s.ahead.push(id);
         }
+        let _ = self.is_repeated(&Trade { stream, ..*t });
         about.instrument = t.instrument;
         let base = self.head(rec);
         let off = matches!(t.trade_type, TradeType::Insurance | TradeType::Adl);

@@ -33,6 +33,12 @@ impl Core {
         }
         let news = match event {
             Event::Trade(t) if t.chain_id >= 0 => self.chained(f.stream, conn, rec, t.chain_id, sink),
+            Event::Trade(t) => {
+                let news = self.seen(f.stream, conn, rec, f.mark, sink);
+                let repeated = news && self.is_repeated(t);
+                self.counters.duplicates += u64::from(repeated);
+                news && !repeated
+            }
             _ => self.seen(f.stream, conn, rec, f.mark, sink),
         };
         if S::LIVE

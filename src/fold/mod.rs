@@ -15,6 +15,7 @@ mod events;
 mod holes;
 mod legs;
 mod panics;
+mod repeats;
 mod shared;
 mod state;
 mod streams;
@@ -33,7 +34,7 @@ pub use crate::book::Changes;
 use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
 
 /// Version of the fold's rules: rises when the same records would give other rows.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;
 
 /// What the fold tells whoever runs it.
 pub trait FoldSink {

@@ -179,12 +179,14 @@ pub(super) struct Stream {
     pub last_key: i64,
     /// When that one came, of a chain.
     pub ts_chain: i64,
-    /// Ids that are missing, oldest hole first: one of them that comes late is news, any other one below `last_id` is
-    /// known. Bounded.
     /// Ids that a venue's answer told before the stream went on, where ids skip. Bounded.
     pub ahead: Vec<i64>,
     /// The latest trades by value, where the venue's answers have no ids. Bounded.
     pub recent: VecDeque<super::backfill::Deal>,
+    /// The latest trades, where ids skip: one that is said twice is told once. Bounded.
+    pub latest: super::repeats::Latest,
+    /// Ids that are missing, oldest hole first: one of them that comes late is news, any other one below `last_id` is
+    /// known. Bounded.
     pub holes: Vec<Hole>,
     pub rseq_last: i64,
     pub ts_last: i64,

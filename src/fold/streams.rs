@@ -108,6 +108,7 @@ impl Core {
             holes: Vec::new(),
             ahead: Vec::new(),
             recent: std::collections::VecDeque::new(),
+            latest: super::repeats::Latest::default(),
             rseq_last: -1,
             ts_last: 0,
             cover: None,

@@ -5,6 +5,7 @@ mod backfill;
 mod legs;
 mod messages;
 pub(crate) mod pumpkin;
+mod repeats;
 
 use super::*;
 use crate::model::control::to_payload;
