@@ -482,7 +482,15 @@ impl World {
                         b.truncate(b.len() / 2);
                     }
                     let text = String::from_utf8_lossy(&b).into_owned();
-                    self.reply(&conn, &text);
+                    if cut {
+                        self.reply(&conn, &text);
+                        continue;
+                    }
+                    let channel = if speed == 0 { "depth" } else { "depth-realtime" };
+                    let symbol = &self.symbols[sym].def.symbol;
+                    let stream = format!("{channel}:{symbol}");
+                    let line = format!(",\"kind\":\"snapshot\",\"sym\":\"{symbol}\",\"u\":{id}");
+                    self.say_as(&conn, &stream, &text, line.as_bytes());
                 }
             }
         }

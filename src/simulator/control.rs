@@ -77,8 +77,12 @@ impl World {
 
     /// A text that belongs to no stream.
     pub(super) fn say_to(&self, conn: &Conn, text: &str) {
-        let line = b",\"kind\":\"reply\"";
-        let m = Message { stream: "", data: text.as_bytes(), line, fault: None, dropped: false };
+        self.say_as(conn, "", text, b",\"kind\":\"reply\"");
+    }
+
+    /// A text that was asked for; `line` is what the log says of it.
+    pub(super) fn say_as(&self, conn: &Conn, stream: &str, text: &str, line: &[u8]) {
+        let m = Message { stream, data: text.as_bytes(), line, fault: None, dropped: false };
         conn.push(m, self.oracle.on(), self.cfg.oracle_payload);
     }
 

@@ -277,15 +277,17 @@ fn maximal(mut runs: Vec<Run>) -> BTreeSet<Run> {
     out.into_iter().collect()
 }
 
-/// The missing ids, as sets: those of the oracle, and those of `gaps`.
-fn holes(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
+/// The missing ids of each stream by what was recorded, and whether the venue skipped them on one connection; between two
+/// there was no connection. `views`: answered snapshots of a connection show what is missing before them, too.
+fn missing(pairs: &[Pair<'_>], rules: Rules, views: bool) -> (Vec<Run>, BTreeMap<Run, bool>) {
     let mut due = Vec::new();
-    // What each run must be called: on one connection the venue skipped ids, between two there was no connection.
     let mut within: BTreeMap<Run, bool> = BTreeMap::new();
     let mut seen: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
     for p in pairs {
         for l in p.recorded() {
-            let Some((before, last)) = l.link().filter(|_| !(rules.sparse && l.kind == "depth")) else {
+            let view = l.last.filter(|_| views && l.kind == "snapshot").map(|id| (id, id));
+            let Some((before, last)) = l.link().or(view).filter(|_| !(rules.sparse && l.kind == "depth"))
+            else {
                 continue;
             };
             let Some((greatest, conn)) = seen.get_mut(l.stream.as_str()) else {
@@ -300,18 +302,32 @@ fn holes(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
             (*greatest, *conn) = ((*greatest).max(last), p.no);
         }
     }
+    (due, within)
+}
+
+/// Whether a run lies in one of some.
+fn lies_in(x: &Run, runs: &BTreeSet<Run>) -> bool {
+    runs.iter().any(|r| r.0 == x.0 && r.1 <= x.1 && x.2 <= r.2)
+}
+
+/// The missing ids, as sets: those of the oracle, and those of `gaps`.
+fn holes(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
+    let (due, mut within) = missing(pairs, rules, false);
+    // What nothing came after may be known all the same, by a snapshot that is behind it.
+    let (known, by_views) = missing(pairs, rules, true);
+    within.extend(by_views);
     // Around a loss of sparse ids a row says between which two it lies, not that those in between ever were.
     let blind = |g: &Gap| rules.sparse && g.stream.starts_with("depth");
     let rows: Vec<&Gap> = gaps.iter().filter(|g| g.before >= 0 && g.after > g.before && !blind(g)).collect();
     let found = rows.iter().map(|g| (g.stream.clone(), g.before + 1, g.after)).collect();
-    let (due, found) = (maximal(due), maximal(found));
+    let (due, known, found) = (maximal(due), maximal(known), maximal(found));
     v.figures.holes = due.len();
-    for x in due.difference(&found) {
+    for x in due.iter().filter(|x| !lies_in(x, &found)) {
         v.fault(format!("{}: ids {}..={} are missing and no gap says so", x.0, x.1, x.2));
     }
     // A book that follows one leg and changes to the other lacks what the one left out, though the other has recorded it.
     let of_a_book = |x: &Run| rules.standby && x.0.starts_with("depth");
-    for x in found.difference(&due).filter(|x| !of_a_book(x)) {
+    for x in found.iter().filter(|x| !of_a_book(x) && !lies_in(x, &known)) {
         v.fault(format!("{}: a gap says that ids {}..={} are missing", x.0, x.1, x.2));
     }
     for g in rows {
