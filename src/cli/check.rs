@@ -107,8 +107,26 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
         for (channel, to) in &v.fallbacks {
             writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
         }
+        print_twins(w, v)?;
     }
     print_needs(w, c, p)
+}
+
+/// Channels that bring the same events: twice the frames, and perhaps twice the rows.
+fn print_twins(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
+    for t in &v.twins {
+        let what = match t.apart {
+            false => "an event that is the same on both has one row",
+            true => "they are in different lanes, so each event on both has two rows",
+        };
+        writeln!(
+            w,
+            "          warning: {} and {} both fill {}: {what}; `raw` has all frames of both and says at (conn, rseq) of which \
+             stream a row is",
+            t.own, t.market, t.table
+        )?;
+    }
+    Ok(())
 }
 
 /// What is asked for again and again, and what it costs.
@@ -216,6 +234,7 @@ fn to_json(c: &Config, p: &Plan) -> Value {
                 "seconds_to_sync": v.seconds_to_sync(),
                 "rotate_after_ns": v.rotate_after_ns,
                 "fallbacks": v.fallbacks,
+                "twins": v.twins,
                 "polls": v.polls.iter().map(|p| json!({
                     "name": p.name, "every_ns": p.every_ns, "weight": p.poll.weight, "per_symbol": p.poll.per_symbol,
                     "table": p.poll.kind.table(),

@@ -19,7 +19,7 @@ const HEAD_DOCS: &[(&str, &str)] = &[
     ("conn", "connection: the time it was opened, unique for ever"),
     (
         "rseq",
-        "receive sequence on that connection, without gaps: `(conn, rseq)` names one frame of `raw`; -1 for what was not received",
+        "receive sequence on that connection, without gaps: `(conn, rseq)` names one frame of `raw`, whose `stream` says where the row is from; -1 for what was not received",
     ),
     ("flags", "bits, see Flags"),
 ];

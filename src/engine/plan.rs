@@ -163,10 +163,25 @@ pub struct VenuePlan {
     pub rotate_after_ns: i64,
     /// Channels that the venue may not serve, and what is taken then.
     pub fallbacks: Vec<(String, &'static str)>,
+    /// Channels of one instrument beside the one of the whole market that brings the same events.
+    pub twins: Vec<Twins>,
     /// Connections that carry the same streams.
     pub legs: u8,
     /// Connections of all legs.
     pub conns: usize,
+}
+
+/// Two channels that bring the same events.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Twins {
+    /// The channel of one instrument.
+    pub own: String,
+    /// That of the whole market.
+    pub market: String,
+    /// Their table.
+    pub table: &'static str,
+    /// Some of the streams are in another lane than that of the market: there each event has two rows.
+    pub apart: bool,
 }
 
 impl VenuePlan {
@@ -357,6 +372,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     }
     let conns = lanes.iter().flat_map(|l| &l.conns).filter(|(v, _, _)| *v == index).count();
     let rotate_after_ns = rotation(config, venue.spec(), conns)?;
+    let twins = twins(&per_lane);
     let streams: Vec<StreamSpec> = per_lane.into_iter().flatten().collect();
     told_apart(&config.id, &streams)?;
     let has_book = |symbol: &&String| {
@@ -391,9 +407,29 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         weight_snapshots_shared: weight_snapshots,
         rotate_after_ns,
         fallbacks,
+        twins,
         legs: config.legs,
         conns,
     })
+}
+
+/// Which channels bring what another one brings as well.
+fn twins(per_lane: &[Vec<StreamSpec>]) -> Vec<Twins> {
+    let all = || per_lane.iter().enumerate().flat_map(|(lane, s)| s.iter().map(move |s| (lane, s)));
+    let mut out: BTreeMap<(&str, &str), Twins> = BTreeMap::new();
+    for (at, m) in all().filter(|(_, m)| m.symbol.is_none()) {
+        let Some(table) = m.kind.table() else { continue };
+        for (lane, s) in all().filter(|(_, s)| s.symbol.is_some() && s.kind == m.kind) {
+            let t = out.entry((&m.channel, &s.channel)).or_insert_with(|| Twins {
+                own: s.channel.clone(),
+                market: m.channel.clone(),
+                table,
+                apart: false,
+            });
+            t.apart |= lane != at;
+        }
+    }
+    out.into_values().collect()
 }
 
 /// Stream names have no case: two spellings of a symbol would be one stream under two names.
@@ -495,6 +531,33 @@ mod tests {
             list.join(",")
         );
         plan(&config(&text)).unwrap()
+    }
+
+    #[test]
+    fn channels_that_bring_the_same_are_named_and_whether_one_lane_sees_both() {
+        let of = |cores: &str, channels: &str| {
+            let text = format!(
+                "[capture]\ncores = {cores}\n[[venue]]\nid = \"binance-usdm\"\nsymbols = [\"BTCUSDT\", \"ETHUSDT\"]\n\
+                 channels = [{channels}]\n"
+            );
+            plan(&config(&text)).unwrap().venues.remove(0).twins
+        };
+        let told =
+            |t: Vec<Twins>| t.into_iter().map(|t| (t.own, t.market, t.table, t.apart)).collect::<Vec<_>>();
+        assert_eq!(
+            of("[1]", r#""depth@100ms", "!forceOrder@arr", "bookTicker", "miniTicker", "!ticker@arr""#),
+            []
+        );
+        let both = r#""forceOrder", "!forceOrder@arr", "!bookTicker", "bookTicker", "aggTrade""#;
+        for (cores, apart) in [("[1]", false), ("[1, 2]", true)] {
+            assert_eq!(
+                told(of(cores, both)),
+                [
+                    ("bookTicker".to_owned(), "!bookTicker".to_owned(), "bbo", apart),
+                    ("forceOrder".to_owned(), "!forceOrder@arr".to_owned(), "liquidations", apart)
+                ]
+            );
+        }
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Fold {
             s.venue = ix_of(&slug)?;
             c.stream_names[usize::from(s.venue.0)].insert(s.name.clone(), StreamId(n as u32));
             c.streams.push(s);
+            c.may_have_twin(StreamId(n as u32));
         }
         let mut conns = FxHashMap::default();
         for (slug, mut x) in saved.conns {

@@ -39,7 +39,12 @@ impl Core {
                 self.counters.duplicates += u64::from(repeated);
                 news && !repeated
             }
-            _ => self.seen(f.stream, conn, rec, f.mark, sink),
+            _ => {
+                let news = self.seen(f.stream, conn, rec, f.mark, sink);
+                let told = news && self.told_by_twin(conn, f.stream, event);
+                self.counters.duplicates += u64::from(told);
+                news && !told
+            }
         };
         if S::LIVE
             && news

@@ -20,6 +20,7 @@ mod shared;
 mod state;
 mod streams;
 mod top;
+mod twins;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -185,6 +185,8 @@ pub(super) struct Stream {
     pub recent: VecDeque<super::backfill::Deal>,
     /// The latest trades, where ids skip: one that is said twice is told once. Bounded.
     pub latest: super::repeats::Latest,
+    /// What came last over this stream and that of the whole market. Bounded.
+    pub twin: super::twins::Twin,
     /// Ids that are missing, oldest hole first: one of them that comes late is news, any other one below `last_id` is
     /// known. Bounded.
     pub holes: Vec<Hole>,
@@ -265,6 +267,9 @@ pub(super) struct Core {
     pub told: BTreeMap<(InstrumentId, String), i64>,
     /// Gaps whose rows wait for trades by REST.
     pub held: Vec<super::backfill::Held>,
+    /// Kinds of streams of whole markets, and streams of one instrument that may bring the same: derived from `streams`.
+    pub markets: Vec<(VenueIx, StreamKind)>,
+    pub own: FxHashMap<(StreamKind, InstrumentId), StreamId>,
     /// What was decided of the frame at hand, where all its events are news together.
     pub frame_news: Option<((ConnId, i64, StreamId), bool)>,
     /// As [`Last::won_by`].
@@ -302,6 +307,8 @@ impl Fold {
                 level_scratch: (Vec::new(), Vec::new()),
                 told: BTreeMap::new(),
                 held: Vec::new(),
+                markets: Vec::new(),
+                own: FxHashMap::default(),
                 frame_news: None,
                 won_by: -1,
             },

@@ -109,12 +109,14 @@ impl Core {
             ahead: Vec::new(),
             recent: std::collections::VecDeque::new(),
             latest: super::repeats::Latest::default(),
+            twin: super::twins::Twin::default(),
             rseq_last: -1,
             ts_last: 0,
             cover: None,
             gap: None,
             subscribed: false,
         });
+        self.may_have_twin(id);
         id
     }
 

@@ -6,6 +6,7 @@ mod legs;
 mod messages;
 pub(crate) mod pumpkin;
 mod repeats;
+mod twins;
 
 use super::*;
 use crate::model::control::to_payload;
@@ -59,6 +60,7 @@ impl FoldSink for Rows {
             RowRef::Trade(t) => format!("trade {} {}", t.id, t.id_text),
             RowRef::Bbo(b) => format!("quote {}", b.last),
             RowRef::Mark(m) => format!("mark {} {:?}", m.ts_send, m.mark_px),
+            RowRef::Liquidation(l) => format!("liquidation {} {:?}", l.ts_event, l.price),
             RowRef::Race(r) => {
                 format!("race {} {} {} {} {}", r.stream, r.seq_last, r.conn_first, r.conn_second, r.lead_ns)
             }

@@ -99,7 +99,9 @@ const MORE_CHANNELS: &[&str] = &[
 /// The tables that these channels fill in a few seconds.
 pub fn tables(venue: &str, channels: &[String]) -> Vec<Table> {
     let v = lobtape::venue::by_id(venue).unwrap().1;
-    let kind = |c: &String| v.poll(c).map_or_else(|| v.stream(c, Some("X_PERP")).unwrap().kind, |p| p.kind);
+    let kind = |c: &String| {
+        v.poll(c).map_or_else(|| v.stream(c, (!v.is_market(c)).then_some("X_PERP")).unwrap().kind, |p| p.kind)
+    };
     let kinds = channels.iter().map(kind);
     let of = |k| match k {
         StreamKind::DepthDiff => vec![Table::BookDelta, Table::BookTop],

@@ -31,6 +31,8 @@ struct Seen<'a, 'p> {
     bodies: BTreeMap<i64, i64>,
     venue: &'p str,
     sparse: bool,
+    /// Rows out of messages of many instruments: kind, instrument, time of sending.
+    of_arrays: BTreeSet<(Table, String, i64)>,
 }
 
 impl<'a, 'p> Seen<'a, 'p> {
@@ -76,7 +78,7 @@ pub fn check(
 ) {
     let by_id = pairs.iter().map(|p| (p.id, (p, vec![0; p.conn.frames.len()]))).collect();
     let bodies = tape.conns.iter().filter(|c| c.1.frames.is_empty()).map(|(id, c)| (*id, c.bodies)).collect();
-    let mut seen = Seen { by_id, bodies, venue, sparse: rules.sparse };
+    let mut seen = Seen { by_id, bodies, venue, sparse: rules.sparse, of_arrays: BTreeSet::new() };
     for (table, kinds) in TABLES {
         let mut rows = 0;
         tape::batches(root, table, venue, |b| {
@@ -128,6 +130,7 @@ fn flat_rows(b: &Batch, table: Table, kinds: &[&str], seen: &mut Seen<'_, '_>, v
         }
         if l.kind == "array" {
             // Many instruments in one message, of which the log tells the time only.
+            seen.of_arrays.insert((table, instrument.value(i).to_owned(), ts_send[i]));
             continue;
         }
         let key = format!("{}:{}", seen.venue, l.sym);
@@ -382,9 +385,50 @@ fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
     }
 }
 
+/// What an event of one instrument says, whichever stream brings it.
+fn says<'l>(l: &'l Line) -> (&'l str, &'l str, String) {
+    let values = (l.e, l.ts, l.last, &l.p, &l.q, &l.bp, &l.bq, &l.ap, &l.aq, &l.x);
+    (&l.kind, &l.sym, format!("{values:?}"))
+}
+
+/// Whether the stream of an instrument may have a twin of the whole market.
+fn may_have_twin(l: &Line) -> bool {
+    matches!(l.kind.as_str(), "bookTicker" | "mark" | "miniTicker" | "ticker" | "forceOrder")
+}
+
+/// Events that have a row by some stream.
+fn with_rows<'p>(seen: &'p Seen<'_, '_>) -> BTreeSet<(&'p str, &'p str, String)> {
+    let all = seen.by_id.values().flat_map(|(pair, counts)| counts.iter().zip(pair.recorded()));
+    all.filter(|(n, l)| **n > 0 && may_have_twin(l)).map(|(_, l)| says(l)).collect()
+}
+
+/// No event has more rows than the stream that brought it most often brought it.
+fn no_twins(seen: &Seen<'_, '_>, v: &mut Verdict) {
+    let mut events: BTreeMap<_, (usize, BTreeMap<&str, usize>)> = BTreeMap::new();
+    for (pair, counts) in seen.by_id.values() {
+        for (n, l) in counts.iter().zip(pair.recorded()).filter(|(_, l)| may_have_twin(l)) {
+            let e = events.entry(says(l)).or_default();
+            e.0 += *n as usize;
+            *e.1.entry(&l.stream).or_default() += 1;
+        }
+    }
+    for (event, (rows, streams)) in events {
+        if streams.values().max().is_some_and(|most| rows > *most) {
+            v.fault(format!("{event:?}: {rows} rows over {streams:?}"));
+        }
+    }
+}
+
 /// Every frame with a table has its row, and one only.
 fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
     let gaps = Gaps::new(gaps);
+    no_twins(seen, v);
+    let by_others = with_rows(seen);
+    let by_array = |l: &Line| {
+        let table = TABLES.iter().find(|t| t.1.contains(&l.kind.as_str())).map(|t| t.0);
+        let key = format!("{}:{}", seen.venue, l.sym);
+        table.is_some_and(|t| seen.of_arrays.contains(&(t, key, ms(l.e))))
+    };
     // Trades whose ids skip: a repeated frame has no rows of its own.
     let mut told: BTreeSet<(&str, i64)> = BTreeSet::new();
     for (pair, counts) in seen.by_id.values() {
@@ -395,6 +439,10 @@ fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
                 continue;
             }
             let mut due = 1..=1;
+            if *count == 0 && may_have_twin(l) && (by_others.contains(&says(l)) || by_array(l)) {
+                // The stream of the whole market was first.
+                due = 0..=0;
+            }
             if l.kind == "sparseTrade" && l.t.or(l.f).is_some_and(|id| !told.insert((&l.stream, id))) {
                 due = 0..=0;
             }
