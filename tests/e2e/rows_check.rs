@@ -386,7 +386,7 @@ fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
 }
 
 /// What an event of one instrument says, whichever stream brings it.
-fn says<'l>(l: &'l Line) -> (&'l str, &'l str, String) {
+fn says(l: &Line) -> (&str, &str, String) {
     let values = (l.e, l.ts, l.last, &l.p, &l.q, &l.bp, &l.bq, &l.ap, &l.aq, &l.x);
     (&l.kind, &l.sym, format!("{values:?}"))
 }
