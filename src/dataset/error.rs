@@ -140,6 +140,14 @@ impl DatasetError {
         )
     }
 
+    /// Whether the disk refused, so that the same may be done again when it takes what it is given.
+    pub fn is_storage(&self) -> bool {
+        matches!(
+            self,
+            DatasetError::Io { .. } | DatasetError::Encode { .. } | DatasetError::NotWritable { .. }
+        )
+    }
+
     /// Whether another directory or other arguments would help.
     pub fn is_usage(&self) -> bool {
         matches!(

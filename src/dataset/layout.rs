@@ -271,6 +271,23 @@ impl Dataset {
     }
 }
 
+impl Dataset {
+    /// Removes the files in the making of a conversion that was given up, and tries whether the disk takes `bytes` more.
+    ///
+    /// # Errors
+    /// The disk refuses still, or this dataset is open for reading only.
+    pub fn make_room(&self, bytes: u64) -> Result<(), DatasetError> {
+        self.w()?;
+        sweep_tmp(&self.root)?;
+        let path = self.root.join("_tmp/room.tmp");
+        let tried =
+            File::create(&path).and_then(|f| crate::sys::shm::reserve(&f, bytes).and_then(|()| f.sync_all()));
+        // Where it cannot be removed it is swept the next time.
+        let _ = std::fs::remove_file(&path);
+        tried.map_err(|e| DatasetError::io(&path, "writing", e))
+    }
+}
+
 impl Drop for Dataset {
     fn drop(&mut self) {
         if let Some(w) = &self.writer {
@@ -378,18 +395,24 @@ pub(super) fn replace(root: &Path, name: &str, bytes: &[u8]) -> Result<(), Datas
 
 /// Removes what was not finished, and files whose deletion was recorded but not done.
 fn sweep(root: &Path, manifest: &Manifest) -> Result<(), DatasetError> {
+    sweep_tmp(root)?;
+    let fail = |e| DatasetError::io(root, "removing old files", e);
+    for (path, _) in manifest.deleted() {
+        match std::fs::remove_file(root.join(path)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(fail(e)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn sweep_tmp(root: &Path) -> Result<(), DatasetError> {
     let tmp = root.join("_tmp");
     let fail = |e| DatasetError::io(&tmp, "sweeping unfinished files", e);
     for entry in std::fs::read_dir(&tmp).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
         if path.extension().is_some_and(|e| e == "tmp") {
             std::fs::remove_file(&path).map_err(fail)?;
-        }
-    }
-    for (path, _) in manifest.deleted() {
-        match std::fs::remove_file(root.join(path)) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(fail(e)),
-            _ => {}
         }
     }
     Ok(())

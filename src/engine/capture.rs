@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::control::{Control, ControlFault, ControlParts, LaneHandle};
-use super::converting::{ConvertError, Converting, Progress};
+use super::converting::{ConvertError, Follow, Progress};
 use super::lane::{Lane, LaneParts};
 use super::lane0::{Entry, Lane0};
 use super::links;
@@ -168,10 +168,6 @@ impl Capture {
         config: Config,
         line: Box<dyn FnMut(&str) + Send>,
     ) -> Result<Capture, CaptureError> {
-        clock::set_wall_offset_ns(config.capture.wall_offset_ns);
-        if let Err(e) = crate::sys::process::raise_nofile_limit() {
-            tracing::warn!(error = %e, "the limit of open files stays as it is");
-        }
         let ready = prepare(ds, config)?;
         let (reports_in, reports) = bounded(REPORTS_MAX);
         let (journal_in, journal_out) = bounded(ORDERS_MAX);
@@ -192,12 +188,19 @@ impl Capture {
         let rings = producers.iter().map(RawProducer::monitor).collect();
         let seeds = seeds(producers, &lane_states, cause, run.interval_ns);
         let started = start_lanes(seeds, &config, &run, &reports_in, &shared)?;
-        let ids = std::iter::once(0).chain(started.collectors.iter().map(|c| c.0)).collect();
         let keep = keep_of(&config);
-        let from = (dirs, end, Arc::clone(&keep));
-        let converter = start_converter(Arc::clone(&ds), from, &journal, &lane0, ids, &shared)?;
-        let minutes =
-            Minutes::new(ds.root().to_owned(), started.collectors, Arc::clone(&journal), rings, line);
+        let converter = start_converter(Follow {
+            ds: Arc::clone(&ds),
+            dirs,
+            end,
+            keep: Arc::clone(&keep),
+            journal: Arc::clone(&journal),
+            lane0: Arc::clone(&lane0),
+            lanes: std::iter::once(0).chain(started.collectors.iter().map(|c| c.0)).collect(),
+            progress: Arc::default(),
+            shared: Arc::clone(&shared),
+        })?;
+        let root = ds.root().to_owned();
         let parts = ControlParts {
             config: config.clone(),
             tls,
@@ -206,7 +209,7 @@ impl Capture {
             reports,
             lane0: Arc::clone(&lane0),
             shared: Arc::clone(&shared),
-            minutes,
+            minutes: Minutes::new(root, started.collectors, Arc::clone(&journal), rings, line),
             reloads,
             keep,
             missed: Arc::clone(&converter.1.missed),
@@ -273,6 +276,7 @@ impl Capture {
         let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
         let stop = RunStop { run_id: self.run_id.clone(), ts_stop: wall, exit: "clean".to_owned() };
         self.lane0.append(wall, mono, Entry::new(Kind::Stop, to_payload(&stop)));
+        self.progress.stopping.store(true, Ordering::Release);
         while !self.progress.done.load(Ordering::Acquire)
             && !self.converter.is_finished()
             && !self.pump.is_finished()
@@ -313,14 +317,11 @@ pub fn summary(shared: &Shared, p: &Progress) -> Summary {
 }
 
 fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
-    let tls = match &config.tls.ca {
-        Some(path) => {
-            let pem =
-                std::fs::read(path).map_err(|source| CaptureError::File { path: path.clone(), source })?;
-            TlsSetup::new(&[pem])?
-        }
-        None => TlsSetup::new(&[])?,
-    };
+    clock::set_wall_offset_ns(config.capture.wall_offset_ns);
+    if let Err(e) = crate::sys::process::raise_nofile_limit() {
+        tracing::warn!(error = %e, "the limit of open files stays as it is");
+    }
+    let tls = tls_of(&config)?;
     for damage in ds.manifest_damage() {
         tracing::error!(damage, "what this line tells of stays on disk and out of the dataset");
     }
@@ -372,6 +373,12 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     let shared = Arc::new(Shared::new(&run_id, &config.dataset.path.display().to_string()));
     shared.set_state(State::Recovering);
     Ok(Ready { ds, config, run, recovered, rings, tls, shared })
+}
+
+fn tls_of(config: &Config) -> Result<TlsSetup, CaptureError> {
+    let Some(path) = &config.tls.ca else { return Ok(TlsSetup::new(&[])?) };
+    let pem = std::fs::read(path).map_err(|source| CaptureError::File { path: path.clone(), source })?;
+    Ok(TlsSetup::new(&[pem])?)
 }
 
 fn spawn<T: Send + 'static>(
@@ -507,21 +514,8 @@ fn start_control(parts: ControlParts) -> Result<(ControlThread, Arc<AtomicBool>)
 
 type ConverterThread = (JoinHandle<Result<(), ConvertError>>, Arc<Progress>);
 
-fn start_converter(
-    ds: Arc<Dataset>,
-    (dirs, end, keep): (crate::journal::Dirs, Position, Arc<Mutex<Keep>>),
-    journal: &Arc<JournalShared>,
-    lane0: &Arc<Lane0>,
-    lanes: Vec<LaneId>,
-    shared: &Arc<Shared>,
-) -> Result<ConverterThread, CaptureError> {
-    let progress = Arc::new(Progress::default());
-    let (p, journal, lane0, metrics) =
-        (Arc::clone(&progress), Arc::clone(journal), Arc::clone(lane0), shared.lanes());
-    let thread = spawn("converter", move || {
-        // Reads what the last run left before it follows this one: capture does not wait for it.
-        let mut c = Converting::resume(ds, dirs, end)?.with_progress(p).with_retention(keep);
-        c.follow(&journal, &lane0, &lanes, &metrics)
-    })?;
-    Ok((thread, progress))
+fn start_converter(follow: Follow) -> Result<ConverterThread, CaptureError> {
+    let progress = Arc::clone(&follow.progress);
+    // Reads what the last run left before it follows this one: capture does not wait for it.
+    Ok((spawn("converter", move || follow.run())?, progress))
 }

@@ -10,7 +10,7 @@ use super::messages::Missed;
 use crate::dataset::retention::{Keep, retain};
 use crate::dataset::{Dataset, PublishReport};
 use crate::journal::{Dirs, JournalError, JournalReader, JournalShared, Position, ReadItem};
-use crate::metrics::LaneMetrics;
+use crate::metrics::{LaneMetrics, Shared, Writes};
 use crate::model::control::to_payload;
 use crate::model::{GapCause, GapNote, Kind, LaneId, Record};
 use crate::sink::{Checkpoint, CheckpointError, Converter, SinkError, boundary_of};
@@ -19,6 +19,12 @@ use crate::wire::clock;
 /// The tail is taken in batches of so much time: a wake-up and cold caches for each few frames would cost more than the
 /// frames. Nothing waits for the converter but files that appear once an interval.
 const BATCH_NS: i64 = 50_000_000;
+/// A disk that refused is tried again after this long; twice as long each time,
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// but never longer than this.
+const RETRY_MOST: Duration = Duration::from_secs(4);
+/// A conversion is begun again when the disk takes this many bytes.
+const ROOM: u64 = 4 << 20;
 
 /// Why conversion cannot go on. The journal still has every record.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +39,17 @@ pub enum ConvertError {
     /// A checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+}
+
+impl ConvertError {
+    /// Whether the disk refused, so that waiting may help.
+    pub fn is_storage(&self) -> bool {
+        match self {
+            ConvertError::Journal(e) => e.is_storage(),
+            ConvertError::Sink(SinkError::Dataset(e)) => e.is_storage(),
+            ConvertError::Sink(SinkError::Checkpoint(_)) | ConvertError::Checkpoint(_) => false,
+        }
+    }
 }
 
 /// What a conversion has done, for status and summaries.
@@ -52,6 +69,8 @@ pub struct Progress {
     pub missed: Arc<Missed>,
     /// All lanes' stop records are converted and their files visible.
     pub done: AtomicBool,
+    /// The capture ends: a disk that refuses is not waited for any more.
+    pub stopping: AtomicBool,
 }
 
 impl Progress {
@@ -324,6 +343,103 @@ impl Converting {
         {
             lane0.reclaim(before);
         }
+    }
+}
+
+/// What the converter thread works on.
+pub struct Follow {
+    /// Where files go.
+    pub ds: Arc<Dataset>,
+    /// The journal.
+    pub dirs: Dirs,
+    /// The journal's end when this run began.
+    pub end: Position,
+    /// Rules by which old files go.
+    pub keep: Arc<Mutex<Keep>>,
+    /// The journal thread's marks.
+    pub journal: Arc<JournalShared>,
+    /// Control's lane.
+    pub lane0: Arc<Lane0>,
+    /// Lanes that must have stopped before it is done.
+    pub lanes: Vec<LaneId>,
+    /// What it counts into.
+    pub progress: Arc<Progress>,
+    /// What status shows.
+    pub shared: Arc<Shared>,
+}
+
+impl Follow {
+    /// The converter thread: follows the journal to its end. A disk that refuses costs nothing but time: what was open is
+    /// given up, and when the disk takes files again all is made once more from the last checkpoint, as after a crash.
+    ///
+    /// # Errors
+    /// What waiting does not mend, or a disk that refuses still when the capture ends. The journal has every record.
+    pub fn run(self) -> Result<(), ConvertError> {
+        let metrics = self.shared.lanes();
+        let mut converting = self.begin(self.end)?;
+        let mut delay = RETRY_FIRST;
+        loop {
+            let before = self.progress.files.load(Ordering::Relaxed);
+            let e = match converting.follow(&self.journal, &self.lane0, &self.lanes, &metrics) {
+                Ok(()) => break,
+                Err(e) if e.is_storage() => e,
+                Err(e) => return Err(e),
+            };
+            // Its memory and its files in the making go before anything else is tried.
+            drop(converting);
+            if self.progress.files.load(Ordering::Relaxed) > before {
+                delay = RETRY_FIRST;
+            }
+            converting = self.again(e, &mut delay)?;
+        }
+        self.shared.storage.set(Writes::Converter, None);
+        Ok(())
+    }
+
+    fn begin(&self, end: Position) -> Result<Converting, ConvertError> {
+        let c = Converting::resume(Arc::clone(&self.ds), self.dirs.clone(), end)?;
+        Ok(c.with_progress(Arc::clone(&self.progress)).with_retention(Arc::clone(&self.keep)))
+    }
+
+    /// Waits until the disk takes files, then goes on from the last checkpoint.
+    fn again(&self, mut e: ConvertError, delay: &mut Duration) -> Result<Converting, ConvertError> {
+        loop {
+            self.shared.storage.converter_failures.add(1);
+            if self.shared.storage.set(Writes::Converter, Some(e.to_string())) {
+                tracing::error!(error = %e, "files cannot be written; the journal goes on, and they are made when the disk takes them");
+            }
+            if self.progress.stopping.load(Ordering::Acquire) {
+                return Err(e);
+            }
+            self.rest(*delay);
+            *delay = (*delay * 2).min(RETRY_MOST);
+            match self.retry() {
+                Ok(c) => {
+                    self.shared.storage.set(Writes::Converter, None);
+                    tracing::info!("files are written again, from the last checkpoint on");
+                    return Ok(c);
+                }
+                Err(next) if next.is_storage() => e = next,
+                Err(next) => return Err(next),
+            }
+        }
+    }
+
+    /// Lets time pass, unless the capture ends.
+    fn rest(&self, time: Duration) {
+        let until = clock::mono_ns() + time.as_nanos() as i64;
+        while clock::mono_ns() < until && !self.progress.stopping.load(Ordering::Acquire) {
+            self.journal.wait_ended(Duration::from_millis(50));
+        }
+    }
+
+    fn retry(&self) -> Result<Converting, ConvertError> {
+        // Cheap, and tells whether reading the journal again is of any use.
+        self.ds.make_room(ROOM).map_err(SinkError::Dataset)?;
+        let mut c = self.begin(self.journal.marks().dur)?;
+        // Lanes that have stopped in this run: their records may be behind the checkpoint from which it goes on.
+        c.stopped.clone_from(&c.gone);
+        Ok(c)
     }
 }
 

@@ -1,13 +1,14 @@
 //! What is due once a minute: the clock's reading, the latencies, the status line.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::lane0::{Entry, Lane0};
 use crate::bus::raw::RawMonitor;
 use crate::fold::control::ClockNote;
-use crate::journal::JournalShared;
-use crate::metrics::{BookState, Collector, HlogWriter, Hop, HopSummary, Shared, lane_entry};
+use crate::journal::{JournalShared, Storage};
+use crate::metrics::{BookState, Collector, HlogWriter, Hop, HopSummary, Shared, Writes, lane_entry};
 use crate::model::control::{LatencyNote, to_payload};
 use crate::model::time::{NS_PER_MIN, floor_to};
 use crate::model::{Kind, LaneId};
@@ -20,6 +21,10 @@ pub struct Minutes {
     minute: i64,
     journal: Arc<JournalShared>,
     rings: Vec<RawMonitor>,
+    /// The newest record of each lane when last looked, and its time.
+    rx: BTreeMap<LaneId, (i64, i64)>,
+    /// Failures of the journal when last looked.
+    failures: u64,
     /// Wall minus monotonic at the last look: its change is a step.
     drift: Option<i64>,
     /// Prints the status line.
@@ -36,7 +41,17 @@ impl Minutes {
         line: Box<dyn FnMut(&str) + Send>,
     ) -> Minutes {
         let lanes = lanes.into_iter().map(|(l, c)| (l, c, HlogWriter::new(&root, l))).collect();
-        Minutes { root, lanes, minute: 0, journal, rings, drift: None, line }
+        Minutes {
+            root,
+            lanes,
+            minute: 0,
+            journal,
+            rings,
+            rx: BTreeMap::new(),
+            failures: 0,
+            drift: None,
+            line,
+        }
     }
 
     /// Called each second.
@@ -71,15 +86,17 @@ impl Minutes {
     }
 
     /// How far each lane's records have come, and how full its ring is.
-    fn watermarks(&self, shared: &Shared) {
+    fn watermarks(&mut self, shared: &Shared) {
         let marks = self.journal.marks();
         for m in shared.lanes() {
             if let Some(l) = marks.lanes.iter().find(|l| l.lane == m.lane) {
-                // The journal knows numbers, not times: a mark that has caught up is as young as the newest frame.
-                let (rx, ts) = (m.reader.rx.seq.get(), m.reader.rx.ts.get());
+                // The journal knows numbers, not times: a mark is as young as the newest frame that it has reached, of
+                // those that were the newest at this look and the one before.
+                let now = (m.reader.rx.seq.get(), m.reader.rx.ts.get());
+                let before = self.rx.insert(m.lane, now).unwrap_or((-1, 0));
                 for (mark, seq) in [(&m.journal.jrn, l.jrn), (&m.journal.dur, l.dur)] {
-                    let age = if seq >= rx { ts } else { mark.ts.get() };
-                    mark.set(seq, age);
+                    let reached = [now, before].into_iter().find(|(rx, _)| seq >= *rx);
+                    mark.set(seq, reached.map_or(0, |r| r.1).max(mark.ts.get()));
                 }
             }
             if let Some(r) = self.rings.iter().find(|r| r.lane() == m.lane) {
@@ -87,10 +104,33 @@ impl Minutes {
                 m.journal.ring_capacity.set(i64::try_from(r.capacity()).unwrap_or(i64::MAX));
             }
         }
+        self.storage(shared);
         shared.journal_bytes.set(i64::try_from(self.journal.bytes()).unwrap_or(i64::MAX));
         if let Some(h) = self.journal.take_sync_ns() {
             shared.fsyncs.add(h.len());
             shared.fsync_ns.add((h.mean() * h.len() as f64) as u64);
+        }
+    }
+
+    /// What the journal thread says of the disk. It keeps trying by itself; people must hear of it.
+    fn storage(&mut self, shared: &Shared) {
+        let failures = self.journal.failures();
+        let new = failures - std::mem::replace(&mut self.failures, failures);
+        shared.storage.journal_failures.add(new);
+        let failed = self.journal.marks().storage == Storage::Failed;
+        let why = failed.then(|| self.journal.last_failure());
+        let news = shared.storage.set(Writes::Journal, why.clone());
+        match why {
+            Some(e) if news => tracing::error!(
+                error = e,
+                "the journal cannot be written; the rings hold what comes until it can"
+            ),
+            None if news => tracing::info!("the journal is written again"),
+            None if new > 0 => {
+                let error = self.journal.last_failure();
+                tracing::warn!(error, "a journal segment failed; what it held is in the next one");
+            }
+            _ => {}
         }
     }
 
@@ -159,8 +199,9 @@ pub fn status_line(shared: &Shared) -> String {
             synced += usize::from(b.state() == BookState::Synced);
         }
     }
+    let trouble = shared.storage.trouble().map(|t| format!(", STORAGE FAILS: {t}")).unwrap_or_default();
     format!(
-        "{synced} of {books} books proven, {rate} frames/s, {gaps} gaps, tail {:.1} s, disk {} GB free, rss {} MB",
+        "{synced} of {books} books proven, {rate} frames/s, {gaps} gaps, tail {:.1} s, disk {} GB free, rss {} MB{trouble}",
         tail_ns.max(0) as f64 / 1e9,
         shared.disk_free.get() / 1_000_000_000,
         shared.rss.get() / 1_000_000

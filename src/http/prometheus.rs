@@ -131,6 +131,11 @@ fn process(f: &mut Family<'_, '_>, s: &Shared) -> Result<(), Error> {
         "Time in syncs of the journal",
         one(s.fsync_ns.get() as f64 * NS),
     )?;
+    let failures = [("journal", &s.storage.journal_failures), ("converter", &s.storage.converter_failures)];
+    let failures = failures.into_iter().map(|(who, n)| (vec![("writer", who)], n.get()));
+    f.counter("storage_failures", "Writes, syncs and creations of files that failed", failures)?;
+    let trouble = f64::from(u8::from(s.storage.trouble().is_some()));
+    f.gauge("storage_failed", "1 while the disk does not take what it is given", one(trouble))?;
     f.counter("queue_dropped", "Events that slow live subscribers did not get", one(s.events_dropped.get()))
 }
 

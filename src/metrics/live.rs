@@ -10,6 +10,7 @@ use crossbeam_utils::CachePadded;
 use super::counter::{Counter, Gauge};
 use super::latency::HopSummary;
 use super::status::{BookStatus, LaneStatus, Status, StreamStatus, VenueStatus, Watermarks};
+use super::storage::StorageMetrics;
 use crate::model::time::NS_PER_S;
 use crate::model::{GapCause, LaneId};
 
@@ -409,6 +410,8 @@ pub struct Shared {
     pub fsync_ns: Counter,
     /// Events that slow live subscribers did not get.
     pub events_dropped: Counter,
+    /// Failures of the disk.
+    pub storage: StorageMetrics,
     state: AtomicU8,
     now: Gauge,
     ticked_ms: Gauge,
@@ -433,6 +436,7 @@ impl Shared {
             fsyncs: Counter::new(),
             fsync_ns: Counter::new(),
             events_dropped: Counter::new(),
+            storage: StorageMetrics::default(),
             state: AtomicU8::new(State::Starting as u8),
             now: Gauge::new(0),
             ticked_ms: Gauge::new(0),
@@ -450,7 +454,8 @@ impl Shared {
     /// What the capture is doing.
     pub fn state(&self) -> State {
         let n = self.state.load(Ordering::Acquire);
-        State::ALL.into_iter().find(|s| *s as u8 == n).unwrap_or(State::Starting)
+        let said = State::ALL.into_iter().find(|s| *s as u8 == n).unwrap_or(State::Starting);
+        if said == State::Running && self.storage.trouble().is_some() { State::StorageFailed } else { said }
     }
 
     /// Adds a lane; its threads keep the handle.
@@ -504,6 +509,9 @@ impl Shared {
     pub fn not_ready(&self) -> Option<String> {
         if let Some(why) = self.not_alive() {
             return Some(why);
+        }
+        if let Some(why) = self.storage.trouble() {
+            return Some(format!("storage: {why}"));
         }
         if self.state() != State::Running {
             return Some(format!("state {:?}", self.state()));
@@ -575,6 +583,7 @@ impl Shared {
             disk_total: self.disk_total.get(),
             rss: self.rss.get(),
             journal_bytes: self.journal_bytes.get(),
+            storage: self.storage.trouble().unwrap_or_default(),
             lanes: lanes.iter().map(|l| l.status(now)).collect(),
             venues: self.venues().iter().map(|v| VenueStatus::of(v, &lanes)).collect(),
             books,
@@ -586,6 +595,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Writes;
 
     fn running() -> (Shared, Arc<LaneMetrics>, Arc<StreamMetrics>, Arc<BookMetrics>) {
         let s = Shared::new("run", "data");
@@ -607,8 +617,10 @@ mod tests {
         assert_eq!(s.not_ready(), None);
         s.tick(120 * NS_PER_S);
         assert_eq!(s.not_ready().as_deref(), Some("lane 1 has heard nothing for 21 s"));
-        s.set_state(State::StorageFailed);
-        assert_eq!(s.not_ready().as_deref(), Some("state StorageFailed"));
+        assert_eq!(s.state(), State::Running);
+        s.storage.set(Writes::Converter, Some("no space".to_owned()));
+        assert_eq!(s.state(), State::StorageFailed);
+        assert_eq!(s.not_ready().as_deref(), Some("storage: no space"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod latency;
 mod live;
 mod sparse;
 mod status;
+mod storage;
 
 mod external;
 
@@ -21,3 +22,4 @@ pub use live::{
     ReaderMetrics, Shared, State, StreamMetrics, VenueMetrics,
 };
 pub use status::{BookStatus, LaneStatus, Status, StreamStatus, VenueStatus, Watermarks};
+pub use storage::{StorageMetrics, Writes};

@@ -42,6 +42,8 @@ pub struct Status {
     pub rss: i64,
     /// Bytes of journal segments not yet reclaimed.
     pub journal_bytes: i64,
+    /// What the disk refuses at this time; "" = nothing.
+    pub storage: String,
     /// One per reader thread, and lane 0.
     pub lanes: Vec<LaneStatus>,
     /// One per venue.

@@ -5,6 +5,7 @@
 
 mod backfill;
 mod capture;
+mod disk;
 mod kill;
 mod legs;
 mod memory;

@@ -275,6 +275,13 @@ impl Place {
         std::fs::write(&self.config, all).unwrap();
     }
 
+    /// Changes the configuration, which has `from` once.
+    pub fn change(&self, from: &str, to: &str) {
+        let all = std::fs::read_to_string(&self.config).unwrap();
+        assert_eq!(all.matches(from).count(), 1, "{from:?} in {all}");
+        std::fs::write(&self.config, all.replace(from, to)).unwrap();
+    }
+
     /// Writes a configuration that is none.
     pub fn misconfigure(&self) {
         std::fs::write(&self.config, "[[venue]]\nsymbol = 1\n").unwrap();
@@ -327,6 +334,13 @@ impl Recorder {
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         assert!(status.success(), "{status}: {}", self.words());
         serde_json::from_str(text.trim()).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    /// SIGTERM to a recorder that cannot end well. Returns its exit code and what it said.
+    pub fn stop_badly(mut self) -> (i32, String) {
+        self.terminate();
+        assert!(wait_for(Duration::from_secs(120), || !self.is_alive()), "does not stop: {}", self.words());
+        (self.child.wait().unwrap().code().unwrap_or(-1), self.words())
     }
 
     fn terminate(&self) {
