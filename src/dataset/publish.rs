@@ -15,7 +15,7 @@ use super::layout::Dataset;
 use super::manifest::{Added, Line, PartRecord};
 use super::part::ClosedPart;
 use super::read;
-use crate::sys::disk::rename_noreplace;
+use crate::sys::disk::{begin_writeback, rename_noreplace};
 
 /// Who made a file. In the manifest only, so that the same records give the same bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,10 @@ impl std::ops::AddAssign for PublishReport {
 pub fn publish(ds: &Dataset, parts: Vec<ClosedPart>, by: &Provenance) -> Result<PublishReport, DatasetError> {
     let mut report = PublishReport::default();
     let mut ready = Vec::with_capacity(parts.len());
+    for part in &parts {
+        // A file that cannot be opened is told of when it is synced.
+        let _ = File::open(&part.tmp).inspect(begin_writeback);
+    }
     for part in parts {
         ready.push(prepare(part, by)?);
     }

@@ -12,6 +12,7 @@ mod memory;
 mod midnight;
 pub mod oracle_check;
 mod polled;
+mod pressure;
 mod refold;
 mod refusals;
 mod replace;

@@ -289,10 +289,16 @@ impl Place {
 
     /// Starts the recorder.
     pub fn record(&self) -> Recorder {
+        self.record_under(&[])
+    }
+
+    /// Starts the recorder as the last arguments of another command that becomes it, or nothing.
+    pub fn record_under(&self, command: &[&str]) -> Recorder {
         let log = self.log();
         let stderr = File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_lobtape"))
-            .args(["capture", "--json", "-c"])
+        let words = [command, &[env!("CARGO_BIN_EXE_lobtape"), "capture", "--json", "-c"]].concat();
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .arg(&self.config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
