@@ -1,7 +1,7 @@
 //! A disk that is full: nothing that the venue sent is lost, and all goes on by itself when there is space again.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::oracle_check::{Rules, check};
 use super::refold::refold;
-use super::rig::{Place, Recorder, Venue, lobtape, number, pass, proved, turn, wait_for};
+use super::rig::{Place, Recorder, Venue, lobtape, number, pass, proved, status, status_of, turn, wait_for};
 
 /// A file system in memory, mounted at a directory. Needs root.
 struct SmallDisk(PathBuf);
@@ -67,14 +67,6 @@ impl Drop for SmallDisk {
     }
 }
 
-fn status(addr: SocketAddr) -> Option<Value> {
-    let mut s = TcpStream::connect(addr).ok()?;
-    write!(s, "GET /status HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    s.read_to_string(&mut text).ok()?;
-    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
-}
-
 fn published(s: &Value) -> i64 {
     let lanes = s["lanes"].as_array().map(Vec::as_slice).unwrap_or_default();
     lanes.iter().filter_map(|l| l["marks"]["pub"].as_i64()).max().unwrap_or(-1)
@@ -88,8 +80,7 @@ fn publishes(addr: SocketAddr, than: i64) -> bool {
 }
 
 fn configured(place: &Place, venue: &mut Venue) -> SocketAddr {
-    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    venue.more.push_str(&format!("[http]\nlisten = \"{addr}\"\n"));
+    let addr = status_of(venue);
     place.configure("2s", 0, &[venue]);
     // Segments so small that the disk is full for the journal as well.
     place.change("[capture]\n", "[capture]\nsegment_size = \"1MiB\"\n");

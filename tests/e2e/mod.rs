@@ -20,6 +20,7 @@ pub mod rig;
 mod rows_check;
 mod status;
 mod storage;
+mod storm;
 mod syscalls;
 pub mod tape;
 mod venues;

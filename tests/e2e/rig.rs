@@ -1,7 +1,8 @@
 //! A simulated venue in this process and the real recorder as a child of it.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +30,6 @@ pub fn number(name: &str, short: u64) -> u64 {
 
 /// Prints a result where `scripts/prove` finds it.
 pub fn proved(what: &str, figures: &impl serde::Serialize) {
-    use std::io::Write as _;
     let line = serde_json::to_string(figures).unwrap();
     // Not `println!`: captured output would hide the figures of a test that passes.
     let _ = writeln!(std::io::stderr(), "PROVED {what} {line}");
@@ -389,4 +389,20 @@ pub fn lobtape(args: &[&str]) -> (i32, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_lobtape")).args(args).output().unwrap();
     let text = [out.stdout, out.stderr].concat();
     (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Has the recorder of this venue's configuration serve its status; where.
+pub fn status_of(venue: &mut Venue) -> SocketAddr {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    venue.more.push_str(&format!("[http]\nlisten = \"{addr}\"\n"));
+    addr
+}
+
+/// What it says; `None` while nobody answers.
+pub fn status(addr: SocketAddr) -> Option<serde_json::Value> {
+    let mut s = TcpStream::connect(addr).ok()?;
+    write!(s, "GET /status HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    s.read_to_string(&mut text).ok()?;
+    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
 }
