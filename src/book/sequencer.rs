@@ -215,6 +215,11 @@ impl Sequencer {
         self.reset_runs();
     }
 
+    /// Another connection, whose ids are known to be the same, feeds the book from now on.
+    pub fn goes_on_with(&mut self, conn: i64) {
+        (self.applied.conn, self.stale_run) = (conn, 0);
+    }
+
     /// The book is no longer proven, for a reason outside the ids (unsubscribed, unreadable frame, crossed).
     pub fn invalidate(&mut self) {
         self.state = SeqState::Buffering;

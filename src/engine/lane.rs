@@ -118,6 +118,12 @@ impl FoldSink for Wishes {
                     self.out.push(FromLane::Synced { venue, symbol });
                 }
             }
+            Effect::Successor { conn, venue, symbol } => self.out.push(FromLane::Successor {
+                lane: self.lane,
+                conn,
+                venue: venue.to_owned(),
+                symbol: symbol.to_owned(),
+            }),
             Effect::Compared { instrument, ahead } => {
                 if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
                     self.out.push(FromLane::Compared { venue, symbol, ahead });

@@ -156,6 +156,17 @@ pub enum FromLane {
         /// Snapshots in a row that did not prove it.
         attempt: u32,
     },
+    /// A connection is to take the place of the one that feeds a proven book, and needs a snapshot of its own.
+    Successor {
+        /// Whose lane.
+        lane: LaneId,
+        /// The new connection.
+        conn: ConnId,
+        /// Venue slug.
+        venue: String,
+        /// Symbol.
+        symbol: String,
+    },
     /// A snapshot was held against a proven book.
     Compared {
         /// Venue slug.

@@ -228,12 +228,14 @@ pub struct Wanted {
     pub told_late: bool,
     /// When the message that asks for it went out, for snapshots that come in-band.
     pub sent: Option<i64>,
+    /// The book is proven: the snapshot of this connection shows whether it can go on there.
+    pub on: Option<ConnId>,
 }
 
 impl Wanted {
     /// A book that waits since `now` and is not to be asked for before `at`.
     pub fn new(lane: LaneId, at: i64, attempt: u32, now: i64) -> Wanted {
-        Wanted { lane, at, attempt, asked: false, since: now, told_late: false, sent: None }
+        Wanted { lane, at, attempt, asked: false, since: now, told_late: false, sent: None, on: None }
     }
 }
 

@@ -106,14 +106,25 @@ impl Core {
         if s.kind != StreamKind::DepthDiff || survives {
             return false;
         }
+        let feeds = |b: &super::state::BookState| b.synced && b.seq.conn() == gone;
+        let is_fed = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref()).is_some_and(|b| feeds(b));
+        if is_fed && self.hands_over(rec, inst, true, sink) {
+            return true;
+        }
         let book = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref());
-        let Some(epoch) = book.filter(|b| b.synced && b.seq.conn() == gone).map(|b| b.epoch) else {
+        let Some(epoch) = book.filter(|b| feeds(b)).map(|b| b.epoch) else {
             return book.is_some();
         };
         // A retired connection ends by our own will; what follows is a resync all the same.
         let cause = if cause == GapCause::Operator { GapCause::ResyncWait } else { cause };
         let begin = until.max(cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
         self.close_cover(id, begin, cause.as_str(), rec, sink);
+        // What the next one brought already, going on from there, is not missing: it is in `raw`, and only the book begins anew.
+        let s = self.s(id);
+        let next = s.carriers.iter().find(|c| c.conn == s.feed).map_or((-1, -1), |c| c.beside);
+        let goes_on = last >= 0 && next.0 >= 0 && next.0 <= last.saturating_add(1);
+        let last = if goes_on { last.max(next.1) } else { last };
+        s.last_id = last;
         if self.s(id).gap.is_none() {
             self.open_gap(id, cause, begin, det, last, epoch);
             self.say_gap(id, cause, sink);

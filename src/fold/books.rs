@@ -30,6 +30,7 @@ impl BookState {
             last: -1,
             top: super::top::TopState::default(),
             stream,
+            next: None,
         }
     }
 
@@ -48,6 +49,7 @@ impl BookState {
         self.bid_horizon = self.bid_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.ask_horizon = self.ask_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.top.rescale(from, to);
+        self.next.take_if(|n| !n.rescale(from, to));
         true
     }
 
@@ -138,9 +140,12 @@ impl Core {
                 self.ask(id, &b, sink);
             }
         }
+        let (crossed, has_next) = (b.crossed_run > self.crossed_max(conn.venue), b.next.is_some());
         self.insts[id.ix()].book = Some(b);
-        if self.insts[id.ix()].book.as_ref().is_some_and(|b| b.crossed_run > self.crossed_max(conn.venue)) {
+        if crossed {
             self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
+        } else if has_next {
+            self.hands_over(rec, id, false, sink);
         }
     }
 
@@ -161,9 +166,14 @@ impl Core {
             self.publish_sync(rec, id, b, sink);
         }
         self.apply(head, id, b, ids, (d.bids, d.asks), false, sink);
+        b.took(ids, d.bids, d.asks);
         if !b.buffer.is_empty() && b.crossed_run <= self.crossed_max(conn.venue) {
             // Events of the other connection waited for this one.
             let _ = self.offer(rec, id, b, other_alive, sink);
+        }
+        if let Some(split) = self.streams.get(stream.0 as usize).and_then(|s| s.split) {
+            let waits = b.waited_at(split.at);
+            self.split_due(stream, waits, rec, sink);
         }
         self.hidden_hole(stream, rec, ids, &b.seq, sink);
         let ids = DiffIds { last: b.seq.last(), ..*ids };
@@ -207,14 +217,7 @@ impl Core {
 
     /// Holds a diff. `sorted`: diffs of two connections wait together, each of them once.
     pub fn keep(&mut self, b: &mut BookState, head: &Head, ids: &DiffIds, d: &Depth<'_>, sorted: bool) {
-        let meta = DiffMeta {
-            rseq: head.rseq,
-            ts_recv: head.ts_recv,
-            ts_kernel: head.ts_kernel,
-            ts_event: head.ts_event,
-            ts_send: head.ts_send,
-            flags: head.flags,
-        };
+        let meta = DiffMeta::of(head);
         let dropped = match sorted {
             true => b.buffer.insert(*ids, meta, d.bids, d.asks),
             false => b.buffer.push(*ids, meta, d.bids, d.asks),
@@ -258,11 +261,10 @@ impl Core {
         let inst = &mut self.insts[id.ix()];
         let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
         let in_band = d.stream != StreamId::NONE;
-        if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, &rule) {
-            self.insts[id.ix()].book = Some(b);
-            return;
-        }
         let replaces = rule.replaces && in_band && d.last >= b.seq.live_id();
+        if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, replaces) {
+            return self.beside(rec, d, b, sink);
+        }
         if (b.synced && !replaces) || (in_band && b.stream != d.stream) {
             // Nobody waits for it: it is only compared. Or it is older than the book, or belongs to another chain of ids.
             if !in_band && !rule.replaces {
@@ -297,6 +299,7 @@ impl Core {
         if !rule.ids_survive_reconnect {
             // What other connections brought is of other chains.
             let feed = if in_band { rec.conn } else { self.feed_of(b.stream) };
+            b.takes_over(feed);
             b.buffer.retain(|ids| feed == 0 || ids.conn == feed);
         }
         let exps = self.exps(id);
@@ -416,7 +419,7 @@ impl Core {
     }
 
     /// Offers the buffered diffs in order; `true` if one of them could not be used and stays with all after it.
-    fn offer<S: FoldSink>(
+    pub fn offer<S: FoldSink>(
         &mut self,
         rec: &Record<'_>,
         id: InstrumentId,
@@ -664,7 +667,7 @@ impl Core {
             sink.observe(Observed::Cleared { instrument: id });
         }
         b.synced = false;
-        b.pending = None;
+        (b.pending, b.next) = (None, None);
         b.book.clear();
         b.seq.invalidate();
         b.crossed_run = 0;
@@ -715,58 +718,6 @@ impl Core {
     pub fn depth_unreadable<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
         if id != InstrumentId::NONE && self.insts[id.ix()].book.as_ref().is_some_and(|b| b.synced) {
             self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
-        }
-    }
-
-    /// Wider exponents: the book and its buffer are rescaled in place, the part is cut.
-    pub fn widen<S: FoldSink>(&mut self, id: InstrumentId, p: u8, s: u8, rec: &Record<'_>, sink: &mut S) {
-        let inst = &mut self.insts[id.ix()];
-        let from = (inst.version.price_exp, inst.version.size_exp);
-        let to = (from.0.max(p), from.1.max(s));
-        if to == from || to.0 > crate::model::num::EXP_MAX || to.1 > crate::model::num::EXP_MAX {
-            return;
-        }
-        if inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
-            return;
-        }
-        inst.version.price_exp = to.0;
-        inst.version.size_exp = to.1;
-        if inst.exps_known || inst.version.source != "recording" {
-            inst.version.source = "observed".to_owned();
-        }
-        inst.exps_known = true;
-        self.new_version(rec, id, sink);
-    }
-
-    /// A version is in force from this record on: its parts are cut, its row is written, its book is carried.
-    pub fn new_version<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
-        sink.cut(id);
-        let inst = &mut self.insts[id.ix()];
-        inst.version.ts_valid_from = rec.ts_recv;
-        if let Some(b) = inst.book.as_mut() {
-            b.carry = b.synced;
-        }
-        sink.instrument(id, &inst.version);
-        if S::ROWS {
-            let mut head = self.head(rec);
-            let inst = &self.insts[id.ix()];
-            (head.instrument, head.venue) = (id, inst.venue);
-            let row =
-                RowRef::Instrument { version: &inst.version, ts_valid_from: rec.ts_recv, ts_valid_to: 0 };
-            sink.row(&head, row);
-        }
-    }
-
-    /// Whether this instrument's diff stream is this one (a second one would make two books of one).
-    pub fn feeds_book(&mut self, id: InstrumentId, stream: StreamId) {
-        let inst = &mut self.insts[id.ix()];
-        match inst.book.as_mut() {
-            Some(b) => b.stream = stream,
-            None => {
-                let venue = inst.venue;
-                let book = BookState::new(self.rule(venue), stream);
-                self.insts[id.ix()].book = Some(Box::new(book));
-            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -54,6 +54,7 @@ struct SavedBook {
     last: i64,
     top: TopState,
     stream: StreamId,
+    next: Option<Box<super::successor::Next>>,
 }
 
 /// Why bytes are no state.
@@ -174,6 +175,7 @@ fn save_inst(i: &Inst) -> SavedInst {
             last: b.last,
             top: b.top.clone(),
             stream: b.stream,
+            next: b.next.clone(),
         }),
     }
 }
@@ -196,5 +198,6 @@ fn load_book(s: SavedBook) -> BookState {
         last: s.last,
         top: s.top,
         stream: s.stream,
+        next: s.next,
     }
 }

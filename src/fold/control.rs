@@ -261,16 +261,14 @@ impl Core {
         if S::ROWS {
             self.flush_all_tops(sink);
         }
-        for i in 0..self.insts.len() {
-            self.waits_in_vain(rec, InstrumentId(i as u32), sink);
-        }
-        self.split_streams(at, rec, sink);
+        let day_ends = time::floor_to(at, time::NS_PER_DAY) == at;
+        self.interval_ends(at, !day_ends, rec, sink);
         for i in &mut self.insts {
             if let Some(b) = i.book.as_mut() {
                 b.carry = b.synced;
             }
         }
-        if time::floor_to(at, time::NS_PER_DAY) == at {
+        if day_ends {
             // A day can be read alone, and so can its gaps.
             self.release_all(None, "the UTC day ended before they came", rec, sink);
             self.day_opens = at;

@@ -136,8 +136,11 @@ impl Core {
             let news = s.fills_hole(chain_id, chain_id);
             anew = chain_id < last && s.fell(conn.id, chain_id, rec.ts_recv);
             if !anew {
-                if news && !self.held.is_empty() {
-                    self.came_late(id, chain_id, rec, sink);
+                if news {
+                    if !self.held.is_empty() {
+                        self.came_late(id, chain_id, rec, sink);
+                    }
+                    self.split_due(id, false, rec, sink);
                 }
                 match news {
                     true => self.touch(id, conn, rec),
@@ -181,7 +184,8 @@ impl Core {
         } else if after > last && s.alive() > 1 {
             // Not before the chain's last id, wherever that came, and not before what came before it here.
             let before = s.carrier(rec.conn).map_or(0, |c| c.ts_last);
-            let begin = s.ts_chain.max(before).max(s.cover.map_or(0, |c| c.ts_begin));
+            let open = s.cover.map_or(0, |c| c.ts_begin).max(s.split.map_or(0, |p| p.at));
+            let begin = s.ts_chain.max(before).max(open);
             let (rseq_before, rseq_after) = (s.rseq_last, rec.rseq);
             held = Some(Held { begin, end: rec.ts_recv, rseq_before, rseq_after, conn: rec.conn });
         } else if after > last || anew {
@@ -287,6 +291,7 @@ impl Core {
         }
         let s = self.s(id);
         (s.last_id, s.rseq_last) = now;
+        self.split_waited(id, rec, sink);
     }
 
     /// While a book is not proven its chain is followed all the same: an event that does not follow the one before shows
@@ -309,6 +314,7 @@ impl Core {
         if s.holds() {
             s.fills_hole(before.saturating_add(1), ids.last);
         }
+        self.split_waited(id, rec, sink);
         if waits(g.cause) {
             if last < 0 || before <= last {
                 return;

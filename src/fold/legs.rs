@@ -42,6 +42,19 @@ pub(super) struct Carrier {
     pub late: u32,
     /// The venue counts anew, and what this one still brings is of the old count.
     pub behind: bool,
+    /// First and last id of the diffs that it brought one after the other while another one fed the book.
+    pub beside: (i64, i64),
+}
+
+impl Carrier {
+    /// A diff that the book did not take.
+    pub fn brings_beside(&mut self, first: i64, last: i64) {
+        let follows = self.beside.1 >= 0 && first <= self.beside.1.saturating_add(1);
+        if !follows {
+            self.beside.0 = first;
+        }
+        self.beside.1 = if follows { self.beside.1.max(last) } else { last };
+    }
 }
 
 /// An event that came a moment ago.
@@ -198,6 +211,7 @@ impl Stream {
             last_id: -1,
             late: 0,
             behind: false,
+            beside: (-1, -1),
         });
     }
 
@@ -361,6 +375,7 @@ mod tests {
             last_id: -1,
             late: 0,
             behind: false,
+            beside: (-1, -1),
         }
     }
 

@@ -7,6 +7,7 @@
 mod answers;
 mod backfill;
 mod books;
+mod boundaries;
 mod checkpoint;
 mod compare;
 pub mod control;
@@ -19,8 +20,10 @@ mod repeats;
 mod shared;
 mod state;
 mod streams;
+mod successor;
 mod top;
 mod twins;
+mod versions;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -130,6 +133,16 @@ pub enum Effect<'a> {
     Synced {
         /// Which.
         instrument: InstrumentId,
+    },
+    /// A connection is to take the place of the one that feeds a proven book: a snapshot on it shows whether the book can go
+    /// on with it.
+    Successor {
+        /// The new connection.
+        conn: i64,
+        /// Its venue.
+        venue: &'a str,
+        /// Whose book.
+        symbol: &'a str,
     },
     /// A snapshot came for a book that is proven.
     Compared {

@@ -2,10 +2,10 @@
 //! (`DESIGN`, Books), else one connection feeds it and the other stands by.
 
 use super::legs::LEG_WAIT_NS;
-use super::state::{BookState, Conn, Core};
+use super::state::{BookState, Conn, Core, DiffMeta};
 use super::{Effect, FoldSink};
 use crate::book::{DiffIds, SeqState};
-use crate::model::{ConnId, Depth, InstrumentId, Record, SequenceRule, StreamId, StreamKind};
+use crate::model::{ConnId, Depth, Head, InstrumentId, Record, StreamId, StreamKind};
 
 /// Who else carries the stream of a diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,27 @@ pub(super) enum Shared {
 pub(super) fn ids_of(rec: &Record<'_>, d: &Depth<'_>) -> DiffIds {
     let ts = if d.ts_event != 0 { d.ts_event } else { d.ts_send };
     DiffIds { conn: rec.conn, first: d.first, last: d.last, prev: d.prev, ts }
+}
+
+impl DiffMeta {
+    /// The stamps of a diff.
+    pub fn of(head: &Head) -> DiffMeta {
+        let Head { rseq, ts_recv, ts_kernel, ts_event, ts_send, flags, .. } = *head;
+        DiffMeta { rseq, ts_recv, ts_kernel, ts_event, ts_send, flags }
+    }
+}
+
+impl BookState {
+    /// Whether its diffs wait for what another connection may bring.
+    pub fn waits(&self) -> bool {
+        let rule = self.seq.rule();
+        self.synced && self.seq.is_live() && !self.buffer.is_empty() && rule.ids_survive_reconnect
+    }
+
+    /// Whether one of its diffs waited at a moment.
+    pub fn waited_at(&self, at: i64) -> bool {
+        self.buffer.iter().any(|e| e.meta.ts_recv <= at)
+    }
 }
 
 impl Core {
@@ -42,25 +63,33 @@ impl Core {
         if !shared || s.feed == rec.conn {
             return Shared::Alone;
         }
-        self.stands_by(rec, conn, d);
+        self.stands_by(rec, conn, d, sink);
         Shared::Standby
     }
 
     /// A diff of a connection that does not feed the book. While the book is not proven a snapshot may come on that very
-    /// connection, and needs it.
-    fn stands_by(&mut self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) {
+    /// connection, and needs it; and so does a proven one that is to go on with it.
+    fn stands_by<S: FoldSink>(&mut self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>, sink: &mut S) {
         self.counters.duplicates += 1;
+        if let Some(c) = self.s(d.stream).carrier(rec.conn) {
+            c.brings_beside(if d.first >= 0 { d.first } else { d.last }, d.last);
+        }
         let hands_over = self.is_successor(d.stream, rec.conn);
         let Some(mut b) = self.insts[d.instrument.ix()].book.take() else { return };
-        if !b.synced || hands_over {
-            let head = self.diff_head(rec, conn, d);
-            self.keep(&mut b, &head, &ids_of(rec, d), d, false);
+        let (head, ids) = (self.diff_head(rec, conn, d), ids_of(rec, d));
+        if !b.synced {
+            self.keep(&mut b, &head, &ids, d, false);
+        } else if hands_over {
+            b.succeeds(rec.conn).brings(&ids, DiffMeta::of(&head), d.bids, d.asks);
         }
         self.insts[d.instrument.ix()].book = Some(b);
+        if hands_over {
+            self.hands_over(rec, d.instrument, false, sink);
+        }
     }
 
     /// Whether a connection replaces the one that feeds the book: a younger one of the same leg.
-    fn is_successor(&self, stream: StreamId, conn: ConnId) -> bool {
+    pub fn is_successor(&self, stream: StreamId, conn: ConnId) -> bool {
         let Some(s) = self.streams.get(stream.0 as usize) else { return false };
         let of = |id: ConnId| s.carriers.iter().find(|c| c.conn == id);
         match (of(conn), of(s.feed)) {
@@ -75,18 +104,13 @@ impl Core {
     }
 
     /// Whether a whole view that came on a connection is for the book: the connection feeds it, or does from now on.
-    pub fn takes_view(
-        &mut self,
-        rec: &Record<'_>,
-        stream: StreamId,
-        synced: bool,
-        rule: &SequenceRule,
-    ) -> bool {
+    /// `replaces`: it may take the place of a proven one.
+    pub fn takes_view(&mut self, rec: &Record<'_>, stream: StreamId, synced: bool, replaces: bool) -> bool {
         let feed = self.feed_of(stream);
         if feed == rec.conn || feed == 0 {
             return true;
         }
-        if synced && !(rule.replaces && self.is_successor(stream, rec.conn)) {
+        if synced && !(replaces && self.is_successor(stream, rec.conn)) {
             return false;
         }
         self.s(stream).feed = rec.conn;
@@ -121,14 +145,11 @@ impl Core {
         self.ask(id, b, sink);
     }
 
-    /// A proven book ends, or an interval does: what its diffs wait for is told now, so that the time since then is not
+    /// A proven book ends, or a day does: what its diffs wait for is told now, so that the time since then is not
     /// called proven.
     pub fn waits_in_vain<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
-        let waits = |b: &BookState| {
-            b.synced && b.seq.is_live() && !b.buffer.is_empty() && b.seq.rule().ids_survive_reconnect
-        };
         let inst = &mut self.insts[id.ix()];
-        if !inst.book.as_ref().is_some_and(|b| waits(b)) {
+        if !inst.book.as_ref().is_some_and(|b| b.waits()) {
             return;
         }
         let Some(mut b) = inst.book.take() else { return };
@@ -153,7 +174,11 @@ impl Core {
             self.insts[id.ix()].book = Some(b);
         }
         for i in 0..self.streams.len() {
-            if self.streams[i].instrument != id || !self.streams[i].holds() {
+            if self.streams[i].instrument != id {
+                continue;
+            }
+            self.split_waited(StreamId(i as u32), rec, sink);
+            if !self.streams[i].holds() {
                 continue;
             }
             self.holes_due(StreamId(i as u32), rec, sink);

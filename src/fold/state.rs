@@ -9,12 +9,13 @@ use super::counts::{FoldCounters, Last};
 use super::holes::Hole;
 use super::legs::{Carrier, Mark, Window};
 use super::panics::caught;
+pub(super) use super::streams::{Cover, Detector, OpenGap};
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
     ConnId, Dec, DecodeCtx, Event, Head, IdPolicy, InstrumentId, InstrumentRef, InstrumentVersion, Kind,
     LaneId, Level, Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef,
-    SnapshotSource, StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
+    SnapshotSource, StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags,
 };
 use crate::venue::Scratch;
 use crate::venue::{self, Venue};
@@ -109,6 +110,8 @@ pub(super) struct BookState {
     pub top: super::top::TopState,
     /// The diff stream that feeds it.
     pub stream: StreamId,
+    /// The connection that is to feed it next, where ids may end with their connection.
+    pub next: Option<Box<super::successor::Next>>,
 }
 
 /// One instrument as the lane knows it.
@@ -118,40 +121,6 @@ pub(super) struct Inst {
     /// Exponents came from an instrument list or from numbers seen; before that they are only a start.
     pub exps_known: bool,
     pub book: Option<Box<BookState>>,
-}
-
-/// A gap that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OpenGap {
-    pub cause: GapCause,
-    pub ts_begin: i64,
-    pub seq_before: i64,
-    pub rseq_before: i64,
-    pub epoch_before: i64,
-    /// For detector words see `GapRow`.
-    pub detector: Detector,
-}
-
-/// What found a gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Detector {
-    Ids,
-    Close,
-    Watchdog,
-    Subscription,
-    Recovery,
-}
-
-impl Detector {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Detector::Ids => "ids",
-            Detector::Close => "close",
-            Detector::Watchdog => "watchdog",
-            Detector::Subscription => "subscription",
-            Detector::Recovery => "recovery",
-        }
-    }
 }
 
 /// One stream of one venue, across its connections.
@@ -196,17 +165,10 @@ pub(super) struct Stream {
     pub cover: Option<Cover>,
     /// The open gap, if any. `cover` and `gap` are never both there.
     pub gap: Option<OpenGap>,
+    /// An interval ended in what is open, which is split there when it is known what it is.
+    pub split: Option<super::boundaries::Split>,
     /// Subscribed now (or was, when the run ended).
     pub subscribed: bool,
-}
-
-/// A stretch of proof that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Cover {
-    pub ts_begin: i64,
-    pub id_first: i64,
-    pub rseq_begin: i64,
-    pub conn: ConnId,
 }
 
 /// One open connection.

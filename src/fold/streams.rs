@@ -4,14 +4,59 @@
 //! written when a stretch ends; at an interval boundary everything open is split. Missing ids are
 //! `(seq_before, seq_after]`.
 
+use serde::{Deserialize, Serialize};
+
 use super::legs::Mark;
-use super::state::{Conn, Core, Cover, Detector, OpenGap, Stream};
+use super::state::{Conn, Core, Stream};
 use super::{Effect, FoldSink};
 use crate::book::DiffIds;
 use crate::model::{
     ConnId, CoverageRow, GapRow, Head, InstrumentId, Record, RowRef, StreamId, StreamKind, StreamSpec,
     VenueIx, row::GapCause,
 };
+
+/// A gap that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OpenGap {
+    pub cause: GapCause,
+    pub ts_begin: i64,
+    pub seq_before: i64,
+    pub rseq_before: i64,
+    pub epoch_before: i64,
+    /// For detector words see `GapRow`.
+    pub detector: Detector,
+}
+
+/// What found a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Detector {
+    Ids,
+    Close,
+    Watchdog,
+    Subscription,
+    Recovery,
+}
+
+impl Detector {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Detector::Ids => "ids",
+            Detector::Close => "close",
+            Detector::Watchdog => "watchdog",
+            Detector::Subscription => "subscription",
+            Detector::Recovery => "recovery",
+        }
+    }
+}
+
+/// A stretch of proof that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cover {
+    pub ts_begin: i64,
+    pub id_first: i64,
+    pub rseq_begin: i64,
+    pub conn: ConnId,
+}
 
 /// How a gap ended.
 pub(super) struct GapEnd<'a> {
@@ -81,6 +126,8 @@ impl Core {
             s.leg = conn.leg;
             self.reconnected(rec, instrument, spec.kind, sink);
             self.begins(id, rec, sink);
+        } else {
+            self.begins_beside(id, conn, sink);
         }
         Some(id)
     }
@@ -114,6 +161,7 @@ impl Core {
             ts_last: 0,
             cover: None,
             gap: None,
+            split: None,
             subscribed: false,
         });
         self.may_have_twin(id);
@@ -526,6 +574,7 @@ impl Core {
         sink: &mut S,
     ) {
         self.tell_holes(id, rec, sink);
+        self.split_before(id, ts_end, rec, sink);
         self.end_cover(id, ts_end, cause, rec, sink);
     }
 
@@ -562,6 +611,7 @@ impl Core {
     /// The open gap ends; holes in it that were held are told first.
     pub fn close_gap<S: FoldSink>(&mut self, id: StreamId, end: GapEnd<'_>, rec: &Record<'_>, sink: &mut S) {
         self.tell_holes(id, rec, sink);
+        self.split_before(id, end.ts_end, rec, sink);
         self.end_gap(id, end, rec, sink);
     }
 
@@ -598,28 +648,6 @@ impl Core {
             }
             let row = GapRow { stream: &self.streams[id.0 as usize].name, ..row };
             sink.row(&head, RowRef::Gap(row));
-        }
-    }
-
-    /// Everything open is split at an interval boundary.
-    pub fn split_streams<S: FoldSink>(&mut self, at: i64, rec: &Record<'_>, sink: &mut S) {
-        for i in 0..self.streams.len() {
-            let id = StreamId(i as u32);
-            if let Some(c) = self.streams[i].cover {
-                self.close_cover(id, at, "boundary", rec, sink);
-                let first = if self.streams[i].kind.is_chained() { self.streams[i].last_id } else { -1 };
-                self.open_cover(id, at.max(c.ts_begin), first, -1, c.conn);
-            } else if let Some(g) = self.streams[i].gap {
-                let end = GapEnd {
-                    ts_end: at,
-                    seq_after: -1,
-                    rseq_after: -1,
-                    epoch_after: 0,
-                    recovered_by: "boundary",
-                };
-                self.close_gap(id, end, rec, sink);
-                self.streams[i].gap = Some(OpenGap { ts_begin: at.max(g.ts_begin), ..g });
-            }
         }
     }
 

@@ -219,6 +219,12 @@ pub trait Venue: Send + Sync {
         false
     }
 
+    /// The request for the latest trades of such a kind, which wants no key. `None`: there is none, or none is needed.
+    fn latest_trades_request(&self, kind: StreamKind, symbol: &str) -> Option<TradesRequest> {
+        let _ = (kind, symbol);
+        None
+    }
+
     /// Reads trades by REST and says each of them, whether it is known or not.
     ///
     /// # Errors

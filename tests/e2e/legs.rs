@@ -150,8 +150,7 @@ fn a_leg_that_stands_by_takes_over() {
         assert!(over, "{id}: nobody came: {}", recorder.words());
         let (_, log) = venue.end();
         recorder.stop();
-        let mut v =
-            check(&place.dataset(), id, &log, Rules { legs: true, standby: true, ..Rules::default() });
+        let mut v = check(&place.dataset(), id, &log, Rules { legs: true, ..Rules::default() });
         // Only books are begun anew.
         for g in untold(&place, id).iter().filter(|g| !g.stream.contains("depth")) {
             v.fault(format!("a gap: {g:?}"));

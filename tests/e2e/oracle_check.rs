@@ -20,8 +20,6 @@ pub struct Rules {
     pub stopped_first: bool,
     /// Connections were replaced while they lived: an event that came over both is told once.
     pub replaced: bool,
-    /// Books follow one of two legs: ids do not go on from connection to connection.
-    pub standby: bool,
     /// Ids of changes have holes by nature: none of them shows a loss.
     pub sparse: bool,
     /// Each stream came over two connections: missing is what neither brought, and the end of one is no gap.
@@ -325,9 +323,7 @@ fn holes(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
     for x in due.iter().filter(|x| !lies_in(x, &found)) {
         v.fault(format!("{}: ids {}..={} are missing and no gap says so", x.0, x.1, x.2));
     }
-    // A book that follows one leg and changes to the other lacks what the one left out, though the other has recorded it.
-    let of_a_book = |x: &Run| rules.standby && x.0.starts_with("depth");
-    for x in found.iter().filter(|x| !of_a_book(x) && !lies_in(x, &known)) {
+    for x in found.iter().filter(|x| !lies_in(x, &known)) {
         v.fault(format!("{}: a gap says that ids {}..={} are missing", x.0, x.1, x.2));
     }
     for g in rows {
@@ -337,7 +333,7 @@ fn holes(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
             Some(false) => g.cause != "venue_seq_gap",
             None => false,
         };
-        if !fits && found.contains(&run) && !of_a_book(&run) {
+        if !fits && found.contains(&run) {
             v.fault(format!("{}: ids {}..={} under cause {}", run.0, run.1, run.2, g.cause));
         }
     }

@@ -58,6 +58,55 @@ fn a_rotation_loses_nothing_and_tells_nothing_twice() {
     verified(&place);
 }
 
+/// All venues at once: where ids outlive their connection they say that nothing is missing, where they may not the new
+/// connection's own snapshot does.
+#[test]
+fn a_rotation_is_no_gap_at_any_venue() {
+    let _turn = turn();
+    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 18), number("LOBTAPE_PROVE_RATE", 1200));
+    let only = std::env::var("LOBTAPE_PROVE_VENUE").ok();
+    let wanted = |id: &&str| only.as_deref().is_none_or(|o| o == *id);
+    let ids: Vec<&str> = lobtape::venue::all().iter().map(|v| v.spec().id).filter(wanted).collect();
+    let place = Place::new();
+    let each = rate as u32 / ids.len() as u32;
+    let venues: Vec<Venue> = ids
+        .iter()
+        .map(|id| {
+            let mut venue = Venue::start(place.dir.path(), id, 3, each, |c| {
+                c.duration_ms = Some(seconds * 1000);
+            });
+            venue.more.push_str("rotate_after = \"7s\"\n");
+            venue
+        })
+        .collect();
+    place.configure("1h", 0, &venues.iter().collect::<Vec<_>>());
+    let recorder = place.record();
+    for v in &venues {
+        let over = wait_for(Duration::from_secs(seconds + 60), || v.sim.is_over());
+        assert!(over, "{}: nobody came: {}", v.id, recorder.words());
+    }
+    let logs: Vec<_> = venues.into_iter().map(Venue::end).collect();
+    recorder.stop();
+    let tape = Tape::load(&place.dataset());
+    for (id, log) in logs {
+        let mut v = check(&place.dataset(), &id, &log, Rules { replaced: true, ..Rules::default() });
+        for g in untold(&place, &id, &tape) {
+            v.fault(format!("a gap: {g:?}"));
+        }
+        let retired = tape.conns.values().filter(|c| c.retired && c.venue == id).count();
+        if retired < 2 {
+            v.fault(format!("only {retired} connections were replaced"));
+        }
+        if v.figures.frames_twice == 0 {
+            v.fault("the connections never overlapped".to_owned());
+        }
+        proved(&format!("rotation {id}"), &v.figures);
+        v.demand(&id);
+    }
+    refold(&place.dataset());
+    verified(&place);
+}
+
 /// Waits until the recorder has read its configuration again, and the venue has so many subscriptions.
 fn reloaded(recorder: &Recorder, times: usize, venues: &[(&Venue, u64)]) {
     recorder.reload();

@@ -19,6 +19,10 @@ const RETRY_NS: i64 = 2 * S;
 /// Gaps that wait at once, over all venues; others are taken when there is room.
 const JOBS_MAX: usize = 1024;
 
+/// What a gap's row says where the older trades want a key.
+const TOO_OLD: &str =
+    "without a key the venue serves its latest 1000 trades only, and they do not reach back so far";
+
 /// One gap whose trades are asked for.
 #[derive(Debug)]
 pub(super) struct BackfillJob {
@@ -47,11 +51,16 @@ enum JobState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Page {
     trades: usize,
+    /// −1 = there is none.
+    least: i64,
     greatest: i64,
 }
 
+impl Page {
+    const NONE: Page = Page { trades: 0, least: -1, greatest: -1 };
+}
+
 /// Hears trades and keeps nothing but their ids.
-#[derive(Default)]
 struct Ids(Page);
 
 impl DecodeCtx for Ids {
@@ -84,17 +93,33 @@ impl DecodeCtx for Ids {
     fn event(&mut self, event: Event<'_>) {
         if let Event::Trade(t) = event {
             let id = if t.chain_id >= 0 { t.chain_id } else { t.id };
-            (self.0.trades, self.0.greatest) = (self.0.trades + 1, self.0.greatest.max(id));
+            let p = &mut self.0;
+            p.least = if p.trades == 0 { id } else { p.least.min(id) };
+            (p.trades, p.greatest) = (p.trades + 1, p.greatest.max(id));
         }
     }
 }
 
 /// Reads what an answer's ids are. Numbers that do not fit so many decimals do not matter here.
 fn page(venue: &dyn Venue, wanted: &Wanted, body: &[u8]) -> Result<Page, crate::model::Reject> {
-    let mut ids = Ids(Page { trades: 0, greatest: -1 });
+    let mut ids = Ids(Page::NONE);
     match venue.decode_trades(&mut Scratch::default(), &wanted.symbol, body, &mut ids) {
         Err(e) if ids.0.trades == 0 => Err(e),
         _ => Ok(ids.0),
+    }
+}
+
+/// The request for trades from an id on, or for the latest ones where that wants a key and there is none.
+fn request_of(
+    venue: &dyn Venue,
+    has_key: bool,
+    kind: StreamKind,
+    symbol: &str,
+    from: i64,
+) -> Option<TradesRequest> {
+    match has_key || !venue.trades_need_key(kind) {
+        true => venue.trades_request(kind, symbol, from),
+        false => venue.latest_trades_request(kind, symbol),
     }
 }
 
@@ -103,6 +128,12 @@ impl BackfillJob {
     fn answered(&mut self, request: &TradesRequest, page: Page, now: i64) -> Result<(), &'static str> {
         self.failures = 0;
         self.pages += 1;
+        if !request.by_id
+            && self.wanted.kind.is_chained()
+            && (page.trades == 0 || page.least > self.wanted.first)
+        {
+            return Err(TOO_OLD);
+        }
         if !request.by_id || page.trades < request.most || page.greatest >= self.wanted.last {
             return Err("");
         }
@@ -132,10 +163,7 @@ impl Control {
     pub(super) fn backfill_kinds(&self, v: usize) -> Vec<StreamKind> {
         let venue = &self.venues[v];
         let kinds = [StreamKind::AggTrade, StreamKind::Trade, StreamKind::TradeSparse];
-        let can = |k: &StreamKind| {
-            let asks = venue.plan.venue.trades_request(*k, "X", 0).is_some();
-            asks && (venue.key.is_some() || !venue.plan.venue.trades_need_key(*k))
-        };
+        let can = |k: &StreamKind| request_of(venue.plan.venue, venue.key.is_some(), *k, "X", 0).is_some();
         if venue.plan.config.backfill { kinds.into_iter().filter(can).collect() } else { Vec::new() }
     }
 
@@ -185,8 +213,8 @@ impl Control {
             }
             let (v, wanted) = (j.venue, &j.wanted);
             let group = self.venues[v].group;
-            let Some(r) = self.venues[v].plan.venue.trades_request(wanted.kind, &wanted.symbol, j.from)
-            else {
+            let (venue, has_key) = (self.venues[v].plan.venue, self.venues[v].key.is_some());
+            let Some(r) = request_of(venue, has_key, wanted.kind, &wanted.symbol, j.from) else {
                 self.backfill_ends(n, "the venue has no such answer");
                 continue;
             };
@@ -222,9 +250,9 @@ impl Control {
         };
         let at = self.backfills.iter().position(|j| is_it(j) && j.state == JobState::Asked);
         let verdict = at.map(|n| {
-            let venue = self.venues[v].plan.venue;
+            let (venue, has_key) = (self.venues[v].plan.venue, self.venues[v].key.is_some());
             let j = &mut self.backfills[n];
-            let request = venue.trades_request(j.wanted.kind, &j.wanted.symbol, j.from);
+            let request = request_of(venue, has_key, j.wanted.kind, &j.wanted.symbol, j.from);
             let well = result
                 .as_ref()
                 .ok()
@@ -291,13 +319,17 @@ mod tests {
     #[test]
     fn pages_go_on_until_the_gap_s_end_or_the_venue_s() {
         let mut j = job(100, 109);
-        assert_eq!(j.answered(&request(), Page { trades: 3, greatest: 102 }, 5), Ok(()));
+        assert_eq!(j.answered(&request(), Page { trades: 3, least: 4, greatest: 102 }, 5), Ok(()));
         assert_eq!((j.from, j.state), (103, JobState::Due(5)));
-        assert_eq!(j.answered(&request(), Page { trades: 2, greatest: 104 }, 6), Err(""), "it has no more");
+        assert_eq!(
+            j.answered(&request(), Page { trades: 2, least: 4, greatest: 104 }, 6),
+            Err(""),
+            "it has no more"
+        );
         let mut j = job(100, 102);
-        assert_eq!(j.answered(&request(), Page { trades: 3, greatest: 102 }, 5), Err(""));
+        assert_eq!(j.answered(&request(), Page { trades: 3, least: 4, greatest: 102 }, 5), Err(""));
         let mut j = job(100, 109);
-        let other = j.answered(&request(), Page { trades: 3, greatest: 50 }, 5);
+        let other = j.answered(&request(), Page { trades: 3, least: 4, greatest: 50 }, 5);
         assert!(other.is_err_and(|why| why.contains("other ids")), "no endless circle");
     }
 
@@ -307,7 +339,9 @@ mod tests {
         let mut pages = 0;
         let why = loop {
             pages += 1;
-            if let Err(why) = j.answered(&request(), Page { trades: 3, greatest: j.from + 2 }, 0) {
+            if let Err(why) =
+                j.answered(&request(), Page { trades: 3, least: j.from, greatest: j.from + 2 }, 0)
+            {
                 break why;
             }
         };
@@ -319,13 +353,32 @@ mod tests {
     }
 
     #[test]
+    fn without_a_key_the_latest_ones_are_asked_for_and_what_they_do_not_reach_is_said() {
+        let (_, v) = crate::venue::by_id("binance-usdm").unwrap();
+        let of = |has_key| request_of(v, has_key, StreamKind::Trade, "BTCUSDT", 100).unwrap();
+        assert!(of(true).by_id && of(true).path.contains("historicalTrades"));
+        let latest = of(false);
+        assert_eq!(latest.path, "/fapi/v1/trades?symbol=BTCUSDT&limit=1000");
+        let mut j = job(100, 109);
+        j.wanted.kind = StreamKind::Trade;
+        let page = |least| Page { trades: 1000, least, greatest: least + 999 };
+        assert_eq!(j.answered(&latest, page(90), 5), Err(""), "all that there is");
+        assert_eq!(j.answered(&latest, page(100), 5), Err(""));
+        assert_eq!(j.answered(&latest, page(101), 5), Err(TOO_OLD));
+        assert_eq!(j.answered(&latest, Page::NONE, 5), Err(TOO_OLD));
+        // Where ids skip nobody knows the first one that is missing: the fold says whether the answer reaches back.
+        j.wanted.kind = StreamKind::TradeSparse;
+        assert_eq!(j.answered(&latest, page(500), 5), Err(""));
+    }
+
+    #[test]
     fn an_answer_s_ids_are_read_whatever_its_numbers_are() {
         let (_, v) = crate::venue::by_id("binance-usdm").unwrap();
         let of = |body: &str| page(v, &job(0, 9).wanted, body.as_bytes());
         let row = |a: i64| format!(r#"{{"a":{a},"p":"61800.20","q":"0.001","f":1,"l":2,"T":5,"m":true}}"#);
         let body = format!("[{},{},{{}}]", row(9_007_199_254_740_993), row(4));
-        assert_eq!(of(&body), Ok(Page { trades: 2, greatest: 9_007_199_254_740_993 }));
-        assert_eq!(of("[]"), Ok(Page { trades: 0, greatest: -1 }));
+        assert_eq!(of(&body), Ok(Page { trades: 2, least: 4, greatest: 9_007_199_254_740_993 }));
+        assert_eq!(of("[]"), Ok(Page::NONE));
         assert!(of("{\"code\":-1121,\"msg\":\"Invalid symbol.\"}").is_err() && of("<html>").is_err());
     }
 }

@@ -374,6 +374,11 @@ impl Control {
                     self.book_state(v, &symbol, BookState::Synced);
                 }
             }
+            FromLane::Successor { lane, conn, venue, symbol } => {
+                if let Some(v) = self.venue_ix(&venue) {
+                    self.succeeds(v, (lane, conn), symbol, now);
+                }
+            }
             FromLane::Compared { venue, symbol, ahead } => {
                 if let Some(v) = self.venue_ix(&venue) {
                     self.compared(v, &symbol, ahead, now);

@@ -14,6 +14,8 @@ use crate::wire::rest::{RestError, RestResponse};
 const LATE_NS: i64 = 2 * S;
 /// A message that asks for a snapshot is answered within this, or not at all.
 const ANSWER_NS: i64 = 5 * S;
+/// Requests for the snapshot of a connection that is to replace another one.
+const SUCCESSOR_TRIES: u32 = 2;
 /// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
 const ANEW_AFTER: u32 = 3;
 
@@ -40,7 +42,7 @@ impl Control {
             // The answer has come on the stream's own connection, and was of no use.
             (w.asked, w.sent) = (false, None);
         }
-        w.attempt = attempt;
+        (w.attempt, w.on) = (attempt, None);
         if !w.asked {
             w.at = now + wait;
         }
@@ -72,6 +74,8 @@ impl Control {
                 late.push((w.lane, format!("{id}:{symbol}")));
             }
         }
+        // A proven book can do without: if the answer does not come, the book is begun anew when the old connection goes.
+        self.venues[v].wanted.retain(|_, w| w.on.is_none() || w.attempt < SUCCESSOR_TRIES);
         let waiting = self.venues[v].wanted.len() as i64;
         self.venues[v].metrics.snapshots_waiting.set(waiting);
         for (lane, instrument) in late {
@@ -130,24 +134,36 @@ impl Control {
         }
     }
 
-    /// The open connection that carries a symbol's stream of diffs, and that stream.
-    fn feed_of(&self, v: usize, symbol: &str) -> Option<(LaneId, ConnId, StreamSpec)> {
+    /// A connection is to feed a proven book in the place of another one.
+    pub(super) fn succeeds(&mut self, v: usize, (lane, conn): (LaneId, ConnId), symbol: String, now: i64) {
+        let wanted = Wanted { on: Some(conn), ..Wanted::new(lane, now, 0, now) };
+        let w = self.venues[v].wanted.entry(symbol).or_insert_with(|| wanted.clone());
+        if w.on.is_some_and(|on| on != conn) {
+            *w = wanted;
+        }
+    }
+
+    /// The open connection that carries a symbol's stream of diffs, and that stream. `on`: no other one.
+    fn feed_of(&self, v: usize, symbol: &str, on: Option<ConnId>) -> Option<(LaneId, ConnId, StreamSpec)> {
         let feeds = |s: &&StreamSpec| s.kind == StreamKind::DepthDiff && s.symbol.as_deref() == Some(symbol);
         self.venues[v].slots.iter().find_map(|s| {
             let stream = s.slot.conn.streams.iter().find(feeds)?;
-            Some((s.slot.lane, s.current?, stream.clone()))
+            let conn = s.current.filter(|c| on.is_none_or(|on| on == *c))?;
+            Some((s.slot.lane, conn, stream.clone()))
         })
     }
 
     /// Asks on the stream's own connection.
     fn ask_in_band(&mut self, v: usize, symbol: &str, now: i64) {
         let venue = self.venues[v].plan.venue;
-        let feed = self.feed_of(v, symbol);
+        let on = self.venues[v].wanted.get(symbol).and_then(|w| w.on);
+        let feed = self.feed_of(v, symbol, on);
         let Some(w) = self.venues[v].wanted.get_mut(symbol) else { return };
         let message = feed.and_then(|(lane, conn, s)| Some((lane, conn, venue.snapshot_message(&s)?, s)));
         let Some((lane, conn, text, stream)) = message else {
             // Not connected now: the next opening asks at once.
             (w.asked, w.at) = (false, now + S);
+            w.attempt += u32::from(w.on.is_some());
             return;
         };
         w.sent = Some(now);

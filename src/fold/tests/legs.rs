@@ -44,6 +44,13 @@ impl Tape {
         t
     }
 
+    fn boundary(&mut self, at: i64) {
+        let payload = self.clock.boundary_payload(at);
+        let r = self.clock.boundary_record(at, 0, &payload);
+        self.fold.step(&r, &mut self.rows);
+        self.ts = self.ts.max(at);
+    }
+
     fn wait_over(&mut self) {
         self.ts += 3 * S;
         let e = TimerEvent::LegWait { instrument: format!("{VENUE}:BTCUSDT") };
@@ -340,10 +347,8 @@ fn what_waits_when_all_ends_is_told_and_its_time_is_not_called_proven() {
             t.conn("close", 8, "venue_disconnect");
         },
         |t| {
-            let at = 3600 * S;
-            let payload = t.clock.boundary_payload(at);
-            let r = t.clock.boundary_record(at, 0, &payload);
-            t.fold.step(&r, &mut t.rows);
+            // A day ends with it.
+            t.boundary(24 * 3600 * S);
         },
         |t| {
             let gap = crate::model::GapNote {
@@ -367,5 +372,57 @@ fn what_waits_when_all_ends_is_told_and_its_time_is_not_called_proven() {
         assert_eq!(t.missing("btcusdt@trade"), [101].into(), "{:?}", gaps(&t));
         let covers = t.rows.of("cover btcusdt@depth");
         assert!(covers.iter().all(|c| c.contains(&format!("..{} ", before + 1))), "{covers:?}");
+    }
+}
+
+/// From when to when a stream was covered, or had gaps, in order.
+fn spans(t: &Tape, stream: &str) -> Vec<(i64, i64, String)> {
+    let of = |l: &str| {
+        let (a, b) = l.split_whitespace().find_map(|w| w.split_once("..")).unwrap();
+        (a.parse().unwrap(), b.parse().unwrap(), l.split_whitespace().next().unwrap().to_owned())
+    };
+    let mut all: Vec<_> = ["cover", "gap"]
+        .iter()
+        .flat_map(|k| t.rows.of(&format!("{k} {stream}")).into_iter().map(of).collect::<Vec<_>>())
+        .collect();
+    all.sort();
+    all
+}
+
+/// What waits when an interval ends, and the other leg brings in the next one, was never missing; what does not come is
+/// missing from when it was, and each interval says its part.
+#[test]
+fn what_waits_when_an_interval_ends_may_come_in_the_next_one() {
+    const AT: i64 = 3600 * S;
+    for comes in [true, false] {
+        let mut t = Tape::two_legs();
+        t.trade(7, 100);
+        t.trade(8, 100);
+        t.ts = AT - S;
+        t.diff(7, 17, 18, 16, "", "");
+        t.trade(7, 102);
+        t.boundary(AT);
+        let bytes = t.fold.save().unwrap();
+        t.fold = Fold::restore(&bytes, &mut super::Rows::default()).unwrap();
+        assert_eq!(t.fold.save().unwrap(), bytes);
+        assert!(t.missing("btcusdt@depth").is_empty() && t.missing("btcusdt@trade").is_empty());
+        if comes {
+            t.diff(8, 13, 16, 12, "", "");
+            t.trade(8, 101);
+        }
+        t.wait_over();
+        t.trade(7, 103);
+        t.boundary(2 * AT);
+        let missing = (t.missing("btcusdt@depth"), t.missing("btcusdt@trade"));
+        let due = if comes { Default::default() } else { ([13, 14, 15, 16].into(), [101].into()) };
+        assert_eq!(missing, due);
+        for stream in ["btcusdt@depth", "btcusdt@trade"] {
+            let all = spans(&t, stream);
+            assert!(all.windows(2).all(|w| w[0].1 == w[1].0), "no second twice, and none left out: {all:?}");
+            assert!(all.iter().any(|s| s.1 == AT) && all.last().unwrap().1 == 2 * AT, "{all:?}");
+            assert!(all.iter().all(|s| s.1 <= AT || s.0 >= AT), "split at the boundary: {all:?}");
+            let lost = all.iter().any(|s| s.2 == "gap" && s.1 > 2_000);
+            assert_eq!(lost, !comes, "{all:?}");
+        }
     }
 }

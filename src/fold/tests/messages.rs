@@ -25,7 +25,12 @@ impl Tape {
     }
 
     fn opens(&mut self, conn: i64) {
-        self.event("open", conn, "", false);
+        self.opens_leg(conn, 0);
+    }
+
+    fn opens_leg(&mut self, conn: i64, leg: u8) {
+        let e = ConnEvent { venue: VENUE.into(), leg, ..super::conn_event("open", "") };
+        self.push(Kind::Connection, conn, -1, "ws://x/1/api/pro/v1/stream", &to_payload(&e), 0);
         let v = venue::by_id(VENUE).unwrap().1;
         let add: Vec<StreamSpec> =
             ["depth", "trades", "bbo"].iter().map(|c| v.stream(c, Some(SYMBOL)).unwrap()).collect();
@@ -170,23 +175,115 @@ fn a_new_connection_begins_with_a_new_book() {
     assert!(t.is_proven());
 }
 
+/// Gaps of the stream of diffs beside the first sync.
+fn lost(t: &Tape) -> Vec<&str> {
+    t.rows.of("gap depth").into_iter().filter(|g| !g.contains("initial_sync")).collect()
+}
+
 #[test]
-fn a_replacement_waits_until_the_connection_of_the_book_is_gone() {
+fn a_book_goes_on_with_the_replacement_whose_snapshot_is_the_same_book() {
+    let mut t = Tape::proven();
+    t.change(7, 11);
+    t.opens(8);
+    let asks = |t: &Tape| t.rows.effects.iter().filter(|e| e.starts_with("Successor { conn: 8")).count();
+    assert_eq!((asks(&t), t.asked()), (1, 1), "{:?}", t.rows.effects);
+    // The new one is ahead by one, and its snapshot comes in the midst.
+    t.change(8, 12);
+    t.change(7, 12);
+    t.change(8, 13);
+    t.fold = crate::fold::Fold::restore(&t.fold.save().unwrap(), &mut super::Rows::default()).unwrap();
+    t.book(8, "depth-snapshot", 1, 12, r#"["1","5"]"#, r#"["2","1"]"#);
+    t.change(7, 13);
+    t.change(8, 14);
+    t.change(7, 14);
+    t.event("close", 7, "operator", true);
+    t.change(8, 15);
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    let d = t.rows.of("delta");
+    let ids: Vec<&str> =
+        d.iter().map(|l| l.split(" u=").nth(1).unwrap().split(' ').next().unwrap()).collect();
+    assert_eq!(ids, ["10", "11", "12", "13", "14", "15"]);
+    let epochs: std::collections::BTreeSet<&str> =
+        d.iter().map(|l| l.split(" e=").nth(1).unwrap().split(' ').next().unwrap()).collect();
+    assert_eq!(epochs.len(), 1, "{d:?}");
+    assert!(t.rows.effects.last().unwrap().starts_with("Synced"), "{:?}", t.rows.effects);
+    // The next one is replaced in the same way.
+    t.opens(9);
+    t.change(9, 16);
+    t.change(8, 16);
+    t.book(9, "depth-snapshot", 1, 16, r#"["1","5"]"#, r#"["2","1"]"#);
+    t.event("close", 8, "operator", true);
+    t.change(9, 17);
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+}
+
+#[test]
+fn a_replacement_that_lags_behind_takes_over_when_the_other_one_goes() {
     let mut t = Tape::proven();
     t.opens(8);
-    t.change(8, 5);
     t.change(7, 11);
-    t.change(8, 6);
-    assert!(t.is_proven());
-    assert_eq!(t.fold.counters().seq_gaps, 0);
+    t.change(8, 11);
+    t.change(7, 12);
+    t.book(8, "depth-snapshot", 1, 11, r#"["1","5"]"#, r#"["2","1"]"#);
+    t.change(7, 13);
     t.event("close", 7, "operator", true);
-    assert!(!t.is_proven());
-    t.change(8, 7);
-    t.whole(8, 7);
-    t.change(8, 8);
     assert!(t.is_proven());
-    let gaps = t.rows.of("gap depth");
-    assert!(gaps.last().unwrap().contains("resync_wait"), "{gaps:?}");
+    (12..16).for_each(|n| t.change(8, n));
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    assert_eq!(t.rows.of("delta").len(), 6);
+}
+
+#[test]
+fn a_replacement_waits_until_the_connection_of_the_book_is_gone() {
+    // Of another count; of the same ids and another book; without a snapshot; with a hole since its snapshot.
+    let cases: [fn(&mut Tape); 4] = [
+        |t| t.whole(8, 6),
+        |t| t.book(8, "depth-snapshot", 1, 11, r#"["1","4"]"#, r#"["2","1"]"#),
+        |_| {},
+        |t| {
+            t.book(8, "depth-snapshot", 1, 13, r#"["1","5"]"#, r#"["2","1"]"#);
+            t.change(8, 15);
+        },
+    ];
+    for case in cases {
+        let mut t = Tape::proven();
+        t.opens(8);
+        t.change(8, 5);
+        t.change(7, 11);
+        t.change(8, 6);
+        case(&mut t);
+        assert!(t.is_proven());
+        assert_eq!(t.fold.counters().seq_gaps, 0);
+        t.change(7, 12);
+        assert_eq!(t.rows.of("delta").len(), 3, "the book still moves");
+        t.event("close", 7, "operator", true);
+        assert!(!t.is_proven());
+        t.change(8, 20);
+        t.whole(8, 20);
+        t.change(8, 21);
+        assert!(t.is_proven());
+        assert!(lost(&t).last().unwrap().contains("resync_wait"), "{:?}", lost(&t));
+    }
+}
+
+/// What the leg that stands by has brought is in `raw`: no row calls it missing when that one takes over. If a hole lies
+/// between, all is named from the last one on that the book took.
+#[test]
+fn what_the_other_leg_has_brought_is_not_called_missing() {
+    for (from, missing) in [(11, "(14, 14]"), (16, "(12, 16]")] {
+        let mut t = Tape::proven();
+        t.opens_leg(8, 1);
+        t.change(7, 11);
+        (from.max(11)..=if from == 11 { 14 } else { 16 }).for_each(|n| t.change(8, n));
+        t.change(7, 12);
+        t.event("close", 7, "venue_disconnect", false);
+        t.change(8, if from == 11 { 15 } else { 17 });
+        t.whole(8, 17);
+        t.change(8, 18);
+        assert!(t.is_proven());
+        let told = lost(&t);
+        assert!(told[0].contains(&format!("venue_disconnect {missing}")), "{told:?}");
+    }
 }
 
 #[test]

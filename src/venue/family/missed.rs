@@ -34,6 +34,17 @@ pub(super) fn trades_request(
     Some(TradesRequest { path: r.path, weight: r.weight, most: MOST, by_id: true })
 }
 
+/// Weight of the latest trades, where the older ones want a key.
+const LATEST_WEIGHT: u32 = 5;
+
+/// As [`crate::venue::Venue::latest_trades_request`].
+pub(super) fn latest_request(family: &Family, symbol: &str) -> TradesRequest {
+    let mut r = request(family, "trades?symbol=", LATEST_WEIGHT);
+    encode_into(&mut r.path, symbol, "");
+    r.path.push_str("&limit=1000");
+    TradesRequest { path: r.path, weight: r.weight, most: MOST, by_id: false }
+}
+
 /// As [`crate::venue::Venue::decode_trades`]. Aggregates say `a`, single trades `id`.
 pub(super) fn decode(
     family: &Family,

@@ -158,6 +158,10 @@ impl Venue for Family {
         missed::trades_request(self, kind, symbol, from)
     }
 
+    fn latest_trades_request(&self, kind: StreamKind, symbol: &str) -> Option<TradesRequest> {
+        self.trades_need_key(kind).then(|| missed::latest_request(self, symbol))
+    }
+
     fn trades_need_key(&self, kind: StreamKind) -> bool {
         kind == StreamKind::Trade && self.old_trades_need_key
     }

@@ -285,6 +285,16 @@ fn missed_trades_are_asked_for_from_an_id_on_and_the_answer_is_recognised() {
         let any = |k| v.trades_request(k, "X", 0).is_some();
         assert!(any(StreamKind::AggTrade) || any(StreamKind::TradeSparse), "{id}");
     }
+    for (id, path) in [
+        ("binance-usdm", "/fapi/v1/trades?symbol=BTCUSDT&limit=1000"),
+        ("binance-coinm", "/dapi/v1/trades?symbol=BTCUSDT&limit=1000"),
+    ] {
+        let r = venue(id).latest_trades_request(StreamKind::Trade, "BTCUSDT").unwrap();
+        assert_eq!((r.path.as_str(), r.weight, r.most, r.by_id), (path, 5, 1000, false));
+        assert_eq!(venue(id).rest_kind(&r.path), RestKind::Trades { symbol: "BTCUSDT".to_owned() });
+        assert_eq!(venue(id).latest_trades_request(StreamKind::AggTrade, "BTCUSDT"), None);
+    }
+    assert_eq!(venue("binance-spot").latest_trades_request(StreamKind::Trade, "BTCUSDT"), None);
     assert!(venue("binance-usdm").trades_need_key(StreamKind::Trade));
     assert!(!venue("binance-spot").trades_need_key(StreamKind::Trade));
     let key = crate::venue::Credentials { key: "k".into(), secret: "s".into() };

@@ -1,0 +1,126 @@
+//! Interval boundaries: what is open is split there, so that each part says what was proven in its interval.
+//!
+//! What is missing on one connection when an interval ends may still come by another one. Then the split waits for it, two
+//! seconds at most: its rows are the same, but lie in the part in which they are told. The end of a UTC day waits for
+//! nothing: a day can be read alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::FoldSink;
+use super::state::{Core, OpenGap};
+use super::streams::GapEnd;
+use crate::model::{InstrumentId, Record, StreamId};
+
+/// A boundary at which what is open is still to be split, with what was known of the stream then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Split {
+    pub at: i64,
+    last_id: i64,
+    rseq_last: i64,
+}
+
+impl Core {
+    /// An interval ends. `waits`: not so the UTC day, so what other connections may bring is waited for.
+    pub(super) fn interval_ends<S: FoldSink>(
+        &mut self,
+        at: i64,
+        waits: bool,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        for i in 0..self.insts.len() {
+            let id = InstrumentId(i as u32);
+            let stream = self.insts[i].book.as_ref().map_or(StreamId::NONE, |b| b.stream);
+            let may_wait = waits && self.streams.get(stream.0 as usize).is_some_and(|s| s.split.is_none());
+            if !may_wait {
+                self.waits_in_vain(rec, id, sink);
+            }
+        }
+        for i in 0..self.streams.len() {
+            let id = StreamId(i as u32);
+            let s = &self.streams[i];
+            if waits && s.split.is_none() && (s.holds() || self.book_waits(id)) {
+                let split = Split { at, last_id: s.last_id, rseq_last: s.rseq_last };
+                self.streams[i].split = Some(split);
+            } else {
+                self.split_stream(id, at, rec, sink);
+            }
+        }
+    }
+
+    fn split_stream<S: FoldSink>(&mut self, id: StreamId, at: i64, rec: &Record<'_>, sink: &mut S) {
+        let s = self.s(id);
+        if let Some(c) = s.cover {
+            self.close_cover(id, at, "boundary", rec, sink);
+            let s = self.s(id);
+            let first = if s.kind.is_chained() { s.last_id } else { -1 };
+            self.open_cover(id, at.max(c.ts_begin), first, -1, c.conn);
+        } else if let Some(g) = s.gap {
+            self.close_gap(id, boundary(at), rec, sink);
+            self.s(id).gap = Some(OpenGap { ts_begin: at.max(g.ts_begin), ..g });
+        }
+    }
+
+    /// Whether the book of a stream of diffs waits for what another connection may bring.
+    fn book_waits(&self, id: StreamId) -> bool {
+        let Some(s) = self.streams.get(id.0 as usize) else { return false };
+        let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
+        book.is_some_and(|b| b.stream == id && b.waits())
+    }
+
+    /// As [`Core::split_due`], whatever the book waits for.
+    pub(super) fn split_waited<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        let Some(split) = s.split else { return };
+        let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
+        let waits = book.is_some_and(|b| b.stream == id && b.waits() && b.waited_at(split.at));
+        self.split_due(id, waits, rec, sink);
+    }
+
+    /// What is open ends at `ts`: if a boundary before it waits for its split, this is the time.
+    pub(super) fn split_before<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        ts: i64,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let s = self.s(id);
+        let Some(split) = s.split.filter(|p| p.at <= ts) else { return };
+        s.split = None;
+        let now = (s.last_id, s.rseq_last);
+        if let Some(c) = s.cover.filter(|c| c.ts_begin < split.at) {
+            (s.last_id, s.rseq_last) = (split.last_id, split.rseq_last);
+            let first = if s.kind.is_chained() { split.last_id } else { -1 };
+            self.end_cover(id, split.at, "boundary", rec, sink);
+            self.open_cover(id, split.at, first, -1, c.conn);
+        } else if let Some(g) = s.gap.filter(|g| g.ts_begin < split.at) {
+            self.end_gap(id, boundary(split.at), rec, sink);
+            self.s(id).gap = Some(OpenGap { ts_begin: split.at, ..g });
+        }
+        let s = self.s(id);
+        (s.last_id, s.rseq_last) = now;
+    }
+
+    /// Splits what is open if nothing is waited for any more that was missing before the boundary. `waits`: the book's diffs
+    /// still do.
+    pub(super) fn split_due<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        waits: bool,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let Some(s) = self.streams.get(id.0 as usize) else { return };
+        let Some(split) = s.split else { return };
+        let held = s.holes.iter().filter_map(|h| h.held).any(|h| h.end <= split.at);
+        if !waits && !held {
+            self.split_before(id, split.at, rec, sink);
+        }
+    }
+}
+
+/// A gap that goes on behind a boundary.
+fn boundary(at: i64) -> GapEnd<'static> {
+    GapEnd { ts_end: at, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "boundary" }
+}

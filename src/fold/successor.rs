@@ -1,0 +1,261 @@
+//! A connection that replaces the one that feeds a book, where ids are not known to outlive their connection and snapshots
+//! come in-band (AscendEX): while both are open the new one asks for a snapshot of its own. Where that is, at the same id,
+//! the very book that the old one's diffs have made, the ids of both are one count. Then the book goes on with the new one:
+//! nothing is missing, no epoch begins. Where it is not, or does not come in time, the book is begun anew as ever.
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{BookState, Conn, Core, Detector, DiffMeta};
+use super::{Effect, FoldSink};
+use crate::book::{Book, DiffBuffer, DiffIds};
+use crate::model::{
+    ConnId, Depth, InstrumentId, Level, Record, Side, SnapshotSource, StreamId, StreamKind, row::GapCause,
+};
+
+/// What is known of the successor's ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Ids {
+    /// Nothing yet.
+    Open,
+    /// They are those of the book.
+    Agree,
+    /// They are of another count.
+    Foreign,
+}
+
+/// The successor's snapshot, as sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct View {
+    id: i64,
+    bids: Vec<Level>,
+    asks: Vec<Level>,
+    /// Prices up to which it is whole.
+    horizon: (Option<i64>, Option<i64>),
+}
+
+/// The connection that is to feed a proven book next.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Next {
+    conn: ConnId,
+    ids: Ids,
+    view: Option<View>,
+    /// Its diffs, one following the other, and the last id.
+    diffs: DiffBuffer<DiffMeta>,
+    last: i64,
+    /// Diffs that the book took meanwhile, until the ids agree.
+    taken: DiffBuffer<DiffMeta>,
+}
+
+impl Next {
+    fn new(conn: ConnId) -> Next {
+        let (diffs, taken) = (DiffBuffer::default(), DiffBuffer::default());
+        Next { conn, ids: Ids::Open, view: None, diffs, last: -1, taken }
+    }
+
+    /// Its next diff. One that does not follow the last one ends what was known of it.
+    pub fn brings(&mut self, ids: &DiffIds, meta: DiffMeta, bids: &[Level], asks: &[Level]) {
+        if self.ids == Ids::Foreign || ids.last <= self.last {
+            return;
+        }
+        if self.last >= 0 && ids.first > self.last.saturating_add(1) {
+            *self = Next::new(self.conn);
+        }
+        let _ = self.diffs.push(*ids, meta, bids, asks);
+        self.last = ids.last;
+    }
+
+    fn shows(&mut self, d: &Depth<'_>, levels: usize) {
+        let follows =
+            self.diffs.iter().find(|e| e.ids.last > d.last).is_none_or(|e| e.ids.first <= d.last + 1);
+        if self.ids != Ids::Open || !follows {
+            return;
+        }
+        let bid = d.bids.iter().map(|l| l.price).min().filter(|_| d.bids.len() >= levels);
+        let ask = d.asks.iter().map(|l| l.price).max().filter(|_| d.asks.len() >= levels);
+        let (bids, asks) = (d.bids.to_vec(), d.asks.to_vec());
+        self.view = Some(View { id: d.last, bids, asks, horizon: (bid, ask) });
+        self.last = self.last.max(d.last);
+    }
+
+    /// Whether its snapshot, with what the book took since, is the book; `None`: that cannot be said now.
+    fn agrees(&self, b: &BookState) -> Option<bool> {
+        let v = self.view.as_ref()?;
+        let (mut at, live) = (v.id, b.seq.live_id());
+        let mut theirs = Book::new();
+        theirs.apply(&v.bids, &v.asks);
+        for e in self.taken.iter().filter(|e| e.ids.last > v.id) {
+            if e.ids.first > at.saturating_add(1) {
+                return None;
+            }
+            theirs.apply(e.bids, e.asks);
+            at = e.ids.last;
+        }
+        if at != live {
+            return None;
+        }
+        let bid = v.horizon.0.max(b.bid_horizon).unwrap_or(i64::MIN);
+        let ask = match (v.horizon.1, b.ask_horizon) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b).unwrap_or(i64::MAX),
+        };
+        let known = |book: &Book, side: Side| -> Vec<Level> {
+            let is_known = |l: &Level| if side == Side::Bid { l.price >= bid } else { l.price <= ask };
+            book.levels(side).filter(is_known).collect()
+        };
+        Some([Side::Bid, Side::Ask].into_iter().all(|s| known(&theirs, s) == known(&b.book, s)))
+    }
+
+    /// Wider exponents for all that is held; `false`: it does not fit.
+    pub fn rescale(&mut self, from: (u8, u8), to: (u8, u8)) -> bool {
+        let exps = ((from.0, to.0), (from.1, to.1));
+        let mut fits =
+            self.diffs.rescale(exps.0, exps.1).is_ok() && self.taken.rescale(exps.0, exps.1).is_ok();
+        let Some(v) = &mut self.view else { return fits };
+        let wider = |x: i64, e: (u8, u8)| crate::model::num::rescale(x, e.0, e.1);
+        for l in v.bids.iter_mut().chain(&mut v.asks) {
+            match (wider(l.price, exps.0), wider(l.size, exps.1)) {
+                (Some(price), Some(size)) => (l.price, l.size) = (price, size),
+                _ => fits = false,
+            }
+        }
+        for h in [&mut v.horizon.0, &mut v.horizon.1] {
+            *h = h.and_then(|x| wider(x, exps.0));
+        }
+        fits
+    }
+}
+
+impl BookState {
+    /// The connection that is to feed it next.
+    pub fn succeeds(&mut self, conn: ConnId) -> &mut Next {
+        if self.next.as_ref().is_some_and(|n| n.conn != conn) {
+            self.next = None;
+        }
+        self.next.get_or_insert_with(|| Box::new(Next::new(conn)))
+    }
+
+    /// A diff of the connection that feeds it was applied.
+    pub fn took(&mut self, ids: &DiffIds, bids: &[Level], asks: &[Level]) {
+        if let Some(n) = self.next.as_mut().filter(|n| n.ids == Ids::Open) {
+            let _ = n.taken.push(*ids, DiffMeta::default(), bids, asks);
+        }
+    }
+
+    /// What the connection brought that feeds it from now on waits for its snapshot.
+    pub fn takes_over(&mut self, conn: ConnId) {
+        let Some(n) = self.next.take_if(|n| n.conn == conn) else { return };
+        self.buffer.clear();
+        for e in n.diffs.iter() {
+            let _ = self.buffer.push(e.ids, e.meta, e.bids, e.asks);
+        }
+    }
+}
+
+impl Core {
+    /// A connection begins to carry what another one carries: if it is to take its place, its snapshot is asked for.
+    pub(super) fn begins_beside<S: FoldSink>(&mut self, id: StreamId, conn: &Conn, sink: &mut S) {
+        let s = &self.streams[id.0 as usize];
+        let spec = super::state::venue_of(s.venue).spec();
+        if s.kind != StreamKind::DepthDiff
+            || spec.sequence.ids_survive_reconnect
+            || spec.snapshot != SnapshotSource::InBand
+            || !self.is_successor(id, conn.id)
+        {
+            return;
+        }
+        let Some(inst) = self.insts.get(s.instrument.ix()) else { return };
+        if inst.book.as_ref().is_some_and(|b| b.synced) {
+            let (venue, symbol) = (inst.version.venue.as_str(), inst.version.symbol.as_str());
+            sink.effect(Effect::Successor { conn: conn.id, venue, symbol });
+        }
+    }
+
+    /// A snapshot that came on another connection than that which feeds the proven book.
+    pub(super) fn beside<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        d: &Depth<'_>,
+        b: Box<BookState>,
+        sink: &mut S,
+    ) {
+        let (id, mut b) = (d.instrument, b);
+        if b.synced && !b.seq.rule().replaces && self.is_successor(d.stream, rec.conn) {
+            let levels = super::state::venue_of(self.insts[id.ix()].venue).spec().snapshot_levels;
+            b.succeeds(rec.conn).shows(d, levels.max(1) as usize);
+        }
+        self.insts[id.ix()].book = Some(b);
+        self.hands_over(rec, id, false, sink);
+    }
+
+    /// The book goes on with the connection that is to feed it next, if that one's ids are known to be the book's and it
+    /// is not behind. `now`: the other one is gone. Says whether it did.
+    pub(super) fn hands_over<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        now: bool,
+        sink: &mut S,
+    ) -> bool {
+        let Some(mut b) = self.insts[id.ix()].book.take() else { return false };
+        let mut done = false;
+        if b.synced && b.seq.is_live() && self.decides(id, &mut b, sink) {
+            let live = b.seq.live_id();
+            if let Some(n) = b.next.take_if(|n| now || n.last >= live) {
+                self.goes_on_with(&n, rec, id, &mut b, sink);
+                done = true;
+            }
+        }
+        let lost = done && !b.buffer.is_empty();
+        self.insts[id.ix()].book = Some(b);
+        if lost {
+            self.unproven(rec, id, GapCause::ResyncWait, Detector::Ids, sink);
+        }
+        done
+    }
+
+    /// Whether the ids of the successor are those of the book.
+    fn decides<S: FoldSink>(&self, id: InstrumentId, b: &mut BookState, sink: &mut S) -> bool {
+        let Some(n) = b.next.as_ref() else { return false };
+        let ids = match (n.ids, n.ids == Ids::Open) {
+            (_, true) => match n.agrees(b) {
+                None => return false,
+                Some(true) => Ids::Agree,
+                Some(false) => Ids::Foreign,
+            },
+            (ids, false) => ids,
+        };
+        if let Some(n) = b.next.as_mut().filter(|n| n.ids == Ids::Open) {
+            (n.ids, n.view) = (ids, None);
+            n.taken.clear();
+            // Whoever asked need not ask again.
+            sink.effect(Effect::Synced { instrument: id });
+        }
+        ids == Ids::Agree
+    }
+
+    fn goes_on_with<S: FoldSink>(
+        &mut self,
+        n: &Next,
+        rec: &Record<'_>,
+        id: InstrumentId,
+        b: &mut BookState,
+        sink: &mut S,
+    ) {
+        let live = b.seq.live_id();
+        b.seq.goes_on_with(n.conn);
+        b.buffer.clear();
+        for e in n.diffs.iter().filter(|e| e.ids.last > live) {
+            let _ = b.buffer.push(e.ids, e.meta, e.bids, e.asks);
+        }
+        if !b.buffer.is_empty() {
+            let _ = self.offer(rec, id, b, false, sink);
+        }
+        if let Some(s) = self.streams.get_mut(b.stream.0 as usize) {
+            s.feed = n.conn;
+            s.conn = n.conn;
+            if b.seq.live_id() > live {
+                (s.last_id, s.ts_chain) = (b.seq.live_id(), rec.ts_recv);
+            }
+        }
+    }
+}
