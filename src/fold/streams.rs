@@ -527,6 +527,10 @@ impl Core {
         if s.alive() > 0 {
             return;
         }
+        let (kind, inst) = (s.kind, s.instrument);
+        if kind == StreamKind::DepthDiff && inst != InstrumentId::NONE {
+            self.waits_in_vain(rec, inst, sink);
+        }
         self.close_cover(id, rec.ts_recv, "unsubscribed", rec, sink);
         let s = self.s(id);
         s.left_by_all();
