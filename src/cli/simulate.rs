@@ -26,8 +26,12 @@ Examples:
 Faults: KIND[=PROBABILITY][@MS][:KEY=VALUE,…], e.g. drop@8000:stream=btcusdt@depth@100ms,frames=3
   Kinds: drop duplicate reorder stall cut gap stale-snapshot late-snapshot hole-snapshot 429 418 503 redirect
          truncated-json garbage unknown-event server-shutdown refuse reset-ids huge-id raw non-ascii
-  Keys:  stream symbol conn frames for_ms every_ms retry_after_s how (rst fin close mid-frame half-open) code hex
+         delist halt list
+  Keys:  stream symbol conn frames for_ms every_ms retry_after_s how (rst fin close mid-frame half-open) code hex status
   for_ms, a time in ms, must be given for: stall gap late-snapshot 429 418 503 redirect refuse, and cut with how=half-open.
+  delist, halt and list are about one symbol and need it; with for_ms the first two pass by themselves. The symbol of a list
+  that is not among --symbols is not traded before. status is what the instrument list says of a halted symbol, e.g.
+  halt@5000:symbol=ETHUSDT,status=BREAK,for_ms=20000
   Times count from the first subscription. A script has the same keys, as JSON lines or as TOML [[fault]] tables.
 
 Point the recorder at it with, in its [[venue]]: rest = \"http://127.0.0.1:9443\" and ws = \"ws://127.0.0.1:9443\".";

@@ -77,10 +77,11 @@ impl Links {
         self.hosts.rest.clone().unwrap_or_else(|| self.venue.spec().rest.to_owned())
     }
 
-    /// The streams of those configured symbols that the venue lists. A symbol stays in the lane that `held` names.
+    /// The streams of those configured symbols that the venue lists, or has listed: whoever was recorded stays, listed or
+    /// not, because it may come back. A symbol stays in the lane that `held` names.
     ///
     /// # Errors
-    /// Symbols are missing and the configuration does not allow that; nothing is left.
+    /// Symbols were never listed and the configuration does not allow that; nothing is left.
     pub fn streams(
         &self,
         index: usize,
@@ -89,8 +90,12 @@ impl Links {
         held: &dyn Fn(&str) -> Option<LaneId>,
     ) -> Result<Vec<LaneStreams>, PlanFault> {
         let known: FxHashSet<&str> = listed.iter().copied().collect();
-        let (there, missing): (Vec<String>, Vec<String>) =
-            self.config.symbols.iter().cloned().partition(|s| known.contains(s.as_str()));
+        let (there, missing): (Vec<String>, Vec<String>) = self
+            .config
+            .symbols
+            .iter()
+            .cloned()
+            .partition(|s| known.contains(s.as_str()) || held(s).is_some());
         if !missing.is_empty() && !self.config.allow_missing {
             let named = |s: &String| match listed.iter().find(|l| l.eq_ignore_ascii_case(s)) {
                 Some(l) => format!("{s} (the venue writes {l})"),
@@ -243,6 +248,16 @@ mod tests {
         let r = l.reconcile(&second, &wanted(&l, 1, &second)).unwrap();
         assert!(r.new.is_empty(), "{r:?}");
         assert_eq!(applied(&second, &r).len(), second.len());
+    }
+
+    #[test]
+    fn a_symbol_that_was_recorded_and_is_listed_no_more_stays_and_one_that_never_was_is_refused() {
+        let l = links(&names(0..3), TWO);
+        let held = |s: &str| (s == "S2USDT").then_some(1);
+        let all = l.streams(0, 1, &["S0USDT", "S1USDT"], &held).unwrap();
+        assert_eq!(all.iter().map(|(_, s)| s.len()).sum::<usize>(), 6);
+        let e = l.streams(0, 1, &["S0USDT"], &held).unwrap_err().to_string();
+        assert!(e.contains("S1USDT") && !e.contains("S2USDT"), "{e}");
     }
 
     #[test]

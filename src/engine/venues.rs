@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::choose::Volume;
 use super::links::{Links, Slot};
 use crate::config::VenueConfig;
+use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
-use crate::model::{ConnId, ConnPlan, InstrumentVersion, LaneId, StreamSpec};
+use crate::model::{ConnId, ConnPlan, LaneId, StreamSpec};
 use crate::wire::rate::RateWindow;
 use crate::wire::rest::RestClient;
 use crate::wire::{Backoff, ConnectLimiter};
@@ -269,8 +270,8 @@ pub struct VenueState {
     pub subscribes: Option<RateWindow>,
     /// Number of its weight group.
     pub group: usize,
-    /// Instruments in use, as last recorded.
-    pub instruments: BTreeMap<String, InstrumentVersion>,
+    /// Instruments that were ever in use, as last recorded.
+    pub recorded: Recorded,
     /// All symbols of the newest list.
     pub listed: Vec<String>,
     /// Volumes by which a rule ranks markets, and when they were fetched (monotonic ns); `None` = not yet.
@@ -318,7 +319,7 @@ impl VenueState {
             client,
             slots: Vec::new(),
             group,
-            instruments: BTreeMap::new(),
+            recorded: Recorded::default(),
             listed: Vec::new(),
             volumes: None,
             lanes: BTreeMap::new(),
@@ -330,6 +331,29 @@ impl VenueState {
             list_backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
             metrics,
         })
+    }
+
+    /// How often its instrument list is asked for, ns.
+    pub fn list_every_ns(&self) -> i64 {
+        let own = i64::from(self.plan.venue.instruments_every_s()) * 1_000_000_000;
+        self.plan.config.list_every_ns.unwrap_or(own)
+    }
+
+    /// The lanes that are to know a symbol: its own, and the one that carries the streams of the whole market.
+    pub fn lanes_of(&self, symbol: &str) -> Vec<LaneId> {
+        let own = self.lanes.get(symbol).or(self.homes.get(symbol));
+        let market = self.homes.get("").filter(|l| Some(*l) != own);
+        own.into_iter().chain(market).copied().collect()
+    }
+
+    /// A symbol came back: the connections that carry it are replaced, because a venue may have forgotten what was
+    /// subscribed of it.
+    pub fn renew(&mut self, symbol: &str, now: i64) {
+        let carries =
+            |s: &&mut SlotState| s.slot.conn.streams.iter().any(|x| x.symbol.as_deref() == Some(symbol));
+        for s in self.slots.iter_mut().filter(carries).filter(|s| s.current.is_some()) {
+            s.rotate_at = now;
+        }
     }
 
     /// The slot that a connection belongs to.

@@ -37,6 +37,8 @@ pub struct SymbolFact<'a> {
     pub mark: (i64, i64, i64),
     /// Open interest, in sizes.
     pub interest: i64,
+    /// Whether it is traded, not only listed.
+    pub is_trading: bool,
 }
 
 /// A book, or changes of one. Levels are mantissas, bids best first.

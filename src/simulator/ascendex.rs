@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::control::Entry;
 use super::faults::FaultKind;
 use super::http::{Answer, Head, query};
+use super::listing::Listing;
 use super::market::{Ev, Market};
 use super::outbound::{Conn, End};
 use super::payload::{Face, Marked, Out, Shape, Span};
@@ -367,7 +368,7 @@ impl World {
                 self.unsubscribe(conn, std::slice::from_ref(&name));
                 let safe = escaped(&name);
                 self.later(conn, ACK_MS, What::Text(format!("{{\"m\":\"unsub\",{id}\"ch\":\"{safe}\"}}")));
-            } else if self.listed(&name) {
+            } else if self.can_subscribe(&name) {
                 if !self.subscribe(conn, std::slice::from_ref(&name), None) {
                     return;
                 }
@@ -402,10 +403,13 @@ impl World {
     }
 
     /// Whether a name can be subscribed to; symbols are taken as they are listed only.
-    fn listed(&self, name: &str) -> bool {
+    fn can_subscribe(&self, name: &str) -> bool {
         let Some(w) = parse(self.shape.d, |s| self.by_name.get(s).copied(), name) else { return false };
         match w.scope {
-            Scope::Symbol(s) => name.ends_with(&self.symbols[s].def.symbol),
+            Scope::Symbol(s) => {
+                let s = &self.symbols[s];
+                name.ends_with(&s.def.symbol) && s.listing != Listing::Gone
+            }
             _ => true,
         }
     }
@@ -504,7 +508,7 @@ impl World {
         let q = query(&head.target);
         let symbol = q.iter().find(|p| p.0 == "symbol").map_or("", |p| p.1.as_str());
         let found = self.by_name.get(&symbol.to_ascii_lowercase()).copied();
-        let found = found.filter(|s| self.symbols[*s].def.symbol == symbol);
+        let found = found.filter(|_| self.find(symbol).is_some());
         let prefix = self.shape.d.rest_prefixes.iter().find_map(|p| path.strip_prefix(p));
         let refused = |code: u32, reason: &str| {
             Answer::new(200, format!("{{\"code\":{code},\"reason\":\"{reason}\",\"message\":\"{reason}\"}}"))
@@ -594,7 +598,7 @@ impl World {
                 "{\"code\":100008,\"reason\":\"SYMBOL_ERROR\",\"message\":\"no such symbol\"}",
             );
         }
-        let all: Vec<usize> = found.map_or((0..self.symbols.len()).collect(), |ix| vec![ix]);
+        let all: Vec<usize> = found.map_or_else(|| self.listed().map(|(ix, _)| ix).collect(), |ix| vec![ix]);
         let mut parts = Vec::new();
         for ix in all {
             let s = &self.symbols[ix];
@@ -624,9 +628,9 @@ impl World {
 
     fn pricing_data(&self) -> Answer {
         let mut b = b"{\"code\":0,\"data\":{\"contracts\":[".to_vec();
-        for (ix, s) in self.symbols.iter().enumerate() {
+        for (n, (ix, s)) in self.listed().enumerate() {
             let (f, p) = (&s.face, self.mark_of(ix));
-            put(&mut b, if ix == 0 { "{\"symbol\":\"" } else { ",{\"symbol\":\"" });
+            put(&mut b, if n == 0 { "{\"symbol\":\"" } else { ",{\"symbol\":\"" });
             put(&mut b, &f.s);
             b.push(b'"');
             key_int(&mut b, "time", self.now);
@@ -643,14 +647,14 @@ impl World {
 
     fn listing(&self, futures: bool) -> Answer {
         let mut b = b"{\"code\":0,\"data\":[".to_vec();
-        for (n, s) in self.symbols.iter().enumerate() {
+        for (n, (_, s)) in self.listed().enumerate() {
             let f = &s.face;
             put(&mut b, if n == 0 { "{\"symbol\":\"" } else { ",{\"symbol\":\"" });
             put(&mut b, &f.s);
             b.push(b'"');
             let (base, quote) = (escaped(&s.def.base), escaped(&s.def.quote));
             if futures {
-                key_str(&mut b, "status", "Normal");
+                key_str(&mut b, "status", &self.status(s));
                 key_str(&mut b, "displayName", &format!("{base}{quote}"));
                 key_str(&mut b, "settlementAsset", &quote);
                 key_str(&mut b, "underlying", &format!("{base}/{quote}"));
@@ -661,7 +665,7 @@ impl World {
                 b.push(b'}');
             } else {
                 key_str(&mut b, "displayName", &f.s);
-                key_str(&mut b, "statusCode", "Normal");
+                key_str(&mut b, "statusCode", &self.status(s));
                 key_plain(&mut b, "tickSize", f.px(1), f.pd);
                 put(&mut b, ",\"useTick\":false");
                 key_plain(&mut b, "lotSize", f.qty(1), f.sd);

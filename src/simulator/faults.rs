@@ -59,11 +59,17 @@ pub enum FaultKind {
     RefuseSnapshot,
     /// A symbol `龙虾USDT` is traded from the start.
     NonAscii,
+    /// A `symbol` is traded no more: its streams are silent, REST does not know it. With `for_ms` it comes back.
+    Delist,
+    /// Trading in a `symbol` stops; the list says so, by `status` or the venue's own word. With `for_ms` it goes on.
+    Halt,
+    /// A `symbol` is traded (again); one that is not among the simulated ones is not there before.
+    List,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 23] = [
+    pub const ALL: [FaultKind; 26] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -87,6 +93,9 @@ impl FaultKind {
         FaultKind::Raw,
         FaultKind::RefuseSnapshot,
         FaultKind::NonAscii,
+        FaultKind::Delist,
+        FaultKind::Halt,
+        FaultKind::List,
     ];
 
     /// The word in scripts, flags and the oracle log.
@@ -115,6 +124,9 @@ impl FaultKind {
             FaultKind::Raw => "raw",
             FaultKind::RefuseSnapshot => "refuse-snapshot",
             FaultKind::NonAscii => "non-ascii",
+            FaultKind::Delist => "delist",
+            FaultKind::Halt => "halt",
+            FaultKind::List => "list",
         }
     }
 
@@ -209,6 +221,9 @@ pub struct FaultSpec {
     /// Bytes of `raw`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hex: String,
+    /// What the list says of a symbol that is halted; "" = the venue's own word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status: String,
 }
 
 impl FaultSpec {
@@ -228,6 +243,7 @@ impl FaultSpec {
             how: CutHow::Rst,
             code: None,
             hex: String::new(),
+            status: String::new(),
         }
     }
 
@@ -265,7 +281,7 @@ impl FaultSpec {
         }
         for kv in params.split(',').filter(|s| !s.is_empty()) {
             let (k, v) = kv.split_once('=').ok_or_else(|| bad(format!("{kv:?} is not key=value")))?;
-            let text_key = matches!(k, "stream" | "symbol" | "how" | "hex");
+            let text_key = matches!(k, "stream" | "symbol" | "how" | "hex" | "status");
             let v = match v.parse::<u64>() {
                 Ok(n) if !text_key => n.into(),
                 _ => v.into(),
@@ -308,6 +324,10 @@ impl FaultSpec {
         }
         if self.kind == FaultKind::Raw && from_hex(&self.hex).is_none_or(|b| b.is_empty()) {
             return bad("raw needs hex=…, an even number of hex digits");
+        }
+        let of_one = matches!(self.kind, FaultKind::Delist | FaultKind::Halt | FaultKind::List);
+        if of_one && self.symbol.as_deref().is_none_or(str::is_empty) {
+            return bad("needs symbol=…");
         }
         let timed = matches!(
             self.kind,

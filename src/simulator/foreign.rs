@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::http::{Answer, Head, query};
+use super::listing::Listing;
 use super::market::Ev;
 use super::outbound::{Conn, End};
 use super::payload::{Face, Out, Shape, Span};
@@ -26,6 +27,7 @@ fn face(f: &Face) -> SymbolFact<'_> {
         sums: (0, 0),
         mark: (0, 0, 0),
         interest: 0,
+        is_trading: true,
     }
 }
 
@@ -206,6 +208,7 @@ impl Shown<'_> {
             sums: (day.volume, day.quote),
             mark: (s.face.px(p.mark), s.face.px(p.index), p.rate_e8),
             interest: s.face.qty(self.0.interest_of(ix)),
+            is_trading: s.listing == Listing::Trading,
             ..face(&s.face)
         }
     }
@@ -217,11 +220,11 @@ impl Market for Shown<'_> {
     }
 
     fn symbols(&self) -> Vec<SymbolFact<'_>> {
-        self.0.symbols.iter().enumerate().map(|(ix, s)| self.fact(ix, s)).collect()
+        self.0.listed().map(|(ix, s)| self.fact(ix, s)).collect()
     }
 
     fn book(&self, symbol: &str, levels: usize, each: &mut dyn FnMut(&BookFact<'_>)) -> Option<i64> {
-        let ix = self.0.symbols.iter().position(|s| s.def.symbol == symbol)?;
+        let ix = self.0.find(symbol)?;
         let s = &self.0.symbols[ix];
         let m = &s.market;
         let bids = mantissas(&s.face, &m.bids.best_first().take(levels).collect::<Vec<_>>());

@@ -21,6 +21,7 @@ mod foreign;
 mod grid;
 mod http;
 mod ladder;
+mod listing;
 mod market;
 pub mod oracle;
 mod outbound;

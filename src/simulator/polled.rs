@@ -108,7 +108,7 @@ impl World {
         {
             return Some(error(400, -1102, "Mandatory parameter 'symbol' was not sent."));
         }
-        let all: Vec<usize> = one.map_or((0..self.symbols.len()).collect(), |ix| vec![ix]);
+        let all: Vec<usize> = one.map_or_else(|| self.listed().map(|(ix, _)| ix).collect(), |ix| vec![ix]);
         let limit = get("limit").and_then(|l| l.parse().ok()).unwrap_or(100).min(1000);
         let body = match (name, one) {
             ("klines" | "indexPriceKlines" | "markPriceKlines", Some(ix)) => {

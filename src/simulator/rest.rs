@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::faults::{FaultKind, FaultSpec};
 use super::http::{Answer, Head, query};
+use super::listing::Listing;
 use super::market::Ev;
 use super::payload::levels;
 use super::rng::mix;
@@ -216,7 +217,8 @@ impl World {
 
     pub(super) fn find(&self, symbol: &str) -> Option<usize> {
         let ix = *self.by_name.get(&super::symbols::lower(symbol))?;
-        (self.symbols[ix].def.symbol == symbol).then_some(ix)
+        let s = &self.symbols[ix];
+        (s.def.symbol == symbol && s.listing != Listing::Gone).then_some(ix)
     }
 
     /// The snapshot and its id.
@@ -378,8 +380,8 @@ impl World {
             );
         }
         put(&mut b, ",\"symbols\":[");
-        for ix in 0..self.symbols.len() {
-            if ix > 0 {
+        for (n, (ix, _)) in self.listed().enumerate() {
+            if n > 0 {
                 b.push(b',');
             }
             self.instrument(&mut b, ix);
@@ -395,7 +397,7 @@ impl World {
     /// The events of which the traded tokens are rounds.
     fn prediction_events(&self, b: &mut Vec<u8>) {
         put(b, ",\"predictionEvents\":[");
-        for (n, s) in self.symbols.iter().enumerate() {
+        for (n, (_, s)) in self.listed().enumerate() {
             let market = s.def.symbol.trim_end_matches("_YUSDT");
             let event = market.rsplit_once('_').map_or(market, |e| e.0);
             put(b, if n == 0 { "{" } else { ",{" });
@@ -403,7 +405,9 @@ impl World {
             key_str(b, "eventName", event);
             key_int(b, "startTime", 1_778_483_280_000);
             key_int(b, "endTime", 0);
-            put(b, ",\"rounds\":[null],\"liveRound\":{\"roundStatus\":\"TRADING\",\"symbols\":[\"");
+            put(b, ",\"rounds\":[null],\"liveRound\":{\"roundStatus\":\"");
+            put(b, &self.status(s));
+            put(b, "\",\"symbols\":[\"");
             put(b, &s.face.s);
             put(b, "\",\"");
             put(b, market);
@@ -423,7 +427,7 @@ impl World {
         put(b, &f.s);
         b.push(b'"');
         let status = if p == Product::CoinM { "contractStatus" } else { "status" };
-        key_str(b, status, "TRADING");
+        key_str(b, status, &self.status(s));
         key_str(b, "baseAsset", &esc(&s.def.base));
         key_str(b, "quoteAsset", &esc(&s.def.quote));
         if p.is_futures() {

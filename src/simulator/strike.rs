@@ -283,6 +283,7 @@ impl World {
                 self.strikes.shutdown_at = Some(until);
             }
             FaultKind::Refuse => self.strikes.refuse_until = until,
+            FaultKind::Delist | FaultKind::Halt | FaultKind::List => self.list_by(spec),
             _ => self.rest.arm(spec, now),
         }
     }

@@ -302,3 +302,76 @@ fn no_fault_strikes_in_the_last_seconds() {
     assert!(log.iter().filter(|l| l.dropped).all(|l| l.e.unwrap() <= quiet_from + 1));
     assert!(!log.iter().any(|l| l.k == "close" && l.how == "rst"), "the cut would have come too late");
 }
+
+/// What the venue's list says of a symbol, read as the recorder reads it.
+fn listed(sim: &SimHandle, venue: &str, symbol: &str) -> Option<String> {
+    let (_, v) = crate::venue::by_id(venue).unwrap();
+    let (status, _, body) = get(sim.addr(), &v.instruments_request().path);
+    assert_eq!(status, 200, "{venue}: {body}");
+    let list = v.parse_instruments(body.as_bytes()).unwrap();
+    assert_eq!(list.faulty, 0, "{venue}: {body}");
+    list.instruments.into_iter().find(|i| i.symbol == symbol).map(|i| i.status)
+}
+
+#[test]
+fn at_every_venue_symbols_stand_still_go_and_come() {
+    for d in dialects::all() {
+        let names = |n: usize| -> Vec<String> {
+            let mut cfg = SimConfig { symbols: Symbols::Count(n), ..manual(d.venue) };
+            let log = with_oracle(&mut cfg);
+            Simulator::start(cfg).unwrap().stop();
+            lines(&log)[0].symbols.clone()
+        };
+        let new = names(4).pop().unwrap();
+        let all = names(3);
+        let of = |kind: FaultKind, s: &str| FaultSpec { symbol: Some(s.to_owned()), ..FaultSpec::new(kind) };
+        let cfg = SimConfig {
+            symbols: Symbols::Count(3),
+            faults: vec![of(FaultKind::List, &new).at(60_000)],
+            ..manual(d.venue)
+        };
+        let sim = Simulator::start(cfg).unwrap();
+        let is = |s: &str| listed(&sim, d.venue, s);
+        let trading = is(&all[0]).unwrap();
+        assert_eq!((is(&all[1]), is(&new)), (Some(trading.clone()), None), "{}", d.venue);
+        sim.inject(of(FaultKind::Halt, &all[0])).unwrap();
+        sim.inject(of(FaultKind::Delist, &all[1])).unwrap();
+        sim.inject(of(FaultKind::List, &new)).unwrap();
+        sim.advance(1).unwrap();
+        let halted = is(&all[0]).unwrap();
+        assert!(halted != trading && !halted.is_empty(), "{}: {halted}", d.venue);
+        assert_eq!((is(&all[1]), is(&new)), (None, Some(trading.clone())), "{}", d.venue);
+        sim.inject(of(FaultKind::List, &all[0])).unwrap();
+        sim.inject(of(FaultKind::List, &all[1])).unwrap();
+        sim.advance(1).unwrap();
+        assert_eq!((is(&all[0]), is(&all[1])), (Some(trading.clone()), Some(trading)), "{}", d.venue);
+    }
+}
+
+#[test]
+fn a_symbol_that_is_gone_is_silent_and_unknown_until_it_comes_back() {
+    let sim = Simulator::start(SimConfig {
+        faults: vec![
+            fault("delist@2000:symbol=BTCUSDT,for_ms=3000"),
+            fault("halt@2000:symbol=ETHUSDT,status=BREAK"),
+        ],
+        ..manual("aster-futures")
+    })
+    .unwrap();
+    let mut c =
+        Client::open(sim.addr(), "/stream?streams=btcusdt@depth@100ms/btcusdt@markPrice@1s/ethusdt@trade");
+    let depth = || get(sim.addr(), "/fapi/v3/depth?symbol=BTCUSDT&limit=5").0;
+    sim.advance(2_001).unwrap();
+    assert!(!c.all().is_empty());
+    assert_eq!((depth(), listed(&sim, "aster-futures", "ETHUSDT").as_deref()), (400, Some("BREAK")));
+    sim.advance(2_900).unwrap();
+    assert_eq!(c.all(), Vec::<String>::new());
+    sim.advance(2_000).unwrap();
+    let back = c.by_stream();
+    assert!(
+        depth() == 200
+            && back.contains_key("btcusdt@depth@100ms")
+            && back.contains_key("btcusdt@markPrice@1s")
+    );
+    assert!(FaultSpec::parse("delist@1").is_err(), "of which symbol?");
+}

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::config::{SimConfig, SimError};
 use super::dialects;
-use super::faults::FaultKind;
 use super::grid::Grids;
+use super::listing::{self, Listing};
 use super::market::{Clocked, Ev, Market};
 use super::oracle::{self, Oracle, wall_ns};
 use super::outbound::Conn;
@@ -91,6 +91,7 @@ pub(super) struct Symbol {
     pub whole_at: i64,
     /// The latest fills, for `trades` and `aggTrades`, oldest first.
     pub fills: std::collections::VecDeque<(Ev, i64)>,
+    pub listing: Listing,
 }
 
 /// Numbers that others may read at any time.
@@ -159,19 +160,6 @@ pub(super) struct World {
     asks: Vec<(i64, i64)>,
 }
 
-/// What is traded: as recorded, or as configured.
-fn traded(d: &Dialect, cfg: &SimConfig, recording: Option<&Recording>) -> Result<Vec<SymbolDef>, SimError> {
-    let non_ascii = cfg.faults.iter().any(|f| f.kind == FaultKind::NonAscii);
-    let defs = match recording {
-        Some(r) => r.symbols(d),
-        None => symbols::define(d, &cfg.symbols, non_ascii),
-    };
-    if defs.is_empty() {
-        return Err(SimError::Config { what: "no symbols to simulate".to_owned() });
-    }
-    Ok(defs)
-}
-
 /// How the frames of a second are spread over it. Recorded streams come in bursts of a few tenths of a second that have
 /// many times their share; the second as a whole is as the rate says.
 fn tenths(rng: &mut Rng) -> [i64; 10] {
@@ -229,7 +217,7 @@ impl World {
             [] => None,
             files => Some(Recording::load(files)?),
         };
-        let defs = traded(d, &cfg, recording.as_ref())?;
+        let (defs, later) = listing::traded(d, &cfg, recording.as_ref())?;
         let nominal = nominal(d, &cfg.rate_channels);
         let start = match (&recording, cfg.start_ms) {
             (_, Some(ms)) => ms,
@@ -243,6 +231,7 @@ impl World {
             .into_iter()
             .enumerate()
             .map(|(i, def)| symbol(d, &cfg, def, i, levels, start, venue_id))
+            .map(|s| if later.contains(&s.def.symbol) { Symbol { listing: Listing::Gone, ..s } } else { s })
             .collect();
         let grids = Grids::new(d, symbols.len());
         let mut w = World {
@@ -361,6 +350,9 @@ impl World {
     }
 
     fn act(&mut self, sym: usize) {
+        if self.symbols[sym].listing != Listing::Trading {
+            return;
+        }
         let now = self.now;
         let mut ev = std::mem::take(&mut self.ev);
         let mut clocked = Clocked {
@@ -406,6 +398,9 @@ impl World {
     /// Prints a message of a symbol's channel for whoever listens; `all`: the venue's all-market twin listens too.
     fn tell(&mut self, sym: usize, c: Channel, all: bool, write: impl FnOnce(&Shape, &mut Out, &Symbol)) {
         let Some(slot) = c.slot() else { return };
+        if self.symbols[sym].listing == Listing::Gone {
+            return;
+        }
         self.counts(slot);
         let one = self.symbols[sym].slots[slot];
         let twin = if all { self.all_slots[slot] } else { NONE };
@@ -431,13 +426,7 @@ impl World {
         }
         let due = self.grids.agg.take(now);
         for &sym in &due.1 {
-            let mut aggs = std::mem::take(&mut self.symbols[sym as usize].aggs);
-            for (e, t) in aggs.drain(..) {
-                self.tell(sym as usize, Channel::AggTrade, false, |sh, o, s| {
-                    sh.agg_trade(o, &s.face, e, t, now)
-                });
-            }
-            self.symbols[sym as usize].aggs = aggs;
+            self.flush_aggs(sym as usize);
         }
         self.grids.agg.put_back(due);
         let due = self.grids.kline.take(now);
@@ -466,6 +455,24 @@ impl World {
         if now % 1000 == 0 {
             self.on_the_second();
         }
+    }
+
+    fn flush_aggs(&mut self, sym: usize) {
+        let now = self.now;
+        let mut aggs = std::mem::take(&mut self.symbols[sym].aggs);
+        for (e, t) in aggs.drain(..) {
+            self.tell(sym, Channel::AggTrade, false, |sh, o, s| sh.agg_trade(o, &s.face, e, t, now));
+        }
+        self.symbols[sym].aggs = aggs;
+    }
+
+    /// A symbol is traded, or is not. What happened before is told before.
+    pub(super) fn list_as(&mut self, sym: usize, listing: Listing) {
+        for speed in 0..self.grids.diff.len() {
+            self.flush_depth(sym, speed);
+        }
+        self.flush_aggs(sym);
+        self.symbols[sym].listing = listing;
     }
 
     fn each_second(&mut self, sym: usize) {
@@ -545,7 +552,7 @@ impl World {
         let mut data = vec![b'['];
         for sym in 0..self.symbols.len() {
             let wanted = of_pair.is_none_or(|p| self.symbols[p].def.pair == self.symbols[sym].def.pair);
-            if wanted && one(self, sym) {
+            if wanted && self.symbols[sym].listing != Listing::Gone && one(self, sym) {
                 if data.len() > 1 {
                     data.push(b',');
                 }
@@ -752,6 +759,7 @@ fn symbol(
         bbo_changed: false,
         whole_at: 0,
         fills: Default::default(),
+        listing: Listing::Trading,
     }
 }
 

@@ -255,6 +255,11 @@ pub trait Venue: Send + Sync {
     /// The request for the instrument list.
     fn instruments_request(&self) -> RestRequest;
 
+    /// How often the list is asked for, seconds: as often as what it names comes and goes.
+    fn instruments_every_s(&self) -> u32 {
+        600
+    }
+
     /// The request for the volumes by which markets are ranked. `None`: the venue has no such answer.
     fn volumes_request(&self) -> Option<RestRequest> {
         None

@@ -8,6 +8,7 @@ mod capture;
 mod disk;
 mod kill;
 mod legs;
+mod listing;
 mod memory;
 mod midnight;
 pub mod oracle_check;

@@ -98,7 +98,8 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
     if rules.legs {
         holes_of_both(&pairs, &gaps, rules, &mut v);
     } else {
-        holes(&pairs, &gaps, rules, &mut v);
+        let covers = tape::coverage(root, venue);
+        holes(&pairs, &gaps, &covers, rules, &mut v);
         disconnects(&tape, venue, &gaps, &mut v);
     }
     seconds(&gaps, &tape::coverage(root, venue), &mut v);
@@ -277,7 +278,15 @@ fn maximal(mut runs: Vec<Run>) -> BTreeSet<Run> {
 
 /// The missing ids of each stream by what was recorded, and whether the venue skipped them on one connection; between two
 /// there was no connection. `views`: answered snapshots of a connection show what is missing before them, too.
-fn missing(pairs: &[Pair<'_>], rules: Rules, views: bool) -> (Vec<Run>, BTreeMap<Run, bool>) {
+fn missing(
+    pairs: &[Pair<'_>],
+    covers: &[tape::Cover],
+    rules: Rules,
+    views: bool,
+) -> (Vec<Run>, BTreeMap<Run, bool>) {
+    // Between two subscriptions that are apart nobody wanted the stream.
+    let ended: BTreeSet<&str> =
+        covers.iter().filter(|c| c.end_cause == "unsubscribed").map(|c| c.stream.as_str()).collect();
     let mut due = Vec::new();
     let mut within: BTreeMap<Run, bool> = BTreeMap::new();
     let mut seen: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
@@ -292,7 +301,7 @@ fn missing(pairs: &[Pair<'_>], rules: Rules, views: bool) -> (Vec<Run>, BTreeMap
                 seen.insert(&l.stream, (last, p.no));
                 continue;
             };
-            if before > *greatest {
+            if before > *greatest && (*conn == p.no || !ended.contains(l.stream.as_str())) {
                 let run = (l.stream.clone(), *greatest + 1, before);
                 within.insert(run.clone(), *conn == p.no);
                 due.push(run);
@@ -309,10 +318,10 @@ fn lies_in(x: &Run, runs: &BTreeSet<Run>) -> bool {
 }
 
 /// The missing ids, as sets: those of the oracle, and those of `gaps`.
-fn holes(pairs: &[Pair<'_>], gaps: &[Gap], rules: Rules, v: &mut Verdict) {
-    let (due, mut within) = missing(pairs, rules, false);
+fn holes(pairs: &[Pair<'_>], gaps: &[Gap], covers: &[tape::Cover], rules: Rules, v: &mut Verdict) {
+    let (due, mut within) = missing(pairs, covers, rules, false);
     // What nothing came after may be known all the same, by a snapshot that is behind it.
-    let (known, by_views) = missing(pairs, rules, true);
+    let (known, by_views) = missing(pairs, covers, rules, true);
     within.extend(by_views);
     // Around a loss of sparse ids a row says between which two it lies, not that those in between ever were.
     let blind = |g: &Gap| rules.sparse && g.stream.starts_with("depth");
@@ -375,7 +384,8 @@ fn seconds(gaps: &[Gap], covers: &[tape::Cover], v: &mut Verdict) {
         s.sort();
         for w in s.windows(2) {
             let ((_, end, a), (begin, _, b)) = (&w[0], &w[1]);
-            if end != begin {
+            let unwanted = a == "coverage to unsubscribed" && begin > end;
+            if end != begin && !unwanted {
                 let what = if begin > end { "unexplained" } else { "told twice" };
                 v.fault(format!("{stream}: {} ns {what} between {a} and {b}", (begin - end).abs()));
             }

@@ -181,7 +181,7 @@ impl Venue {
         change(&mut config);
         let sim = Simulator::start(config).unwrap();
         let channels = channels(id).iter().map(|c| (*c).to_owned()).collect();
-        let symbols = traded(id, symbols);
+        let symbols = traded(id, Symbols::Count(symbols));
         Venue { id: id.to_owned(), symbols, rule: None, sim, more: more(id), channels, log }
     }
 
@@ -210,11 +210,11 @@ impl Venue {
 }
 
 /// The symbols that a venue of so many trades, from the head of a log.
-fn traded(id: &str, symbols: usize) -> Vec<String> {
+pub fn traded(id: &str, symbols: Symbols) -> Vec<String> {
     let log = Arc::new(Mutex::new(Vec::new()));
     let config = SimConfig {
         venue: id.to_owned(),
-        symbols: Symbols::Count(symbols),
+        symbols,
         oracle: OracleTo::Memory(log.clone()),
         book_levels: 1,
         ..SimConfig::default()

@@ -1,11 +1,13 @@
 //! Instrument lists: what a venue trades, and which versions the lanes must hear of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::VenueConfig;
 use crate::engine::choose::choose;
+use crate::instrument::{DELISTED, Versions};
 use crate::model::InstrumentVersion;
+use crate::venue::InstrumentList;
 
 impl Control {
     pub(super) fn list_due(&mut self, v: usize, now: i64) {
@@ -32,7 +34,7 @@ impl Control {
         let venue = &self.venues[v];
         let config = venue.next.as_ref().unwrap_or(&venue.plan.config);
         let ranks = config.rule.as_ref().is_some_and(|r| r.top_by_volume.is_some());
-        ranks && venue.volumes.as_ref().is_none_or(|(at, _)| now - at > LIST_EVERY_NS / 2)
+        ranks && venue.volumes.as_ref().is_none_or(|(at, _)| now - at > venue.list_every_ns() / 2)
     }
 
     /// Volumes by which a rule ranks markets: the instrument list is asked for next.
@@ -70,7 +72,12 @@ impl Control {
         let asked = venue.next.take();
         let changed = asked.is_some();
         let mut config = asked.unwrap_or_else(|| venue.plan.config.clone());
-        let Some(rule) = &config.rule else { return changed.then_some(config) };
+        let Some(rule) = &config.rule else {
+            // What was not listed at first is there now.
+            let is_new = |s: &&String| venue.listed.contains(*s) && !venue.homes.contains_key(*s);
+            let comes = config.allow_missing && config.symbols.iter().any(|s| is_new(&s));
+            return (changed || comes).then_some(config);
+        };
         let volumes = venue.volumes.as_ref().map_or(&[][..], |(_, v)| v);
         let held: BTreeSet<String> = venue.plan.config.symbols.iter().cloned().collect();
         let symbols = choose(rule, listed, volumes, &held);
@@ -110,28 +117,67 @@ impl Control {
             }
         };
         let venue = &mut self.venues[v];
+        if list.instruments.is_empty() && !venue.required {
+            // As little as of a list that did not come: nobody closes a whole market without a word.
+            tracing::warn!(
+                venue = venue.plan.config.id,
+                "the instrument list is empty, will be asked for again"
+            );
+            return Ok(());
+        }
         venue.list_backoff.reset();
-        venue.list_at = Some(now + LIST_EVERY_NS);
+        venue.list_at = Some(now + venue.list_every_ns());
         if list.weight_per_minute > 0 {
             self.groups[venue.group].budget.set_limit(list.weight_per_minute);
         }
+        venue.listed = list.instruments.iter().map(|i| i.symbol.clone()).collect();
+        // Before the plan changes: a stream that ends because its symbol does is explained by the version before it.
+        self.follow(v, &list, &r.body, now);
         if let Some(next) = self.next_plan(v, &list.instruments) {
-            self.venues[v].listed = list.instruments.iter().map(|i| i.symbol.clone()).collect();
             self.change(v, next, now)?;
         }
-        let mut changed: BTreeMap<LaneId, Vec<_>> = BTreeMap::new();
         let venue = &mut self.venues[v];
-        for i in list.instruments {
-            let Some(lane) = venue.lanes.get(&i.symbol) else { continue };
-            if venue.instruments.get(&i.symbol).is_none_or(|old| !old.same_facts(&i)) {
-                venue.instruments.insert(i.symbol.clone(), i.clone());
-                changed.entry(*lane).or_default().push(i);
-            }
-        }
-        for (lane, list) in changed {
+        let mut recorded = std::mem::take(&mut venue.recorded);
+        let versions = recorded.meet(&list.instruments, &|s| venue.lanes_of(s));
+        venue.recorded = recorded;
+        self.tell_versions(versions);
+        Ok(())
+    }
+
+    fn tell_versions(&self, versions: Versions) {
+        for (lane, list) in versions {
             self.order(lane, ToLane::Instruments(list));
         }
-        Ok(())
+    }
+
+    /// Records what the list changes of instruments that were recorded before.
+    fn follow(&mut self, v: usize, list: &InstrumentList, body: &[u8], now: i64) {
+        // An element that could not be read is not gone.
+        let is_unreadable = |s: &str| list.faulty > 0 && names(body, s);
+        let venue = &mut self.venues[v];
+        let delisted: BTreeSet<String> =
+            venue.listed.iter().filter(|s| venue.recorded.is_delisted(s)).cloned().collect();
+        let versions = venue.recorded.follow(&list.instruments, &is_unreadable);
+        let mut moved = false;
+        for i in versions.values().flatten() {
+            let (id, symbol, status) = (&venue.plan.config.id, &i.symbol, &i.status);
+            if !venue.plan.config.symbols.contains(symbol) {
+                tracing::info!(venue = id, symbol, status, "an instrument changed");
+                continue;
+            }
+            moved |= status == DELISTED || delisted.contains(symbol);
+            match status.as_str() {
+                DELISTED => tracing::warn!(venue = id, symbol, "the venue does not list it any more"),
+                status => tracing::warn!(venue = id, symbol, status, "an instrument changed"),
+            }
+        }
+        for symbol in &delisted {
+            venue.renew(symbol, now);
+        }
+        self.tell_versions(versions);
+        if moved {
+            self.plan_polls(v);
+        }
     }
 
     /// Bodies that change no lane's state are kept on lane 000.
@@ -165,5 +211,22 @@ impl Control {
             ..Entry::new(Kind::Rest, r.body.clone())
         };
         self.parts.lane0.append(r.ts_recv, r.mono_recv, entry);
+    }
+}
+
+/// Whether a body has a symbol in quotes anywhere.
+fn names(body: &[u8], symbol: &str) -> bool {
+    let quoted = format!("\"{symbol}\"").into_bytes();
+    body.windows(quoted.len()).any(|w| w == quoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symbol_is_looked_for_whole() {
+        let body = br#"{"symbols":[{"symbol":"BTCUSDT_260925","tickSize":7}]}"#;
+        assert!(names(body, "BTCUSDT_260925") && !names(body, "BTCUSDT"));
     }
 }

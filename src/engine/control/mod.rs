@@ -37,8 +37,6 @@ use crate::wire::url::Target;
 use crate::wire::{BudgetConfig, Grant, Priority, TlsSetup, WaitQueue, WeightBudget, clock};
 
 const S: i64 = 1_000_000_000;
-/// How often the instrument lists are asked for.
-const LIST_EVERY_NS: i64 = 600 * S;
 /// A quiet book's snapshot is asked for although no diff has come (`protocols/aster-futures.md` 5.3 step 1).
 const QUIET_NS: i64 = 2 * S;
 /// Threads that ask venues.

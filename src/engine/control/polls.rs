@@ -55,7 +55,7 @@ impl Control {
         }
         let Ok(plans) = polls::of(&venue.plan.config, venue.plan.venue) else { return };
         let listed: Vec<String> =
-            venue.plan.config.symbols.iter().filter(|s| venue.listed.contains(s)).cloned().collect();
+            venue.plan.config.symbols.iter().filter(|s| venue.listed.contains(*s)).cloned().collect();
         // As the streams are spread; a symbol that has streams is where they are.
         let lane_of = |n: usize, homes: &BTreeMap<String, LaneId>, symbol: &str| {
             homes
@@ -69,6 +69,7 @@ impl Control {
                 let lane = lane_of(n, &venue.homes, &symbol);
                 if !symbol.is_empty() {
                     venue.lanes.entry(symbol.clone()).or_insert(lane);
+                    venue.homes.entry(symbol.clone()).or_insert(lane);
                 }
                 let known = old.iter().position(|o| o.name == p.name && o.symbol == symbol);
                 let was = known.map(|at| old.swap_remove(at));

@@ -235,7 +235,6 @@ impl Control {
         let streams: BTreeSet<&str> = all().map(|s| s.name.as_str()).collect();
         let venue = &mut self.venues[v];
         venue.lanes.retain(|s, _| symbols.contains(s.as_str()));
-        venue.instruments.retain(|s, _| symbols.contains(s.as_str()));
         venue.wanted.retain(|s, _| books.contains(s.as_str()));
         self.groups[venue.group].queue.retain(|(of, s)| *of != v || books.contains(s.as_str()));
         self.books.retain(|(of, s), _| *of != v || books.contains(s.as_str()));

@@ -340,7 +340,7 @@ impl Way {
 fn instrument(s: &SymbolFact<'_>) -> serde_json::Value {
     json!({
         "id": 7, "symbol": s.symbol, "contractType": "PERPETUAL", "underlyingType": "U_BASED", "contractSize": "0.001",
-        "tradeSwitch": true, "state": 0, "baseCoin": s.base, "quoteCoin": s.quote, "baseCoinPrecision": 8,
+        "tradeSwitch": s.is_trading, "state": 0, "baseCoin": s.base, "quoteCoin": s.quote, "baseCoinPrecision": 8,
         "quoteCoinPrecision": 8, "quantityPrecision": s.size_dec, "pricePrecision": s.price_dec, "minPrice": null,
         "minQty": "1", "minNotional": "5", "maxNotional": "8000000", "minStepPrice": plain(1, s.price_dec),
         "depthPrecisionMerge": 5, "makerFee": "0.0002", "takerFee": "0.0005", "labels": [], "onboardDate": 1_650_000_000_000_i64,

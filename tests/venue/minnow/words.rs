@@ -93,7 +93,7 @@ impl Words for Minnow {
     fn rest(&self, asked: &Asked<'_>, market: &dyn Market) -> (u16, String, i64) {
         let one = |s: &SymbolFact<'_>| {
             json!({
-                "symbol": s.symbol, "base": s.base, "quote": s.quote, "state": "open",
+                "symbol": s.symbol, "base": s.base, "quote": s.quote, "state": if s.is_trading { "open" } else { "halted" },
                 "tick": Dec::new(1, s.price_dec).to_string(), "step": Dec::new(1, s.size_dec).to_string(),
             })
         };

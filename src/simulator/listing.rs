@@ -1,0 +1,83 @@
+//! What is traded, and what becomes of it while the venue runs: symbols come, stand still and go.
+
+use super::config::{SimConfig, SimError, Symbols};
+use super::faults::{FaultKind, FaultSpec};
+use super::recording::Recording;
+use super::symbols::{self, SymbolDef};
+use super::world::{Symbol, World};
+use crate::model::dialect::{Dialect, Product};
+
+/// Whether a symbol is traded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    Trading,
+    /// Listed, and not traded; the word is what the list says, "" = the venue's own.
+    Halted(String),
+    /// Not there.
+    Gone,
+}
+
+/// What is traded: as recorded, or as configured; and which of it is there only when a fault lists it.
+pub(super) fn traded(
+    d: &Dialect,
+    cfg: &SimConfig,
+    recording: Option<&Recording>,
+) -> Result<(Vec<SymbolDef>, Vec<String>), SimError> {
+    let non_ascii = cfg.faults.iter().any(|f| f.kind == FaultKind::NonAscii);
+    let defs = match recording {
+        Some(r) => r.symbols(d),
+        None => symbols::define(d, &cfg.symbols, non_ascii),
+    };
+    if defs.is_empty() {
+        return Err(SimError::Config { what: "no symbols to simulate".to_owned() });
+    }
+    let names: Vec<String> = defs.iter().map(|s| s.symbol.clone()).collect();
+    let lists = cfg.faults.iter().filter(|f| f.kind == FaultKind::List);
+    let later: Vec<String> = lists.filter_map(|f| f.symbol.clone()).filter(|s| !names.contains(s)).collect();
+    if later.is_empty() || recording.is_some() {
+        return Ok((defs, Vec::new()));
+    }
+    let all = names.into_iter().chain(later.iter().cloned()).collect();
+    Ok((symbols::define(d, &Symbols::List(all), false), later))
+}
+
+impl World {
+    /// The symbols that are listed, traded or not.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (usize, &Symbol)> {
+        self.symbols.iter().enumerate().filter(|(_, s)| s.listing != Listing::Gone)
+    }
+
+    /// What the list says of a symbol.
+    pub(super) fn status(&self, s: &Symbol) -> String {
+        let (trading, halted) = match self.shape.d.product {
+            Product::Spot | Product::AsterSpot => ("TRADING", "BREAK"),
+            Product::AsterPrediction => ("TRADING", "SETTLED"),
+            Product::UsdM | Product::AsterFutures | Product::Other => ("TRADING", "SETTLING"),
+            Product::CoinM => ("TRADING", "DELIVERING"),
+            Product::AscendexSpot | Product::AscendexFutures => ("Normal", "NoTrading"),
+        };
+        match &s.listing {
+            Listing::Halted(word) if !word.is_empty() => super::text::escaped(word),
+            Listing::Halted(_) => halted.to_owned(),
+            Listing::Trading | Listing::Gone => trading.to_owned(),
+        }
+    }
+
+    /// A symbol comes, stands still or goes.
+    pub(super) fn list_by(&mut self, spec: FaultSpec) {
+        let symbol = spec.symbol.as_deref().unwrap_or("");
+        let Some(sym) = self.symbols.iter().position(|s| s.def.symbol == symbol) else { return };
+        self.list_as(
+            sym,
+            match spec.kind {
+                FaultKind::Delist => Listing::Gone,
+                FaultKind::Halt => Listing::Halted(spec.status.clone()),
+                _ => Listing::Trading,
+            },
+        );
+        if spec.for_ms > 0 && spec.kind != FaultKind::List {
+            let back = self.since_t0().and_then(|t| u64::try_from(t).ok()).unwrap_or(0) + spec.for_ms;
+            self.plan(FaultSpec { symbol: spec.symbol, ..FaultSpec::new(FaultKind::List).at(back) });
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Instruments that come, stand still and go while they are recorded.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lobtape::dataset::Table;
+use lobtape::simulator::{FaultKind, FaultSpec};
+
+use super::oracle_check::{Rules, check};
+use super::refold::refold;
+use super::rig::{Place, Recorder, Venue, lobtape, pass, proved, turn, wait_for};
+use super::tape;
+
+/// What the dataset says of a symbol: its states in order, with the times from which they hold.
+fn states(root: &Path, venue: &str, symbol: &str) -> Vec<(String, i64)> {
+    let key = format!("{venue}:{symbol}");
+    let mut out = Vec::new();
+    tape::batches(root, Table::Instruments, venue, |b| {
+        let (instrument, status) = (b.text("instrument").unwrap(), b.text("status").unwrap());
+        let ts = b.i64("ts_recv").unwrap();
+        for i in (0..b.rows()).filter(|i| instrument.value(*i) == key) {
+            out.push((status.value(i).to_owned(), ts[i]));
+        }
+    });
+    out.sort_by_key(|s| s.1);
+    out
+}
+
+fn words(states: &[(String, i64)]) -> Vec<&str> {
+    states.iter().map(|s| s.0.as_str()).collect()
+}
+
+fn of(kind: FaultKind, symbol: &str) -> FaultSpec {
+    FaultSpec { symbol: Some(symbol.to_owned()), ..FaultSpec::new(kind) }
+}
+
+/// A moment in which a list comes and what follows from it is done.
+const LISTED: Duration = Duration::from_millis(2500);
+
+/// The venue is in trouble on purpose, and the record must still hold against its log, fold to the same and verify.
+fn judged(place: &Place, recorder: Recorder, venue: Venue, what: &str) -> String {
+    recorder.stop();
+    let (id, log) = venue.end();
+    let v =
+        check(&place.dataset(), &id, &log, Rules { replaced: true, stopped_first: true, ..Rules::default() });
+    proved(what, &v.figures);
+    v.demand(what);
+    refold(&place.dataset());
+    let (code, said) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}");
+    id
+}
+
+#[test]
+fn a_rule_drops_and_takes_symbols_and_the_dataset_says_why() {
+    let _turn = turn();
+    for (venue, trading, halted) in [
+        ("aster-futures", "TRADING", "SETTLING"),
+        ("pumpkin-perp", "TRADING", "HALTED"),
+        ("binance-spot", "TRADING", "BREAK"),
+    ] {
+        let place = Place::new();
+        let new = lobtape::simulator::Symbols::Count(5);
+        let new = super::rig::traded(venue, new).pop().unwrap();
+        let mut venue = Venue::start(place.dir.path(), venue, 4, 300, |c| {
+            // A market that is not there until it is listed.
+            c.faults = vec![of(FaultKind::List, &new).at(600_000)];
+        });
+        venue.rule = Some(format!("{{ status = {trading:?} }}"));
+        // A candle in which nothing was traded is told alike before and after: that is no event told twice.
+        venue.channels.retain(|c| !c.starts_with("kline"));
+        venue.more.push_str("list_every = \"1s\"\n");
+        place.configure("1h", 0, &[&venue]);
+        let recorder = place.record();
+        let per_symbol = venue
+            .channels
+            .iter()
+            .filter(|c| lobtape::venue::by_id(&venue.id).unwrap().1.poll(c).is_none())
+            .count();
+        let has = |symbols: usize| {
+            let n = (per_symbol * symbols) as u64;
+            wait_for(Duration::from_secs(40), || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n)
+        };
+        assert!(has(4), "nobody came: {}", recorder.words());
+        pass(Duration::from_millis(1500));
+        let [still, gone] = [venue.symbols[1].clone(), venue.symbols[2].clone()];
+        venue.sim.inject(of(FaultKind::Halt, &still)).unwrap();
+        venue.sim.inject(of(FaultKind::Delist, &gone)).unwrap();
+        assert!(has(2), "{}: {}", venue.id, recorder.words());
+        venue.sim.inject(of(FaultKind::List, &still)).unwrap();
+        venue.sim.inject(of(FaultKind::List, &new)).unwrap();
+        assert!(has(4), "{}: {}", venue.id, recorder.words());
+        pass(LISTED);
+        let id = judged(&place, recorder, venue, "symbols that come and go by rule");
+        let root = place.dataset();
+        let of_still = states(&root, &id, &still);
+        assert_eq!(words(&of_still), [trading, halted, trading], "{id}");
+        let of_gone = states(&root, &id, &gone);
+        assert_eq!(words(&of_gone), [trading, "DELISTED"], "{id}");
+        assert_eq!(words(&states(&root, &id, &new)), [trading], "{id}");
+        // What ends because the symbol does ends after the dataset has said so, and is no gap.
+        let covers = tape::coverage(&root, &id);
+        for (symbol, from) in [(&still, of_still[1].1), (&gone, of_gone[1].1)] {
+            let ended: Vec<_> =
+                covers.iter().filter(|c| names(&c.stream, symbol) && c.end_cause == "unsubscribed").collect();
+            assert!(!ended.is_empty() && ended.iter().all(|c| c.end >= from), "{id} {symbol}: {covers:?}");
+        }
+    }
+}
+
+/// Whether a stream is one of the symbol's.
+fn names(stream: &str, symbol: &str) -> bool {
+    stream.to_ascii_lowercase().contains(&symbol.to_ascii_lowercase())
+}
+
+#[test]
+fn a_named_symbol_that_is_gone_is_said_to_be_and_nothing_else_waits_for_it() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 3, 300, |_| {});
+    venue.more = "list_every = \"1s\"\n".to_owned();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let has = |venue: &Venue, n: u64| {
+        wait_for(Duration::from_secs(40), || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n)
+    };
+    assert!(has(&venue, 15), "nobody came: {}", recorder.words());
+    pass(Duration::from_millis(1500));
+    let [still, gone] = [venue.symbols[0].clone(), venue.symbols[1].clone()];
+    let halt = FaultSpec { status: "BREAK".to_owned(), ..of(FaultKind::Halt, &still) };
+    venue.sim.inject(halt).unwrap();
+    venue.sim.inject(of(FaultKind::Delist, &gone)).unwrap();
+    let said = || recorder.log().contains("the venue does not list it any more");
+    assert!(wait_for(Duration::from_secs(20), said), "{}", recorder.words());
+    // A reload is about something else, and is done.
+    venue.channels.push("kline_1m".to_owned());
+    place.configure("1h", 0, &[&venue]);
+    recorder.reload();
+    assert!(has(&venue, 18), "{}", recorder.words());
+    assert!(!recorder.log().contains("is not applied"), "{}", recorder.words());
+    venue.sim.inject(of(FaultKind::List, &still)).unwrap();
+    venue.sim.inject(of(FaultKind::List, &gone)).unwrap();
+    let back = || recorder.log().matches("an instrument changed").count() >= 3;
+    assert!(wait_for(Duration::from_secs(20), back), "{}", recorder.words());
+    pass(LISTED);
+    let id = judged(&place, recorder, venue, "named symbols that go and come back");
+    let root = place.dataset();
+    assert_eq!(words(&states(&root, &id, &still)), ["TRADING", "BREAK", "TRADING"]);
+    let of_gone = states(&root, &id, &gone);
+    assert_eq!(words(&of_gone), ["TRADING", "DELISTED", "TRADING"]);
+    // It is recorded again from then on, by the streams that it always had.
+    let mut after = 0;
+    tape::batches(&root, Table::Trades, &id, |b| {
+        let key = format!("{id}:{gone}");
+        let (instrument, ts) = (b.text("instrument").unwrap(), b.i64("ts_recv").unwrap());
+        after += (0..b.rows()).filter(|i| instrument.value(*i) == key && ts[*i] > of_gone[2].1).count();
+    });
+    assert!(after > 0, "no trade of {gone} after it came back");
+}
