@@ -282,6 +282,9 @@ pub struct VenueState {
     pub homes: BTreeMap<String, LaneId>,
     /// Books that wait.
     pub wanted: BTreeMap<String, Wanted>,
+    /// Snapshots in a row that were of no use, by symbol, until a book is proven or the instrument list says that the symbol
+    /// is alive.
+    pub in_vain: BTreeMap<String, u32>,
     /// REST connection per lane (0 = lane 000), and the next number on lane 000's.
     pub rest_conns: BTreeMap<LaneId, ConnId>,
     /// Number of the next body on lane 000.
@@ -325,6 +328,7 @@ impl VenueState {
             lanes: BTreeMap::new(),
             homes: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            in_vain: BTreeMap::new(),
             rest_conns: BTreeMap::new(),
             rest_rseq: 0,
             list_at: Some(0),

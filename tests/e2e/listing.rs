@@ -1,11 +1,13 @@
 //! Instruments that come, stand still and go while they are recorded.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lobtape::dataset::Table;
-use lobtape::simulator::{FaultKind, FaultSpec};
+use lobtape::simulator::{FaultKind, FaultSpec, oracle};
 
 use super::oracle_check::{Rules, check};
 use super::refold::refold;
@@ -133,28 +135,41 @@ fn a_named_symbol_that_is_gone_is_said_to_be_and_nothing_else_waits_for_it() {
     venue.sim.inject(of(FaultKind::Delist, &gone)).unwrap();
     let said = || recorder.log().contains("the venue does not list it any more");
     assert!(wait_for(Duration::from_secs(20), said), "{}", recorder.words());
+    // Its book is lost with the connection, and there is no other to be had.
+    let conns = || recorder.log().matches("connected venue=").count();
+    let before = conns();
+    venue.sim.inject(FaultSpec { symbol: Some(still.clone()), ..FaultSpec::new(FaultKind::Cut) }).unwrap();
+    assert!(wait_for(Duration::from_secs(20), || conns() > before), "{}", recorder.words());
     // A reload is about something else, and is done.
     venue.channels.push("kline_1m".to_owned());
     place.configure("1h", 0, &[&venue]);
     recorder.reload();
     assert!(has(&venue, 18), "{}", recorder.words());
     assert!(!recorder.log().contains("is not applied"), "{}", recorder.words());
+    // Longer than it takes to ask for a quiet book.
+    pass(LISTED);
     venue.sim.inject(of(FaultKind::List, &still)).unwrap();
     venue.sim.inject(of(FaultKind::List, &gone)).unwrap();
     let back = || recorder.log().matches("an instrument changed").count() >= 3;
     assert!(wait_for(Duration::from_secs(20), back), "{}", recorder.words());
     pass(LISTED);
+    let log = venue.log.clone();
     let id = judged(&place, recorder, venue, "named symbols that go and come back");
     let root = place.dataset();
     assert_eq!(words(&states(&root, &id, &still)), ["TRADING", "BREAK", "TRADING"]);
     let of_gone = states(&root, &id, &gone);
     assert_eq!(words(&of_gone), ["TRADING", "DELISTED", "TRADING"]);
+    let lines = oracle::read(BufReader::new(File::open(log).unwrap())).unwrap();
+    let asked = lines.iter().filter(|l| l.k == "rest" && l.status == Some(400) && l.sym == gone).count();
+    assert!(asked <= 3, "asked {asked} times for the book of what is gone");
     // It is recorded again from then on, by the streams that it always had.
-    let mut after = 0;
-    tape::batches(&root, Table::Trades, &id, |b| {
-        let key = format!("{id}:{gone}");
-        let (instrument, ts) = (b.text("instrument").unwrap(), b.i64("ts_recv").unwrap());
-        after += (0..b.rows()).filter(|i| instrument.value(*i) == key && ts[*i] > of_gone[2].1).count();
-    });
-    assert!(after > 0, "no trade of {gone} after it came back");
+    for table in [Table::Trades, Table::BookDelta] {
+        let mut after = 0;
+        tape::batches(&root, table, &id, |b| {
+            let key = format!("{id}:{gone}");
+            let (instrument, ts) = (b.text("instrument").unwrap(), b.i64("ts_recv").unwrap());
+            after += (0..b.rows()).filter(|i| instrument.value(*i) == key && ts[*i] > of_gone[2].1).count();
+        });
+        assert!(after > 0, "no row of {} of {gone} after it came back", table.name());
+    }
 }

@@ -154,7 +154,7 @@ pub struct Venue {
     pub more: String,
     /// What the recorder asks for.
     pub channels: Vec<String>,
-    log: PathBuf,
+    pub log: PathBuf,
 }
 
 impl Venue {

@@ -174,6 +174,9 @@ impl Control {
         for symbol in &delisted {
             venue.renew(symbol, now);
         }
+        for i in versions.values().flatten() {
+            self.alive(v, &i.symbol, i.status != DELISTED, now);
+        }
         self.tell_versions(versions);
         if moved {
             self.plan_polls(v);

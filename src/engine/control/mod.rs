@@ -369,6 +369,7 @@ impl Control {
             FromLane::Synced { venue, symbol } => {
                 if let Some(v) = self.venue_ix(&venue) {
                     self.venues[v].wanted.remove(&symbol);
+                    self.venues[v].in_vain.remove(&symbol);
                     self.book_state(v, &symbol, BookState::Synced);
                 }
             }

@@ -3,7 +3,7 @@
 use super::{Control, S};
 use crate::engine::messages::ToLane;
 use crate::engine::rest::Purpose;
-use crate::engine::venues::Wanted;
+use crate::engine::venues::{VenueState, Wanted};
 use crate::metrics::BookState;
 use crate::model::{ConnId, LaneId, SnapshotSource, StreamKind, StreamSpec, TimerEvent};
 use crate::wire::Priority;
@@ -18,6 +18,10 @@ const ANSWER_NS: i64 = 5 * S;
 const SUCCESSOR_TRIES: u32 = 2;
 /// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
 const ANEW_AFTER: u32 = 3;
+/// After so many tries in vain a symbol is thought dead.
+const DEAD_AFTER: u32 = 9;
+/// A dead symbol is asked for at least so often.
+const DEAD_NS: i64 = 600 * S;
 
 impl Control {
     pub(super) fn need_snapshot(&mut self, v: usize, lane: LaneId, symbol: String, attempt: u32, now: i64) {
@@ -34,11 +38,15 @@ impl Control {
         } else if was == Some(BookState::Init) {
             self.book_state(v, &symbol, BookState::Buffering);
         }
-        // The venue's answer may be a cached image: each try in vain waits longer, 250 ms to 8 s.
-        let wait = if attempt == 0 { 0 } else { (250_000_000i64 << (attempt - 1).min(5)).min(8 * S) };
+        let venue = &mut self.venues[v];
+        let answered = venue.wanted.get(&symbol).is_some_and(|w| w.sent.is_some() && attempt > w.attempt);
+        if answered {
+            *venue.in_vain.entry(symbol.clone()).or_default() += 1;
+        }
+        let wait = wait_ns(attempt, venue.in_vain.get(&symbol).copied().unwrap_or(0));
         let fresh = Wanted::new(lane, now + wait, attempt, now);
-        let w = self.venues[v].wanted.entry(symbol).or_insert(fresh);
-        if w.sent.is_some() && attempt > w.attempt {
+        let w = venue.wanted.entry(symbol).or_insert(fresh);
+        if answered {
             // The answer has come on the stream's own connection, and was of no use.
             (w.asked, w.sent) = (false, None);
         }
@@ -58,8 +66,9 @@ impl Control {
         let group = self.venues[v].group;
         let mut late = Vec::new();
         let (id, plan_venue) = (self.venues[v].plan.config.id.clone(), self.venues[v].plan.venue);
-        for (symbol, w) in &mut self.venues[v].wanted {
-            if unanswered(w, now) {
+        let VenueState { wanted, in_vain, .. } = &mut self.venues[v];
+        for (symbol, w) in wanted {
+            if unanswered(w, in_vain.entry(symbol.clone()).or_default(), now) {
                 tracing::warn!(venue = id, symbol, attempt = w.attempt, "no answer to a snapshot's request");
             } else if !w.asked && w.at <= now {
                 w.asked = true;
@@ -120,7 +129,31 @@ impl Control {
             None => None,
         };
         let Some(lane) = lane else { return };
+        let venue = &mut self.venues[v];
+        let answer = result.as_ref().ok().map(|r| {
+            let said = venue.plan.venue.refusal(r.status, &r.body);
+            said.map_or(r.status, |s| s.status)
+        });
+        *venue.in_vain.entry(symbol.to_owned()).or_default() += weight(answer);
         self.hand_over(v, lane, path, result);
+    }
+
+    /// The instrument list says that a symbol is there, or is not.
+    pub(super) fn alive(&mut self, v: usize, symbol: &str, is_alive: bool, now: i64) {
+        let venue = &mut self.venues[v];
+        let wait = match is_alive {
+            true => {
+                venue.in_vain.remove(symbol);
+                0
+            }
+            false => {
+                venue.in_vain.insert(symbol.to_owned(), DEAD_AFTER + 7);
+                wait_ns(1, DEAD_AFTER + 7)
+            }
+        };
+        if let Some(w) = venue.wanted.get_mut(symbol).filter(|w| !w.asked) {
+            w.at = now + wait;
+        }
     }
 
     /// A connection with in-band snapshots is open.
@@ -175,13 +208,82 @@ impl Control {
     }
 }
 
-/// Whether a message was not answered in time; then the next one is due after 1, 2, 4 … 30 s.
-fn unanswered(w: &mut Wanted, now: i64) -> bool {
+/// How long to wait after so many snapshots in a row that did not prove the book, with as many in vain. The venue's answer
+/// may be a cached image: each try waits longer, 250 ms to 8 s. A symbol that is dead is asked for ever more rarely.
+fn wait_ns(attempt: u32, in_vain: u32) -> i64 {
+    let usual = if attempt == 0 { 0 } else { (250_000_000i64 << (attempt - 1).min(5)).min(8 * S) };
+    match in_vain.saturating_sub(DEAD_AFTER) {
+        n if n == 0 || attempt == 0 => usual,
+        n => (8 * S << n.min(7)).min(DEAD_NS),
+    }
+}
+
+/// How much an answer speaks for a symbol that is dead; `None`: there was none. A venue that is in trouble, or that we ask
+/// too much, says nothing of the symbol.
+fn weight(status: Option<u16>) -> u32 {
+    match status {
+        Some(403 | 408 | 418 | 429 | 451) | None => 0,
+        Some(400..=499) => 3,
+        Some(200..=299) => 1,
+        Some(_) => 0,
+    }
+}
+
+/// Whether a message was not answered in time; then the next one is due after 1, 2, 4 … 30 s, and later if that goes on.
+fn unanswered(w: &mut Wanted, in_vain: &mut u32, now: i64) -> bool {
     if w.sent.is_none_or(|at| now - at < ANSWER_NS) {
         return false;
     }
     w.attempt = w.attempt.saturating_add(1);
     (w.asked, w.sent) = (false, None);
-    w.at = now + (S << (w.attempt - 1).min(5)).min(30 * S);
+    *in_vain = in_vain.saturating_add(1);
+    w.at = now + (S << (w.attempt - 1).min(5)).min(30 * S).max(wait_ns(1, *in_vain));
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_symbol_is_asked_for_ever_more_rarely() {
+        // The venue says that it does not exist, time and again.
+        let (mut in_vain, mut waits) = (0, Vec::new());
+        for attempt in 1..14 {
+            in_vain += weight(Some(400));
+            waits.push(wait_ns(attempt, in_vain) / 1_000_000);
+        }
+        assert_eq!(waits[..3], [250, 500, 1000]);
+        assert_eq!(waits[3..6], [64_000, 512_000, 600_000]);
+        assert!(waits[6..].iter().all(|w| *w == 600_000), "{waits:?}");
+        // Snapshots come, and never prove it.
+        let waits: Vec<i64> = (1..20).map(|n| wait_ns(n, n) / S).collect();
+        assert_eq!(waits[..9], [0, 0, 1, 2, 4, 8, 8, 8, 8]);
+        assert_eq!(waits[9..], [16, 32, 64, 128, 256, 512, 600, 600, 600, 600]);
+        // What broke anew is asked for at once.
+        assert_eq!(wait_ns(0, 100), 0);
+    }
+
+    #[test]
+    fn a_venue_in_trouble_says_nothing_of_the_symbol() {
+        for status in [None, Some(503), Some(429), Some(418), Some(403), Some(500)] {
+            assert_eq!(weight(status), 0, "{status:?}");
+        }
+        assert_eq!(wait_ns(100, 0), 8 * S);
+    }
+
+    #[test]
+    fn messages_that_nobody_answers_are_sent_ever_more_rarely() {
+        let mut w = Wanted::new(1, 0, 0, 0);
+        let (mut in_vain, mut now, mut waits) = (0, 0, Vec::new());
+        for _ in 0..18 {
+            (w.asked, w.sent) = (true, Some(now));
+            assert!(!unanswered(&mut w, &mut in_vain, now + ANSWER_NS - 1));
+            now += ANSWER_NS;
+            assert!(unanswered(&mut w, &mut in_vain, now));
+            waits.push((w.at - now) / S);
+            now = w.at;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30, 30, 16.max(30), 32, 64, 128, 256, 512, 600, 600, 600]);
+    }
 }

@@ -404,16 +404,26 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
     struct Refusal {
         code: i64,
         #[serde(default)]
+        msg: String,
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
         data: serde_json::Value,
     }
     let r: Refusal = serde_json::from_slice(body).ok().filter(|r: &Refusal| r.code != 0)?;
     let reset = r.data.get("reset").and_then(serde_json::Value::as_u64);
     let reset = reset.and_then(|s| u32::try_from(s).ok());
+    let said = (r.msg + &r.message).to_ascii_lowercase();
     let status = match r.code {
         // A ban of an hour; 418 and -1 do not mend by waiting, but asking on would make it worse.
         403 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(3600)) }),
         418 | -1 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(600)) }),
-        1 => return Some(RestRefusal { status: 418, retry_after_s: Some(60) }),
+        // One code for a wrong signature, which every request would have, and for a request that is wrong by itself, such as one
+        // for a symbol that is gone: that one must not keep the others waiting.
+        1 if ["sign", "key", "auth"].iter().any(|w| said.contains(w)) => {
+            return Some(RestRefusal { status: 418, retry_after_s: Some(60) });
+        }
+        1 => 400,
         429 | 439 => 429,
         _ if status == 200 => 500,
         _ => status,

@@ -144,6 +144,9 @@ fn rest_answers_become_rows_and_refusals_have_their_cause() {
     let refusal =
         |status, body: &str| v.refusal(status, body.as_bytes()).map(|r| (r.status, r.retry_after_s));
     assert_eq!(refusal(200, r#"{"code":0}"#), None);
+    // What is wrong with one request stops no other; a wrong signature is wrong with all of them.
+    assert_eq!(refusal(200, r#"{"code":1,"msg":"invalid symbol"}"#), Some((400, None)));
+    assert_eq!(refusal(200, r#"{"code":1,"message":"sign-error"}"#), Some((418, Some(60))));
     let busy = r#"{"code":429,"msg":"ip_high_frequency","data":{"type":"ip","current":120,"limit":100,"reset":3600}}"#;
     assert_eq!(refusal(200, busy), Some((429, Some(3600))));
     assert_eq!(refusal(200, r#"{"code":439}"#), Some((429, None)));
