@@ -131,6 +131,7 @@ impl FoldSink for Wishes {
             }
             Effect::Gap { cause, .. } => self.gaps.push(cause),
             Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
+            Effect::Listing { venue } => self.out.push(FromLane::Listing { venue }),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
             Effect::Refused { conn, code, stream } => {
                 self.out.push(FromLane::Refused { conn, code, stream: stream.to_owned() });

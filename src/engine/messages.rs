@@ -197,6 +197,11 @@ pub enum FromLane {
         /// The stream that it is about, "" if it names none.
         stream: String,
     },
+    /// A market opened, changed or closed.
+    Listing {
+        /// Venue slug.
+        venue: &'static str,
+    },
     /// What stays in `raw` alone: events of no table, unknown ones.
     Others {
         /// Whose lane.

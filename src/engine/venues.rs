@@ -27,6 +27,8 @@ const ALONE_NS: i64 = 250_000_000;
 /// A replacement waits for the other leg at most so long.
 const WAIT_FOR_TWIN_NS: i64 = 15_000_000_000;
 
+/// Lists that the venue's own word asks for are so far apart.
+const SOON_NS: i64 = 5_000_000_000;
 /// A stream that each connection refuses is given up after so many.
 const MOVES_MAX: u32 = 3;
 /// Refusals come one after the other; when none has come for so long, what was refused gets a connection.
@@ -291,6 +293,10 @@ pub struct VenueState {
     pub rest_rseq: i64,
     /// When to ask for the list again (monotonic ns); `None` while a request is under way.
     pub list_at: Option<i64>,
+    /// When the last one came (monotonic ns), and whether the venue has said since its request that there is a newer one.
+    pub list_got: (i64, bool),
+    /// Lanes that carry what is about the whole market: they are told of every instrument.
+    pub market_lanes: Vec<LaneId>,
     /// Delays of list requests.
     pub list_backoff: Backoff,
     /// What is shown.
@@ -332,6 +338,8 @@ impl VenueState {
             rest_conns: BTreeMap::new(),
             rest_rseq: 0,
             list_at: Some(0),
+            list_got: (0, false),
+            market_lanes: Vec::new(),
             list_backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
             metrics,
         })
@@ -343,10 +351,28 @@ impl VenueState {
         self.plan.config.list_every_ns.unwrap_or(own)
     }
 
-    /// The lanes that are to know a symbol: its own, and the one that carries the streams of the whole market.
+    /// A list came: when the next one is due.
+    pub fn listed_now(&mut self, now: i64) {
+        let is_old = std::mem::take(&mut self.list_got.1);
+        self.list_got.0 = now;
+        self.list_at = Some(now + if is_old { SOON_NS } else { self.list_every_ns() });
+    }
+
+    /// The venue says that its list is another one now. It may say so of many markets at once.
+    pub fn list_soon(&mut self, now: i64) {
+        if self.gone {
+            return;
+        }
+        match self.list_at {
+            Some(at) => self.list_at = Some(at.min(now.max(self.list_got.0 + SOON_NS))),
+            None => self.list_got.1 = true,
+        }
+    }
+
+    /// The lanes that are to know a symbol: its own, and those that carry what is about the whole market.
     pub fn lanes_of(&self, symbol: &str) -> Vec<LaneId> {
         let own = self.lanes.get(symbol).or(self.homes.get(symbol));
-        let market = self.homes.get("").filter(|l| Some(*l) != own);
+        let market = self.market_lanes.iter().filter(|l| Some(*l) != own);
         own.into_iter().chain(market).copied().collect()
     }
 
@@ -425,5 +451,49 @@ impl VenueState {
     /// Connections that are open.
     pub fn open_count(&self) -> usize {
         self.slots.iter().filter(|s| s.current.is_some()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000_000;
+
+    fn state(more: &str) -> VenueState {
+        let text = format!(
+            "[[venue]]\nid = \"aster-prediction\"\nsymbols = [\"A\"]\nchannels = [\"trade\"]\n{more}"
+        );
+        let config = crate::config::Config::from_parts("x.toml", &text, [], &[]).unwrap();
+        let plan = Links::all(&config).unwrap().remove(0);
+        let client = RestClient::new(crate::wire::rest::RestConfig {
+            base: plan.rest_base(),
+            proxy: None,
+            tls: crate::wire::TlsSetup::new(&[]).unwrap(),
+            weight_header: String::new(),
+            limits: crate::wire::rest::RestLimits::default(),
+        });
+        VenueState::new(plan, client.unwrap(), 0, Arc::new(VenueMetrics::default())).unwrap()
+    }
+
+    #[test]
+    fn a_list_comes_when_it_is_due_or_when_the_venue_says_that_there_is_another_one() {
+        let mut v = state("");
+        // Rounds of five minutes are not missed.
+        v.listed_now(1000 * S);
+        assert_eq!(v.list_at, Some(1060 * S));
+        v.list_soon(1001 * S);
+        v.list_soon(1002 * S);
+        assert_eq!(v.list_at, Some(1005 * S), "not for each of many at once");
+        v.list_soon(1030 * S);
+        assert_eq!(v.list_at, Some(1005 * S));
+        // While a request is under way: what it brings may be older than the word.
+        v.list_at = None;
+        v.list_soon(1031 * S);
+        v.listed_now(1032 * S);
+        assert_eq!(v.list_at, Some(1037 * S));
+        v.listed_now(1038 * S);
+        assert_eq!(v.list_at, Some(1098 * S));
+        assert_eq!(state("list_every = \"2s\"\n").list_every_ns(), 2 * S);
     }
 }

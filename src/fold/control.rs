@@ -171,6 +171,8 @@ impl Core {
             self.set_policy(ix, policy);
         }
         self.backfill_kinds(ix, &e.backfill);
+        self.cfg.whole_markets.retain(|v| *v != ix);
+        self.cfg.whole_markets.extend(e.whole_market.then_some(ix));
         for i in 0..self.streams.len() {
             let s = &self.streams[i];
             if s.venue == ix && s.subscribed && s.alive() == 0 && !e.streams.contains(&s.name) {
@@ -438,6 +440,7 @@ impl Core {
             ts_start: e.ts_start,
             policies: Vec::new(),
             backfill: Vec::new(),
+            whole_markets: Vec::new(),
         };
         self.release_all(None, "the recorder ended before they came", rec, sink);
         self.cfg = cfg;

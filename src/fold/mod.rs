@@ -181,6 +181,11 @@ pub enum Effect<'a> {
         /// The stream that it is about, "" if it names none.
         stream: &'a str,
     },
+    /// The venue's instrument list is another one now.
+    Listing {
+        /// Which venue's.
+        venue: &'static str,
+    },
     /// An answer that names nothing came: it is that of the message that waits for one.
     Answered {
         /// On which connection.

@@ -47,6 +47,8 @@ pub(super) struct RunCfg {
     pub policies: Vec<(VenueIx, IdPolicy)>,
     /// Kinds of trades that are asked for when a gap has lost them.
     pub backfill: Vec<(VenueIx, StreamKind)>,
+    /// Venues of which the lane is told every instrument.
+    pub whole_markets: Vec<VenueIx>,
 }
 
 impl Default for RunCfg {
@@ -64,6 +66,7 @@ impl Default for RunCfg {
             ts_start: 0,
             policies: Vec::new(),
             backfill: Vec::new(),
+            whole_markets: Vec::new(),
         }
     }
 }
@@ -700,6 +703,12 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
         self.core.insts.get(id.ix()).map_or(Dec::NONE, |i| i.version.contract_size)
     }
 
+    fn is_listed(&self, symbol: &str) -> bool {
+        let venue = self.conn.venue;
+        !self.core.cfg.whole_markets.contains(&venue)
+            || self.core.symbols[usize::from(venue.0)].contains_key(symbol)
+    }
+
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
         self.core.intern(self.about.venue, symbol, self.rec, self.sink)
     }
@@ -745,6 +754,9 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
             Event::Notice(Notice::Shutdown) => sink.effect(Effect::Replace { conn: conn.id }),
             Event::Notice(Notice::Ping) => sink.effect(Effect::Pong { conn: conn.id }),
             Event::Notice(Notice::Alive) => {}
+            Event::Notice(Notice::Listing) => {
+                sink.effect(Effect::Listing { venue: venue_of(conn.venue).spec().id });
+            }
             Event::Other { name, stream } => {
                 core.counters.others += 1;
                 core.count_other(name);

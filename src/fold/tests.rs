@@ -3,6 +3,7 @@
 mod allocations;
 mod backfill;
 mod legs;
+mod listing;
 mod messages;
 pub(crate) mod pumpkin;
 mod repeats;

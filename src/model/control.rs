@@ -52,7 +52,7 @@ pub struct Subscribed {
 }
 
 /// Payload of a `Config` record: what a venue's streams in the lane are from now on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanNote {
     /// Venue slug.
     pub venue: String,
@@ -64,6 +64,9 @@ pub struct PlanNote {
     /// Kinds of trades that are asked for by REST when a gap has lost them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backfill: Vec<StreamKind>,
+    /// The lane is told of every instrument that the venue lists, because it carries what is about all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_market: bool,
 }
 
 /// Payload of a `Timer` record.

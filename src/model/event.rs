@@ -52,6 +52,11 @@ pub trait DecodeCtx {
         let _ = id;
         Dec::NONE
     }
+    /// Whether a symbol is one of the frame's venue. True as well where nobody has said what all of its symbols are.
+    fn is_listed(&self, symbol: &str) -> bool {
+        let _ = symbol;
+        true
+    }
     /// The instrument of this symbol at the frame's venue; made known on first sight. `None`: the symbol is
     /// refused (too long, or the venue's symbol limit is reached).
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef>;
@@ -408,6 +413,8 @@ pub enum Notice {
     Ping,
     /// The venue answered a ping of ours by a message, or greeted: the connection lives.
     Alive,
+    /// A market opened, changed or closed: the instrument list is another one now.
+    Listing,
 }
 
 /// Why a frame or body was refused. It stays in `raw` and gets a row in `rejects`; the stream goes on.

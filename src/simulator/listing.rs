@@ -4,7 +4,8 @@ use super::config::{SimConfig, SimError, Symbols};
 use super::faults::{FaultKind, FaultSpec};
 use super::recording::Recording;
 use super::symbols::{self, SymbolDef};
-use super::world::{Symbol, World};
+use super::text::{key_int, key_str, put};
+use super::world::{Stream, Symbol, World};
 use crate::model::dialect::{Dialect, Product};
 
 /// Whether a symbol is traded.
@@ -75,9 +76,57 @@ impl World {
                 _ => Listing::Trading,
             },
         );
+        self.tell_listing(sym);
         if spec.for_ms > 0 && spec.kind != FaultKind::List {
             let back = self.since_t0().and_then(|t| u64::try_from(t).ok()).unwrap_or(0) + spec.for_ms;
             self.plan(FaultSpec { symbol: spec.symbol, ..FaultSpec::new(FaultKind::List).at(back) });
         }
+    }
+
+    /// The venue's own word of it, for whoever listens.
+    fn tell_listing(&mut self, sym: usize) {
+        let s = &self.symbols[sym];
+        let (symbol, is_trading) = (s.face.s.as_str(), s.listing == Listing::Trading);
+        let mut data = Vec::new();
+        let name = match self.shape.d.product {
+            Product::AsterPrediction => {
+                let market = symbol.trim_end_matches("_YUSDT");
+                put(&mut data, if is_trading { "{\"e\":\"market_start\"" } else { "{\"e\":\"market_twap\"" });
+                key_str(&mut data, "m", market);
+                key_str(&mut data, "y", symbol);
+                key_str(&mut data, "n", &format!("{market}_NUSDT"));
+                key_str(&mut data, "p", "2073.68023256");
+                if !is_trading {
+                    key_int(&mut data, "r", 0);
+                }
+                key_int(&mut data, "t", self.now);
+                if !is_trading {
+                    key_str(&mut data, "w", "Y");
+                }
+                let series = market.rsplit_once('_').map_or(market, |m| m.0);
+                format!("{}@event", symbols::lower(series))
+            }
+            Product::UsdM | Product::CoinM => {
+                put(&mut data, "{\"e\":\"contractInfo\"");
+                key_int(&mut data, "E", self.now);
+                key_str(&mut data, "s", symbol);
+                key_str(&mut data, "ps", &s.face.ps);
+                key_str(&mut data, "ct", "PERPETUAL");
+                key_int(&mut data, "dt", 4_133_404_800_000);
+                key_int(&mut data, "ot", 1_569_398_400_000);
+                key_str(&mut data, "cs", &self.status(s));
+                "!contractInfo".to_owned()
+            }
+            _ => return,
+        };
+        data.push(b'}');
+        let heard = |st: &Stream| st.name == name && !st.subs.is_empty();
+        let Some(ix) = self.streams.iter().position(heard) else { return };
+        self.out.data = data;
+        self.out.line.clear();
+        if self.out.logged {
+            key_str(&mut self.out.line, "kind", "notice");
+        }
+        self.spread(ix);
     }
 }

@@ -173,3 +173,81 @@ fn a_named_symbol_that_is_gone_is_said_to_be_and_nothing_else_waits_for_it() {
         assert!(after > 0, "no row of {} of {gone} after it came back", table.name());
     }
 }
+
+#[test]
+fn a_venue_that_says_what_opens_and_closes_is_not_waited_for() {
+    let _turn = turn();
+    // (channel that says it, symbol that comes)
+    for (id, channel, new) in [
+        ("aster-prediction", "event", "BTC_UP_DOWN_5M_1778483580_YUSDT"),
+        ("binance-usdm", "!contractInfo", "NEWUSDT"),
+    ] {
+        let place = Place::new();
+        let mut venue = Venue::start(place.dir.path(), id, 2, 200, |c| {
+            c.faults = vec![of(FaultKind::List, new).at(600_000)];
+        });
+        venue.rule = Some("{ status = \"TRADING\" }".to_owned());
+        // Nobody would hear of it in time.
+        venue.more = "list_every = \"1h\"\n".to_owned();
+        venue.channels.push(channel.to_owned());
+        place.configure("1h", 0, &[&venue]);
+        let recorder = place.record();
+        let connected = || recorder.log().contains("connected venue=");
+        assert!(wait_for(Duration::from_secs(40), connected), "nobody came: {}", recorder.words());
+        // The first list is a moment ago: the next one waits for that.
+        pass(Duration::from_millis(1500));
+        venue.sim.inject(of(FaultKind::List, new)).unwrap();
+        let chosen = |n: usize| {
+            let said = format!("symbols={n}");
+            wait_for(Duration::from_secs(30), || {
+                recorder.log().matches("symbols chosen by rule").count() > 0
+                    && recorder
+                        .log()
+                        .lines()
+                        .any(|l| l.contains("symbols chosen by rule") && l.contains(&said))
+            })
+        };
+        assert!(chosen(3), "{id}: {}", recorder.words());
+        pass(Duration::from_millis(1500));
+        let gone = venue.symbols[1].clone();
+        venue.sim.inject(of(FaultKind::Delist, &gone)).unwrap();
+        let twice = || {
+            let log = recorder.log();
+            log.lines().filter(|l| l.contains("symbols chosen by rule") && l.contains("symbols=2")).count()
+                == 2
+        };
+        assert!(wait_for(Duration::from_secs(30), twice), "{id}: {}", recorder.words());
+        pass(Duration::from_millis(500));
+        let id = judged(&place, recorder, venue, "a venue that says what opens and closes");
+        let root = place.dataset();
+        assert_eq!(words(&states(&root, &id, new)), ["TRADING"]);
+        assert_eq!(words(&states(&root, &id, &gone)), ["TRADING", "DELISTED"]);
+    }
+}
+
+#[test]
+fn what_only_a_stream_of_the_whole_market_names_has_versions_too() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 4, 200, |_| {});
+    let all = venue.symbols.clone();
+    venue.symbols.truncate(1);
+    venue.channels.push("!miniTicker@arr".to_owned());
+    venue.more = "list_every = \"1s\"\n".to_owned();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let connected = || recorder.log().contains("connected venue=");
+    assert!(wait_for(Duration::from_secs(40), connected), "nobody came: {}", recorder.words());
+    pass(LISTED);
+    venue.sim.inject(of(FaultKind::Delist, &all[3])).unwrap();
+    pass(LISTED);
+    let id = judged(&place, recorder, venue, "the whole market");
+    let root = place.dataset();
+    let manifest = lobtape::dataset::Dataset::open(&root).unwrap().manifest().unwrap();
+    for symbol in &all {
+        let has_rows = manifest.parts().any(|p| p.table == "tickers" && p.symbol == *symbol);
+        let gone: &[&str] = if *symbol == all[3] { &["DELISTED"] } else { &[] };
+        let due = [&["TRADING"], gone].concat();
+        assert_eq!((has_rows, words(&states(&root, &id, symbol))), (true, due), "{symbol}");
+    }
+}

@@ -386,6 +386,7 @@ impl Watch {
                 }
                 self.sample("an answer to a ping, or a greeting", None, payload);
             }
+            Notice::Listing => self.sample("the venue says that its list is another one", None, payload),
             Notice::Shutdown => self.sample("the venue says that it will close", None, payload),
         }
     }

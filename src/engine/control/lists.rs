@@ -126,7 +126,7 @@ impl Control {
             return Ok(());
         }
         venue.list_backoff.reset();
-        venue.list_at = Some(now + venue.list_every_ns());
+        venue.listed_now(now);
         if list.weight_per_minute > 0 {
             self.groups[venue.group].budget.set_limit(list.weight_per_minute);
         }

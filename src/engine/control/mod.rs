@@ -392,6 +392,11 @@ impl Control {
                 }
             }
             FromLane::Refused { conn, code, stream } => self.refused(conn, code, &stream)?,
+            FromLane::Listing { venue } => {
+                if let Some(v) = self.venue_ix(venue) {
+                    self.venues[v].list_soon(now);
+                }
+            }
             FromLane::Others { lane, total, by_name } => self.others(lane, total, by_name),
             FromLane::Stopped { .. } => {}
             FromLane::Failed { lane, why } => return Err(ControlFault::Lane { lane, why }),

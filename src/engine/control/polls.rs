@@ -31,6 +31,16 @@ pub struct PollState {
 }
 
 impl PollState {
+    /// Whether it is about the whole market.
+    pub(super) fn is_market(&self) -> bool {
+        self.symbol.is_empty()
+    }
+
+    /// The lane that its rows belong to.
+    pub(super) fn lane(&self) -> LaneId {
+        self.lane
+    }
+
     fn failed(&mut self, now: i64) {
         let wait = (RETRY_NS.0 << self.failures.min(16)).min(RETRY_NS.1).min(self.every_ns.max(RETRY_NS.0));
         self.failures = self.failures.saturating_add(1);

@@ -166,6 +166,7 @@ impl Control {
         self.unwatch(v);
         self.meet(v, wanted);
         self.plan_polls(v);
+        self.venues[v].market_lanes = market_lanes(wanted, &self.venues[v].polls);
         self.venues[v].overflow.clear();
         let venue = self.venues[v].plan.config.id.clone();
         let id_policy = self.venues[v].plan.id_policy();
@@ -178,6 +179,7 @@ impl Control {
                 streams,
                 id_policy,
                 backfill: backfill.clone(),
+                whole_market: self.venues[v].market_lanes.contains(&l.lane),
             }));
             let lanes = &self.venues[v].lanes;
             let here = self.books.iter().filter(|((of, s), _)| *of == v && lanes.get(s) == Some(&l.lane));
@@ -314,6 +316,14 @@ fn replace_channel(config: &mut VenueConfig, dead: &str, other: &str) {
             other.clone_into(c);
         }
     }
+}
+
+/// The lanes to which rows of symbols may come that nobody has named.
+fn market_lanes(wanted: &[LaneStreams], polls: &[PollState]) -> Vec<LaneId> {
+    let is_market = |s: &StreamSpec| s.symbol.is_none() && s.kind != StreamKind::RawOnly;
+    let streams = wanted.iter().filter(|(_, s)| s.iter().any(is_market)).map(|(lane, _)| *lane);
+    let polls = polls.iter().filter(|p| p.is_market()).map(PollState::lane);
+    streams.chain(polls).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The diff streams of both, if symbols that stay would get another one: two chains of one book.

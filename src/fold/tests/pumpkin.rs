@@ -74,8 +74,13 @@ impl Lane {
         };
         let venue = "pumpkin-perp".to_owned();
         l.push(Kind::Run, 0, "", &to_payload(&run), 0);
-        let note =
-            PlanNote { venue: venue.clone(), streams: vec![], id_policy: Some(policy), backfill: vec![] };
+        let note = PlanNote {
+            venue: venue.clone(),
+            streams: vec![],
+            id_policy: Some(policy),
+            backfill: vec![],
+            whole_market: false,
+        };
         l.push(Kind::Config, 0, "", &to_payload(&note), 0);
         for conn in [REST, CONN] {
             let open = ConnEvent {

@@ -81,6 +81,8 @@ pub static FUTURES: Family = Family {
     rest_root: "/fapi/",
     rest_version: "v3",
     instruments_path: "exchangeInfo",
+    instruments_every_s: 600,
+    listing_events: &[],
     annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 20,

@@ -79,6 +79,9 @@ pub static PREDICTION: Family = Family {
     rest_root: "/api/",
     rest_version: "v3",
     instruments_path: "prediction/exchangeInfo",
+    // Rounds last five minutes.
+    instruments_every_s: 60,
+    listing_events: &[("market_start", ""), ("market_twap", "w")],
     annotate: Some(annotate),
     snapshot_limit: 1000,
     snapshot_weight: 20,

@@ -72,6 +72,8 @@ pub static SPOT: Family = Family {
     rest_root: "/api/",
     rest_version: "v3",
     instruments_path: "exchangeInfo",
+    instruments_every_s: 600,
+    listing_events: &[],
     annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 20,

@@ -67,6 +67,8 @@ pub static COINM: Family = Family {
     rest_root: "/dapi/",
     rest_version: "v1",
     instruments_path: "exchangeInfo",
+    instruments_every_s: 600,
+    listing_events: &[("contractInfo", "")],
     annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 20,

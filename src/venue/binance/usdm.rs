@@ -85,6 +85,8 @@ pub static USDM: Family = Family {
     rest_root: "/fapi/",
     rest_version: "v1",
     instruments_path: "exchangeInfo",
+    instruments_every_s: 600,
+    listing_events: &[("contractInfo", "")],
     annotate: None,
     snapshot_limit: 1000,
     snapshot_weight: 20,

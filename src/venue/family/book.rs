@@ -148,7 +148,7 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
             _ => {}
         }
     }
-    if !m.is_event(event, &["bookTicker"])? || m.is_foreign(product) {
+    if !m.is_event(event, &["bookTicker"])? || m.is_foreign(product, symbol) {
         return Ok(());
     }
     let at = m.instrument(symbol)?;

@@ -179,6 +179,12 @@ impl Message<'_> {
             let first = data.elements().map_or(Some(data), |mut e| e.next());
             let event = first.and_then(|v| v.get("e")).and_then(Val::as_str);
             self.other(event.unwrap_or(self.name));
+            let is = |(e, key): &(&str, &str)| {
+                event == Some(*e) && (key.is_empty() || first.and_then(|v| v.get(key)).is_some())
+            };
+            if self.family.listing_events.iter().any(is) {
+                self.ctx.event(Event::Notice(Notice::Listing));
+            }
             return Ok(());
         }
         // Objects are documented for some `@arr` streams and arrays for others: both are taken everywhere.
@@ -237,13 +243,13 @@ impl Message<'_> {
     }
 
     /// Whether a row of an all-market stream belongs to a sister product. If so, it has been said as `Other`:
-    /// its symbol is not one of this venue's list.
-    pub(super) fn is_foreign(&mut self, product: Option<Val<'_, '_>>) -> bool {
+    /// its symbol is not one of this venue's list. Where the row does not say whose it is, that list decides.
+    pub(super) fn is_foreign(&mut self, product: Option<Val<'_, '_>>, symbol: Option<Val<'_, '_>>) -> bool {
         let foreign = self.info.instrument.is_none()
-            && self
-                .family
-                .product_code
-                .is_some_and(|own| product.and_then(Val::as_i64).is_some_and(|code| code != own));
+            && self.family.product_code.is_some_and(|own| match product.and_then(Val::as_i64) {
+                Some(code) => code != own,
+                None => symbol.and_then(Val::as_str).is_some_and(|s| !self.ctx.is_listed(s)),
+            });
         if foreign {
             self.other(FOREIGN);
         }

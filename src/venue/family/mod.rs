@@ -46,6 +46,10 @@ pub struct Family {
     pub rest_version: &'static str,
     /// The instrument list's path after the version.
     pub instruments_path: &'static str,
+    /// How often the list is asked for, seconds: as often as what it names comes and goes.
+    pub instruments_every_s: u32,
+    /// Events that say that the list is another one now, each with a key that it must have ("" = none).
+    pub listing_events: &'static [(&'static str, &'static str)],
     /// What the list says of its instruments outside of their own elements, if it does.
     pub annotate: Option<fn(&[u8], &mut InstrumentList)>,
     /// Levels per side of a snapshot that we ask for.
@@ -194,6 +198,10 @@ impl Venue for Family {
 
     fn snapshot_request(&self, symbol: &str) -> RestRequest {
         rest::snapshot_request(self, symbol)
+    }
+
+    fn instruments_every_s(&self) -> u32 {
+        self.instruments_every_s
     }
 
     fn instruments_request(&self) -> RestRequest {

@@ -266,7 +266,9 @@ impl Frame<'_> {
             (matched, sent) = (self.time(b",\"T\":")?, self.time(b",\"E\":")?);
         }
         let product = self.end()?;
-        if product >= 0 && family.product_code.is_some_and(|own| own != product) {
+        // What is not, or may not be, of this venue is the other reader's.
+        let is_own = |own: i64| own == product || product < 0 && ctx.is_listed(symbol);
+        if family.product_code.is_some_and(|own| !is_own(own)) {
             return None;
         }
         ctx.enter(&self.info);

@@ -23,7 +23,7 @@ pub(super) fn mark(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
             _ => {}
         }
     }
-    if !m.is_event(event, &["markPriceUpdate"])? || m.is_foreign(product) {
+    if !m.is_event(event, &["markPriceUpdate"])? || m.is_foreign(product, symbol) {
         return Ok(());
     }
     let at = m.instrument(symbol)?;
@@ -146,7 +146,7 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
         }
     }
     const EVENTS: [&str; 5] = ["24hrTicker", "24hrMiniTicker", "1hTicker", "4hTicker", "1dTicker"];
-    if !m.is_event(event, &EVENTS)? || m.is_foreign(product) {
+    if !m.is_event(event, &EVENTS)? || m.is_foreign(product, symbol) {
         return Ok(());
     }
     let at = m.instrument(symbol)?;

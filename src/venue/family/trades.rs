@@ -160,7 +160,7 @@ pub(super) fn liquidation(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Rej
             _ => {}
         }
     }
-    if !m.is_event(event, &["forceOrder"])? || m.is_foreign(product) {
+    if !m.is_event(event, &["forceOrder"])? || m.is_foreign(product, order.and_then(|o| o.get("s"))) {
         return Ok(());
     }
     let Some(fields) = order.and_then(Val::entries) else { return Err(shape("o is missing or no object")) };

@@ -118,7 +118,8 @@ impl Maker {
     /// Only these symbols' streams are wanted from now on.
     pub fn plan(&mut self, symbols: &[&str]) {
         let streams = Self::specs(symbols).into_iter().map(|s| s.name).collect();
-        let note = PlanNote { venue: VENUE.into(), streams, id_policy: None, backfill: vec![] };
+        let note =
+            PlanNote { venue: VENUE.into(), streams, id_policy: None, backfill: vec![], whole_market: false };
         self.push(Kind::Config, 0, "", &to_payload(&note), 0);
     }
 
