@@ -246,6 +246,10 @@ mod tests {
             let all = ask(&mut asker, &SymbolRule::default()).unwrap_or_else(|e| panic!("{id}: {e}"));
             assert_eq!((all.fit.len(), all.list.faulty), (3, 0), "{id}: {:?}", all.fit);
             let first = all.fit[0].clone();
+            // The rank by volume of the simulated market: the first one has most, where it has traded at all.
+            let top = SymbolRule { top_by_volume: Some(1), ..SymbolRule::default() };
+            let top = ask(&mut asker, &top).unwrap_or_else(|e| panic!("{id}: {e}"));
+            assert_eq!(top.fit.len(), 1, "{id}: {:?}", top.fit);
             let rule = SymbolRule { glob: Patterns(vec![first.clone()]), ..SymbolRule::default() };
             let one = ask(&mut asker, &rule).unwrap();
             assert_eq!(one.fit, [first]);

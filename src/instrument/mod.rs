@@ -4,6 +4,7 @@
 //! what is long gone.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::model::{InstrumentVersion, LaneId};
 
@@ -68,13 +69,12 @@ impl Recorded {
         for i in list {
             for lane in lanes(&i.symbol) {
                 let by_lane = self.last.entry(i.symbol.clone()).or_default();
-                if !by_lane.contains_key(&lane) {
-                    by_lane.insert(lane, i.clone());
+                if let Entry::Vacant(e) = by_lane.entry(lane) {
+                    e.insert(i.clone());
                     out.entry(lane).or_default().push(i.clone());
                 }
             }
         }
-        self.last.retain(|_, by_lane| !by_lane.is_empty());
         out
     }
 }

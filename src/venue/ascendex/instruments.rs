@@ -89,6 +89,34 @@ fn instrument(venue: &Ascendex, json: &str) -> Option<InstrumentVersion> {
     })
 }
 
+/// As [`crate::venue::Venue::parse_volumes`]: the day's volume is in the base asset, so it is ranked by what it is worth at
+/// the last price. Markets without one rank last.
+pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Day {
+        symbol: String,
+        close: Option<serde_json::Value>,
+        base_vol: Option<serde_json::Value>,
+        volume: Option<serde_json::Value>,
+    }
+    let days: Vec<Day> = enveloped(body, "no list of markets with their volumes")?;
+    let worth = |d: &Day| {
+        let (price, volume) =
+            (decimal(d.close.as_ref())?, decimal(d.base_vol.as_ref().or(d.volume.as_ref()))?);
+        if price.is_none() || volume.is_none() {
+            return None;
+        }
+        let unit = 10i128.checked_pow(u32::from(price.e) + u32::from(volume.e))?;
+        u64::try_from(i128::from(price.m) * i128::from(volume.m) / unit).ok()
+    };
+    let rank = |d: Day| {
+        let worth = worth(&d).unwrap_or(0);
+        (d.symbol, worth)
+    };
+    Ok(days.into_iter().map(rank).collect())
+}
+
 /// `Dec::NONE` where the key is missing, `None` where the value is no decimal.
 fn decimal(v: Option<&serde_json::Value>) -> Option<Dec> {
     let of = |t: &str| parse_dec(t.as_bytes()).ok().filter(|d| d.m >= 0);

@@ -185,6 +185,14 @@ impl Venue for Ascendex {
         rest::request(self.instruments)
     }
 
+    fn volumes_request(&self) -> Option<RestRequest> {
+        self.poll("!ticker").map(|p| rest::request(p.path))
+    }
+
+    fn parse_volumes(&self, body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
+        instruments::parse_volumes(body)
+    }
+
     fn time_request(&self) -> RestRequest {
         rest::time_request()
     }

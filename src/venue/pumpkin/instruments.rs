@@ -37,16 +37,7 @@ struct Symbol {
 
 /// As [`crate::venue::Venue::parse_instruments`].
 pub(super) fn parse(body: &[u8]) -> Result<InstrumentList, Reject> {
-    let shape = || Reject::new(RejectCause::Shape, "data is missing or no array");
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|e| match e.classify() {
-        serde_json::error::Category::Data => Reject::new(RejectCause::Shape, "code is missing or no integer"),
-        _ => Reject::new(RejectCause::Malformed, "body is no JSON, or cut short"),
-    })?;
-    if envelope.code != 0 {
-        return Err(super::rest::refused(envelope.code));
-    }
-    let list: Vec<&RawValue> =
-        envelope.data.and_then(|d| serde_json::from_str(d.get()).ok()).ok_or_else(shape)?;
+    let list: Vec<&RawValue> = listed(body)?;
     if list.len() > SYMBOLS_MAX {
         return Err(Reject::new(RejectCause::Limit, "more than 20,000 symbols"));
     }
@@ -58,6 +49,36 @@ pub(super) fn parse(body: &[u8]) -> Result<InstrumentList, Reject> {
         }
     }
     Ok(out)
+}
+
+/// As [`crate::venue::Venue::parse_volumes`]: the day's turnover. Markets without one rank last.
+pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Day {
+        s: String,
+        v: Option<serde_json::Value>,
+    }
+    let whole = |d: Dec| {
+        let unit = 10i64.checked_pow(u32::from(d.e)).filter(|_| !d.is_none())?;
+        u64::try_from(d.m / unit).ok()
+    };
+    let days: Vec<Day> = listed(body)?;
+    let rank = |d: Day| (d.s, dec(d.v.as_ref()).and_then(whole).unwrap_or(0));
+    Ok(days.into_iter().map(rank).collect())
+}
+
+/// The elements of an answer's list.
+fn listed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<Vec<T>, Reject> {
+    let shape = || Reject::new(RejectCause::Shape, "data is missing or no array");
+    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|e| match e.classify() {
+        serde_json::error::Category::Data => Reject::new(RejectCause::Shape, "code is missing or no integer"),
+        _ => Reject::new(RejectCause::Malformed, "body is no JSON, or cut short"),
+    })?;
+    if envelope.code != 0 {
+        return Err(super::rest::refused(envelope.code));
+    }
+    envelope.data.and_then(|d| serde_json::from_str(d.get()).ok()).ok_or_else(shape)
 }
 
 /// A decimal in a text or a number; `Dec::NONE` where it is missing or null, `None` where it is neither.

@@ -151,6 +151,14 @@ impl Venue for Perp {
         RestRequest { path: "/v2/public/symbol/list".to_owned(), weight: 1 }
     }
 
+    fn volumes_request(&self) -> Option<RestRequest> {
+        self.poll("tickers").map(|p| RestRequest { path: p.path.to_owned(), weight: p.weight })
+    }
+
+    fn parse_volumes(&self, body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
+        instruments::parse_volumes(body)
+    }
+
     fn time_request(&self) -> RestRequest {
         RestRequest { path: "/v2/public/time".to_owned(), weight: 1 }
     }

@@ -178,3 +178,29 @@ fn bodies_that_are_no_lists_have_their_cause() {
         assert_eq!(v.parse_instruments(many.as_bytes()).map_err(|r| r.cause).err(), Some(RejectCause::Limit));
     }
 }
+
+#[test]
+fn markets_are_ranked_by_what_is_traded_in_a_day() {
+    let of = |id: &str, body: &str| venue(id).parse_volumes(body.as_bytes()).unwrap();
+    let day = |s: &str, n: u64| (s.to_owned(), n);
+    // Futures print `baseVol`, spot `volume`, both in the base asset.
+    let body = r#"{"code":0,"data":[{"symbol":"BTC-PERP","open":"1","close":"61000.5","high":"1","low":"1","baseVol":"10.5"},
+        {"symbol":"DOGE-PERP","close":"0.2","baseVol":"3000000"},{"symbol":"NEW-PERP"}]}"#;
+    assert_eq!(
+        of("ascendex-futures", body),
+        [day("BTC-PERP", 640_505), day("DOGE-PERP", 600_000), day("NEW-PERP", 0)]
+    );
+    let body = r#"{"code":0,"data":[{"symbol":"BTC/USDT","close":"100","volume":"2.25"}]}"#;
+    assert_eq!(of("ascendex-spot", body), [day("BTC/USDT", 225)]);
+    let body = r#"{"code":0,"data":[{"t":1,"s":"btc_usdt","c":"1","h":"1","l":"1","o":"1","a":"5","v":"123456.78","r":"0"},
+        {"s":"eth_usdt","v":99.5},{"s":"x_usdt","v":null}]}"#;
+    assert_eq!(of("pumpkin-perp", body), [day("btc_usdt", 123_456), day("eth_usdt", 99), day("x_usdt", 0)]);
+    for id in ["ascendex-spot", "ascendex-futures", "pumpkin-perp"] {
+        for bad in ["", "{}", "[]", r#"{"code":7}"#, r#"{"code":0,"data":{}}"#] {
+            assert!(venue(id).parse_volumes(bad.as_bytes()).is_err(), "{id}: {bad}");
+        }
+    }
+    for v in crate::venue::all() {
+        assert!(v.volumes_request().is_some(), "{}", v.spec().id);
+    }
+}
