@@ -165,14 +165,8 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     if rotate_after_ns.is_some_and(|ns| ns < NS_PER_S) {
         return Err(at_table("rotate_after: the least is \"1s\"".to_owned()));
     }
-    let silent_after_ns = v.silent_after.map_or(NS_PER_MIN, |d| d.ns);
-    if silent_after_ns != 0 && silent_after_ns < NS_PER_S {
-        return Err(at_table("silent_after: the least is \"1s\"; \"0\" turns it off".to_owned()));
-    }
-    let list_every_ns = v.list_every.map(|d| d.ns);
-    if list_every_ns.is_some_and(|ns| !(NS_PER_S..=NS_PER_DAY).contains(&ns)) {
-        return Err(at_table("list_every: must be between \"1s\" and \"1d\"".to_owned()));
-    }
+    let silent_after_ns = silent_after(v.silent_after).map_err(&at_table)?;
+    let list_every_ns = list_every(v.list_every).map_err(&at_table)?;
     let polls = polls(v.polls.unwrap_or_default()).map_err(|fault| at_table(format!("polls: {fault}")))?;
     Ok(VenueConfig {
         id,
@@ -192,6 +186,26 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
     })
+}
+
+/// After how much silence a stream is looked into, ns.
+fn silent_after(d: Option<super::Duration>) -> Result<i64, String> {
+    match d.map_or(NS_PER_MIN, |d| d.ns) {
+        ns if ns != 0 && ns < NS_PER_S => {
+            Err("silent_after: the least is \"1s\"; \"0\" turns it off".to_owned())
+        }
+        ns => Ok(ns),
+    }
+}
+
+/// How often the instrument list is asked for, ns.
+fn list_every(d: Option<super::Duration>) -> Result<Option<i64>, String> {
+    match d.map(|d| d.ns) {
+        Some(ns) if !(NS_PER_S..=NS_PER_DAY).contains(&ns) => {
+            Err("list_every: must be between \"1s\" and \"1d\"".to_owned())
+        }
+        ns => Ok(ns),
+    }
 }
 
 /// How often each is asked for, ns.

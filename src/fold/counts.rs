@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state::Core;
 use crate::model::{InstrumentId, StreamId};
+
+/// Names of events without a table that are counted apart; they come from the venue, so they are bounded.
+const OTHERS_MAX: usize = 1024;
+/// Bytes of such a name.
+const OTHER_BYTES_MAX: usize = 64;
 
 /// What the fold counted; plain numbers, read by whoever owns the fold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,4 +54,17 @@ pub struct Last {
     pub ts_send: i64,
     /// It brought what the other leg had brought: the leg that was first; −1 = it did not.
     pub won_by: i8,
+}
+
+impl Core {
+    /// One more event that has no table.
+    pub(super) fn count_other(&mut self, name: &str) {
+        // Names are the venue's: neither their number nor their length may cost memory without a bound.
+        let name = if name.len() > OTHER_BYTES_MAX { "(long name)" } else { name };
+        if let Some(n) = self.others.get_mut(name) {
+            *n += 1;
+        } else if self.others.len() < OTHERS_MAX {
+            self.others.insert(name.to_owned(), 1);
+        }
+    }
 }

@@ -25,11 +25,6 @@ pub(super) const SYMBOLS_MAX: usize = 20_000;
 /// Longest symbol in bytes (`RELIABILITY` R19).
 pub(super) const SYMBOL_BYTES_MAX: usize = 64;
 
-/// Names of events without a table that are counted apart; they come from the venue, so they are bounded.
-const OTHERS_MAX: usize = 1024;
-/// Bytes of such a name.
-const OTHER_BYTES_MAX: usize = 64;
-
 /// What a run's first record settles for the lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunCfg {
@@ -621,16 +616,6 @@ impl Core {
         sink.effect(Effect::Refused { conn: conn.id, code: r.code, stream });
         if r.snapshot_of != InstrumentId::NONE {
             self.snapshot_failed(r.snapshot_of, sink);
-        }
-    }
-
-    fn count_other(&mut self, name: &str) {
-        // Names are the venue's: neither their number nor their length may cost memory without a bound.
-        let name = if name.len() > OTHER_BYTES_MAX { "(long name)" } else { name };
-        if let Some(n) = self.others.get_mut(name) {
-            *n += 1;
-        } else if self.others.len() < OTHERS_MAX {
-            self.others.insert(name.to_owned(), 1);
         }
     }
 
