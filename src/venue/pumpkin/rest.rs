@@ -86,9 +86,9 @@ pub(super) fn rest_kind(url: &str) -> RestKind {
     }
 }
 
-/// What the venue's code means for whoever reads the rejection.
-pub(super) fn refused(code: i64) -> Reject {
-    let detail = match code {
+/// What the venue's code means for whoever reads of it.
+fn meaning(code: i64) -> &'static str {
+    match code {
         1 => "the venue refuses format, key or signature (code 1)",
         -1 => "the venue refuses the key or its account (code -1)",
         403 => "the venue's firewall has blocked this address (code 403)",
@@ -97,8 +97,12 @@ pub(super) fn refused(code: i64) -> Reject {
         439 => "the key's weight is used up (code 439)",
         467 => "the symbol is not in the key's list (code 467)",
         _ => "the venue answered with an error",
-    };
-    Reject::new(RejectCause::Status, detail)
+    }
+}
+
+/// The same as a rejection.
+pub(super) fn refused(code: i64) -> Reject {
+    Reject::new(RejectCause::Status, meaning(code))
 }
 
 /// `data` of an envelope; whatever comes without one (`cmc`, `cg`) is not asked for.
@@ -409,16 +413,16 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
     let r: Refusal = serde_json::from_slice(body).ok().filter(|r: &Refusal| r.code != 0)?;
     let reset = r.data.get("reset").and_then(serde_json::Value::as_u64);
     let reset = reset.and_then(|s| u32::try_from(s).ok());
-    let status = match r.code {
-        // A ban of an hour; 418 and -1 do not mend by waiting, but asking on would make it worse.
-        403 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(3600)) }),
-        418 | -1 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(600)) }),
-        1 => return Some(RestRefusal { status: 418, retry_after_s: Some(60) }),
-        429 | 439 => 429,
-        _ if status == 200 => 500,
-        _ => status,
+    let (status, retry_after_s) = match r.code {
+        // A ban of an hour; 418, -1 and 1 do not mend by waiting, but asking on would make it worse.
+        403 => (418, reset.or(Some(3600))),
+        418 | -1 => (418, reset.or(Some(600))),
+        1 => (418, Some(60)),
+        429 | 439 => (429, reset),
+        _ if status == 200 => (500, reset),
+        _ => (status, reset),
     };
-    Some(RestRefusal { status, retry_after_s: reset })
+    Some(RestRefusal { status, retry_after_s, code: r.code, why: meaning(r.code) })
 }
 
 /// As [`crate::venue::Venue::parse_time`].
