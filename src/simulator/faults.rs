@@ -59,11 +59,31 @@ pub enum FaultKind {
     RefuseSnapshot,
     /// A symbol `龙虾USDT` is traded from the start.
     NonAscii,
+    /// REST answers 403 with the page of a firewall for `for_ms`.
+    #[serde(rename = "403")]
+    Http403,
+    /// REST answers that the weight is used up (439) for `for_ms`.
+    #[serde(rename = "439")]
+    Http439,
+    /// REST answers that the key has no right to that for `for_ms`.
+    Denied,
+    /// A refusal that names no stream, between good frames.
+    ErrorReply,
+    /// A frame comes once more in gzip, as a binary one.
+    Gzip,
+    /// A frame comes once more in zlib, as a binary one.
+    Zlib,
+    /// A frame comes once more as it is, but as a binary one.
+    Binary,
+    /// `frames` messages that subscribe are refused.
+    RefuseSubscribe,
+    /// A `symbol` dies: nothing more is heard of it, it is on no list and REST does not know it.
+    Delist,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 23] = [
+    pub const ALL: [FaultKind; 32] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -87,6 +107,15 @@ impl FaultKind {
         FaultKind::Raw,
         FaultKind::RefuseSnapshot,
         FaultKind::NonAscii,
+        FaultKind::Http403,
+        FaultKind::Http439,
+        FaultKind::Denied,
+        FaultKind::ErrorReply,
+        FaultKind::Gzip,
+        FaultKind::Zlib,
+        FaultKind::Binary,
+        FaultKind::RefuseSubscribe,
+        FaultKind::Delist,
     ];
 
     /// The word in scripts, flags and the oracle log.
@@ -115,6 +144,15 @@ impl FaultKind {
             FaultKind::Raw => "raw",
             FaultKind::RefuseSnapshot => "refuse-snapshot",
             FaultKind::NonAscii => "non-ascii",
+            FaultKind::Http403 => "403",
+            FaultKind::Http439 => "439",
+            FaultKind::Denied => "denied",
+            FaultKind::ErrorReply => "error-reply",
+            FaultKind::Gzip => "gzip",
+            FaultKind::Zlib => "zlib",
+            FaultKind::Binary => "binary",
+            FaultKind::RefuseSubscribe => "refuse-subscribe",
+            FaultKind::Delist => "delist",
         }
     }
 
@@ -129,6 +167,10 @@ impl FaultKind {
                 | FaultKind::UnknownEvent
                 | FaultKind::ResetIds
                 | FaultKind::HugeId
+                | FaultKind::ErrorReply
+                | FaultKind::Gzip
+                | FaultKind::Zlib
+                | FaultKind::Binary
         )
     }
 }
@@ -309,6 +351,9 @@ impl FaultSpec {
         if self.kind == FaultKind::Raw && from_hex(&self.hex).is_none_or(|b| b.is_empty()) {
             return bad("raw needs hex=…, an even number of hex digits");
         }
+        if self.kind == FaultKind::Delist && self.symbol.is_none() {
+            return bad("delist needs symbol=…");
+        }
         let timed = matches!(
             self.kind,
             FaultKind::Stall
@@ -317,6 +362,9 @@ impl FaultSpec {
                 | FaultKind::Http429
                 | FaultKind::Http418
                 | FaultKind::Http503
+                | FaultKind::Http403
+                | FaultKind::Http439
+                | FaultKind::Denied
                 | FaultKind::Redirect
                 | FaultKind::Refuse
         ) || self.how == CutHow::HalfOpen;

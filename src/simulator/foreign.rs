@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::faults::FaultKind;
 use super::http::{Answer, Head, query};
 use super::market::Ev;
 use super::outbound::{Conn, End};
@@ -115,7 +116,7 @@ pub(super) fn channel(d: &Dialect, name: &str) -> Option<Channel> {
 impl World {
     /// A whole view after the changes of a moment, if one is due.
     pub(super) fn flush_whole(&mut self, sym: usize, span: Span) {
-        let Some(sp) = self.shape.d.words else { return };
+        let Some(sp) = self.shape.d.words.filter(|_| !self.symbols[sym].more.dead) else { return };
         let slot = Channel::Diff(0).slot().unwrap_or(0);
         let ix = self.symbols[sym].slots[slot];
         let (Some(every), true) = (sp.whole_every_ms(), ix != NONE) else { return };
@@ -144,7 +145,8 @@ impl World {
                 self.reply(conn, &t);
             }
             Heard::Subscribe(names) => {
-                let bad = names.iter().any(|n| sp.topic(n).is_none());
+                let refused = self.rest.use_up(FaultKind::RefuseSubscribe, "").is_some();
+                let bad = refused || names.iter().any(|n| sp.topic(n).is_none());
                 if !bad && !self.subscribe(conn, &names, None) {
                     return;
                 }
@@ -217,11 +219,11 @@ impl Market for Shown<'_> {
     }
 
     fn symbols(&self) -> Vec<SymbolFact<'_>> {
-        self.0.symbols.iter().enumerate().map(|(ix, s)| self.fact(ix, s)).collect()
+        self.0.alive().map(|ix| self.fact(ix, &self.0.symbols[ix])).collect()
     }
 
     fn book(&self, symbol: &str, levels: usize, each: &mut dyn FnMut(&BookFact<'_>)) -> Option<i64> {
-        let ix = self.0.symbols.iter().position(|s| s.def.symbol == symbol)?;
+        let ix = self.0.alive().find(|ix| self.0.symbols[*ix].def.symbol == symbol)?;
         let s = &self.0.symbols[ix];
         let m = &s.market;
         let bids = mantissas(&s.face, &m.bids.best_first().take(levels).collect::<Vec<_>>());
