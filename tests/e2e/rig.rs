@@ -224,7 +224,7 @@ impl Venue {
 }
 
 /// The symbols that a venue of so many trades, from the head of a log.
-fn traded(id: &str, symbols: usize) -> Vec<String> {
+pub fn traded(id: &str, symbols: usize) -> Vec<String> {
     let log = Arc::new(Mutex::new(Vec::new()));
     let config = SimConfig {
         venue: id.to_owned(),
