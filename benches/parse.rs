@@ -441,6 +441,9 @@ fn table(sets: &[Set]) {
     }
 }
 
+/// A reader of frames; whether one could be read.
+type Reader<'a> = Box<dyn FnMut(&[u8]) -> bool + 'a>;
+
 /// A venue with the frames of its fixtures that are read.
 struct Fixtures {
     venue: &'static dyn Venue,
@@ -473,11 +476,7 @@ impl Fixtures {
     }
 
     /// Reads a frame; whether it could be read.
-    fn reader<'a>(
-        &'a self,
-        mut scratch: Scratch,
-        on_event: impl FnMut(Event<'_>) + 'a,
-    ) -> Box<dyn FnMut(&[u8]) -> bool + 'a> {
+    fn reader<'a>(&'a self, mut scratch: Scratch, on_event: impl FnMut(Event<'_>) + 'a) -> Reader<'a> {
         let mut ctx = MemoryCtx::new(on_event);
         ctx.exponents = (8, 8);
         for s in &self.streams {

@@ -434,7 +434,8 @@ fn by_event(seen: &Seen<'_, '_>, v: &mut Verdict) {
             let rows = |table: Table, r: &Line| {
                 seen.elements.get(&(*id, n as i64, table, r.sym.clone())).copied().unwrap_or(0)
             };
-            for r in &l.rows {
+            // Some arrays have no table.
+            for r in l.rows.iter().filter(|r| table_of(r).is_some()) {
                 let e = events.entry(says(r)).or_default();
                 e.0 += table_of(r).map_or(0, |t| rows(t, r));
                 e.1[1] += 1;

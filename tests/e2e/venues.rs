@@ -185,12 +185,6 @@ fn all_venues_at_once_are_recorded_once_and_explained() {
                 c.faults = faults((seconds * 150).max(1200));
             });
             venue.channels = all_channels(id);
-            // What brings the same as another one is told once.
-            let v = lobtape::venue::by_id(id).unwrap().1;
-            let twins = ["!bookTicker", "!miniTicker@arr", "!forceOrder@arr"];
-            venue
-                .channels
-                .extend(twins.iter().filter(|c| v.stream(c, None).is_ok()).map(|c| (*c).to_owned()));
             venue
         })
         .collect();
