@@ -151,6 +151,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
     };
     let status = match (code, status) {
         (100_014, _) => 429,
+        (100_009 | 200_000..=209_999, 200) => 401,
         (_, 200) => 500,
         _ => status,
     };
