@@ -4,6 +4,9 @@
 //! All end in the same integers, which is checked on every frame before anything is timed. First a table of
 //! interleaved rounds in thread CPU time (median, spread), then criterion's own runs.
 //!
+//! Before that, each venue of the registry by the frames of its fixtures: they are few and small, but whoever adds a venue
+//! finds it in this table unasked.
+//!
 //! `cargo bench --bench parse`; other recordings through `LOBTAPE_RECORDINGS`. `LOBTAPE_BENCH_JSON=FILE` appends the
 //! ratios as JSON lines and leaves criterion out.
 #![allow(
@@ -438,6 +441,102 @@ fn table(sets: &[Set]) {
     }
 }
 
+/// A reader of frames; whether one could be read.
+type Reader<'a> = Box<dyn FnMut(&[u8]) -> bool + 'a>;
+
+/// A venue with the frames of its fixtures that are read.
+struct Fixtures {
+    venue: &'static dyn Venue,
+    streams: Vec<&'static str>,
+    frames: Vec<Vec<u8>>,
+}
+
+impl Fixtures {
+    fn of(venue: &'static dyn Venue) -> Fixtures {
+        let mut f = Fixtures { venue, streams: Vec::new(), frames: Vec::new() };
+        let (mut stream, mut all) = ("-", Vec::new());
+        for line in venue.samples().lines() {
+            match line.split_once(' ') {
+                Some(("@", name)) => stream = name,
+                Some(("<", frame)) => all.push((stream, frame)),
+                _ => {}
+            }
+        }
+        f.streams = all.iter().map(|a| a.0).filter(|s| *s != "-").collect();
+        f.streams.sort_unstable();
+        f.streams.dedup();
+        for (stream, frame) in all {
+            // As received, or (where the fixture leaves it out) in the envelope that names its stream.
+            let wrapped = format!("{{\"stream\":\"{stream}\",\"data\":{frame}}}");
+            let read = |bytes: &[u8]| f.reader(Scratch::default(), |_| {})(bytes);
+            let as_sent = [frame.as_bytes(), wrapped.as_bytes()].into_iter().find(|b| read(b));
+            f.frames.extend(as_sent.map(<[u8]>::to_vec));
+        }
+        f
+    }
+
+    /// Reads a frame; whether it could be read.
+    fn reader<'a>(&'a self, mut scratch: Scratch, on_event: impl FnMut(Event<'_>) + 'a) -> Reader<'a> {
+        let mut ctx = MemoryCtx::new(on_event);
+        ctx.exponents = (8, 8);
+        for s in &self.streams {
+            assert!(ctx.subscribe(self.venue, s), "{s}");
+        }
+        Box::new(move |frame| self.venue.decode(&mut scratch, frame, None, &mut ctx).is_ok())
+    }
+
+    /// Both readers say as many events.
+    fn check(&self) {
+        let id = self.venue.spec().id;
+        assert!(self.frames.len() >= 5, "{id}: {} frames of its fixtures are read", self.frames.len());
+        let said = |scratch| {
+            let n = Cell::new(0);
+            let mut read = self.reader(scratch, |_| n.set(n.get() + 1));
+            assert!(self.frames.iter().all(|f| read(f)), "{id}");
+            drop(read);
+            n.get()
+        };
+        assert_eq!(said(Scratch::default()), said(Scratch::general_only()), "{id}");
+    }
+
+    /// ns per frame of our reader and of the general one, round by round.
+    fn times(&self) -> [Vec<f64>; 2] {
+        let silent = |e: Event<'_>| _ = black_box(&e);
+        let mut ways =
+            [self.reader(Scratch::default(), silent), self.reader(Scratch::general_only(), silent)];
+        let passes = 20_000 / self.frames.len() + 1;
+        let mut times: [Vec<f64>; 2] = Default::default();
+        for round in 0..=ROUNDS {
+            for (way, of_way) in ways.iter_mut().zip(&mut times) {
+                let begun = thread_cpu_ns();
+                for f in (0..passes).flat_map(|_| &self.frames) {
+                    black_box(way(black_box(f)));
+                }
+                let ns = (thread_cpu_ns() - begun) as f64 / (passes * self.frames.len()) as f64;
+                if round > 0 {
+                    of_way.push(ns);
+                }
+            }
+        }
+        times
+    }
+}
+
+/// Every venue of the registry.
+fn table_of_venues(all: &[Fixtures]) {
+    println!("fixtures of each venue, ns per frame in thread CPU time, median (min–max) of {ROUNDS} rounds");
+    println!("{:<18} {:>6} {:>6}  {:<20} {:<20}", "venue", "frames", "bytes", WAYS[0], WAYS[1]);
+    for f in all {
+        let [a, b] = f.times().map(|t| {
+            let (median, min, max) = spread(t);
+            format!("{median:.0} ({min:.0}–{max:.0})")
+        });
+        let bytes = f.frames.iter().map(Vec::len).sum::<usize>() / f.frames.len();
+        println!("{:<18} {:>6} {bytes:>6}  {a:<20} {b:<20}", f.venue.spec().id, f.frames.len());
+    }
+    println!();
+}
+
 fn criterion_runs(c: &mut Criterion, sets: &[Set]) {
     for set in sets.iter().filter(|s| s.class != Class::Small) {
         let mut group = c.benchmark_group(format!("parse/{}", set.name));
@@ -457,7 +556,10 @@ fn main() {
         RECORDINGS.iter().flat_map(|r| Class::EACH.map(|class| load(r, class))).flatten().collect();
     assert!(!sets.is_empty(), "no recordings in data/recordings or LOBTAPE_RECORDINGS");
     sets.iter().for_each(check);
+    let venues: Vec<Fixtures> = lobtape::venue::all().iter().map(|v| Fixtures::of(*v)).collect();
+    venues.iter().for_each(Fixtures::check);
     if !std::env::args().any(|a| a == "--test") {
+        table_of_venues(&venues);
         table(&sets);
     }
     if std::env::var_os("LOBTAPE_BENCH_JSON").is_none() {

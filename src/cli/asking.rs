@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use crate::engine::keys;
-use crate::model::RestRequest;
+use crate::model::{RestRefusal, RestRequest};
 use crate::venue::{Credentials, Venue};
 use crate::wire::rest::{RestClient, RestConfig, RestError, RestLimits, RestResponse};
 use crate::wire::{BudgetConfig, Grant, Priority, TlsSetup, WeightBudget, clock};
@@ -97,11 +97,11 @@ impl Asker {
         self.key.is_some()
     }
 
-    /// Asks, whatever the status of the answer is. `None`: the venue's budget does not allow it now.
+    /// Asks, whatever the answer is. `None`: the venue's budget does not allow it now.
     ///
     /// # Errors
     /// There is no whole answer.
-    pub fn try_get(&mut self, r: &RestRequest) -> Result<Option<RestResponse>, RestError> {
+    pub fn try_get(&mut self, r: &RestRequest) -> Result<Option<Answer>, RestError> {
         let now = clock::mono_ns();
         if self.budget.grant(now, r.weight, Priority::Vital) != Grant::Granted {
             return Ok(None);
@@ -112,7 +112,7 @@ impl Asker {
         let status = refusal.map_or(got.status, |r| r.status);
         let wait = refusal.and_then(|r| r.retry_after_s).or(got.retry_after_s);
         self.budget.on_response(got.mono_recv, got.mono_sent, status, got.used_weight, wait);
-        Ok(Some(RestResponse { status, retry_after_s: wait, ..got }))
+        Ok(Some(Answer { response: RestResponse { retry_after_s: wait, ..got }, refusal }))
     }
 
     /// Asks and takes nothing but success.
@@ -127,22 +127,30 @@ impl Asker {
         let Some(got) = self.try_get(r).map_err(unreached)? else {
             return Err(Fault::io(anyhow!("{id}: its request budget is spent; try again in a minute")));
         };
-        match got.status {
-            200 => Ok(got),
-            status => Err(Fault::io(anyhow!(
-                "{id}: {}{} answered {status} {:?}; {}",
+        match got.fault() {
+            None => Ok(got.response),
+            Some(fault) => Err(Fault::io(anyhow!(
+                "{id}: {}{} answered {fault}; {}",
                 self.client.base(),
                 r.path,
-                head(&got.body),
-                self.remedy(status, got.retry_after_s)
+                self.remedy(&got)
             ))),
         }
     }
 
-    /// What to do about a status.
-    fn remedy(&self, status: u16, wait: Option<u32>) -> String {
+    /// What to do about an answer that is none.
+    fn remedy(&self, got: &Answer) -> String {
         let env = keys::variable(self.venue.spec().id, "KEY");
-        match (status, wait) {
+        let wait = got.response.retry_after_s;
+        // What the body says counts; what its code means was said already.
+        let waits = got.refusal.is_none_or(|r| r.status == 429);
+        match (got.refusal.map_or(got.response.status, |r| r.status), wait) {
+            (418, _) if !waits && self.signs() => {
+                "the key, its rights or its list of addresses may be wrong".to_owned()
+            }
+            (418, _) if !waits => {
+                format!("if it wants a key: --key-file, or {env} and its _SECRET in the environment")
+            }
             (418 | 429, Some(s)) => format!("too many requests from this address: try again in {s} s"),
             (418 | 429, None) => "too many requests from this address: try again in some minutes".to_owned(),
             (403, _) => "its firewall refuses this address: wait an hour, or use another one".to_owned(),
@@ -152,6 +160,27 @@ impl Asker {
                 format!("if it wants a key: --key-file, or {env} and its _SECRET in the environment")
             }
             _ => "the key, its rights or the host may be wrong".to_owned(),
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer; how long to wait is the body's word where it has one.
+    pub response: RestResponse,
+    /// What the body says instead of the status.
+    pub refusal: Option<RestRefusal>,
+}
+
+impl Answer {
+    /// What is wrong with it: its status, the venue's own code and what that means, the beginning of the body.
+    pub fn fault(&self) -> Option<String> {
+        let (r, body) = (&self.response, head(&self.response.body));
+        match self.refusal {
+            Some(said) => Some(format!("{} with code {} ({}): {body:?}", r.status, said.code, said.why)),
+            None if r.status != 200 => Some(format!("{} {body:?}", r.status)),
+            None => None,
         }
     }
 }

@@ -263,6 +263,42 @@ mod tests {
         }
     }
 
+    /// What each venue says to a request for its list under a fault, or in one of its ways of speaking.
+    fn refusal(v: &'static dyn Venue, fault: Option<&str>, variant: Option<&str>) -> String {
+        let sim = Simulator::start(SimConfig {
+            venue: v.spec().id.to_owned(),
+            variant: variant.map(str::to_owned),
+            clock: SimClock::Manual,
+            ..SimConfig::default()
+        })
+        .unwrap();
+        if let Some(f) = fault {
+            sim.inject(crate::simulator::FaultSpec::parse(f).unwrap()).unwrap();
+            sim.advance(1).unwrap();
+        }
+        let reach = Reach { rest: Some(sim.rest_base()), ..Reach::default() };
+        let e = Asker::new(v, &reach).unwrap().get(&v.instruments_request()).unwrap_err();
+        assert_eq!(crate::cli::fault::exit_code(&e), crate::cli::IO);
+        e.to_string()
+    }
+
+    #[test]
+    fn every_venue_s_refusal_is_told_for_what_it_is() {
+        for v in crate::venue::all() {
+            let id = v.spec().id;
+            for word in ["403", "418", "429", "439"] {
+                let e = refusal(*v, Some(&format!("{word}:for_ms=60000,retry_after_s=7")), None);
+                assert!(e.contains(word), "{id}: {word}: {e}");
+            }
+            let e = refusal(*v, Some("denied:for_ms=60000"), None);
+            assert!(!e.contains("too many") && e.contains("--key-file"), "{id}: {e}");
+        }
+        // A signature that is missing or wrong.
+        let e = refusal(crate::venue::by_id("pumpkin-perp").unwrap().1, None, Some("signed"));
+        assert!(e.contains("200 with code 1") && e.contains("signature") && e.contains("--key-file"), "{e}");
+        assert!(!e.contains("418") && !e.contains("too many"), "{e}");
+    }
+
     #[test]
     fn what_is_refused_says_what_to_do() {
         let v = crate::venue::by_id("pumpkin-perp").unwrap().1;

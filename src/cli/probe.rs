@@ -107,17 +107,25 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     // Now, not after minutes of listening.
     std::fs::write(&path, "The probe is running; this file is replaced when it ends.\n")
         .map_err(|e| Fault::io(anyhow!("--out {}: {e}", path.display())))?;
+    let report = probe(venue, &args, begun).inspect_err(|e| {
+        // Whoever finds the file later must not think that somebody is still listening. The error itself is what counts:
+        // it is told whether or not this can be written.
+        let _ = std::fs::write(&path, format!("The probe of {} failed: {e:#}\n", args.venue));
+    })?;
+    finish(&args, &path, &report)
+}
+
+fn probe(venue: &'static dyn Venue, args: &Args, begun: i64) -> anyhow::Result<Report> {
     let mut asker = Asker::new(venue, &args.reach)?;
-    let first = first(&mut asker, &args)?;
+    let first = first(&mut asker, args)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
     }
     let hosts = Hosts { rest: args.reach.rest.clone(), ws: args.ws.clone() };
-    let seen = session::run(venue, asker, &args, &hosts, &first, &stop)?;
-    let report = Report::new(venue, &args, begun, first, seen);
-    finish(&args, &path, &report)
+    let seen = session::run(venue, asker, args, &hosts, &first, &stop)?;
+    Ok(Report::new(venue, args, begun, first, seen))
 }
 
 /// Writes the report and says what it holds.

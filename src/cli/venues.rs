@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::model::SnapshotSource;
+use crate::model::{SnapshotSource, VenueSpec};
 use crate::venue::{self, ChannelInfo, Evidence, Venue};
 
 use super::{Fault, WELL, out};
@@ -82,12 +82,11 @@ fn one(w: &mut impl Write, v: &dyn Venue) -> io::Result<()> {
     };
     writeln!(w, "{}  {}", s.id, s.title)?;
     writeln!(w, "  hosts      {}  {}", s.rest, s.ws)?;
-    writeln!(
-        w,
-        "  books      {books}; {} streams per connection, replaced after {} h",
-        s.streams_per_conn_max,
-        s.rotate_after_s / 3600
-    )?;
+    let replaced = match rotates_after(s) {
+        Some(seconds) => format!("replaced after {} h", seconds / 3600),
+        None => "of no limited age".to_owned(),
+    };
+    writeln!(w, "  books      {books}; {} streams per connection, {replaced}", s.streams_per_conn_max)?;
     writeln!(w, "  tested on  {}; not tried live", evidence(v))?;
     writeln!(w, "\n  {:<44} {:<28} {:<14} such as", "channel", "for example", "table")?;
     for c in v.channels() {
@@ -104,6 +103,11 @@ fn one(w: &mut impl Write, v: &dyn Venue) -> io::Result<()> {
         writeln!(w, "  {:<44} {every:<28} {table:<14} {about}, weight {}", p.grammar(), p.weight)?;
     }
     Ok(())
+}
+
+/// Seconds after which a connection is replaced; `None`: the venue sets it no age.
+fn rotates_after(s: &VenueSpec) -> Option<u32> {
+    (s.conn_age_max_s != u32::MAX).then_some(s.rotate_after_s)
 }
 
 fn to_json(v: &dyn Venue) -> Value {
@@ -123,7 +127,7 @@ fn to_json(v: &dyn Venue) -> Value {
         "simulated": v.dialect().is_some(),
         "snapshot": match s.snapshot { SnapshotSource::Rest => "rest", SnapshotSource::InBand => "in_band" },
         "streams_per_connection": s.streams_per_conn_max,
-        "rotate_after_s": s.rotate_after_s,
+        "rotate_after_s": rotates_after(s),
         "channels_default": s.channels_default,
         "channels": v.channels().into_iter().map(channel).collect::<Vec<_>>(),
         "polls": v.polls().iter().map(|p| json!({
@@ -131,4 +135,59 @@ fn to_json(v: &dyn Venue) -> Value {
             "every_s": p.every_s, "weight": p.weight, "table": p.kind.table(),
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::asking::{Asker, Reach};
+    use crate::simulator::{SimConfig, Simulator, Symbols};
+
+    fn text(v: &dyn Venue) -> String {
+        let mut w = Vec::new();
+        one(&mut w, v).unwrap();
+        String::from_utf8(w).unwrap()
+    }
+
+    #[test]
+    fn sample_symbols_are_such_as_the_venue_lists() {
+        for v in venue::all() {
+            let id = v.spec().id;
+            let sim = Simulator::start(SimConfig {
+                venue: id.to_owned(),
+                symbols: Symbols::Count(1),
+                ..SimConfig::default()
+            })
+            .unwrap();
+            let reach = Reach { rest: Some(sim.rest_base()), ..Reach::default() };
+            let got = Asker::new(*v, &reach).unwrap().get(&v.instruments_request()).unwrap();
+            let listed = &v.parse_instruments(&got.body).unwrap().instruments[0];
+            for c in v.channels() {
+                let Some(symbol) = c.symbol else { continue };
+                let of_instrument = v.stream(&c.example, Some(symbol)).unwrap().symbol.is_some();
+                assert!(
+                    symbol == listed.symbol || (!of_instrument && symbol.starts_with(&listed.base)),
+                    "{id}: {c:?}, it lists {}",
+                    listed.symbol
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_without_a_limited_age_is_told_as_such() {
+        for v in venue::all() {
+            let (t, json) = (text(*v), to_json(*v));
+            match v.spec().conn_age_max_s {
+                u32::MAX => {
+                    assert!(t.contains("of no limited age") && json["rotate_after_s"].is_null(), "{t}");
+                }
+                age => {
+                    let hours = v.spec().rotate_after_s / 3600;
+                    assert!(hours > 0 && hours < age / 3600, "{t}");
+                    assert!(t.contains(&format!("replaced after {hours} h")), "{t}");
+                }
+            }
+        }
+    }
 }

@@ -301,6 +301,7 @@ impl Lane {
                     self.control(Kind::Instrument, 0, &now, "", &to_payload(&v));
                 }
             }
+            ToLane::Await(s) => self.control(Kind::Subscription, 0, &now, "", &to_payload(&*s)),
             ToLane::Timer(t) => self.control(Kind::Timer, 0, &now, "", &to_payload(&t)),
             ToLane::Latency(notes) => {
                 for n in notes {

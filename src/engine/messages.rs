@@ -7,7 +7,7 @@ use crate::fold::Wanted;
 
 use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
-use crate::model::{ConnId, InstrumentVersion, LaneId, StreamSpec, TimerEvent};
+use crate::model::{ConnId, InstrumentVersion, LaneId, StreamSpec, Subscribed, TimerEvent};
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
 /// A connection to open.
@@ -115,6 +115,8 @@ pub enum ToLane {
         /// Receive time of its last frame, as control knew it.
         last_recv: i64,
     },
+    /// Streams that are wanted and that no connection carries yet.
+    Await(Box<Subscribed>),
     /// A verdict of control's clocks.
     Timer(TimerEvent),
     /// A minute's histograms.

@@ -95,6 +95,8 @@ pub struct SlotState {
     pub addr: Option<IpAddr>,
     /// How often it was open.
     opens: u32,
+    /// It was told that its streams wait for a first connection.
+    told_waiting: bool,
     /// Rises when the slot is to carry other streams, and its value for the connection being opened.
     plan: (u32, u32),
 }
@@ -113,6 +115,7 @@ impl SlotState {
             backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
             addr: None,
             opens: 0,
+            told_waiting: false,
             plan: (0, 0),
         })
     }
@@ -138,6 +141,11 @@ impl SlotState {
             _ => rotate_after_ns / 20 * i64::from(self.slot.number % 7),
         };
         self.rotate_at = self.opened_at + rotate_after_ns - early;
+    }
+
+    /// Whether its streams wait for a first connection, and nobody was told so yet. Asked once, it is told.
+    pub fn waits_untold(&mut self) -> bool {
+        self.opens == 0 && !std::mem::replace(&mut self.told_waiting, true)
     }
 
     /// All its connections.
@@ -274,6 +282,8 @@ pub struct VenueState {
     pub group: usize,
     /// Instruments that were ever in use, as last recorded.
     pub recorded: Recorded,
+    /// Its lanes were told that its streams wait for a first list.
+    pub told_waiting: bool,
     /// All symbols of the newest list.
     pub listed: Vec<String>,
     /// Volumes by which a rule ranks markets, and when they were fetched (monotonic ns); `None` = not yet.
@@ -329,6 +339,7 @@ impl VenueState {
             slots: Vec::new(),
             group,
             recorded: Recorded::default(),
+            told_waiting: false,
             listed: Vec::new(),
             volumes: None,
             lanes: BTreeMap::new(),

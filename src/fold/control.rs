@@ -122,6 +122,9 @@ impl Core {
     ) {
         let Some((ix, _)) = venue::by_id(&e.venue) else { return };
         about.venue = ix;
+        for spec in &e.waiting {
+            self.awaited(ix, spec, rec, sink);
+        }
         let Some(mut conn) = self.conns.remove(&rec.conn) else { return };
         for spec in &e.add {
             // A refused symbol was checked by the plan; here it can only be the symbol limit, and then stays raw.

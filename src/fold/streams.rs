@@ -132,6 +132,31 @@ impl Core {
         Some(id)
     }
 
+    /// A stream that is wanted and that no connection carries: it lacks from now on.
+    #[cold]
+    pub fn awaited<S: FoldSink>(
+        &mut self,
+        venue: VenueIx,
+        spec: &StreamSpec,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let instrument = match &spec.symbol {
+            None => InstrumentId::NONE,
+            Some(sym) => match self.intern(venue, sym, rec, sink) {
+                Some(i) => i.id,
+                None => return,
+            },
+        };
+        let id = self.stream_id(venue, spec, instrument);
+        let s = self.s(id);
+        s.subscribed = true;
+        if s.alive() == 0 && s.gap.is_none() && s.cover.is_none() {
+            self.open_gap(id, GapCause::InitialSync, rec.ts_recv, Detector::Subscription, -1, 0);
+            self.say_gap(id, GapCause::InitialSync, sink);
+        }
+    }
+
     fn stream_id(&mut self, venue: VenueIx, spec: &StreamSpec, instrument: InstrumentId) -> StreamId {
         if let Some(id) = self.stream_names[usize::from(venue.0)].get(&spec.name) {
             return *id;

@@ -259,6 +259,31 @@ fn a_snapshot_is_written_when_a_diff_proves_it_and_earlier_diffs_follow_flagged(
 }
 
 #[test]
+fn what_is_wanted_and_has_no_connection_lacks_from_then_on() {
+    let mut t = Tape::new();
+    let s = subscribed(&["depth@100ms", "trade"]);
+    let waits = Subscribed { waiting: s.add, add: Vec::new(), ..s };
+    t.push(Kind::Subscription, 0, -1, "", &to_payload(&waits), 0);
+    let began = t.ts;
+    // Said once more nothing changes.
+    t.push(Kind::Subscription, 0, -1, "", &to_payload(&waits), 0);
+    t.subscribe(7);
+    let opened = t.ts;
+    assert_eq!(
+        t.rows.of("gap btcusdt@trade"),
+        [format!("gap btcusdt@trade initial_sync (-1, -1] {began}..{opened} by subscription end reconnect")]
+    );
+    t.diff(7, 11, 12, 10, "[\"100\",\"5\"]", "");
+    t.snapshot(11);
+    let gaps = t.rows.of("gap btcusdt@depth");
+    assert!(
+        gaps[0].starts_with(&format!("gap btcusdt@depth@100ms initial_sync (-1, -1] {began}..")),
+        "{gaps:?}"
+    );
+    assert!(t.fold.book(InstrumentId(0)).is_some());
+}
+
+#[test]
 fn no_row_before_the_proof() {
     let mut t = Tape::new();
     t.subscribe(7);

@@ -49,6 +49,10 @@ pub struct Subscribed {
     /// Streams that it has refused, where its answers do not name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<StreamName>,
+    /// Streams that are wanted and that no connection carries yet, because the venue gives no list or takes no
+    /// connection. The record has no connection either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<StreamSpec>,
 }
 
 /// Payload of a `Config` record: what a venue's streams in the lane are from now on.

@@ -70,6 +70,33 @@ impl Speech {
     }
 }
 
+/// A stream that only some venues of the envelope's grammar have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// `@avgPrice`, `@referencePrice`.
+    Averages,
+    /// `@blockTrade`: ids of their own.
+    BlockTrades,
+    /// Candles of another time zone: `@kline_1d@+08:00`.
+    EastCandles,
+    /// Statistics of fixed windows: `@ticker_1h`, `!ticker_1h@arr`.
+    Windows,
+    /// Trades with the accounts that made them: `@tradepro`.
+    TradePro,
+    /// Streams of pairs: index prices, candles of mark and index prices.
+    PriceCandles,
+    /// `@rpiDepth@500ms`.
+    RpiDepth,
+    /// `!contractInfo`.
+    ContractInfo,
+    /// `@compositeIndex`, `@assetIndex`, `!assetIndex@arr`.
+    Indexes,
+    /// `tradingSession`.
+    TradingSession,
+    /// What happens to series of instruments: `@event`.
+    Events,
+}
+
 /// One speed of a depth stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speed {
@@ -120,6 +147,11 @@ pub enum DepthLimits {
 }
 
 impl Dialect {
+    /// Whether the venue has such streams.
+    pub fn has(&self, extra: Extra) -> bool {
+        self.extras.contains(&extra)
+    }
+
     /// A venue with words of its own and one speed of books: everything that a venue may leave unsaid has a mild value.
     pub const fn with_words(venue: &'static str, words: &'static dyn Words) -> Dialect {
         Dialect {
@@ -128,6 +160,7 @@ impl Dialect {
             product: Product::Other,
             words: Some(words),
             speech: Speech::Envelope,
+            extras: &[],
             ids: IdScheme::Dense,
             bids_ascend: false,
             st_ps: false,
@@ -177,6 +210,8 @@ pub struct Dialect {
     pub product: Product,
     /// Grammar of the socket.
     pub speech: Speech,
+    /// What it has beside the streams of all venues of its grammar.
+    pub extras: &'static [Extra],
     /// The words of a venue that does not speak as Binance does.
     pub words: Option<&'static dyn Words>,
     /// Update ids.

@@ -312,6 +312,10 @@ pub struct RestRefusal {
     pub status: u16,
     /// For how long, seconds, if it says so.
     pub retry_after_s: Option<u32>,
+    /// The venue's own code.
+    pub code: i64,
+    /// What that means, for people.
+    pub why: &'static str,
 }
 
 /// Hosts to use instead of the venue's own. Plain `http`/`ws` only to loopback.
@@ -393,6 +397,8 @@ pub struct VenueSpec {
     pub id: &'static str,
     /// For people.
     pub title: &'static str,
+    /// What a symbol of it looks like.
+    pub symbol_example: &'static str,
     /// REST base, no trailing slash.
     pub rest: &'static str,
     /// WebSocket base, no trailing slash.
@@ -452,6 +458,7 @@ impl VenueSpec {
     pub const BASE: VenueSpec = VenueSpec {
         id: "",
         title: "",
+        symbol_example: "BTCUSDT",
         rest: "",
         ws: "",
         streams_per_conn_max: 100,

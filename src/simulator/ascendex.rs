@@ -14,8 +14,9 @@ use super::listing::Listing;
 use super::market::{Ev, Market};
 use super::outbound::{Conn, End};
 use super::payload::{Face, Marked, Out, Shape, Span};
-use super::stats::Bar;
+use super::stats::{Bar, Stats};
 use super::streams::{Channel, INTERVALS, Scope, Wanted};
+use super::symbols::SymbolDef;
 use super::text::{escaped, int, key_int, key_str, put};
 use super::world::World;
 use crate::model::dialect::{Dialect, Speech};
@@ -192,9 +193,31 @@ pub fn contract(o: &mut Out, f: &Face, p: Marked, next: i64, now: i64) {
     key_plain(w, "ip", f.px(p.index), f.pd + 2);
     key_plain(w, "mp", f.px(p.mark), f.pd + 2);
     key_plain(w, "r", p.rate_e8, 8);
-    key_plain(w, "oi", f.qty(1_000_000), f.sd);
+    key_plain(w, "oi", f.qty(p.interest), f.sd);
     key_int(w, "f", next);
     w.push(b'}');
+    o.log_int("tm", now);
+    o.log_int("T", next);
+    if o.logged {
+        key_plain(&mut o.line, "p", f.px(p.mark), f.pd + 2);
+        key_plain(&mut o.line, "oi", f.qty(p.interest), f.sd);
+    }
+    o.log_columns(
+        &[],
+        &[],
+        &[("index_px", f.px(p.index).into(), f.pd + 2), ("funding_rate", p.rate_e8.into(), 8)],
+    );
+}
+
+/// The reference price of an asset. Its frame is in no document: it is made up after those that are.
+pub fn reference(o: &mut Out, f: &Face, def: &SymbolDef, s: &Stats, now: i64) {
+    let w = &mut o.data;
+    put(w, "{\"m\":\"ref-px\",\"symbol\":\"");
+    put(w, &escaped(&def.base));
+    put(w, "\",\"data\":{\"ts\":");
+    int(w, now);
+    key_plain(w, "p", s.day.close, f.pd);
+    put(w, "}}");
 }
 
 /// The pricing frame around its contracts.
@@ -212,7 +235,7 @@ pub fn channel(d: &Dialect, name: &str) -> Option<Channel> {
     Some(match name {
         "trades" => Channel::AggTrade,
         "bbo" => Channel::BookTicker,
-        "ref-px" if !d.product.is_futures() => Channel::Silent,
+        "ref-px" if !d.product.is_futures() => Channel::ReferencePrice,
         _ => match name.strip_prefix("bar:") {
             Some(i) => Channel::Kline(BARS.iter().position(|b| !b.is_empty() && *b == i)? as u8),
             None => Channel::Diff(d.diff_speeds.iter().position(|s| s.suffix == name)? as u8),
@@ -227,9 +250,10 @@ pub fn parse(d: &Dialect, symbol_of: impl Fn(&str) -> Option<usize>, name: &str)
     }
     let (name, symbol) = name.rsplit_once(':')?;
     let channel = channel(d, name)?;
-    if channel == Channel::Silent {
-        // About an asset, of which nothing ever comes: its frame is not documented.
-        return Some(Wanted { scope: Scope::Nobody, channel });
+    if channel == Channel::ReferencePrice {
+        // About an asset: the symbol in which it is traded speaks for it.
+        let sym = symbol_of(&format!("{}/usdt", symbol.to_ascii_lowercase()))?;
+        return Some(Wanted { scope: Scope::Symbol(sym), channel });
     }
     Some(Wanted { scope: Scope::Symbol(symbol_of(&symbol.to_ascii_lowercase())?), channel })
 }
@@ -252,6 +276,7 @@ struct Due {
 enum What {
     Text(String),
     Snapshot { sym: usize, speed: usize, kept: Option<Book>, cut: bool },
+    Top { sym: usize },
 }
 
 /// A book as `(seqnum, ms of its last change, bids, asks)`, best first.
@@ -289,7 +314,7 @@ impl Group {
     }
 }
 
-fn error_text(id: Option<&str>, code: u32, reason: &str, info: &str) -> String {
+pub(super) fn error_text(id: Option<&str>, code: u32, reason: &str, info: &str) -> String {
     let id = id.map_or(String::new(), |id| format!("\"id\":\"{}\",", escaped(id)));
     let info = escaped(info);
     format!("{{\"m\":\"error\",{id}\"code\":{code},\"reason\":\"{reason}\",\"info\":\"{info}\"}}")
@@ -368,7 +393,9 @@ impl World {
                 self.unsubscribe(conn, std::slice::from_ref(&name));
                 let safe = escaped(&name);
                 self.later(conn, ACK_MS, What::Text(format!("{{\"m\":\"unsub\",{id}\"ch\":\"{safe}\"}}")));
-            } else if self.can_subscribe(&name) {
+            } else if self.can_subscribe(&name)
+                && self.rest.use_up(FaultKind::RefuseSubscribe, subject).is_none()
+            {
                 if !self.subscribe(conn, std::slice::from_ref(&name), None) {
                     return;
                 }
@@ -406,10 +433,11 @@ impl World {
     fn can_subscribe(&self, name: &str) -> bool {
         let Some(w) = parse(self.shape.d, |s| self.by_name.get(s).copied(), name) else { return false };
         match w.scope {
-            Scope::Symbol(s) => {
-                let s = &self.symbols[s];
-                name.ends_with(&s.def.symbol) && s.listing != Listing::Gone
+            Scope::Symbol(s) if self.symbols[s].listing == Listing::Gone => false,
+            Scope::Symbol(s) if w.channel == Channel::ReferencePrice => {
+                name.ends_with(&self.symbols[s].def.base)
             }
+            Scope::Symbol(s) => name.ends_with(&self.symbols[s].def.symbol),
             _ => true,
         }
     }
@@ -418,18 +446,29 @@ impl World {
         let action = v.get("action").and_then(Value::as_str).unwrap_or("");
         let symbol = v["args"].get("symbol").and_then(Value::as_str).unwrap_or("");
         let speed = match action {
-            "depth-snapshot" => 0,
+            "depth-snapshot" | "depth-snapshot-top100" | "market-trades" => 0,
             "depth-snapshot-realtime" => 1,
             _ => {
                 let bad = error_text(id, 100_005, "INVALID_WS_REQUEST_DATA", "unknown action");
                 return self.later(conn, ACK_MS, What::Text(bad));
             }
         };
-        let found = self.by_name.get(&symbol.to_ascii_lowercase()).copied();
-        let Some(sym) = found.filter(|s| self.symbols[*s].def.symbol == symbol) else {
+        let Some(sym) = self.find(symbol) else {
             let bad = error_text(id, 100_008, "SYMBOL_ERROR", symbol);
             return self.later(conn, ACK_MS, What::Text(bad));
         };
+        match action {
+            "depth-snapshot-top100" => return self.later(conn, SNAPSHOT_MS, What::Top { sym }),
+            "market-trades" => {
+                let most = v["args"].get("level").and_then(Value::as_u64).unwrap_or(12) as usize;
+                let id = id.map_or(String::new(), |id| format!("\"id\":\"{}\",", escaped(id)));
+                let mut b = format!("{{\"m\":\"market-trades\",{id}\"symbol\":\"").into_bytes();
+                self.latest_trades(&mut b, sym, most);
+                let text = String::from_utf8_lossy(&b).into_owned();
+                return self.later(conn, ACK_MS, What::Text(text));
+            }
+            _ => {}
+        }
         if self.rest.use_up(FaultKind::RefuseSnapshot, symbol).is_some() {
             let bad = error_text(id, 100_101, "UNKNOWN_ERROR", "try again");
             return self.later(conn, ACK_MS, What::Text(bad));
@@ -472,6 +511,17 @@ impl World {
             let Due { conn, what, .. } = self.later.due.remove(n);
             match what {
                 What::Text(text) => self.reply(&conn, &text),
+                What::Top { sym } => {
+                    let (id, ts, mut bids, mut asks) = self.book_now(sym, 0);
+                    bids.truncate(100);
+                    asks.truncate(100);
+                    let f = &self.symbols[sym].face;
+                    let mut b = Vec::new();
+                    book_head(&mut b, "depth-snapshot-top100", f, ts, id);
+                    sides(&mut b, f, &bids, &asks);
+                    let text = String::from_utf8_lossy(&b).into_owned();
+                    self.reply(&conn, &text);
+                }
                 What::Snapshot { sym, speed, kept, cut } => {
                     let (id, ts, bids, asks) = match kept {
                         Some(b) => b,
@@ -507,8 +557,7 @@ impl World {
         let path = head.target.split_once('?').map_or(head.target.as_str(), |p| p.0);
         let q = query(&head.target);
         let symbol = q.iter().find(|p| p.0 == "symbol").map_or("", |p| p.1.as_str());
-        let found = self.by_name.get(&symbol.to_ascii_lowercase()).copied();
-        let found = found.filter(|_| self.find(symbol).is_some());
+        let found = self.find(symbol);
         let prefix = self.shape.d.rest_prefixes.iter().find_map(|p| path.strip_prefix(p));
         let refused = |code: u32, reason: &str| {
             Answer::new(200, format!("{{\"code\":{code},\"reason\":\"{reason}\",\"message\":\"{reason}\"}}"))
@@ -536,7 +585,10 @@ impl World {
             }
             (Some("trades"), Some(sym)) => {
                 let n = q.iter().find(|p| p.0 == "n").and_then(|p| p.1.parse().ok()).unwrap_or(100);
-                self.latest_trades(sym, n)
+                let mut b = b"{\"code\":0,\"data\":{\"m\":\"trades\",\"symbol\":\"".to_vec();
+                self.latest_trades(&mut b, sym, n);
+                b.push(b'}');
+                Answer::new(200, b)
             }
             (Some("barhist"), Some(sym)) => {
                 let get = |k: &str| q.iter().find(|p| p.0 == k).map_or("", |p| p.1.as_str());
@@ -544,6 +596,11 @@ impl World {
                     .unwrap_or_else(|| refused(100_006, "INVALID_ARGUMENT"))
             }
             (Some("depth" | "trades" | "barhist"), None) => refused(100_008, "SYMBOL_ERROR"),
+            (Some("risk-limit-info"), _) => Answer::new(
+                200,
+                "{\"code\":0,\"data\":{\"ip\":\"127.0.0.1\",\"webSocket\":{\"status\":{\"isBanned\":false,\
+                 \"bannedUntil\":-1,\"reason\":\"\"},\"limits\":{\"maxWsSessionsPerIp\":300}}}}",
+            ),
             (Some("barhist/info"), _) => {
                 Answer::new(200, "{\"code\":0,\"data\":[{\"name\":\"1\",\"intervalInMillis\":60000}]}")
             }
@@ -557,11 +614,11 @@ impl World {
         }
     }
 
-    fn latest_trades(&self, sym: usize, most: usize) -> Answer {
+    /// The latest trades behind the beginning of a message: its symbol and all that follows.
+    fn latest_trades(&self, b: &mut Vec<u8>, sym: usize, most: usize) {
         let s = &self.symbols[sym];
-        let mut b = b"{\"code\":0,\"data\":{\"m\":\"trades\",\"symbol\":\"".to_vec();
-        put(&mut b, &s.face.s);
-        put(&mut b, "\",\"data\":[");
+        put(b, &s.face.s);
+        put(b, "\",\"data\":[");
         let aggregates = || s.fills.iter().filter(|(e, _)| matches!(e, Ev::Agg { .. }));
         let skip = aggregates().count().saturating_sub(most.min(100));
         for (n, &(e, at)) in aggregates().skip(skip).enumerate() {
@@ -569,10 +626,9 @@ impl World {
             if n > 0 {
                 b.push(b',');
             }
-            element(&mut b, &s.face, (px, qty), at, buyer_maker, trade_seqnum(last));
+            element(b, &s.face, (px, qty), at, buyer_maker, trade_seqnum(last));
         }
-        put(&mut b, "]}}");
-        Answer::new(200, b)
+        put(b, "]}");
     }
 
     fn bar_history(&self, sym: usize, interval: &str, most: usize) -> Option<Answer> {

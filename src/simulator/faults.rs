@@ -65,11 +65,29 @@ pub enum FaultKind {
     Halt,
     /// A `symbol` is traded (again); one that is not among the simulated ones is not there before.
     List,
+    /// REST answers 403 with the page of a firewall for `for_ms`.
+    #[serde(rename = "403")]
+    Http403,
+    /// REST answers that the weight is used up (439) for `for_ms`.
+    #[serde(rename = "439")]
+    Http439,
+    /// REST answers that the key has no right to that for `for_ms`.
+    Denied,
+    /// A refusal that names no stream, between good frames.
+    ErrorReply,
+    /// A frame comes once more in gzip, as a binary one.
+    Gzip,
+    /// A frame comes once more in zlib, as a binary one.
+    Zlib,
+    /// A frame comes once more as it is, but as a binary one.
+    Binary,
+    /// `frames` messages that subscribe are refused.
+    RefuseSubscribe,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 26] = [
+    pub const ALL: [FaultKind; 34] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -96,6 +114,14 @@ impl FaultKind {
         FaultKind::Delist,
         FaultKind::Halt,
         FaultKind::List,
+        FaultKind::Http403,
+        FaultKind::Http439,
+        FaultKind::Denied,
+        FaultKind::ErrorReply,
+        FaultKind::Gzip,
+        FaultKind::Zlib,
+        FaultKind::Binary,
+        FaultKind::RefuseSubscribe,
     ];
 
     /// The word in scripts, flags and the oracle log.
@@ -127,6 +153,14 @@ impl FaultKind {
             FaultKind::Delist => "delist",
             FaultKind::Halt => "halt",
             FaultKind::List => "list",
+            FaultKind::Http403 => "403",
+            FaultKind::Http439 => "439",
+            FaultKind::Denied => "denied",
+            FaultKind::ErrorReply => "error-reply",
+            FaultKind::Gzip => "gzip",
+            FaultKind::Zlib => "zlib",
+            FaultKind::Binary => "binary",
+            FaultKind::RefuseSubscribe => "refuse-subscribe",
         }
     }
 
@@ -141,6 +175,10 @@ impl FaultKind {
                 | FaultKind::UnknownEvent
                 | FaultKind::ResetIds
                 | FaultKind::HugeId
+                | FaultKind::ErrorReply
+                | FaultKind::Gzip
+                | FaultKind::Zlib
+                | FaultKind::Binary
         )
     }
 }
@@ -337,6 +375,9 @@ impl FaultSpec {
                 | FaultKind::Http429
                 | FaultKind::Http418
                 | FaultKind::Http503
+                | FaultKind::Http403
+                | FaultKind::Http439
+                | FaultKind::Denied
                 | FaultKind::Redirect
                 | FaultKind::Refuse
         ) || self.how == CutHow::HalfOpen;

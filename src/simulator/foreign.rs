@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::faults::FaultKind;
 use super::http::{Answer, Head, query};
 use super::listing::Listing;
 use super::market::Ev;
@@ -117,7 +118,9 @@ pub(super) fn channel(d: &Dialect, name: &str) -> Option<Channel> {
 impl World {
     /// A whole view after the changes of a moment, if one is due.
     pub(super) fn flush_whole(&mut self, sym: usize, span: Span) {
-        let Some(sp) = self.shape.d.words else { return };
+        let Some(sp) = self.shape.d.words.filter(|_| self.symbols[sym].listing != Listing::Gone) else {
+            return;
+        };
         let slot = Channel::Diff(0).slot().unwrap_or(0);
         let ix = self.symbols[sym].slots[slot];
         let (Some(every), true) = (sp.whole_every_ms(), ix != NONE) else { return };
@@ -146,7 +149,8 @@ impl World {
                 self.reply(conn, &t);
             }
             Heard::Subscribe(names) => {
-                let bad = names.iter().any(|n| sp.topic(n).is_none());
+                let refused = self.rest.use_up(FaultKind::RefuseSubscribe, "").is_some();
+                let bad = refused || names.iter().any(|n| sp.topic(n).is_none());
                 if !bad && !self.subscribe(conn, &names, None) {
                     return;
                 }

@@ -7,7 +7,7 @@
 //! | `start` | `venue`, `seed`, `symbols`, `version` |
 //! | `open` | `conn` (from 1), `path` |
 //! | `sub`, `unsub` | `conn`, `streams` |
-//! | `msg` | `conn`, `n` (from 0), `off` (bytes handed over so far), `stream`, `kind`, `sym`, ids (`U`,`u`,`pu` / `t` / `a`,`f`,`l`), times `E`,`T` in ms, `p`,`q`,`m` or `bp`,`bq`,`ap`,`aq`, `nb`,`na`,`lv`, `x` (`column=value;` of the message's table), `len`, `crc`; `fault` names the fault that made or hit it; an answered snapshot of a connection has `kind` `snapshot` and its id `u`; a frame lost by a fault has `dropped: true` and no `n`, `off` |
+//! | `msg` | `conn`, `n` (from 0), `off` (bytes handed over so far), `stream`, `kind`, `sym`, ids (`U`,`u`,`pu` / `t` / `a`,`f`,`l`), times `E`,`T` in ms, `p`,`q`,`m` or `bp`,`bq`,`ap`,`aq`, `nb`,`na`,`lv`, `x` (`column=value;` of the message's table), `oi` (open interest), `tm` (matching time of a mark price, ms), `rows` (elements of an array, in the same words), `len`, `crc`; `fault` names the fault that made or hit it; an answered snapshot of a connection has `kind` `snapshot` and its id `u`; a frame lost by a fault has `dropped: true` and no `n`, `off` |
 //! | `close` | `conn`, `how`, `code`, `msgs`, `bytes` (last byte handed over), `unsent` |
 //! | `rest` | `path`, `status`, `sym`, `last_id`, `len`, `crc`, `used` |
 //! | `fault` | `kind`, `detail` |
@@ -176,6 +176,12 @@ pub struct Line {
     pub lv: Option<String>,
     /// Further columns of the message's row: `column=value;`, in the units of the table.
     pub x: Option<String>,
+    /// Open interest beside a mark price.
+    pub oi: Option<String>,
+    /// Matching time of a mark price, ms, where `T` is the time of the next funding.
+    pub tm: Option<i64>,
+    /// The elements of an array, one for each row that must come of it (two where there is `oi`).
+    pub rows: Vec<Line>,
     /// Bytes of the payload.
     pub len: Option<u64>,
     /// Checksum of the payload.

@@ -23,7 +23,7 @@ pub struct Out {
 }
 
 impl Out {
-    fn begin(&mut self, kind: &str, sym: &str) {
+    pub(super) fn begin(&mut self, kind: &str, sym: &str) {
         self.data.clear();
         self.line.clear();
         if self.logged {
@@ -94,8 +94,12 @@ pub struct Face {
     pub pd: u8,
     /// Decimals of sizes.
     pub sd: u8,
+    /// Decimals of turnovers.
+    pub qd: u8,
     tick: i64,
     step: i64,
+    /// What a contract is worth in the quote currency, where sizes are contracts.
+    contract: Option<i64>,
 }
 
 impl Face {
@@ -106,6 +110,8 @@ impl Face {
             ps: escaped(&def.pair),
             pd: def.price_dec,
             sd: def.size_dec,
+            qd: if def.contract.is_some() { BASE_DEC } else { def.price_dec + def.size_dec },
+            contract: def.contract,
             tick: def.tick_mult,
             step: def.step_mult,
         }
@@ -116,11 +122,37 @@ impl Face {
         ticks * self.tick
     }
 
+    /// The turnover of a price and a size (mantissas), with [`Face::qd`] decimals: in the quote currency; where sizes are
+    /// contracts, which are worth a sum of it, in the base asset.
+    pub fn turnover(&self, px: i64, qty: i64) -> i128 {
+        let (px, qty) = (i128::from(px), i128::from(qty));
+        match self.contract {
+            None => px * qty,
+            Some(_) if px == 0 => 0,
+            Some(worth) => qty * i128::from(worth) * 10i128.pow((BASE_DEC + self.pd - self.sd).into()) / px,
+        }
+    }
+
+    /// The average price of what was traded, a mantissa as prices are.
+    pub fn average(&self, b: &Bar) -> i128 {
+        let last = i128::from(b.close);
+        match self.contract {
+            None => b.quote.checked_div(b.volume).unwrap_or(last),
+            Some(worth) => {
+                let sum = b.volume * i128::from(worth) * 10i128.pow((BASE_DEC + self.pd - self.sd).into());
+                sum.checked_div(b.quote).unwrap_or(last)
+            }
+        }
+    }
+
     /// Size mantissa of a size in steps.
     pub fn qty(&self, steps: i64) -> i64 {
         steps * self.step
     }
 }
+
+/// Decimals of a turnover in the base asset.
+const BASE_DEC: u8 = 8;
 
 /// A mark price.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +163,8 @@ pub struct Marked {
     pub index: i64,
     /// Funding rate, 1e-8.
     pub rate_e8: i64,
+    /// Open interest, in steps.
+    pub interest: i64,
 }
 
 /// Ids and times of a depth message.
@@ -161,7 +195,7 @@ impl Shape {
         self.d.product != Product::Spot && self.d.ids == IdScheme::Shared
     }
 
-    fn head(&self, o: &mut Out, event: &str, e: i64) {
+    pub(super) fn head(&self, o: &mut Out, event: &str, e: i64) {
         put(&mut o.data, "{\"e\":\"");
         put(&mut o.data, event);
         put(&mut o.data, "\",\"E\":");
@@ -169,7 +203,7 @@ impl Shape {
     }
 
     /// `st` (and `ps` where USD-M has it), before the closing brace.
-    fn tail(&self, o: &mut Out, f: &Face, with_ps: bool) {
+    pub(super) fn tail(&self, o: &mut Out, f: &Face, with_ps: bool) {
         if self.st_ps {
             if self.d.product == Product::UsdM && with_ps {
                 key_str(&mut o.data, "ps", &f.ps);
@@ -179,7 +213,7 @@ impl Shape {
         o.data.push(b'}');
     }
 
-    fn coin_ps(&self, o: &mut Out, f: &Face) {
+    pub(super) fn coin_ps(&self, o: &mut Out, f: &Face) {
         if self.d.product == Product::CoinM {
             key_str(&mut o.data, "ps", &f.ps);
         }
@@ -402,7 +436,14 @@ impl Shape {
         self.log_fill(o, f, (px, qty), buyer_maker, (now, now));
     }
 
-    fn log_fill(&self, o: &mut Out, f: &Face, (px, qty): (i64, i64), buyer_maker: bool, (t, e): (i64, i64)) {
+    pub(super) fn log_fill(
+        &self,
+        o: &mut Out,
+        f: &Face,
+        (px, qty): (i64, i64),
+        buyer_maker: bool,
+        (t, e): (i64, i64),
+    ) {
         if o.logged {
             key_fixed(&mut o.line, "p", f.px(px).into(), f.pd);
             key_fixed(&mut o.line, "q", f.qty(qty).into(), f.sd);
@@ -501,8 +542,7 @@ impl Shape {
         key_str(&mut o.data, "s", &f.s);
         key_str(&mut o.data, "i", "5m");
         let b = &s.bars[3];
-        let w = if b.volume == 0 { i128::from(b.close) } else { b.quote / b.volume };
-        key_fixed(&mut o.data, "w", w, f.pd);
+        key_fixed(&mut o.data, "w", f.average(b), f.pd);
         key_int(&mut o.data, "T", s.last_ms);
         o.data.push(b'}');
         o.log_int("E", now);
@@ -546,7 +586,7 @@ impl Shape {
         key_fixed(w, "v", b.volume, f.sd);
         key_int(w, "n", b.trades);
         put(w, if closed { ",\"x\":true" } else { ",\"x\":false" });
-        let quote = f.pd + f.sd;
+        let quote = f.qd;
         key_fixed(w, "q", b.quote, quote);
         key_fixed(w, "V", b.taker, f.sd);
         key_fixed(w, "Q", b.taker_quote, quote);
@@ -587,7 +627,7 @@ impl Shape {
             key_fixed(w, k, v.into(), f.pd);
         }
         key_fixed(w, "v", d.volume, f.sd);
-        key_fixed(w, "q", d.quote, f.pd + f.sd);
+        key_fixed(w, "q", d.quote, f.qd);
         self.coin_ps(o, f);
         self.tail(o, f, true);
         o.log_int("E", now);
@@ -605,8 +645,7 @@ impl Shape {
         let change = i128::from(d.close - d.open);
         key_fixed(w, "p", change, f.pd);
         key_fixed(w, "P", change * 100_000 / i128::from(d.open.max(1)), 3);
-        let vwap = if d.volume == 0 { i128::from(d.close) } else { d.quote / d.volume };
-        key_fixed(w, "w", vwap, f.pd);
+        key_fixed(w, "w", f.average(d), f.pd);
         let ((bp, bq), (ap, aq)) = m.top();
         if self.d.product == Product::Spot {
             key_fixed(w, "x", d.open.into(), f.pd);
@@ -623,7 +662,7 @@ impl Shape {
             key_fixed(w, k, v.into(), f.pd);
         }
         key_fixed(w, "v", d.volume, f.sd);
-        key_fixed(w, "q", d.quote, f.pd + f.sd);
+        key_fixed(w, "q", d.quote, f.qd);
         key_int(w, "O", now - 86_400_000);
         key_int(w, "C", now);
         key_int(w, "F", d.first);
@@ -691,9 +730,9 @@ pub(super) fn prices(b: &Bar, f: &Face) -> [(&'static str, i128, u8); 4] {
 }
 
 /// Prices and sums of a day, as `tickers` names them.
-fn day(d: &Bar, f: &Face) -> [(&'static str, i128, u8); 6] {
+pub(super) fn day(d: &Bar, f: &Face) -> [(&'static str, i128, u8); 6] {
     let [open, high, low, (_, close, _)] = prices(d, f);
-    let (volume, quote) = (("volume", d.volume, f.sd), ("quote_volume", d.quote, f.pd + f.sd));
+    let (volume, quote) = (("volume", d.volume, f.sd), ("quote_volume", d.quote, f.qd));
     [open, high, low, ("last", close, f.pd), volume, quote]
 }
 

@@ -74,7 +74,7 @@ fn keys_stand_in_the_recorded_order() {
     check(&C, agg, "e,E,a,s,p,q,f,l,T,m,st");
     check(&S, agg, "e,E,s,a,p,q,f,l,T,m,M");
     let mark = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, _: &Stats| {
-        sh.mark(o, f, Marked { mark: 100, index: 99, rate_e8: 10_000 }, 8, 7)
+        sh.mark(o, f, Marked { mark: 100, index: 99, rate_e8: 10_000, interest: 1 }, 8, 7)
     };
     check(&A, mark, "e,E,s,p,i,P,r,T");
     check(&U, mark, "e,E,s,p,ap,P,i,r,T,st");
@@ -92,6 +92,53 @@ fn keys_stand_in_the_recorded_order() {
         move |sh: &Shape, o: &mut Out, f: &Face, _: &Market, _: &Stats| sh.force_order(o, f, force, 6, 7);
     check(&A, force, "e,E,o");
     check(&U, force, "e,E,o,ps,st");
+}
+
+#[test]
+fn streams_that_only_some_venues_have_print_what_their_pages_list() {
+    use dialects::{ASTER_FUTURES as A, BINANCE_COINM as C, BINANCE_SPOT as S, BINANCE_USDM as U};
+    let def = |d| symbols::define(d, &Symbols::Count(1), false).remove(0);
+    let fill = Ev::Fill { t: 1, px: 100, qty: 2, buyer_maker: true, insurance: false };
+    check(&A, |sh, o, f, _, _| sh.trade_pro(o, f, fill, 7), "e,E,T,s,t,p,q,h,m");
+    check(&S, |sh, o, f, _, _| sh.block_trade(o, f, 5, (100, 2), true, 7), "e,E,s,t,p,q,T,m");
+    check(&S, |sh, o, f, _, s| sh.reference_price(o, f, &def(&S), s, 1000), "e,s,r,t");
+    check(&S, |sh, o, f, _, s| sh.window(o, f, 0, &s.day, 7), "e,E,s,p,P,o,h,l,c,w,v,q,O,C,F,L,n");
+    check(&U, |sh, o, f, _, _| sh.contract_info(o, f, 7), "e,E,s,ct,dt,ot,cs,bks,st");
+    check(&C, |sh, o, f, _, _| sh.contract_info(o, f, 7), "e,E,s,ps,ct,dt,ot,cs,bks,st");
+    let p = Marked { mark: 100, index: 99, rate_e8: 10_000, interest: 1 };
+    check(&U, |sh, o, f, _, _| sh.composite_index(o, f, &def(&U), p, 7), "e,E,s,p,C,c");
+    check(&U, |sh, o, f, _, _| sh.asset_index(o, f, p, 7), "e,E,s,i,b,a,B,A,q,g,Q,G");
+    check(&U, |sh, o, _, _, _| sh.trading_session(o, 7), "e,E,t,T,S");
+    check(&C, |sh, o, f, _, s| sh.price_candle(o, f, true, 1, &s.bars[1], 7), "e,E,ps,k,st");
+    let event = |now| {
+        move |sh: &Shape, o: &mut Out, _: &Face, _: &Market, _: &Stats| {
+            sh.market_event(
+                o,
+                &symbols::define(&dialects::ASTER_PREDICTION, &Symbols::Count(1), false)[0],
+                5000,
+                now,
+            )
+        }
+    };
+    check(&dialects::ASTER_PREDICTION, event(60_000), "e,m,y,n,p,t");
+    check(&dialects::ASTER_PREDICTION, event(61_000), "e,m,y,n,p,r,t");
+    check(&dialects::ASTER_PREDICTION, event(119_000), "e,m,y,n,p,r,t,w");
+}
+
+/// A contract is worth a sum of dollars: the turnover is in the base asset, and an average price is one.
+#[test]
+fn the_turnover_of_inverse_contracts_is_in_the_base_asset() {
+    let (_, f, _, mut s) = world(&dialects::BINANCE_COINM);
+    // 5 contracts of 100 USD at 61800.2 and as many at 30900.1: 0.00809061… and 0.01618122… BTC.
+    for px in [618_002, 309_001] {
+        let (px, qty) = (f.px(px), f.qty(5));
+        s.fill(1_700_000_001_000, (px, qty, f.turnover(px, qty)), true, 1);
+    }
+    assert_eq!((s.day.volume, s.day.quote, f.qd), (10, 809_058 + 1_618_117, 8));
+    // 1000 USD for 0.02427175 BTC.
+    assert_eq!(f.average(&s.day), 412_001);
+    let (_, f, _, _) = world(&dialects::BINANCE_USDM);
+    assert_eq!((f.turnover(6_180_020, 14), f.qd), (86_520_280, 5));
 }
 
 #[test]

@@ -93,10 +93,8 @@ impl World {
             "referencePrice",
         ];
         if name == "rpiDepth" {
-            return Some(Answer::new(
-                200,
-                format!("{{\"lastUpdateId\":{},\"bids\":[],\"asks\":[]}}", self.now),
-            ));
+            // No orders of retail traders: as the other book.
+            return Some(self.depth(symbol, get("limit")).0);
         }
         if !KNOWN.contains(&name) {
             return None;
@@ -135,10 +133,23 @@ impl World {
         let f = &s.face;
         let ((bp, bq), (ap, aq)) = s.market.top();
         let mut b = Vec::new();
+        if name == "avgPrice" {
+            put(&mut b, "{\"mins\":5");
+            key_fixed(&mut b, "price", f.average(&s.stats.bars[3]), f.pd);
+            key_int(&mut b, "closeTime", s.stats.last_ms);
+            b.push(b'}');
+            return b;
+        }
         put(&mut b, "{\"symbol\":\"");
         put(&mut b, &f.s);
         b.push(b'"');
         match name {
+            "referencePrice" => {
+                key_fixed(&mut b, "referencePrice", s.stats.day.close.into(), f.pd);
+                key_int(&mut b, "timestamp", self.now);
+                b.push(b'}');
+                return b;
+            }
             "premiumIndex" => {
                 let p = self.mark_of(ix);
                 key_fixed(&mut b, "markPrice", f.px(p.mark).into(), f.pd + 2);
@@ -148,7 +159,7 @@ impl World {
                 key_fixed(&mut b, "interestRate", 10_000, 8);
                 key_int(&mut b, "nextFundingTime", (self.now / FUNDING_MS + 1) * FUNDING_MS);
             }
-            "ticker/price" | "avgPrice" | "referencePrice" => {
+            "ticker/price" => {
                 key_fixed(&mut b, "price", s.stats.day.close.into(), f.pd);
             }
             "ticker/24hr" => self.day(&mut b, ix),
@@ -193,7 +204,7 @@ impl World {
         key_fixed(b, "lastQty", f.qty(s.stats.last_qty).into(), f.sd);
         key_fixed(b, "volume", d.volume, f.sd);
         let quote = if self.shape.d.product == Product::CoinM { "baseVolume" } else { "quoteVolume" };
-        key_fixed(b, quote, d.quote, f.pd + f.sd);
+        key_fixed(b, quote, d.quote, f.qd);
         key_int(b, "openTime", self.now - 86_400_000);
         key_int(b, "closeTime", self.now);
         key_int(b, "firstId", d.first);
@@ -236,11 +247,11 @@ impl World {
             cell(&mut b, k.volume, f.sd);
             b.push(b',');
             int(&mut b, k.close_ms);
-            cell(&mut b, k.quote, f.pd + f.sd);
+            cell(&mut b, k.quote, f.qd);
             b.push(b',');
             int(&mut b, k.trades);
             cell(&mut b, k.taker, f.sd);
-            cell(&mut b, k.taker_quote, f.pd + f.sd);
+            cell(&mut b, k.taker_quote, f.qd);
             put(&mut b, if short { "]" } else { ",\"0\"]" });
             b
         };

@@ -183,6 +183,7 @@ impl Recording {
                 tick_mult: 1,
                 size_dec: k.size_dec,
                 step_mult: 1,
+                contract: None,
                 start_ticks: 100_000,
                 typical_steps: 10,
                 weight: 1,

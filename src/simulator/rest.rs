@@ -36,7 +36,13 @@ impl RestState {
     /// A fault begins.
     pub fn arm(&mut self, spec: FaultSpec, now: i64) {
         match spec.kind {
-            FaultKind::Http429 | FaultKind::Http418 | FaultKind::Http503 | FaultKind::Redirect => {
+            FaultKind::Http429
+            | FaultKind::Http418
+            | FaultKind::Http503
+            | FaultKind::Http403
+            | FaultKind::Http439
+            | FaultKind::Denied
+            | FaultKind::Redirect => {
                 let until = now + spec.for_ms as i64;
                 self.timed.push((spec, until));
             }
@@ -194,6 +200,15 @@ impl World {
             return Some(match f.kind {
                 FaultKind::Http429 => limited(429, secs, always),
                 FaultKind::Http418 => limited(418, secs, always),
+                FaultKind::Http439 => limited(439, secs, always),
+                FaultKind::Denied => {
+                    let (status, body) = super::dress::denied(d);
+                    Answer::new(status, body)
+                }
+                FaultKind::Http403 => {
+                    let page = "<html><head><title>403 Forbidden</title></head></html>".to_owned();
+                    Answer::new(403, d.words.map_or(page, |w| w.refusal(403, secs)))
+                }
                 FaultKind::Redirect => {
                     let mut a = Answer::new(302, "");
                     a.headers.push(("Location", "http://192.0.2.1/".to_owned()));
@@ -222,7 +237,7 @@ impl World {
     }
 
     /// The snapshot and its id.
-    fn depth(&mut self, symbol: &str, limit: Option<&str>) -> (Answer, i64) {
+    pub(super) fn depth(&mut self, symbol: &str, limit: Option<&str>) -> (Answer, i64) {
         let d = self.shape.d;
         if symbol.is_empty() {
             return (error(400, -1102, "Mandatory parameter 'symbol' was not sent."), -1);
@@ -338,15 +353,15 @@ impl World {
                 put(&mut b, "{\"id\":");
                 int(&mut b, t);
                 key_fixed(&mut b, "price", f.px(px).into(), f.pd);
-                let quote = i128::from(f.px(px)) * i128::from(f.qty(qty));
+                let quote = f.turnover(f.px(px), f.qty(qty));
                 if matches!(p, Product::AsterSpot | Product::AsterPrediction) {
                     // As the samples have it: `qty` is the turnover here.
-                    key_fixed(&mut b, "qty", quote, f.pd + f.sd);
+                    key_fixed(&mut b, "qty", quote, f.qd);
                     key_fixed(&mut b, "baseQty", f.qty(qty).into(), f.sd);
                 } else {
                     key_fixed(&mut b, "qty", f.qty(qty).into(), f.sd);
                     let key = if p == Product::CoinM { "baseQty" } else { "quoteQty" };
-                    key_fixed(&mut b, key, quote, f.pd + f.sd);
+                    key_fixed(&mut b, key, quote, f.qd);
                 }
                 key_int(&mut b, "time", at);
                 put(&mut b, if buyer_maker { ",\"isBuyerMaker\":true}" } else { ",\"isBuyerMaker\":false}" });
@@ -441,7 +456,7 @@ impl World {
             key_int(b, "baseAssetPrecision", 8);
             key_int(b, "quotePrecision", 8);
             if p == Product::CoinM {
-                key_int(b, "contractSize", if s.def.base == "BTC" { 100 } else { 10 });
+                key_int(b, "contractSize", s.def.contract.unwrap_or(1));
                 key_int(b, "equalQtyPrecision", 4);
             }
             put(

@@ -24,11 +24,11 @@ pub struct Bar {
     pub close: i64,
     /// Base volume.
     pub volume: i128,
-    /// Quote volume, under the sum of both decimals.
+    /// Turnover, as [`super::payload::Face::turnover`] has it.
     pub quote: i128,
     /// Base volume bought by takers.
     pub taker: i128,
-    /// Quote volume bought by takers.
+    /// Turnover bought by takers.
     pub taker_quote: i128,
     /// Number of trades.
     pub trades: i64,
@@ -59,6 +59,8 @@ pub struct Stats {
     pub changed_mini_all: bool,
     /// Whether the day changed since `!ticker@arr` was told.
     pub changed_ticker_all: bool,
+    /// So far east of Greenwich the calendar's days begin, ms.
+    east_ms: i64,
 }
 
 /// `(first, last)` ms of the candle of an interval in which `ms` lies.
@@ -97,14 +99,14 @@ fn year_month(day: i64) -> (i64, i64) {
     (era * 400 + yoe + i64::from(m <= 2), m)
 }
 
-fn flat(interval: usize, ms: i64, px: i64) -> Bar {
-    let (open_ms, close_ms) = bounds(interval, ms);
+fn flat(interval: usize, ms: i64, px: i64, east_ms: i64) -> Bar {
+    let (open_ms, close_ms) = bounds(interval, ms + east_ms);
+    let (open_ms, close_ms) = (open_ms - east_ms, close_ms - east_ms);
     Bar { open_ms, close_ms, open: px, high: px, low: px, close: px, first: -1, last: -1, ..Bar::default() }
 }
 
 impl Bar {
-    fn add(&mut self, px: i64, qty: i64, taker_buys: bool, t: i64) {
-        let quote = i128::from(px) * i128::from(qty);
+    fn add(&mut self, (px, qty, quote): (i64, i64, i128), taker_buys: bool, t: i64) {
         self.high = self.high.max(px);
         self.low = self.low.min(px);
         self.close = px;
@@ -126,10 +128,15 @@ impl Bar {
 impl Stats {
     /// Before the first trade.
     pub fn new(ms: i64, px: i64) -> Stats {
-        let mut day = flat(1, ms, px);
+        Stats::east(ms, px, 0)
+    }
+
+    /// The same under the calendar of another time zone.
+    pub fn east(ms: i64, px: i64, east_ms: i64) -> Stats {
+        let mut day = flat(1, ms, px, 0);
         (day.open_ms, day.close_ms) = (ms - 86_400_000, ms);
         Stats {
-            bars: std::array::from_fn(|i| flat(i, ms, px)),
+            bars: std::array::from_fn(|i| flat(i, ms, px, east_ms)),
             closed: [None; INTERVALS.len()],
             past: std::array::from_fn(|_| VecDeque::new()),
             day,
@@ -137,21 +144,31 @@ impl Stats {
             last_ms: ms,
             changed_mini_all: false,
             changed_ticker_all: false,
+            east_ms,
         }
     }
 
-    /// One fill.
-    pub fn fill(&mut self, ms: i64, px: i64, qty: i64, taker_buys: bool, t: i64) {
+    /// One fill: price, size, turnover.
+    pub fn fill(&mut self, ms: i64, deal: (i64, i64, i128), taker_buys: bool, t: i64) {
+        let (px, qty, _) = deal;
         self.roll(ms);
         for b in &mut self.bars {
             if b.trades == 0 {
                 (b.open, b.high, b.low) = (px, px, px);
             }
-            b.add(px, qty, taker_buys, t);
+            b.add(deal, taker_buys, t);
         }
-        self.day.add(px, qty, taker_buys, t);
+        self.day.add(deal, taker_buys, t);
         (self.last_qty, self.last_ms) = (qty, ms);
         (self.changed_mini_all, self.changed_ticker_all) = (true, true);
+    }
+
+    /// The candles of an interval that were not told yet: the one that has ended, the one that has changed.
+    pub fn news(&mut self, interval: usize) -> impl Iterator<Item = Bar> + use<> {
+        let closed = self.closed[interval].take();
+        let running = &mut self.bars[interval];
+        let running = std::mem::take(&mut running.changed).then_some(*running);
+        [closed, running].into_iter().flatten()
     }
 
     /// Closes the candles that ended before `ms`.
@@ -163,7 +180,7 @@ impl Stats {
                     self.past[i].pop_front();
                 }
                 self.past[i].push_back(self.bars[i]);
-                self.bars[i] = flat(i, ms, self.bars[i].close);
+                self.bars[i] = flat(i, ms, self.bars[i].close, self.east_ms);
             }
         }
     }
@@ -189,16 +206,24 @@ mod tests {
     #[test]
     fn a_candle_adds_up_and_closes_once() {
         let mut s = Stats::new(60_000, 100);
-        s.fill(60_500, 110, 2, true, 7);
-        s.fill(61_000, 90, 1, false, 8);
+        s.fill(60_500, (110, 2, 220), true, 7);
+        s.fill(61_000, (90, 1, 90), false, 8);
         let b = s.bars[ix("1m")];
         assert_eq!((b.open, b.high, b.low, b.close), (110, 110, 90, 90));
         assert_eq!((b.volume, b.quote, b.taker, b.taker_quote), (3, 310, 2, 220));
         assert_eq!((b.trades, b.first, b.last), (2, 7, 8));
-        s.fill(120_000, 95, 1, true, 9);
+        s.fill(120_000, (95, 1, 95), true, 9);
         let c = s.closed[ix("1m")].unwrap();
         assert_eq!((c.open_ms, c.close, c.trades), (60_000, 90, 2));
         assert_eq!((s.bars[ix("1m")].open, s.bars[ix("1m")].trades), (95, 1));
         assert_eq!(s.day.trades, 3);
+    }
+
+    #[test]
+    fn days_of_the_east_begin_eight_hours_earlier() {
+        let ms = 1_709_211_600_000; // 2024-02-29 13:00:00 UTC
+        let s = Stats::east(ms, 1, 8 * 3_600_000);
+        assert_eq!(s.bars[ix("1d")].open_ms, 1_709_136_000_000); // 2024-02-28 16:00:00 UTC
+        assert_eq!(s.bars[ix("1h")], Stats::new(ms, 1).bars[ix("1h")]);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::StreamKind;
-use crate::model::dialect::{Dialect, Product};
+use crate::model::dialect::{Dialect, Extra, Product};
 
 /// Candle intervals and their length in ms (`1M` is of calendar length: 0).
 pub const INTERVALS: [(&str, i64); 16] = [
@@ -24,6 +24,9 @@ pub const INTERVALS: [(&str, i64); 16] = [
     ("1w", 604_800_000),
     ("1M", 0),
 ];
+
+/// Windows of rolling statistics and their length in ms.
+pub const WINDOWS: [(&str, i64); 3] = [("1h", 3_600_000), ("4h", 14_400_000), ("1d", 86_400_000)];
 
 /// Depths of partial streams.
 pub const PARTIAL_LEVELS: [usize; 3] = [5, 10, 20];
@@ -60,12 +63,38 @@ pub enum Channel {
     AvgPrice,
     /// `<pair>@indexPrice`
     IndexPrice,
+    /// `@blockTrade`
+    BlockTrade,
+    /// `@tradepro`
+    TradePro,
+    /// `@referencePrice`, `ref-px:<asset>`
+    ReferencePrice,
+    /// `@ticker_<w>`, `!ticker_<w>@arr`: index into [`WINDOWS`]
+    Window(u8),
+    /// `@kline_…@+08:00`
+    EastKline(u8),
+    /// `<pair>@indexPriceKline_…`
+    IndexKline(u8),
+    /// `@markPriceKline_…`
+    MarkKline(u8),
+    /// `@rpiDepth@500ms`
+    RpiDepth,
+    /// `!contractInfo`
+    ContractInfo,
+    /// `@compositeIndex`
+    CompositeIndex,
+    /// `@assetIndex`, `!assetIndex@arr`
+    AssetIndex,
+    /// `tradingSession`
+    TradingSession,
+    /// `<series>@event`
+    Event,
     /// A well-formed name of which nothing ever comes.
     Silent,
 }
 
 /// How many [`Channel`]s of one symbol have a place in the tables of the world.
-pub const SLOTS: usize = 64;
+pub const SLOTS: usize = 128;
 
 impl Channel {
     /// Its place in a table of [`SLOTS`]; `Silent` has none.
@@ -85,6 +114,19 @@ impl Channel {
             Channel::ContinuousKline(i) => 40 + usize::from(i),
             Channel::AvgPrice => 56,
             Channel::IndexPrice => 57,
+            Channel::BlockTrade => 58,
+            Channel::TradePro => 59,
+            Channel::ReferencePrice => 60,
+            Channel::Window(w) => 61 + usize::from(w),
+            Channel::EastKline(i) => 64 + usize::from(i),
+            Channel::IndexKline(i) => 80 + usize::from(i),
+            Channel::MarkKline(i) => 96 + usize::from(i),
+            Channel::RpiDepth => 112,
+            Channel::ContractInfo => 113,
+            Channel::CompositeIndex => 114,
+            Channel::AssetIndex => 115,
+            Channel::TradingSession => 116,
+            Channel::Event => 117,
             Channel::Silent => return None,
         })
     }
@@ -98,19 +140,26 @@ impl Channel {
             Channel::Force => StreamKind::Liquidation,
             Channel::Mark3s | Channel::Mark1s => StreamKind::Mark,
             Channel::MiniTicker => StreamKind::MiniTicker,
-            Channel::Ticker => StreamKind::Ticker,
+            Channel::Ticker | Channel::Window(_) => StreamKind::Ticker,
+            // Ids of their own, of which nobody says that they rise by one.
+            Channel::BlockTrade => StreamKind::TradeSparse,
             Channel::Diff(_) => StreamKind::DepthDiff,
             Channel::Partial(..) => StreamKind::DepthPartial,
-            Channel::Kline(_) => StreamKind::Kline,
-            Channel::ContinuousKline(_) | Channel::AvgPrice | Channel::IndexPrice | Channel::Silent => {
-                StreamKind::RawOnly
-            }
+            Channel::Kline(_) | Channel::EastKline(_) => StreamKind::Kline,
+            _ => StreamKind::RawOnly,
         }
     }
 
     /// Whether it flows on the `/public` route (else on `/market`).
     pub fn is_public(self) -> bool {
-        matches!(self, Channel::BookTicker | Channel::Trade | Channel::Diff(_) | Channel::Partial(..))
+        matches!(
+            self,
+            Channel::BookTicker
+                | Channel::Trade
+                | Channel::Diff(_)
+                | Channel::Partial(..)
+                | Channel::RpiDepth
+        )
     }
 }
 
@@ -157,13 +206,22 @@ pub fn parse(
     if let Some(all) = name.strip_prefix('!') {
         return Some(parse_all(d, all).map_or(SILENT, |channel| Wanted { scope: Scope::All, channel }));
     }
+    if name == "tradingSession" && d.has(Extra::TradingSession) {
+        return Some(Wanted { scope: Scope::All, channel: Channel::TradingSession });
+    }
     // A symbol may itself hold an `@`? No venue has one; the first `@` parts the symbol.
     let (symbol, channel) = name.split_once('@')?;
     let found = parse_channel(d, channel);
     if let (Some(&ix), Some(channel)) = (symbols.get(symbol), found) {
         return Some(Wanted { scope: Scope::Symbol(ix), channel });
     }
-    if d.product == Product::CoinM
+    if channel == "event"
+        && d.has(Extra::Events)
+        && let Some(&ix) = pairs.get(symbol)
+    {
+        return Some(Wanted { scope: Scope::Symbol(ix), channel: Channel::Event });
+    }
+    if d.has(Extra::PriceCandles)
         && let Some(&ix) = pairs.get(symbol)
     {
         return Some(match channel {
@@ -171,7 +229,10 @@ pub fn parse(
             "markPrice@1s" => Wanted { scope: Scope::Pair(ix), channel: Channel::Mark1s },
             // `@1s` was removed and is silent.
             "indexPrice" => Wanted { scope: Scope::Symbol(ix), channel: Channel::IndexPrice },
-            _ => SILENT,
+            _ => match channel.strip_prefix("indexPriceKline_").and_then(|i| interval(d, i)) {
+                Some(i) => Wanted { scope: Scope::Symbol(ix), channel: Channel::IndexKline(i) },
+                None => SILENT,
+            },
         });
     }
     if d.product.is_futures()
@@ -194,7 +255,9 @@ fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {
         "forceOrder@arr" if futures => Channel::Force,
         "markPrice@arr" if d.all_mark => Channel::Mark3s,
         "markPrice@arr@1s" if d.all_mark => Channel::Mark1s,
-        _ => return None,
+        "contractInfo" if d.has(Extra::ContractInfo) => Channel::ContractInfo,
+        "assetIndex@arr" if d.has(Extra::Indexes) => Channel::AssetIndex,
+        _ => window(d, name.strip_suffix("@arr")?)?,
     })
 }
 
@@ -216,10 +279,25 @@ pub fn parse_channel(d: &Dialect, channel: &str) -> Option<Channel> {
         "forceOrder" if futures => Channel::Force,
         "markPrice" if futures => Channel::Mark3s,
         "markPrice@1s" if futures => Channel::Mark1s,
-        "avgPrice" if d.product == Product::Spot => Channel::AvgPrice,
+        "avgPrice" if d.has(Extra::Averages) => Channel::AvgPrice,
+        "referencePrice" if d.has(Extra::Averages) => Channel::ReferencePrice,
+        "blockTrade" if d.has(Extra::BlockTrades) => Channel::BlockTrade,
+        "tradepro" if d.has(Extra::TradePro) => Channel::TradePro,
+        "rpiDepth@500ms" if d.has(Extra::RpiDepth) => Channel::RpiDepth,
+        "compositeIndex" if d.has(Extra::Indexes) => Channel::CompositeIndex,
+        "assetIndex" if d.has(Extra::Indexes) => Channel::AssetIndex,
         _ => {
             if let Some(i) = channel.strip_prefix("kline_") {
-                return interval(d, i).map(Channel::Kline);
+                return match i.strip_suffix("@+08:00") {
+                    Some(i) if d.has(Extra::EastCandles) => interval(d, i).map(Channel::EastKline),
+                    _ => interval(d, i).map(Channel::Kline),
+                };
+            }
+            if let Some(i) = channel.strip_prefix("markPriceKline_") {
+                return interval(d, i).filter(|_| d.has(Extra::PriceCandles)).map(Channel::MarkKline);
+            }
+            if let Some(w) = window(d, channel) {
+                return Some(w);
             }
             let rest = channel.strip_prefix("depth")?;
             if let Some(s) = d.diff_speeds.iter().position(|s| s.suffix == rest) {
@@ -231,6 +309,12 @@ pub fn parse_channel(d: &Dialect, channel: &str) -> Option<Channel> {
             Channel::Partial(n as u8, s as u8)
         }
     })
+}
+
+/// Statistics of a window: `ticker_1h`.
+fn window(d: &Dialect, name: &str) -> Option<Channel> {
+    let w = name.strip_prefix("ticker_").filter(|_| d.has(Extra::Windows))?;
+    Some(Channel::Window(WINDOWS.iter().position(|x| x.0 == w)? as u8))
 }
 
 fn interval(d: &Dialect, name: &str) -> Option<u8> {
@@ -308,6 +392,8 @@ mod tests {
         let all =
             (0..4).map(Channel::Diff).chain((0..3).flat_map(|n| (0..4).map(move |s| Channel::Partial(n, s))));
         let all = all.chain((0..16).map(Channel::Kline)).chain((0..16).map(Channel::ContinuousKline));
+        let all = all.chain((0..16).map(Channel::EastKline)).chain((0..16).map(Channel::IndexKline));
+        let all = all.chain((0..16).map(Channel::MarkKline)).chain((0..3).map(Channel::Window));
         let few = [
             "bookTicker",
             "trade",
@@ -319,7 +405,20 @@ mod tests {
             "ticker",
         ];
         let few = few.iter().map(|n| parse_channel(d, n).unwrap());
-        for c in all.chain(few).chain([Channel::AvgPrice, Channel::IndexPrice]) {
+        let rare = [
+            Channel::AvgPrice,
+            Channel::IndexPrice,
+            Channel::BlockTrade,
+            Channel::TradePro,
+            Channel::ReferencePrice,
+            Channel::RpiDepth,
+            Channel::ContractInfo,
+            Channel::CompositeIndex,
+            Channel::AssetIndex,
+            Channel::TradingSession,
+            Channel::Event,
+        ];
+        for c in all.chain(few).chain(rare) {
             let slot = c.slot().unwrap();
             assert!(slot < SLOTS && seen.insert(slot), "{c:?}");
         }

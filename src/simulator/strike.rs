@@ -85,6 +85,7 @@ impl World {
     /// Hands the message in `out` to all subscriptions of a stream.
     pub(super) fn spread(&mut self, ix: usize) {
         let touched = self.strikes.touches_frames();
+        let d = self.shape.d;
         let World { streams, out, oracle, strikes, stats, symbols, cfg, now, .. } = self;
         let st = &mut streams[ix];
         let (log, full) = (oracle.on(), cfg.oracle_payload);
@@ -115,6 +116,16 @@ impl World {
                     strikes.holding = true;
                     sub.held.push((out.data.clone(), out.line.clone()));
                     continue;
+                }
+                Fate::Preceded(FaultKind::ErrorReply) => {
+                    let text = super::dress::error_reply(d);
+                    let fault = Some(FaultKind::ErrorReply.as_str());
+                    let m = Message { stream: "", data: text.as_bytes(), line: &[], fault, dropped: false };
+                    sub.conn.push(m, log, full);
+                }
+                Fate::Preceded(kind @ (FaultKind::Gzip | FaultKind::Zlib | FaultKind::Binary)) => {
+                    let combined = sub.conn.side.borrow().combined;
+                    sub.conn.push_raw(&super::dress::dressed(kind, combined.then_some(&**safe), &out.data));
                 }
                 Fate::Preceded(kind) => {
                     let data = made_up(kind, &out.data);
@@ -444,7 +455,15 @@ impl Strikes {
 /// Whether a frame fault may hit the next frame here. A hole before the first frame would be none, and one in an unchained
 /// stream cannot be proven: that is only done to a stream that is named.
 fn hits(spec: &FaultSpec, sub: &Sub, name: &str, symbol: Option<&str>, chained: bool) -> bool {
-    let any_stream = matches!(spec.kind, FaultKind::Garbage | FaultKind::UnknownEvent);
+    let any_stream = matches!(
+        spec.kind,
+        FaultKind::Garbage
+            | FaultKind::UnknownEvent
+            | FaultKind::ErrorReply
+            | FaultKind::Gzip
+            | FaultKind::Zlib
+            | FaultKind::Binary
+    );
     sub.told
         && sub.hold == Hold::No
         && (chained || any_stream || spec.stream.is_some())

@@ -11,7 +11,7 @@ pub struct SymbolDef {
     pub symbol: String,
     /// As in stream names: ASCII letters in lower case.
     pub lower: String,
-    /// Pair (futures), else the symbol.
+    /// Pair (futures), series (prediction markets), else the symbol.
     pub pair: String,
     /// Base asset.
     pub base: String,
@@ -25,6 +25,8 @@ pub struct SymbolDef {
     pub size_dec: u8,
     /// One size step in units of the last printed decimal.
     pub step_mult: i64,
+    /// What a contract is worth in the quote currency, where sizes are contracts.
+    pub contract: Option<i64>,
     /// Mid price at the start, in ticks.
     pub start_ticks: i64,
     /// Typical size at a level, in steps.
@@ -121,7 +123,9 @@ fn listed(p: Product, i: usize) -> String {
 
 fn split(p: Product, symbol: &str) -> (&str, &str, &str) {
     if p == Product::AsterPrediction {
-        return (symbol.strip_suffix("USDT").unwrap_or(symbol), "USDT", symbol);
+        let base = symbol.strip_suffix("USDT").unwrap_or(symbol);
+        // The name of the series: without the round and the side.
+        return (base, "USDT", symbol.rsplitn(3, '_').nth(2).unwrap_or(symbol));
     }
     if let Some((base, quote)) = symbol.split_once('/') {
         return (base, quote, symbol);
@@ -178,6 +182,7 @@ fn one(p: Product, symbol: &str, rank: usize) -> SymbolDef {
         tick_mult: crate::model::pow10(price_dec - tick_dec.min(price_dec)),
         size_dec,
         step_mult: crate::model::pow10(size_dec - step_real.min(size_dec)),
+        contract: (p == Product::CoinM).then_some(if base == "BTC" { 100 } else { 10 }),
         start_ticks,
         ..plain(symbol, (base, quote, pair), h, rank)
     }
@@ -195,6 +200,7 @@ fn plain(symbol: &str, (base, quote, pair): (&str, &str, &str), h: u64, rank: us
         tick_mult: 1,
         size_dec: 0,
         step_mult: 1,
+        contract: None,
         start_ticks: 0,
         typical_steps: 40 + (h >> 8) as i64 % 900,
         // Zipf-like: the busiest symbol has about 20 % of the frames of 20 symbols.

@@ -13,19 +13,20 @@ use super::dialects;
 use super::grid::Grids;
 use super::listing::{self, Listing};
 use super::market::{Clocked, Ev, Market};
+use super::more::More;
 use super::oracle::{self, Oracle, wall_ns};
 use super::outbound::Conn;
-use super::payload::{Face, Marked, Out, Shape, Span};
+use super::payload::{Face, Out, Shape, Span};
 use super::recording::Recording;
 use super::rest::RestState;
 use super::rng::{Rng, mix};
 use super::stats::Stats;
-use super::streams::{self, Channel, INTERVALS, PARTIAL_LEVELS, SLOTS, Scope, Wanted};
+use super::streams::{self, Channel, PARTIAL_LEVELS, SLOTS, Scope, Wanted};
 use super::strike::Strikes;
 use super::symbols::{self, SymbolDef};
 use super::text::{escaped, key_int, key_str};
 use crate::model::Dialect;
-use crate::model::dialect::{IdScheme, Product};
+use crate::model::dialect::{Extra, IdScheme, Product};
 
 /// "No stream" in a table of streams.
 pub(super) const NONE: u32 = u32::MAX;
@@ -85,8 +86,10 @@ pub(super) struct Symbol {
     pub slots: [u32; SLOTS],
     wins: [Win; 4],
     aggs: Vec<(Ev, i64)>,
-    force: Option<(Ev, i64)>,
-    bbo_changed: bool,
+    pub force: Option<(Ev, i64)>,
+    pub bbo_changed: bool,
+    /// What only some venues tell.
+    pub more: More,
     /// When the last whole view went out.
     pub whole_at: i64,
     /// The latest fills, for `trades` and `aggTrades`, oldest first.
@@ -134,8 +137,8 @@ pub(super) struct World {
     pub by_pair: BTreeMap<String, usize>,
     pub streams: Vec<Stream>,
     by_stream: BTreeMap<String, usize>,
-    all_slots: [u32; SLOTS],
-    pair_slots: [u32; SLOTS],
+    pub(super) all_slots: [u32; SLOTS],
+    pub(super) pair_slots: [u32; SLOTS],
     pub conns: BTreeMap<u64, Rc<Conn>>,
     pub out: Out,
     pub oracle: Oracle,
@@ -153,7 +156,7 @@ pub(super) struct World {
     /// Share of each tenth of this second in its frames; they add up to 1000.
     tenths: [i64; 10],
     debt_milli: i64,
-    nominal: u64,
+    nominal: u128,
     grids: Grids,
     ev: Vec<Ev>,
     bids: Vec<(i64, i64)>,
@@ -191,7 +194,7 @@ fn first_of_pairs(symbols: &[Symbol]) -> BTreeMap<String, usize> {
 }
 
 /// The channels by which the rate is counted, as bits. Channels of other dialects (`forceOrder` on spot) are not there.
-fn nominal(d: &Dialect, channels: &[String]) -> u64 {
+fn nominal(d: &Dialect, channels: &[String]) -> u128 {
     let slots = channels.iter().filter_map(|c| streams::parse_channel(d, c).and_then(Channel::slot));
     match slots.fold(0, |bits, slot| bits | 1 << slot) {
         // None of them exists here: what every market has in its place.
@@ -374,10 +377,11 @@ impl World {
                 Ev::Fill { t, px, qty, buyer_maker, insurance } => {
                     let s = &mut self.symbols[sym];
                     if qty > 0 && !insurance {
-                        s.stats.fill(now, s.face.px(px), s.face.qty(qty), !buyer_maker, t);
+                        s.fill(now, (px, qty), !buyer_maker, t);
                         remember(s, e, now);
                     }
                     self.tell(sym, Channel::Trade, false, |sh, o, s| sh.trade(o, &s.face, e, now));
+                    self.tell(sym, Channel::TradePro, false, |sh, o, s| sh.trade_pro(o, &s.face, e, now));
                 }
                 Ev::Agg { .. } => {
                     remember(&mut self.symbols[sym], e, now);
@@ -396,7 +400,13 @@ impl World {
     }
 
     /// Prints a message of a symbol's channel for whoever listens; `all`: the venue's all-market twin listens too.
-    fn tell(&mut self, sym: usize, c: Channel, all: bool, write: impl FnOnce(&Shape, &mut Out, &Symbol)) {
+    pub(super) fn tell(
+        &mut self,
+        sym: usize,
+        c: Channel,
+        all: bool,
+        write: impl FnOnce(&Shape, &mut Out, &Symbol),
+    ) {
         let Some(slot) = c.slot() else { return };
         if self.symbols[sym].listing == Listing::Gone {
             return;
@@ -475,103 +485,6 @@ impl World {
         self.symbols[sym].listing = listing;
     }
 
-    fn each_second(&mut self, sym: usize) {
-        let now = self.now;
-        if let Some((e, t)) = self.symbols[sym].force.take() {
-            self.tell(sym, Channel::Force, true, |sh, o, s| sh.force_order(o, &s.face, e, t, now));
-        }
-        self.tell(sym, Channel::AvgPrice, false, |sh, o, s| sh.avg_price(o, &s.face, &s.stats, now));
-    }
-
-    /// What all symbols say together, at full seconds.
-    fn on_the_second(&mut self) {
-        let (now, n) = (self.now, self.symbols.len());
-        let next = (now / 28_800_000 + 1) * 28_800_000;
-        let three = now % 3000 == 0;
-        for sym in 0..n {
-            let p = self.mark_of(sym);
-            self.tell(sym, Channel::Mark1s, false, |sh, o, s| sh.mark(o, &s.face, p, next, now));
-            if three {
-                self.tell(sym, Channel::Mark3s, false, |sh, o, s| sh.mark(o, &s.face, p, next, now));
-            }
-            self.tell(sym, Channel::IndexPrice, false, |sh, o, s| sh.index_price(o, &s.face, p.index, now));
-        }
-        for c in [Channel::Mark1s, Channel::Mark3s] {
-            if c == Channel::Mark1s || three {
-                for table in [Scope::All, Scope::Pair(0)] {
-                    self.tell_array(table, c, |w, sym| {
-                        let p = w.mark_of(sym);
-                        let s = &w.symbols[sym];
-                        w.shape.mark(&mut w.out, &s.face, p, next, now);
-                        true
-                    });
-                }
-            }
-        }
-        self.tell_array(Scope::All, Channel::MiniTicker, |w, sym| {
-            let changed = std::mem::take(&mut w.symbols[sym].stats.changed_mini_all);
-            let s = &w.symbols[sym];
-            w.shape.mini_ticker(&mut w.out, &s.face, &s.stats, now);
-            changed
-        });
-        self.tell_array(Scope::All, Channel::Ticker, |w, sym| {
-            let changed = std::mem::take(&mut w.symbols[sym].stats.changed_ticker_all);
-            let s = &w.symbols[sym];
-            w.shape.ticker(&mut w.out, &s.face, &s.stats, &s.market, now);
-            changed
-        });
-        let every = i64::from(self.shape.d.all_book_ticker_every_ms);
-        let twin = self.all_slots[0];
-        if every > 0 && now % every == 0 && twin != NONE {
-            for sym in 0..n {
-                if std::mem::take(&mut self.symbols[sym].bbo_changed) {
-                    let s = &self.symbols[sym];
-                    self.shape.book_ticker(&mut self.out, &s.face, &s.market, s.market.last_id, now);
-                    self.spread(twin as usize);
-                }
-            }
-        }
-    }
-
-    /// Mark and index price. No dice: they depend on time and symbol alone.
-    pub fn mark_of(&self, sym: usize) -> Marked {
-        let noise =
-            |salt: u64| (mix(self.cfg.seed ^ salt ^ mix(sym as u64) ^ self.now as u64) % 401) as i64 - 200;
-        let mid = self.symbols[sym].market.mid() * 100;
-        Marked { mark: mid + noise(1), index: mid + noise(2), rate_e8: 10_000 + noise(3) * 10 }
-    }
-
-    /// An array of all symbols, for the all-market stream or a pair's stream.
-    fn tell_array(&mut self, scope: Scope, c: Channel, mut one: impl FnMut(&mut World, usize) -> bool) {
-        let Some(slot) = c.slot() else { return };
-        let ix = if scope == Scope::All { self.all_slots[slot] } else { self.pair_slots[slot] };
-        if ix == NONE || self.streams[ix as usize].subs.is_empty() {
-            return;
-        }
-        let of_pair = self.streams[ix as usize].symbol;
-        let mut data = vec![b'['];
-        for sym in 0..self.symbols.len() {
-            let wanted = of_pair.is_none_or(|p| self.symbols[p].def.pair == self.symbols[sym].def.pair);
-            if wanted && self.symbols[sym].listing != Listing::Gone && one(self, sym) {
-                if data.len() > 1 {
-                    data.push(b',');
-                }
-                data.extend_from_slice(&self.out.data);
-            }
-        }
-        data.push(b']');
-        if data.len() == 2 {
-            return;
-        }
-        self.out.data = if self.shape.d.speech.is_ascendex() { super::ascendex::priced(&data) } else { data };
-        self.out.line.clear();
-        if self.out.logged {
-            key_str(&mut self.out.line, "kind", "array");
-            key_int(&mut self.out.line, "E", self.now);
-        }
-        self.spread(ix as usize);
-    }
-
     /// The changes of a symbol since the last time at this speed.
     pub(super) fn flush_depth(&mut self, sym: usize, speed: usize) {
         let s = &mut self.symbols[sym];
@@ -590,15 +503,24 @@ impl World {
         };
         let end = m.touched_from + m.touched.len() as u64;
         let diff = Channel::Diff(speed as u8);
-        let heard = diff.slot().is_some_and(|x| {
-            let ix = s.slots[x];
-            ix != NONE && !self.streams[ix as usize].subs.is_empty()
+        // Orders of retail traders are in no other book: here there are none of them, so this one is as the others.
+        let rpi = self.shape.d.has(Extra::RpiDepth) && self.shape.d.diff_speeds[speed].every_ms == 500;
+        let heard = [Some(diff), rpi.then_some(Channel::RpiDepth)].into_iter().flatten().any(|c| {
+            c.slot().is_some_and(|x| {
+                let ix = s.slots[x];
+                ix != NONE && !self.streams[ix as usize].subs.is_empty()
+            })
         });
         let (mut bids, mut asks) = (std::mem::take(&mut self.bids), std::mem::take(&mut self.asks));
         if heard {
             changed_levels(m, from, self.shape.d.bids_ascend, &mut bids, &mut asks);
         }
         self.tell(sym, diff, false, |sh, o, s| sh.depth(o, &s.face, "depth", span, &bids, &asks));
+        if rpi {
+            self.tell(sym, Channel::RpiDepth, false, |sh, o, s| {
+                sh.depth(o, &s.face, "rpiDepth", span, &bids, &asks);
+            });
+        }
         for n in 0..PARTIAL_LEVELS.len() {
             self.flush_partial(sym, n, speed, span, &mut bids, &mut asks);
         }
@@ -638,28 +560,6 @@ impl World {
                 sh.partial_spot(o, &s.face, span.last, bids, asks);
             }
         });
-    }
-
-    fn flush_klines(&mut self, sym: usize) {
-        let now = self.now;
-        let s = &mut self.symbols[sym];
-        let first = Channel::Kline(0).slot().unwrap_or(0);
-        let last = Channel::ContinuousKline(INTERVALS.len() as u8 - 1).slot().unwrap_or(first);
-        if s.slots[first..=last].iter().all(|&ix| ix == NONE) {
-            return;
-        }
-        s.stats.roll(now);
-        for i in 0..INTERVALS.len() {
-            let closed = self.symbols[sym].stats.closed[i].take();
-            let running = std::mem::take(&mut self.symbols[sym].stats.bars[i].changed)
-                .then(|| self.symbols[sym].stats.bars[i]);
-            for bar in [closed, running].into_iter().flatten() {
-                for (c, cont) in [(Channel::Kline(i as u8), false), (Channel::ContinuousKline(i as u8), true)]
-                {
-                    self.tell(sym, c, false, |sh, o, s| sh.kline(o, &s.face, i, &bar, cont, now));
-                }
-            }
-        }
     }
 
     /// Sends the recorded lines whose time has come.
@@ -718,6 +618,16 @@ impl World {
 }
 
 impl Symbol {
+    /// Statistics of one fill, in ticks and steps.
+    fn fill(&mut self, now: i64, (px, qty): (i64, i64), taker_buys: bool, t: i64) {
+        let (px, qty) = (self.face.px(px), self.face.qty(qty));
+        let turnover = self.face.turnover(px, qty);
+        self.stats.fill(now, (px, qty, turnover), taker_buys, t);
+        if let Some(east) = &mut self.more.east {
+            east.fill(now, (px, qty, turnover), taker_buys, t);
+        }
+    }
+
     /// The last id that a kind of diffs has told.
     pub fn told(&self, speed: usize) -> i64 {
         self.wins[speed].prev
@@ -749,17 +659,18 @@ fn symbol(
     let face = Face::new(&def);
     Symbol {
         stats: Stats::new(start, face.px(def.start_ticks)),
-        face,
         wins: [Win { pos: 0, prev: market.last_id }; 4],
         market,
-        def,
         slots: [NONE; SLOTS],
         aggs: Vec::new(),
         force: None,
         bbo_changed: false,
+        more: More::new(d, start, &face, def.start_ticks),
         whole_at: 0,
         fills: Default::default(),
         listing: Listing::Trading,
+        face,
+        def,
     }
 }
 

@@ -393,6 +393,11 @@ impl<'a> Reader<'a> {
     }
 
     fn subscription(&mut self, r: &Record<'_>, e: &Subscribed) {
+        for spec in &e.waiting {
+            // Wanted from now on, although nothing carries it.
+            let id = self.subscribe(r.conn, (e.venue.clone(), spec.name.clone()), r.ts_recv);
+            self.tape.streams[id].open.get_or_insert(r.ts_recv);
+        }
         if !self.conns.contains_key(&r.conn) {
             return;
         }

@@ -74,6 +74,8 @@ fn every_simulated_venue_fits_what_is_known_of_it() {
             assert!(p.markdown.contains(chapter), "{id}: {chapter}");
         }
         assert!(p.markdown.len() < 210_000, "{id}: {}", p.markdown.len());
+        let url = p.json["connections"][0]["url"].as_str().unwrap();
+        assert!(url.starts_with("ws://127.0.0.1:"), "{id}: {url}");
     }
 }
 
@@ -126,6 +128,8 @@ fn a_venue_that_is_not_there_or_refuses_is_told_apart() {
     let (code, text) = run(&["--venue", "aster-spot"]);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("--symbols"), "{text}");
+    let report = std::fs::read_to_string(&out).unwrap();
+    assert!(report.contains("failed") && report.contains("--symbols"), "{report}");
     let (code, text) = run(&["--venue", "aster-spot", "--symbols", "BTCUSDT"]);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("the venue was not reached"), "{text}");

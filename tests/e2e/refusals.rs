@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lobtape::dataset::Table;
-use lobtape::simulator::{FaultKind, FaultSpec};
+use lobtape::model::StreamKind;
+use lobtape::simulator::{FaultKind, FaultSpec, Symbols};
 
 use super::rig::{Place, Venue, lobtape, pass, turn, wait_for};
 use super::tape;
@@ -39,47 +40,163 @@ fn topics_that_a_full_connection_refuses_go_to_another_one() {
     assert_eq!(code, 0, "{words}");
 }
 
-/// REST that refuses for a while, frames that are none, an address that is banned: what can be recorded is, what is refused
-/// is a row of `rejects`, and in the end every book is proven.
+/// What is done to a venue: everything that pages and proxies do, one after the other.
+fn hostilities(id: &str, dies: &str) -> Vec<FaultSpec> {
+    let refusal = |kind, at| FaultSpec { for_ms: 300, retry_after_s: Some(1), ..FaultSpec::new(kind).at(at) };
+    let mut all = vec![
+        refusal(FaultKind::Http503, 0),
+        refusal(FaultKind::Http429, 900),
+        refusal(FaultKind::Http418, 1800),
+        refusal(FaultKind::Http439, 2700),
+        // The next connection's first subscription is refused, that of the one after it is not.
+        FaultSpec::new(FaultKind::RefuseSubscribe).at(1000),
+        FaultSpec::new(FaultKind::Cut).at(1500),
+        FaultSpec::new(FaultKind::Cut).at(4000),
+        FaultSpec { symbol: Some(dies.to_owned()), ..FaultSpec::new(FaultKind::Delist).at(3000) },
+        // A firewall is left alone for a minute and more: last of all, when the books are there again.
+        FaultSpec { for_ms: 3000, ..FaultSpec::new(FaultKind::Http403).at(10_000) },
+    ];
+    if id != "pumpkin-perp" {
+        // There a key without rights ends all requests for ten minutes.
+        all.push(refusal(FaultKind::Denied, 3500));
+    }
+    for (kind, every) in [
+        (FaultKind::Garbage, 150),
+        (FaultKind::UnknownEvent, 200),
+        (FaultKind::ErrorReply, 500),
+        (FaultKind::TruncatedJson, 900),
+        (FaultKind::Gzip, 310),
+        (FaultKind::Zlib, 330),
+        (FaultKind::Binary, 350),
+        (FaultKind::Raw, 700),
+    ] {
+        // A protobuf message, cut in the middle of a number, as a binary frame.
+        let hex = if kind == FaultKind::Raw { "820508e6dab5a2".to_owned() } else { String::new() };
+        let one = |at| FaultSpec { hex: hex.clone(), ..FaultSpec::new(kind).at(at) };
+        all.extend((300..5000).step_by(every).map(one));
+    }
+    all
+}
+
+/// All venues at once, each of them as hostile as its page allows and beyond: what can be recorded is, what is refused is a
+/// row of `rejects` or of `gaps`, a symbol that dies takes nothing with it, and in the end every other book is proven.
 #[test]
 fn refusals_and_rubbish_cost_a_while_and_nothing_else() {
     let _turn = turn();
-    for id in ["binance-usdm", "pumpkin-perp"] {
-        let place = Place::new();
-        let mut venue = Venue::start(place.dir.path(), id, 3, 400, |c| {
-            let refusal =
-                |kind, at| FaultSpec { for_ms: 300, retry_after_s: Some(1), ..FaultSpec::new(kind).at(at) };
-            c.faults = vec![
-                refusal(FaultKind::Http503, 0),
-                refusal(FaultKind::Http429, 1200),
-                refusal(FaultKind::Http418, 2400),
-                FaultSpec { every_ms: Some(150), ..FaultSpec::new(FaultKind::Garbage).at(300) },
-                FaultSpec { every_ms: Some(200), ..FaultSpec::new(FaultKind::UnknownEvent).at(300) },
-                FaultSpec { every_ms: Some(900), ..FaultSpec::new(FaultKind::TruncatedJson).at(300) },
-            ];
-        });
-        venue.more.push_str(match id {
-            "pumpkin-perp" => "polls = { open-interest = \"1m\" }\n",
-            _ => "polls = { openInterest = \"1s\", \"!premiumIndex\" = \"2s\" }\n",
-        });
-        place.configure("1h", 0, &[&venue]);
-        let recorder = place.record();
-        let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
-        assert!(wait_for(Duration::from_secs(60), open), "{id}: nobody came: {}", recorder.words());
-        pass(Duration::from_secs(6));
-        venue.sim.quiesce().unwrap();
-        pass(Duration::from_secs(6));
-        recorder.stop();
-        venue.end();
-        let root = place.dataset();
-        let mut rejects = 0;
-        tape::batches(&root, Table::Rejects, id, |b| rejects += b.rows());
-        let mut interest = 0;
-        tape::batches(&root, Table::OpenInterest, id, |b| interest += b.rows());
-        let covered: BTreeSet<String> = tape::coverage(&root, id).into_iter().map(|c| c.stream).collect();
-        let books = covered.iter().filter(|s| s.contains("depth")).count();
-        assert!(rejects > 0 && interest > 0 && books == 3, "{id}: {rejects} {interest} {covered:?}");
-        let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
-        assert_eq!(code, 0, "{id}: {words}");
+    let place = Place::new();
+    let venues: Vec<Venue> = lobtape::venue::all()
+        .iter()
+        .map(|v| {
+            let id = v.spec().id;
+            let dies = super::rig::traded(id, Symbols::Count(3)).pop().unwrap();
+            let mut venue = Venue::start(place.dir.path(), id, 3, 200, |c| c.faults = hostilities(id, &dies));
+            // Of small budgets only the whole market's statistics are worth their weight.
+            let (pace, of_one) = match id {
+                "pumpkin-perp" => ("1m", false),
+                _ if id.starts_with("ascendex") => ("3s", false),
+                _ => ("1s", true),
+            };
+            let fits = |p: &&lobtape::model::Poll| p.kind == StreamKind::Ticker && p.per_symbol == of_one;
+            let poll = v.polls().iter().find(fits).unwrap();
+            venue.more.push_str(&format!("polls = {{ \"{}\" = \"{pace}\" }}\n", poll.channel));
+            venue
+        })
+        .collect();
+    place.configure("1h", 0, &venues.iter().collect::<Vec<_>>());
+    let recorder = place.record();
+    for v in &venues {
+        let open = || v.sim.stats().open.load(Ordering::Relaxed) > 0;
+        assert!(wait_for(Duration::from_secs(60), open), "{}: nobody came: {}", v.id, recorder.words());
     }
+    pass(Duration::from_secs(13));
+    venues.iter().for_each(|v| v.sim.quiesce().unwrap());
+    pass(Duration::from_secs(1));
+    recorder.stop();
+    let root = place.dataset();
+    let said = std::fs::read_to_string(place.log()).unwrap();
+    for v in venues {
+        let (id, symbols) = (v.id.clone(), v.symbols.clone());
+        v.end();
+        hostile_venue_is_recorded(&root, &id, &symbols);
+        let told = |l: &str| l.contains("a poll was not answered") && l.contains(&id);
+        // Who asks seldom may have asked between two refusals.
+        assert!(
+            id == "pumpkin-perp" || id.starts_with("ascendex") || said.lines().any(told),
+            "{id}: no poll was refused: {said}"
+        );
+    }
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+fn hostile_venue_is_recorded(root: &std::path::Path, id: &str, symbols: &[String]) {
+    let v = lobtape::venue::by_id(id).unwrap().1;
+    let rows = |table| {
+        let mut rows = 0;
+        tape::batches(root, table, id, |b| rows += b.rows());
+        rows
+    };
+    assert!(rows(Table::Rejects) > 0 && rows(Table::Tickers) > 0, "{id}: {:?}", rows(Table::Rejects));
+    // Whatever is told last of a living symbol's book is that it is covered.
+    let (covers, gaps) = (tape::coverage(root, id), tape::gaps(root, id));
+    for symbol in &symbols[..2] {
+        let depth = v
+            .spec()
+            .channels_default
+            .iter()
+            .find(|c| v.stream(c, Some(symbol)).is_ok_and(|s| s.kind == StreamKind::DepthDiff));
+        let stream = v.stream(depth.unwrap(), Some(symbol)).unwrap().name;
+        let covered = covers.iter().filter(|c| c.stream == stream).map(|c| c.end).max();
+        let lacked: Vec<_> =
+            gaps.iter().filter(|g| g.stream == stream).map(|g| (g.begin, g.end, &g.cause)).collect();
+        let last = lacked.iter().map(|g| if g.1 == 0 { i64::MAX } else { g.1 }).max();
+        assert!(covered > last, "{id}: {stream}: {covered:?} {lacked:?}");
+    }
+    if v.spec().acknowledges {
+        assert!(gaps.iter().any(|g| g.cause == "subscribe_refused"), "{id}: no subscription was refused");
+    }
+}
+
+/// Nobody answers at one venue, another one takes no connection: what was wanted of both lacks from the start on, and the
+/// third one is recorded.
+#[test]
+fn a_venue_that_never_starts_has_its_gap_and_costs_no_other() {
+    let _turn = turn();
+    let place = Place::new();
+    let well = Venue::start(place.dir.path(), "aster-futures", 1, 200, |_| {});
+    let half = Venue::start(place.dir.path(), "ascendex-spot", 1, 200, |_| {});
+    place.configure("1h", 0, &[&well]);
+    let nobody = "http://127.0.0.1:1";
+    let ws = "ws = \"ws://127.0.0.1:1\"";
+    place.add(&format!(
+        "[[venue]]\nid = \"binance-spot\"\nsymbols = [\"BTCUSDT\"]\n\
+         channels = [\"depth@100ms\", \"trade\", \"!miniTicker@arr\"]\nrest = \"{nobody}\"\n{ws}\n\
+         [[venue]]\nid = \"ascendex-spot\"\nsymbols = [{:?}]\nchannels = [\"depth\", \"trades\"]\n\
+         rest = \"{}\"\n{ws}\n",
+        half.symbols[0],
+        half.sim.rest_base(),
+    ));
+    let recorder = place.record();
+    let open = || well.sim.stats().open.load(Ordering::Relaxed) > 0;
+    assert!(wait_for(Duration::from_secs(60), open), "nobody came: {}", recorder.words());
+    pass(Duration::from_secs(3));
+    recorder.stop();
+    well.end();
+    half.end();
+    let root = place.dataset();
+    for (id, streams) in [
+        ("binance-spot", vec!["!miniTicker@arr", "btcusdt@depth@100ms", "btcusdt@trade"]),
+        ("ascendex-spot", vec!["depth:BTC/USDT", "trades:BTC/USDT"]),
+    ] {
+        let mut lacked: Vec<_> =
+            tape::gaps(&root, id).into_iter().map(|g| (g.stream, g.cause, g.end > g.begin)).collect();
+        lacked.sort();
+        let due: Vec<_> =
+            streams.iter().map(|s| ((*s).to_owned(), "initial_sync".to_owned(), true)).collect();
+        assert_eq!(lacked, due, "{id}");
+        assert_eq!(tape::coverage(&root, id), [], "{id}");
+    }
+    assert!(!tape::coverage(&root, "aster-futures").is_empty());
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
 }

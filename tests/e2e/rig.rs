@@ -71,30 +71,44 @@ pub fn channels(venue: &str) -> &'static [&'static str] {
     }
 }
 
-/// The same and one channel more for each kind of message that the venue has.
+/// Streams of which nothing comes, as the venues' own pages say.
+const SILENT: [(&str, &str); 5] = [
+    // Retired, and not documented; alive on hosts that speak an older dialect.
+    ("binance-spot", "!ticker@arr"),
+    ("binance-spot", "!bookTicker"),
+    // Removed with the integration of 2026.
+    ("binance-coinm", "indexPrice@1s"),
+    // Nobody knows on which topic changes come: here they come with the whole views.
+    ("pumpkin-perp", "depth.update"),
+    // Another family of a book's changes than the one that is asked for.
+    ("ascendex-spot", "depth-realtime"),
+];
+
+/// Every channel that the venue has, in each of its forms; of what may be asked for but once for a book, once.
 pub fn all_channels(venue: &str) -> Vec<String> {
     let v = lobtape::venue::by_id(venue).unwrap().1;
-    let kind = |c: &str| v.stream(c, Some("X_PERP")).ok().map(|s| s.kind);
     let mut all: Vec<String> = channels(venue).iter().map(|c| (*c).to_owned()).collect();
-    for c in MORE_CHANNELS {
-        if kind(c).is_some_and(|k| all.iter().all(|have| kind(have) != Some(k))) {
-            all.push((*c).to_owned());
+    let has_partial = |all: &[String]| all.iter().any(|c| c.starts_with("depth20"));
+    for c in v.channels() {
+        match c.kind {
+            StreamKind::DepthDiff => continue,
+            StreamKind::DepthPartial if has_partial(&all) => continue,
+            StreamKind::DepthPartial => all.push("depth20@100ms".to_owned()),
+            _ => all.extend(forms(&c)),
         }
     }
+    let mut seen = std::collections::BTreeSet::new();
+    let is_silent = |c: &String| SILENT.iter().any(|(v, s)| *v == venue && s == c);
+    all.retain(|c| !is_silent(c) && seen.insert(c.clone()));
     all
 }
 
-const MORE_CHANNELS: &[&str] = &[
-    "depth20@100ms",
-    "aggTrade",
-    "trade",
-    "bookTicker",
-    "markPrice@1s",
-    "kline_1m",
-    "bar:1",
-    "miniTicker",
-    "ticker",
-];
+/// A channel's example, and the same with each suffix that its grammar has in square brackets.
+fn forms(c: &lobtape::venue::ChannelInfo) -> Vec<String> {
+    let options: Vec<&str> = c.grammar.split('[').skip(1).filter_map(|o| o.split(']').next()).collect();
+    let base = options.iter().find_map(|o| c.example.strip_suffix(o)).unwrap_or(&c.example);
+    std::iter::once(c.example.clone()).chain(options.iter().map(|o| format!("{base}{o}"))).collect()
+}
 
 /// The tables that these channels fill in a few seconds.
 pub fn tables(venue: &str, channels: &[String]) -> Vec<Table> {

@@ -14,14 +14,15 @@ use super::tape::{self, Gap, Tape};
 const MS: i64 = 1_000_000;
 
 /// The tables that are judged, with the oracle's word for their events.
-const TABLES: [(Table, &[&str]); 7] = [
-    (Table::Trades, &["trade", "sparseTrade", "aggTrade"]),
+const TABLES: [(Table, &[&str]); 8] = [
+    (Table::Trades, &["trade", "sparseTrade", "aggTrade", "blockTrade"]),
     (Table::Bbo, &["bookTicker"]),
     (Table::Mark, &["mark"]),
     (Table::Liquidations, &["forceOrder"]),
     (Table::BookPartial, &["partial"]),
     (Table::Klines, &["kline"]),
     (Table::Tickers, &["miniTicker", "ticker"]),
+    (Table::OpenInterest, &["mark"]),
 ];
 
 /// Rows found per recorded frame, by connection.
@@ -31,8 +32,8 @@ struct Seen<'a, 'p> {
     bodies: BTreeMap<i64, i64>,
     venue: &'p str,
     sparse: bool,
-    /// Rows out of messages of many instruments: kind, instrument, time of sending.
-    of_arrays: BTreeSet<(Table, String, i64)>,
+    /// Rows out of messages of many instruments: how many of which frame, table and symbol.
+    elements: BTreeMap<(i64, i64, Table, String), u32>,
 }
 
 impl<'a, 'p> Seen<'a, 'p> {
@@ -48,15 +49,22 @@ impl<'a, 'p> Seen<'a, 'p> {
 
     /// Whether an event has a table. Whole views in a stream of changes are the book's own.
     fn has_row(&self, l: &Line) -> bool {
+        self.rows_of(l) > 0
+    }
+
+    /// How many rows come of a message; those of `book_delta` count once.
+    fn rows_of(&self, l: &Line) -> u32 {
         let kind = l.kind.as_str();
         let v = lobtape::venue::by_id(self.venue).unwrap().1;
-        match kind {
+        let is = match kind {
+            "array" => return l.rows.iter().map(|r| self.rows_of(r)).sum(),
             "depth" => true,
             "partial" => v
                 .stream("depth20@100ms", Some("X_PERP"))
                 .is_ok_and(|s| s.kind == lobtape::model::StreamKind::DepthPartial),
             _ => TABLES.iter().any(|t| t.1.contains(&kind)),
-        }
+        };
+        u32::from(is) + u32::from(is && l.oi.is_some())
     }
 
     /// The frame of a row, counted. `None`: there is no such frame.
@@ -78,7 +86,7 @@ pub fn check(
 ) {
     let by_id = pairs.iter().map(|p| (p.id, (p, vec![0; p.conn.frames.len()]))).collect();
     let bodies = tape.conns.iter().filter(|c| c.1.frames.is_empty()).map(|(id, c)| (*id, c.bodies)).collect();
-    let mut seen = Seen { by_id, bodies, venue, sparse: rules.sparse, of_arrays: BTreeSet::new() };
+    let mut seen = Seen { by_id, bodies, venue, sparse: rules.sparse, elements: BTreeMap::new() };
     for (table, kinds) in TABLES {
         let mut rows = 0;
         tape::batches(root, table, venue, |b| {
@@ -128,13 +136,17 @@ fn flat_rows(b: &Batch, table: Table, kinds: &[&str], seen: &mut Seen<'_, '_>, v
         if (f.ts_recv, f.ts_kernel) != (ts_recv[i], ts_kernel[i]) {
             v.fault(format!("{at}: not received when its frame was"));
         }
+        let named = instrument.value(i).split_once(':').map_or("", |x| x.1);
         if l.kind == "array" {
-            // Many instruments in one message, of which the log tells the time only.
-            seen.of_arrays.insert((table, instrument.value(i).to_owned(), ts_send[i]));
-            continue;
+            *seen.elements.entry((conn[i], rseq[i], table, named.to_owned())).or_default() += 1;
         }
+        let element = (l.kind == "array").then(|| l.rows.iter().find(|r| r.sym == named));
+        let Some(l) = element.unwrap_or(Some(l)) else {
+            v.fault(format!("{at}: its message holds nothing of {named}"));
+            continue;
+        };
         let key = format!("{}:{}", seen.venue, l.sym);
-        let event = if l.kind == "mark" { 0 } else { seen.event_time(l) };
+        let event = if l.kind == "mark" { ms(l.tm) } else { seen.event_time(l) };
         let facts = (l.kind.as_str(), key.as_str(), event, ms(l.e));
         let row = (l.kind.as_str(), instrument.value(i), ts_event[i], ts_send[i]);
         if !kinds.contains(&l.kind.as_str()) || facts != row {
@@ -177,6 +189,10 @@ fn differs(b: &Batch, i: usize, table: Table, l: &Line) -> Option<String> {
         Table::Mark => {
             ints.push(("ts_next_funding", int("ts_next_funding"), Some(ms(l.ts))));
             reals.push(("mark_px", num(l.p.as_ref())));
+        }
+        Table::OpenInterest => {
+            let sent = num(l.oi.as_ref());
+            return (real("open_interest") != sent).then(|| format!("open_interest, {sent:?} is due"));
         }
         Table::Liquidations => reals.extend([("price", num(l.p.as_ref())), ("size", num(l.q.as_ref()))]),
         Table::BookPartial => {
@@ -354,7 +370,7 @@ impl<'a> Gaps<'a> {
 /// Every event with a table has its row, and one only, whichever connections brought it.
 fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
     let gaps = Gaps::new(gaps);
-    let mut events: BTreeMap<(&str, &str), (u32, usize, bool)> = BTreeMap::new();
+    let mut events: BTreeMap<(&str, &str), (u32, usize, bool, u32)> = BTreeMap::new();
     // Without an id an event may be the same as one before: how often a connection brought it, at most.
     let mut most: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for (pair, counts) in seen.by_id.values() {
@@ -371,15 +387,15 @@ fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
         for (n, (count, l)) in counts.iter().zip(pair.recorded()).enumerate() {
             let Some(crc) = l.crc.as_deref().filter(|_| seen.has_row(l)) else { continue };
             let e = events.entry((&l.stream, crc)).or_default();
-            (e.0, e.1) = (e.0 + count, e.1 + 1);
+            (e.0, e.1, e.3) = (e.0 + count, e.1 + 1, seen.rows_of(l));
             e.2 |= l.kind == "depth" && gaps.holds(&l.stream, pair.conn.frames[n].ts_recv);
         }
     }
     v.figures.frames_twice = events.values().filter(|e| e.1 > 1).count();
-    for ((stream, crc), (rows, _, in_gap)) in events {
+    for ((stream, crc), (rows, _, in_gap, of_one)) in events {
         v.figures.depth_in_gaps += usize::from(in_gap);
         let due = most.get(&(stream, crc)).copied().unwrap_or(0);
-        if rows != due.max(1) && !(in_gap && rows == 0) {
+        if rows != due.max(1) * of_one && !(in_gap && rows == 0) {
             v.fault(format!("{stream}: event {crc} has {rows} rows"));
         }
     }
@@ -396,25 +412,45 @@ fn may_have_twin(l: &Line) -> bool {
     matches!(l.kind.as_str(), "bookTicker" | "mark" | "miniTicker" | "ticker" | "forceOrder")
 }
 
-/// Events that have a row by some stream.
-fn with_rows<'p>(seen: &'p Seen<'_, '_>) -> BTreeSet<(&'p str, &'p str, String)> {
-    let all = seen.by_id.values().flat_map(|(pair, counts)| counts.iter().zip(pair.recorded()));
-    all.filter(|(n, l)| **n > 0 && may_have_twin(l)).map(|(_, l)| says(l)).collect()
+/// The table of an event.
+fn table_of(l: &Line) -> Option<Table> {
+    TABLES.iter().find(|t| t.1.contains(&l.kind.as_str())).map(|t| t.0)
 }
 
-/// No event has more rows than the stream that brought it most often brought it.
-fn no_twins(seen: &Seen<'_, '_>, v: &mut Verdict) {
-    let mut events: BTreeMap<_, (usize, BTreeMap<&str, usize>)> = BTreeMap::new();
-    for (pair, counts) in seen.by_id.values() {
-        for (n, l) in counts.iter().zip(pair.recorded()).filter(|(_, l)| may_have_twin(l)) {
-            let e = events.entry(says(l)).or_default();
-            e.0 += *n as usize;
-            *e.1.entry(&l.stream).or_default() += 1;
+/// What comes for one instrument and for the whole market has as many rows as the one of the two that brought it more often;
+/// what else a message of many instruments holds has one.
+fn by_event(seen: &Seen<'_, '_>, v: &mut Verdict) {
+    let mut events: BTreeMap<_, (u32, [u32; 2])> = BTreeMap::new();
+    for (id, (pair, counts)) in &seen.by_id {
+        for (n, (count, l)) in counts.iter().zip(pair.recorded()).enumerate() {
+            if l.kind != "array" {
+                if may_have_twin(l) {
+                    let e = events.entry(says(l)).or_default();
+                    e.0 += count;
+                    e.1[usize::from(l.stream.starts_with('!'))] += 1;
+                }
+                continue;
+            }
+            let rows = |table: Table, r: &Line| {
+                seen.elements.get(&(*id, n as i64, table, r.sym.clone())).copied().unwrap_or(0)
+            };
+            // Some arrays have no table.
+            for r in l.rows.iter().filter(|r| table_of(r).is_some()) {
+                let e = events.entry(says(r)).or_default();
+                e.0 += table_of(r).map_or(0, |t| rows(t, r));
+                e.1[1] += 1;
+                if r.oi.is_some() && rows(Table::OpenInterest, r) != 1 {
+                    v.fault(format!(
+                        "{}: frame {n} of connection {}: open interest of {r:?}",
+                        l.stream, pair.no
+                    ));
+                }
+            }
         }
     }
-    for (event, (rows, streams)) in events {
-        if streams.values().max().is_some_and(|most| rows > *most) {
-            v.fault(format!("{event:?}: {rows} rows over {streams:?}"));
+    for (event, (rows, brought)) in events {
+        if rows != brought[0].max(brought[1]) {
+            v.fault(format!("{event:?}: {rows} rows, brought {brought:?} times alone and with all others"));
         }
     }
 }
@@ -422,13 +458,7 @@ fn no_twins(seen: &Seen<'_, '_>, v: &mut Verdict) {
 /// Every frame with a table has its row, and one only.
 fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
     let gaps = Gaps::new(gaps);
-    no_twins(seen, v);
-    let by_others = with_rows(seen);
-    let by_array = |l: &Line| {
-        let table = TABLES.iter().find(|t| t.1.contains(&l.kind.as_str())).map(|t| t.0);
-        let key = format!("{}:{}", seen.venue, l.sym);
-        table.is_some_and(|t| seen.of_arrays.contains(&(t, key, ms(l.e))))
-    };
+    by_event(seen, v);
     // Trades whose ids skip: a repeated frame has no rows of its own.
     let mut told: BTreeSet<(&str, i64)> = BTreeSet::new();
     for (pair, counts) in seen.by_id.values() {
@@ -438,11 +468,11 @@ fn complete(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
             if !seen.has_row(l) {
                 continue;
             }
-            let mut due = 1..=1;
-            if *count == 0 && may_have_twin(l) && (by_others.contains(&says(l)) || by_array(l)) {
-                // The stream of the whole market was first.
-                due = 0..=0;
+            if l.kind == "array" || may_have_twin(l) {
+                // Counted by event: see above.
+                continue;
             }
+            let mut due = seen.rows_of(l)..=seen.rows_of(l);
             if l.kind == "sparseTrade" && l.t.or(l.f).is_some_and(|id| !told.insert((&l.stream, id))) {
                 due = 0..=0;
             }

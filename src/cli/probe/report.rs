@@ -86,12 +86,12 @@ fn time(ns: i64) -> String {
     seconds.map_or_else(|_| ns.to_string(), |t| t.to_string())
 }
 
-/// A base without user and password.
+/// A URL without user and password. (Stream names in its path have an @, too.)
 fn bare(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or(rest)),
-        None => url.to_owned(),
-    }
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    format!("{scheme}://{host}{path}")
 }
 
 impl Report {
@@ -379,4 +379,19 @@ fn cell(text: &str) -> String {
 /// The first few of a list.
 fn some(values: &[f64]) -> &[f64] {
     &values[..values.len().min(8)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bare;
+
+    #[test]
+    fn a_url_loses_its_user_and_nothing_else() {
+        let streams = "ws://127.0.0.1:9443/stream?streams=btcusdt@trade/btcusdt@depth@100ms";
+        assert_eq!(bare(streams), streams);
+        assert_eq!(bare("wss://me:p@ss@host:9443/ws/btcusdt@trade"), "wss://host:9443/ws/btcusdt@trade");
+        assert_eq!(bare("https://me:secret@host"), "https://host");
+        assert_eq!(bare("https://me:secret@host?x=a@b"), "https://host?x=a@b");
+        assert_eq!(bare("host"), "host");
+    }
 }

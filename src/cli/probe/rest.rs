@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
 use super::reading::{Instruments, Reading, Said};
-use crate::cli::asking::{Asker, head};
+use crate::cli::asking::{Answer, Asker, head};
 use crate::model::{InstrumentVersion, Poll, RestRequest};
 use crate::parse::Scratch;
 use crate::wire::rest::RestResponse;
@@ -29,7 +29,7 @@ pub struct AnswerSeen {
     pub what: String,
     /// Path and query.
     pub path: String,
-    /// HTTP status, or what the body says instead; 0 = no answer.
+    /// HTTP status; 0 = no answer.
     pub status: u16,
     /// ms from request to the whole answer.
     pub took_ms: f64,
@@ -173,25 +173,27 @@ fn one(asker: &mut Asker, ask: &Ask, instruments: &mut Instruments) -> Got {
             read.map(|words| answer.rows = words.len()).err()
         }
     };
-    if answer.status == 200 {
+    if answer.fault.is_none() {
         answer.fault = fault.map(|f| format!("{f}: {:?}", head(&r.body)));
     }
     Got { answer, ..got }
 }
 
-/// An answer's figures, and the answer if there is one.
+/// An answer's figures, and the answer if there is one that is no refusal by its body.
 pub fn seen(
     what: String,
     request: &RestRequest,
-    got: Result<Option<RestResponse>, crate::wire::rest::RestError>,
+    got: Result<Option<Answer>, crate::wire::rest::RestError>,
 ) -> (AnswerSeen, Option<RestResponse>) {
     let (path, weight) = (request.path.clone(), request.weight);
     let blank = AnswerSeen { what, path, weight, ..AnswerSeen::default() };
     match got {
         Ok(None) => (blank, None),
         Err(e) => (AnswerSeen { fault: Some(e.to_string()), ..blank }, None),
-        Ok(Some(r)) => {
-            let fault = (r.status != 200).then(|| format!("status {}: {:?}", r.status, head(&r.body)));
+        Ok(Some(a)) => {
+            let fault = a.fault().map(|f| format!("status {f}"));
+            let refused = a.refusal.is_some();
+            let r = a.response;
             let answer = AnswerSeen {
                 status: r.status,
                 took_ms: ((r.mono_recv - r.mono_sent) as f64 / 1e4).round() / 100.0,
@@ -201,7 +203,7 @@ pub fn seen(
                 fault,
                 ..blank
             };
-            (answer, Some(r))
+            (answer, (!refused).then_some(r))
         }
     }
 }

@@ -69,6 +69,7 @@ impl Control {
                 tracing::warn!(venue = spec.id, error = %e, "name does not resolve, will be tried again");
                 slot.closed(conn, now, fastrand::u64(..), 0);
                 self.owner.remove(&conn);
+                self.never_opened(v, at);
                 return;
             }
         };
@@ -145,6 +146,15 @@ impl Control {
         self.venues[v].show_open();
     }
 
+    /// A connection could not be opened, and there was none before it: its streams lack from now on.
+    fn never_opened(&mut self, v: usize, slot: usize) {
+        let s = &mut self.venues[v].slots[slot];
+        if s.waits_untold() {
+            let (lane, streams) = (s.slot.lane, s.slot.conn.streams.clone());
+            self.lacks(v, lane, streams);
+        }
+    }
+
     pub(super) fn closed(&mut self, conn: ConnId, now: i64, not_before: i64, why: &str, by_us: bool) {
         let Some(v) = self.owner.remove(&conn) else { return };
         let id = self.venues[v].plan.venue.spec().id;
@@ -152,6 +162,7 @@ impl Control {
         let Some(at) = slots.iter().position(|s| s.conns().any(|c| c == conn)) else { return };
         slots[at].closed(conn, now, fastrand::u64(..), not_before);
         self.venues[v].stagger(at, now);
+        self.never_opened(v, at);
         if !by_us {
             self.venues[v].metrics.reconnects.add(1);
             tracing::warn!(venue = id, conn, why, "connection lost, will be opened again");

@@ -6,7 +6,7 @@ use super::*;
 use crate::config::VenueConfig;
 use crate::engine::choose::choose;
 use crate::instrument::{DELISTED, Versions};
-use crate::model::InstrumentVersion;
+use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
 
 impl Control {
@@ -89,6 +89,32 @@ impl Control {
         Some(config)
     }
 
+    /// The first list did not come: what the venue is to carry lacks from now on. Of symbols that a rule chooses nobody
+    /// knows which they are.
+    fn waits_for_a_list(&mut self, v: usize) {
+        let venue = &mut self.venues[v];
+        if !venue.listed.is_empty() || std::mem::replace(&mut venue.told_waiting, true) {
+            return;
+        }
+        let config = venue.next.as_ref().unwrap_or(&venue.plan.config).clone();
+        let symbols = config.symbols.clone();
+        let listed: Vec<&str> = symbols.iter().map(String::as_str).collect();
+        let links = Links { config, ..venue.plan.clone() };
+        let held = |s: &str| venue.homes.get(s).copied();
+        let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held) else { return };
+        for (lane, waiting) in streams {
+            self.lacks(v, lane, waiting);
+        }
+    }
+
+    /// Streams that are wanted have no connection.
+    pub(super) fn lacks(&self, v: usize, lane: LaneId, waiting: Vec<StreamSpec>) {
+        if !waiting.is_empty() {
+            let venue = self.venues[v].plan.config.id.clone();
+            self.order(lane, ToLane::Await(Box::new(Subscribed { venue, waiting, ..Subscribed::default() })));
+        }
+    }
+
     pub(super) fn instruments(
         &mut self,
         v: usize,
@@ -101,7 +127,10 @@ impl Control {
         }
         let wait = self.venues[v].list_backoff.next_wait(fastrand::u64(..));
         self.venues[v].list_at = Some(now + i64::try_from(wait.as_nanos()).unwrap_or(S));
-        let Ok(r) = result else { return Ok(()) };
+        let Ok(r) = result else {
+            self.waits_for_a_list(v);
+            return Ok(());
+        };
         self.record_body(v, path, &r);
         let list = match (r.status, self.venues[v].plan.venue.parse_instruments(&r.body)) {
             (200, Ok(list)) => list,
@@ -113,6 +142,7 @@ impl Control {
                     why,
                     "no instrument list, will be asked for again"
                 );
+                self.waits_for_a_list(v);
                 return Ok(());
             }
         };

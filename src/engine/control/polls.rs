@@ -11,6 +11,9 @@ pub(super) const UNDER_WAY: usize = 2;
 /// five minutes where that is longer still.
 const RETRY_NS: (i64, i64) = (2 * S, 300 * S);
 
+/// Bytes of a body that are told when it is a refusal.
+const SAID_MAX: usize = 200;
+
 /// One answer that is asked for again and again.
 #[derive(Clone, Debug)]
 pub struct PollState {
@@ -52,6 +55,35 @@ impl PollState {
         // A tenth earlier or later: not all recorders of the world at the same moment.
         self.at = now + self.every_ns - self.every_ns / 10 + fastrand::i64(0..=self.every_ns / 5);
     }
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    /// HTTP status, 0 = no answer at all.
+    status: u16,
+    /// The venue's own code, "" where it says none.
+    code: String,
+    /// The beginning of the body, or why there is none.
+    said: String,
+}
+
+/// What is wrong with an answer; `None`: nothing.
+fn refused(venue: &dyn crate::venue::Venue, result: &Result<RestResponse, RestError>) -> Option<Refused> {
+    let r = match result {
+        Ok(r) => r,
+        Err(e) => return Some(Refused { status: 0, code: String::new(), said: e.to_string() }),
+    };
+    let by_body = venue.refusal(r.status, &r.body);
+    if r.status == 200 && by_body.is_none() {
+        return None;
+    }
+    // Most venues say a code beside a status that is none of success.
+    let body = || serde_json::from_slice::<serde_json::Value>(&r.body).ok()?.get("code")?.as_i64();
+    let code = by_body.map(|b| b.code).or_else(body);
+    let text = String::from_utf8_lossy(&r.body[..r.body.len().min(SAID_MAX)]);
+    let said = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    Some(Refused { status: r.status, code: code.map_or_else(String::new, |c| c.to_string()), said })
 }
 
 impl Control {
@@ -139,15 +171,23 @@ impl Control {
         self.under_way = self.under_way.saturating_sub(1);
         let now = clock::mono_ns();
         let venue = &mut self.venues[v];
-        let refusal = |r: &RestResponse| venue.plan.venue.refusal(r.status, &r.body).is_some();
-        let well = result.as_ref().is_ok_and(|r| r.status == 200 && !refusal(r));
+        let said = refused(venue.plan.venue, &result);
         if let Some(p) = venue.polls.iter_mut().find(|p| p.name == name && p.symbol == symbol) {
-            if well {
-                p.went_well(now);
-            } else {
-                p.failed(now);
-                let (venue, failures) = (&venue.plan.config.id, p.failures);
-                tracing::warn!(venue, path, failures, "a poll was not answered, it will be asked for again");
+            match said {
+                None => p.went_well(now),
+                Some(Refused { status, code, said }) => {
+                    p.failed(now);
+                    let (venue, failures) = (&venue.plan.config.id, p.failures);
+                    tracing::warn!(
+                        venue,
+                        path,
+                        status,
+                        code,
+                        said,
+                        failures,
+                        "a poll was not answered, it will be asked for again"
+                    );
+                }
             }
         }
         self.hand_over(v, lane, path, result);
@@ -179,6 +219,36 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_poll_says_status_and_code() {
+        let answer = |status, body: &str| {
+            Ok(RestResponse {
+                status,
+                body: body.as_bytes().to_vec(),
+                used_weight: None,
+                retry_after_s: None,
+                limits: Vec::new(),
+                ts_sent: 1,
+                mono_sent: 1,
+                ts_recv: 1,
+                mono_recv: 1,
+            })
+        };
+        let said = |id: &str, status, body: &str| {
+            let r = refused(crate::venue::by_id(id).unwrap().1, &answer(status, body));
+            r.map(|r| (r.status, r.code, r.said))
+        };
+        let (limit, sign) = (r#"{"code":-1003,"msg":"banned"}"#, r#"{"code":1,"msg":"sign-error"}"#);
+        let rights = r#"{"code":100009,"reason":"AUTHORIZATION_NEEDED"}"#;
+        let told = |status, code: &str, body: &str| Some((status, code.to_owned(), body.to_owned()));
+        assert_eq!(said("binance-spot", 418, limit), told(418, "-1003", limit));
+        assert_eq!(said("pumpkin-perp", 200, sign), told(200, "1", sign));
+        assert_eq!(said("ascendex-spot", 200, rights), told(200, "100009", rights));
+        assert_eq!(said("aster-spot", 403, "<html>"), told(403, "", "<html>"));
+        assert_eq!(said("aster-spot", 200, "[]"), None);
+        assert_eq!(said("ascendex-spot", 200, r#"{"code":0,"data":[]}"#), None);
+    }
 
     #[test]
     fn failures_wait_longer_each_time_and_never_longer_than_the_pace() {

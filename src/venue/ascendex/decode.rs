@@ -2,13 +2,16 @@
 //!
 //! A snapshot comes as a frame, too: it names the family of diffs that it belongs to, and never seeds the other one.
 
-use super::streams::{ASSETLESS, DEPTH, REALTIME, SNAPSHOT_ID, SYMBOL_MAX};
+use super::streams::{ASSETLESS, DEPTH, REALTIME, REFERENCE, SNAPSHOT_ID, SYMBOL_MAX};
 use super::{Ascendex, tables};
 use crate::model::{
     DecodeCtx, Depth, Event, InstrumentRef, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
 };
 use crate::parse::fields::{Exponents, exact, id, levels, optional_id, shape, text, time, word};
 use crate::parse::{Limits, Scratch, Sides, Val};
+
+/// Levels of a side in a table of whole books.
+const PARTIAL_LEVELS: usize = 20;
 
 /// The keys of all frames.
 #[derive(Default)]
@@ -86,6 +89,7 @@ pub(super) fn decode(
             "depth-realtime" => depth(&f, REALTIME, sides, ctx),
             "depth-snapshot" => snapshot(&f, DEPTH, sides, ctx),
             "depth-snapshot-realtime" => snapshot(&f, REALTIME, sides, ctx),
+            "depth-snapshot-top100" => top(&f, sides, ctx),
             "trades" => tables::trades(&f, ctx),
             "bbo" => tables::bbo(&f, ctx),
             "bar" => tables::bar(&f, ctx),
@@ -102,6 +106,14 @@ pub(super) fn decode(
                 Ok(())
             }
             "error" => refused(&f, ctx),
+            // The asset where others have a symbol; its frame is in no document.
+            "ref-px" => {
+                let asset = f.symbol.and_then(Val::as_str);
+                let info = asset.and_then(|a| named(ctx, [REFERENCE, ":", a]));
+                let stream = info.map_or(StreamId::NONE, |i| i.stream);
+                ctx.event(Event::Other { name: REFERENCE, stream });
+                Ok(())
+            }
             other => {
                 ctx.event(Event::Other { name: other, stream: StreamId::NONE });
                 Ok(())
@@ -208,6 +220,23 @@ fn snapshot(
     let (book, at) = read_book(f, symbol, sides, ctx)?;
     let (info, _) = stream_of(ctx, [channel, ":", symbol])?;
     ctx.event(Event::Snapshot(book.event(at, info.stream, -1, sides)));
+    Ok(())
+}
+
+/// The best hundred of a side, on demand. Nobody has shown this answer: if it is no book, it is kept as it is. It seeds
+/// none, for it is cut; of its levels the table takes the best twenty.
+fn top(f: &Frame<'_, '_>, sides: &mut Sides, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let is_book = |d: Val<'_, '_>| ["seqnum", "bids", "asks"].iter().all(|k| d.get(k).is_some());
+    if f.symbol.is_none() || !f.data.is_some_and(is_book) {
+        ctx.event(Event::Other { name: "depth-snapshot-top100", stream: StreamId::NONE });
+        return Ok(());
+    }
+    let (book, at) = read_book(f, f.symbol()?, sides, ctx)?;
+    sides.bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.price));
+    sides.asks.sort_unstable_by_key(|l| l.price);
+    sides.bids.truncate(PARTIAL_LEVELS);
+    sides.asks.truncate(PARTIAL_LEVELS);
+    ctx.event(Event::Partial(book.event(at, StreamId::NONE, -1, sides)));
     Ok(())
 }
 

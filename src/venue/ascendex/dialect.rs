@@ -6,6 +6,7 @@ use crate::model::dialect::{
 
 const BASE: Dialect = Dialect {
     words: None,
+    extras: &[],
     venue: "ascendex-futures",
     variants: &[],
     product: Product::AscendexFutures,

@@ -10,6 +10,7 @@ pub static FUTURES: Ascendex = Ascendex {
     spec: &VenueSpec {
         id: "ascendex-futures",
         title: "AscendEX perpetual futures",
+        symbol_example: "BTC-PERP",
         channels_default: &["depth", "trades", "bbo", "futures-pricing-data"],
         ..BASE
     },

@@ -13,8 +13,8 @@ mod streams;
 mod tables;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, PlanError, Poll, Reject, RestKind, RestRequest,
-    SequenceRule, StreamKind, StreamSpec, TradesRequest, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, PlanError, Poll, Reject, RestKind, RestRefusal,
+    RestRequest, SequenceRule, StreamKind, StreamSpec, TradesRequest, VenueSpec,
 };
 use crate::parse::{Path, Scratch};
 use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
@@ -93,7 +93,7 @@ impl Venue for Ascendex {
     }
 
     fn channels(&self) -> Vec<ChannelInfo> {
-        self.channels.iter().map(Channel::info).collect()
+        self.channels.iter().map(|c| c.info(self.spec.symbol_example)).collect()
     }
 
     fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {
@@ -143,6 +143,10 @@ impl Venue for Ascendex {
         ctx: &mut dyn DecodeCtx,
     ) -> Result<(), Reject> {
         polled::decode(scratch, url, body, ctx)
+    }
+
+    fn refusal(&self, status: u16, body: &[u8]) -> Option<RestRefusal> {
+        rest::refusal(status, body)
     }
 
     fn trades_request(&self, kind: StreamKind, symbol: &str, _from: i64) -> Option<TradesRequest> {

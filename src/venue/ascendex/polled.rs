@@ -16,6 +16,7 @@ pub(super) static FUTURES: &[Poll] = &[
     Poll::market("collateral", "/api/pro/v2/futures/collateral", StreamKind::RawOnly).every(3600),
     CANDLES,
     INTERVALS,
+    LIMITS,
 ];
 
 /// Of spot.
@@ -24,12 +25,17 @@ pub(super) static SPOT: &[Poll] = &[
     Poll::market("!ticker", "/api/pro/v1/spot/ticker", StreamKind::Ticker),
     CANDLES,
     INTERVALS,
+    LIMITS,
 ];
 
 const CANDLES: Poll =
     Poll::symbol("barhist:", "/api/pro/v1/barhist?interval={}&n=10&symbol=", StreamKind::Kline).args(BARS);
 const INTERVALS: Poll =
     Poll::market("barhist/info", "/api/pro/v1/barhist/info", StreamKind::RawOnly).every(3600);
+
+/// The venue's own account of this address: what it bears, whether it is banned and why.
+const LIMITS: Poll =
+    Poll::market("risk-limit-info", "/api/pro/v2/risk-limit-info", StreamKind::RawOnly).every(3600);
 
 /// Whether a path is asked for here.
 pub(super) fn is_polled(path: &str) -> bool {

@@ -6,7 +6,9 @@ use super::decode;
 use super::streams::check_symbol;
 use super::tables;
 use crate::model::time::ms_to_ns;
-use crate::model::{DecodeCtx, Reject, RejectCause, RestKind, RestRequest, StreamId, TradesRequest};
+use crate::model::{
+    DecodeCtx, Reject, RejectCause, RestKind, RestRefusal, RestRequest, StreamId, TradesRequest,
+};
 use crate::parse::fields::shape;
 use crate::parse::url::{encode_into, path_and_query, query_value};
 use crate::parse::{Limits, Scratch, Val};
@@ -15,6 +17,8 @@ const DEPTH: &str = "/api/pro/v1/depth";
 const TRADES: &str = "/api/pro/v1/trades";
 /// Trades that an answer holds at most: the latest ones.
 const TRADES_MOST: usize = 100;
+/// Bytes of a body that may be a refusal.
+const REFUSAL_MAX: usize = 4096;
 const TIME: &str = "/api/pro/v1/exchange-info";
 /// Current lists of both products and spot's older one, which recordings have.
 const INSTRUMENTS: [&str; 4] = [
@@ -124,6 +128,34 @@ pub(super) fn data<'t, 'i>(root: Val<'t, 'i>) -> Result<Val<'t, 'i>, Reject> {
         return Err(Reject::new(RejectCause::Status, "the venue answered with an error"));
     }
     root.get("data").filter(|d| !d.is_null()).ok_or_else(|| shape("data is missing"))
+}
+
+/// As [`crate::venue::Venue::refusal`]: what is refused comes with status 200, too.
+pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
+    #[derive(Deserialize)]
+    struct Code {
+        code: i64,
+    }
+    // A list of a megabyte is not read twice: a refusal is short.
+    let short = (body.len() <= REFUSAL_MAX).then_some(body)?;
+    let Code { code } = serde_json::from_slice(short).ok().filter(|c: &Code| c.code != 0)?;
+    let why = match code {
+        100_001 | 100_004 | 100_006 => "the venue refuses the request's parameters",
+        100_002 => "the venue has no such data",
+        100_008 => "the venue knows no such symbol",
+        100_009 => "the venue wants a key with more rights for that",
+        100_014 => "too many requests",
+        200_000..=209_999 => "the venue refuses the key",
+        510_001 => "the venue has a fault of its own",
+        _ => "the venue answered with an error",
+    };
+    let status = match (code, status) {
+        (100_014, _) => 429,
+        (100_009 | 200_000..=209_999, 200) => 401,
+        (_, 200) => 500,
+        _ => status,
+    };
+    Some(RestRefusal { status, retry_after_s: None, code, why })
 }
 
 /// As [`crate::venue::Venue::parse_time`].

@@ -1,6 +1,6 @@
 //! `ascendex-spot`: the spot market, Pro API v1.
 
-use super::streams::{BARS, Channel, NONE, Subject};
+use super::streams::{BARS, Channel, NONE, REFERENCE, Subject};
 use super::{Ascendex, BASE};
 use crate::model::StreamKind::{BookTicker, DepthDiff, Kline, RawOnly, TradeSparse};
 use crate::model::VenueSpec;
@@ -10,6 +10,7 @@ pub static SPOT: Ascendex = Ascendex {
     spec: &VenueSpec {
         id: "ascendex-spot",
         title: "AscendEX spot",
+        symbol_example: "BTC/USDT",
         channels_default: &["depth", "trades", "bbo"],
         ..BASE
     },
@@ -20,7 +21,7 @@ pub static SPOT: Ascendex = Ascendex {
         Channel { base: "trades", args: NONE, subject: Subject::Symbol, kind: TradeSparse },
         Channel { base: "bbo", args: NONE, subject: Subject::Symbol, kind: BookTicker },
         Channel { base: "bar:", args: BARS, subject: Subject::Symbol, kind: Kline },
-        Channel { base: "ref-px", args: NONE, subject: Subject::Asset, kind: RawOnly },
+        Channel { base: REFERENCE, args: NONE, subject: Subject::Asset, kind: RawOnly },
     ],
     // Any group number works without an account; this one is in a published recording.
     polls: super::polled::SPOT,

@@ -14,6 +14,8 @@ pub(super) const DEPTH: &str = "depth";
 pub(super) const REALTIME: &str = "depth-realtime";
 /// Mark and index prices, funding and open interest of all contracts.
 pub(super) const ASSETLESS: &str = "futures-pricing-data";
+/// Reference prices of assets.
+pub(super) const REFERENCE: &str = "ref-px";
 /// No arguments.
 pub(super) const NONE: &[&str] = &[""];
 /// Candle intervals in the venue's words: minutes, then `1d`, `1w` and `1m`, which is one month.
@@ -45,14 +47,15 @@ pub(super) struct Channel {
 
 impl Channel {
     /// As [`crate::venue::Venue::channels`] tells it.
-    pub(super) fn info(&self) -> ChannelInfo {
+    pub(super) fn info(&self, symbol: &'static str) -> ChannelInfo {
         let mut grammar = String::new();
         self.describe(&mut grammar);
         ChannelInfo {
             grammar,
             example: format!("{}{}", self.base, self.args.first().copied().unwrap_or_default()),
             symbol: match self.subject {
-                Subject::Symbol | Subject::Asset => Some("BTC/USDT"),
+                Subject::Symbol => Some(symbol),
+                Subject::Asset => symbol.split('/').next(),
                 Subject::Market => None,
             },
             kind: self.kind,

@@ -1,11 +1,12 @@
 //! How Aster speaks: its protocol pages as data for the simulator.
 
-use crate::model::dialect::{Dialect, IdScheme, Product, Speed, TooManyStreams};
+use crate::model::dialect::{Dialect, Extra, IdScheme, Product, Speed, TooManyStreams};
 use crate::venue::family::dialect::{FUTURES as BASE, MINUTE, speed};
 
 /// USD-M perpetual futures.
 pub static FUTURES: Dialect = Dialect {
     venue: "aster-futures",
+    extras: &[Extra::TradePro],
     too_many_streams: TooManyStreams::Close(3003, "subscribed channels exceeds limit"),
     names_per_subscribe_max: 120,
     rest_prefixes: &["/fapi/v3/", "/fapi/v1/"],
@@ -16,6 +17,7 @@ const SPOT_SPEEDS: &[Speed] = &[speed("", 1000), speed("@100ms", 100)];
 const SPOT_BASE: Dialect = Dialect {
     venue: "aster-spot",
     product: Product::AsterSpot,
+    extras: &[Extra::TradePro],
     bids_ascend: false,
     diff_speeds: SPOT_SPEEDS,
     partial_speeds: SPOT_SPEEDS,
@@ -46,6 +48,7 @@ pub static SPOT: Dialect = Dialect { variants: &[("doc-literal", &SPOT_LITERAL)]
 const PREDICTION_BASE: Dialect = Dialect {
     venue: "aster-prediction",
     product: Product::AsterPrediction,
+    extras: &[Extra::TradePro, Extra::Events],
     rest_prefixes: &["/api/v3/prediction/", "/api/v3/"],
     ..SPOT_BASE
 };

@@ -38,6 +38,7 @@ pub static PREDICTION: Family = Family {
     spec: &VenueSpec {
         id: "aster-prediction",
         title: "Aster prediction markets",
+        symbol_example: "BTC_UP_DOWN_5M_1778483280_YUSDT",
         rest: "https://papi.asterdex.com",
         ws: "wss://pstream.asterdex.com",
         streams_per_conn_max: 200,

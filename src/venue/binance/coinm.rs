@@ -20,6 +20,7 @@ pub static COINM: Family = Family {
     spec: &VenueSpec {
         id: "binance-coinm",
         title: "Binance COIN-M futures",
+        symbol_example: "BTCUSD_PERP",
         rest: "https://dapi.binance.com",
         ws: "wss://dstream.binance.com",
         streams_per_conn_max: 200,

@@ -1,12 +1,15 @@
 //! How Binance speaks: `protocols/binance.md` as data for the simulator, one constant per product.
 
-use crate::model::dialect::{DepthLimits, Dialect, ErrorShape, IdScheme, Product, Route, TooManyStreams};
+use crate::model::dialect::{
+    DepthLimits, Dialect, ErrorShape, Extra, IdScheme, Product, Route, TooManyStreams,
+};
 use crate::venue::family::dialect::{FUTURES as BASE, MINUTE, speed};
 
 /// USD-M column.
 pub static USDM: Dialect = Dialect {
     venue: "binance-usdm",
     product: Product::UsdM,
+    extras: &[Extra::RpiDepth, Extra::ContractInfo, Extra::Indexes, Extra::TradingSession],
     st_ps: true,
     diff_speeds: &[speed("", 250), speed("@500ms", 500), speed("@100ms", 100), speed("@0ms", 52)],
     ticker_every_ms: 2000,
@@ -32,6 +35,7 @@ pub static USDM: Dialect = Dialect {
 pub static COINM: Dialect = Dialect {
     venue: "binance-coinm",
     product: Product::CoinM,
+    extras: &[Extra::PriceCandles, Extra::ContractInfo],
     st_ps: true,
     diff_speeds: &[speed("", 250), speed("@500ms", 500), speed("@100ms", 100), speed("@0ms", 16)],
     all_mark: false,
@@ -51,6 +55,7 @@ pub static COINM: Dialect = Dialect {
 pub static SPOT: Dialect = Dialect {
     venue: "binance-spot",
     product: Product::Spot,
+    extras: &[Extra::Averages, Extra::BlockTrades, Extra::EastCandles, Extra::Windows],
     ids: IdScheme::Dense,
     bids_ascend: false,
     diff_speeds: &[speed("", 1000), speed("@100ms", 100)],

@@ -14,7 +14,18 @@ const INTERVALS: &[&str] =
 const WINDOWS: &[&str] = &["1h", "4h", "1d"];
 
 /// What can be asked for by REST.
-static POLLS: &[Poll] = common_polls!("/api/v3/", INTERVALS, 2, 80, 2, 4, 2,);
+static POLLS: &[Poll] = common_polls!(
+    "/api/v3/",
+    INTERVALS,
+    2,
+    80,
+    2,
+    4,
+    2,
+    // Their streams are `avgPrice` and `referencePrice`.
+    Poll::symbol("v3/avgPrice", "/api/v3/avgPrice?symbol=", RawOnly).weight(2),
+    Poll::symbol("v3/referencePrice", "/api/v3/referencePrice?symbol=", RawOnly).weight(2),
+);
 
 /// Binance spot.
 pub static SPOT: Family = Family {

@@ -25,6 +25,7 @@ pub const FUTURES: Dialect = Dialect {
     product: Product::AsterFutures,
     speech: Speech::Envelope,
     words: None,
+    extras: &[],
     ids: IdScheme::Shared,
     bids_ascend: true,
     st_ps: false,

@@ -96,7 +96,7 @@ impl Venue for Family {
     }
 
     fn channels(&self) -> Vec<ChannelInfo> {
-        self.channels.iter().map(Channel::info).collect()
+        self.channels.iter().map(|c| c.info(self.spec.symbol_example)).collect()
     }
 
     fn samples(&self) -> &'static str {

@@ -74,7 +74,7 @@ impl Channel {
     }
 
     /// As [`crate::venue::Venue::channels`] tells it.
-    pub(super) fn info(&self) -> ChannelInfo {
+    pub(super) fn info(&self, symbol: &'static str) -> ChannelInfo {
         let mut grammar = String::new();
         self.describe(&mut grammar);
         let arg = self.args.first().copied().unwrap_or_default();
@@ -83,12 +83,10 @@ impl Channel {
             grammar,
             example: format!("{}{arg}{speed}", self.base),
             symbol: match self.subject {
-                Subject::Symbol | Subject::SymbolOrPair => Some("BTCUSDT"),
-                Subject::Pair => Some("BTCUSD"),
-                Subject::PairContract => Some("BTCUSD_PERPETUAL"),
-                Subject::Index => Some("BTCUSD"),
-                Subject::Series => Some("BTC_UP_DOWN_5M"),
                 Subject::Market => None,
+                Subject::Pair => symbol.split('_').next(),
+                // Of a symbol they take what they are about.
+                _ => Some(symbol),
             },
             kind: self.kind,
         }

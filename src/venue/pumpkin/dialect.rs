@@ -312,7 +312,12 @@ impl Words for Way {
 
     fn refusal(&self, status: u16, wait_s: i64) -> String {
         let data = json!({"type": "ip", "current": 120, "limit": 100, "reset": wait_s});
-        json!({"code": status, "msg": "ip_high_frequency", "data": data}).to_string()
+        match status {
+            401 => json!({"code": -1, "msg": "invalid key"}).to_string(),
+            403 => json!({"code": 403, "msg": "waf", "data": {"reset": wait_s}}).to_string(),
+            439 => json!({"code": 439, "msg": "weight_quota", "data": data}).to_string(),
+            _ => json!({"code": status, "msg": "ip_high_frequency", "data": data}).to_string(),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Perp;
 static SPEC: VenueSpec = VenueSpec {
     id: "pumpkin-perp",
     title: "Pumpkin perpetual futures",
+    symbol_example: "btc_usdt",
     // The documents do not name a host: the configuration must.
     rest: "https://rest.pumpkin.invalid",
     ws: "wss://ws.pumpkin.invalid",

@@ -86,9 +86,9 @@ pub(super) fn rest_kind(url: &str) -> RestKind {
     }
 }
 
-/// What the venue's code means for whoever reads the rejection.
-pub(super) fn refused(code: i64) -> Reject {
-    let detail = match code {
+/// What the venue's code means for whoever reads of it.
+fn meaning(code: i64) -> &'static str {
+    match code {
         1 => "the venue refuses format, key or signature (code 1)",
         -1 => "the venue refuses the key or its account (code -1)",
         403 => "the venue's firewall has blocked this address (code 403)",
@@ -97,8 +97,12 @@ pub(super) fn refused(code: i64) -> Reject {
         439 => "the key's weight is used up (code 439)",
         467 => "the symbol is not in the key's list (code 467)",
         _ => "the venue answered with an error",
-    };
-    Reject::new(RejectCause::Status, detail)
+    }
+}
+
+/// The same as a rejection.
+pub(super) fn refused(code: i64) -> Reject {
+    Reject::new(RejectCause::Status, meaning(code))
 }
 
 /// `data` of an envelope; whatever comes without one (`cmc`, `cg`) is not asked for.
@@ -414,21 +418,19 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
     let reset = r.data.get("reset").and_then(serde_json::Value::as_u64);
     let reset = reset.and_then(|s| u32::try_from(s).ok());
     let said = (r.msg + &r.message).to_ascii_lowercase();
-    let status = match r.code {
+    let (status, retry_after_s) = match r.code {
         // A ban of an hour; 418 and -1 do not mend by waiting, but asking on would make it worse.
-        403 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(3600)) }),
-        418 | -1 => return Some(RestRefusal { status: 418, retry_after_s: reset.or(Some(600)) }),
+        403 => (418, reset.or(Some(3600))),
+        418 | -1 => (418, reset.or(Some(600))),
         // One code for a wrong signature, which every request would have, and for a request that is wrong by itself, such as one
         // for a symbol that is gone: that one must not keep the others waiting.
-        1 if ["sign", "key", "auth"].iter().any(|w| said.contains(w)) => {
-            return Some(RestRefusal { status: 418, retry_after_s: Some(60) });
-        }
-        1 => 400,
-        429 | 439 => 429,
-        _ if status == 200 => 500,
-        _ => status,
+        1 if ["sign", "key", "auth"].iter().any(|w| said.contains(w)) => (418, Some(60)),
+        1 => (400, reset),
+        429 | 439 => (429, reset),
+        _ if status == 200 => (500, reset),
+        _ => (status, reset),
     };
-    Some(RestRefusal { status, retry_after_s: reset })
+    Some(RestRefusal { status, retry_after_s, code: r.code, why: meaning(r.code) })
 }
 
 /// As [`crate::venue::Venue::parse_time`].
