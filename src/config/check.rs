@@ -169,6 +169,10 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     if silent_after_ns != 0 && silent_after_ns < NS_PER_S {
         return Err(at_table("silent_after: the least is \"1s\"; \"0\" turns it off".to_owned()));
     }
+    let audit_every_ns = v.audit_every.map_or(10 * NS_PER_MIN, |d| d.ns);
+    if audit_every_ns != 0 && audit_every_ns < NS_PER_S {
+        return Err(at_table("audit_every: the least is \"1s\"; \"0\" turns it off".to_owned()));
+    }
     let polls = polls(v.polls.unwrap_or_default()).map_err(|fault| at_table(format!("polls: {fault}")))?;
     Ok(VenueConfig {
         id,
@@ -184,6 +188,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         rest_weight_share: v.rest_weight_share.map_or(0.5, |s| s.0),
         rotate_after_ns,
         silent_after_ns,
+        audit_every_ns,
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
     })

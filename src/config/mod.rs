@@ -132,6 +132,8 @@ pub struct VenueConfig {
     pub rotate_after_ns: Option<i64>,
     /// A stream that brought nothing for so long is looked into, ns; 0 = never.
     pub silent_after_ns: i64,
+    /// Each proven book is held against a snapshot once in so much time, ns; 0 = never.
+    pub audit_every_ns: i64,
     /// What the venue's ids can prove, where nobody knows: `strict`, `sparse` or `learn`; not checked here.
     pub id_policy: Option<String>,
     /// File with the user's key and secret, for venues that want requests signed; only its owner may read it.

@@ -75,6 +75,7 @@ table!(VenueTable, VENUE_KEYS {
     rest_weight_share: Share,
     rotate_after: Duration,
     silent_after: Duration,
+    audit_every: Duration,
     id_policy: String,
     key_file: String,
 });

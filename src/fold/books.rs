@@ -30,6 +30,7 @@ impl BookState {
             last: -1,
             top: super::top::TopState::default(),
             stream,
+            audit: None,
         }
     }
 
@@ -48,6 +49,9 @@ impl BookState {
         self.bid_horizon = self.bid_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.ask_horizon = self.ask_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.top.rescale(from, to);
+        if let Some(a) = &mut self.audit {
+            a.rescale(from, to);
+        }
         true
     }
 
@@ -94,7 +98,8 @@ impl Core {
         let ids = ids_of(rec, d);
         let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
-        match b.seq.on_diff(&ids, other_alive) {
+        let verdict = b.seq.on_diff(&ids, other_alive);
+        match verdict {
             Verdict::Apply { .. } => self.applies((rec, conn), &mut b, &head, &ids, d, other_alive, sink),
             Verdict::Buffer => {
                 self.depth_waits(stream, conn, rec, &ids, sink);
@@ -141,6 +146,8 @@ impl Core {
         self.insts[id.ix()].book = Some(b);
         if self.insts[id.ix()].book.as_ref().is_some_and(|b| b.crossed_run > self.crossed_max(conn.venue)) {
             self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
+        } else if matches!(verdict, Verdict::Apply { .. }) {
+            self.audit_due(rec, id, sink);
         }
     }
 
@@ -243,6 +250,7 @@ impl Core {
     /// A snapshot that was asked for did not come.
     pub fn snapshot_failed<S: FoldSink>(&mut self, id: InstrumentId, sink: &mut S) {
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        b.audit = b.audit.take().filter(|a| a.has_snapshot());
         if !b.synced && b.pending.is_none() {
             b.attempt = b.attempt.saturating_add(1);
             self.ask(id, &b, sink);
@@ -262,14 +270,19 @@ impl Core {
             self.insts[id.ix()].book = Some(b);
             return;
         }
+        let limit = levels_of(venue, in_band, url);
         let replaces = rule.replaces && in_band && d.last >= b.seq.live_id();
         if (b.synced && !replaces) || (in_band && b.stream != d.stream) {
             // Nobody waits for it: it is only compared. Or it is older than the book, or belongs to another chain of ids.
             if !in_band && !rule.replaces {
-                let ahead = super::compare::is_ahead(&b, d, limit_of(url));
+                let ahead = super::compare::is_ahead(&b, d, limit);
                 sink.effect(Effect::Compared { instrument: id, ahead });
             }
+            let is_of_it = !in_band || b.stream == d.stream;
             self.insts[id.ix()].book = Some(b);
+            if is_of_it {
+                self.audit_snapshot(rec, d, limit, sink);
+            }
             return;
         }
         if rule.replaces && !in_band && !self.may_seed(&b, d.last) {
@@ -279,11 +292,6 @@ impl Core {
         b.book.clear();
         b.book.apply(d.bids, d.asks);
         // Fewer levels than asked for are the whole side: nothing lies beyond.
-        let limit = if in_band {
-            super::state::venue_of(venue).spec().snapshot_levels.max(1) as usize
-        } else {
-            limit_of(url)
-        };
         b.bid_horizon = d.bids.iter().map(|l| l.price).min().filter(|_| d.bids.len() >= limit);
         b.ask_horizon = d.asks.iter().map(|l| l.price).max().filter(|_| d.asks.len() >= limit);
         b.pending = Some(PendingSnap {
@@ -503,6 +511,7 @@ impl Core {
         let Some(p) = b.pending.take() else { return };
         b.epoch = rec.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
         let was = std::mem::replace(&mut b.synced, true);
+        self.audit_replaced(&self.head_of(rec, id), b, p.snap_id, sink);
         b.attempt = 0;
         b.crossed_run = 0;
         b.carry = false;
@@ -531,7 +540,7 @@ impl Core {
         }
     }
 
-    fn head_of(&self, rec: &Record<'_>, id: InstrumentId) -> Head {
+    pub fn head_of(&self, rec: &Record<'_>, id: InstrumentId) -> Head {
         Head { instrument: id, venue: self.insts[id.ix()].venue, ..self.head(rec) }
     }
 
@@ -589,6 +598,9 @@ impl Core {
         if b.carry && S::ROWS {
             self.carried(head, b, sink);
         }
+        if let Some(a) = &mut b.audit {
+            a.note(&b.book, ids.last, bids, asks);
+        }
         let c = if S::CHANGES {
             b.book.apply_counted(bids, asks)
         } else {
@@ -640,6 +652,9 @@ impl Core {
         b: &mut BookState,
         sink: &mut S,
     ) {
+        if b.audit.is_some() {
+            self.audit_ends(&Head { instrument: id, ..*head }, b, sink);
+        }
         if b.synced && S::ROWS {
             b.epoch = head.ts_recv.max(b.epoch.saturating_add(1));
             let head = Head {
@@ -718,45 +733,6 @@ impl Core {
         }
     }
 
-    /// Wider exponents: the book and its buffer are rescaled in place, the part is cut.
-    pub fn widen<S: FoldSink>(&mut self, id: InstrumentId, p: u8, s: u8, rec: &Record<'_>, sink: &mut S) {
-        let inst = &mut self.insts[id.ix()];
-        let from = (inst.version.price_exp, inst.version.size_exp);
-        let to = (from.0.max(p), from.1.max(s));
-        if to == from || to.0 > crate::model::num::EXP_MAX || to.1 > crate::model::num::EXP_MAX {
-            return;
-        }
-        if inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
-            return;
-        }
-        inst.version.price_exp = to.0;
-        inst.version.size_exp = to.1;
-        if inst.exps_known || inst.version.source != "recording" {
-            inst.version.source = "observed".to_owned();
-        }
-        inst.exps_known = true;
-        self.new_version(rec, id, sink);
-    }
-
-    /// A version is in force from this record on: its parts are cut, its row is written, its book is carried.
-    pub fn new_version<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
-        sink.cut(id);
-        let inst = &mut self.insts[id.ix()];
-        inst.version.ts_valid_from = rec.ts_recv;
-        if let Some(b) = inst.book.as_mut() {
-            b.carry = b.synced;
-        }
-        sink.instrument(id, &inst.version);
-        if S::ROWS {
-            let mut head = self.head(rec);
-            let inst = &self.insts[id.ix()];
-            (head.instrument, head.venue) = (id, inst.venue);
-            let row =
-                RowRef::Instrument { version: &inst.version, ts_valid_from: rec.ts_recv, ts_valid_to: 0 };
-            sink.row(&head, row);
-        }
-    }
-
     /// Whether this instrument's diff stream is this one (a second one would make two books of one).
     pub fn feeds_book(&mut self, id: InstrumentId, stream: StreamId) {
         let inst = &mut self.insts[id.ix()];
@@ -771,7 +747,11 @@ impl Core {
     }
 }
 
-/// The `limit` of a snapshot's URL; without one nothing is known of the depth, and every side counts as cut.
-fn limit_of(url: &str) -> usize {
+/// Levels a side that a snapshot has at most: the venue's own number, or the `limit` of its URL. Without one nothing is
+/// known of the depth, and every side counts as cut.
+fn levels_of(venue: VenueIx, in_band: bool, url: &str) -> usize {
+    if in_band {
+        return super::state::venue_of(venue).spec().snapshot_levels.max(1) as usize;
+    }
     url.split(['?', '&']).find_map(|p| p.strip_prefix("limit=")).and_then(|n| n.parse().ok()).unwrap_or(1)
 }

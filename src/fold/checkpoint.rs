@@ -196,5 +196,7 @@ fn load_book(s: SavedBook) -> BookState {
         last: s.last,
         top: s.top,
         stream: s.stream,
+        // None goes over an interval's end.
+        audit: None,
     }
 }

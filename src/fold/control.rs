@@ -239,6 +239,11 @@ impl Core {
                     self.backfill_over(ix, (stream, *ts_begin, why), rec, sink);
                 }
             }
+            TimerEvent::Audit { instrument } => {
+                if let Some(id) = self.by_key(instrument) {
+                    self.audit_begins(rec, id, sink);
+                }
+            }
             TimerEvent::Minute => {}
         }
     }
@@ -264,6 +269,7 @@ impl Core {
         for i in 0..self.insts.len() {
             self.waits_in_vain(rec, InstrumentId(i as u32), sink);
         }
+        self.audits_end(rec, sink);
         self.split_streams(at, rec, sink);
         for i in &mut self.insts {
             if let Some(b) = i.book.as_mut() {

@@ -5,6 +5,7 @@
 //! ([`FoldSink::ROWS`] is false), the converter ignores the effects.
 
 mod answers;
+mod audit;
 mod backfill;
 mod books;
 mod checkpoint;
@@ -21,6 +22,7 @@ mod state;
 mod streams;
 mod top;
 mod twins;
+mod versions;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,7 +34,7 @@ pub use state::Fold;
 
 use crate::book::Book;
 pub use crate::book::Changes;
-use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
+use crate::model::{AuditVerdict, Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
 
 /// Version of the fold's rules: rises when the same records would give other rows.
 pub const RULES_VERSION: u32 = 3;
@@ -137,6 +139,19 @@ pub enum Effect<'a> {
         instrument: InstrumentId,
         /// It is newer than the book and other than it: a diff is on its way, or does not come.
         ahead: bool,
+    },
+    /// A proven book was held against a snapshot. One that differs is not proven any more: a snapshot is needed as well.
+    Audited {
+        /// Which.
+        instrument: InstrumentId,
+        /// What came of it.
+        verdict: AuditVerdict,
+        /// Id of the snapshot.
+        seq: i64,
+        /// Levels that were compared.
+        compared: i64,
+        /// Of these, different ones.
+        wrong: i64,
     },
     /// A gap was found.
     Gap {

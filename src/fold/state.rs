@@ -109,6 +109,8 @@ pub(super) struct BookState {
     pub top: super::top::TopState,
     /// The diff stream that feeds it.
     pub stream: StreamId,
+    /// A snapshot is awaited to hold it against.
+    pub audit: Option<Box<super::audit::Audit>>,
 }
 
 /// One instrument as the lane knows it.
@@ -140,6 +142,7 @@ pub(super) enum Detector {
     Watchdog,
     Subscription,
     Recovery,
+    Audit,
 }
 
 impl Detector {
@@ -150,6 +153,7 @@ impl Detector {
             Detector::Watchdog => "watchdog",
             Detector::Subscription => "subscription",
             Detector::Recovery => "recovery",
+            Detector::Audit => "audit",
         }
     }
 }

@@ -85,8 +85,17 @@ impl Control {
             loop {
                 let group = &mut self.groups[g];
                 let Next::Go((v, symbol)) = group.queue.next(now, &mut group.budget) else { break };
+                let audits = self.audit_begins(v, &symbol, now);
                 if self.venues[v].plan.venue.spec().snapshot == SnapshotSource::InBand {
-                    self.ask_in_band(v, &symbol, now);
+                    if !audits {
+                        self.ask_in_band(v, &symbol, now);
+                    }
+                    continue;
+                }
+                let key = (v, symbol.clone());
+                let compares = audits || self.silence.asked.contains(&key);
+                if !compares && !self.venues[v].wanted.contains_key(&symbol) {
+                    // Whoever wanted it has it, or is gone.
                     continue;
                 }
                 let path = self.venues[v].plan.venue.snapshot_request(&symbol).path;
@@ -95,6 +104,7 @@ impl Control {
                         w.asked = false;
                         w.at = now + S;
                     }
+                    self.audits.ends(v, &symbol);
                     self.silence.asked.remove(&(v, symbol));
                 }
             }
@@ -109,7 +119,8 @@ impl Control {
         result: Result<RestResponse, RestError>,
     ) {
         // Nobody waits for the snapshot of a book that is only compared.
-        let compared = self.silence.asked.remove(&(v, symbol.to_owned()));
+        let audited = self.audits.ends(v, symbol);
+        let compared = self.silence.asked.remove(&(v, symbol.to_owned())) || audited;
         let lane = match self.venues[v].wanted.remove(symbol) {
             Some(w) => Some(w.lane),
             None if compared => self.venues[v].lanes.get(symbol).copied(),

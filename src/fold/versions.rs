@@ -1,0 +1,46 @@
+//! Versions of instruments: exponents that widen, and what follows from a new version.
+
+use super::FoldSink;
+use super::state::Core;
+use crate::model::{InstrumentId, Record, RowRef};
+
+impl Core {
+    /// Wider exponents: the book and its buffer are rescaled in place, the part is cut.
+    pub fn widen<S: FoldSink>(&mut self, id: InstrumentId, p: u8, s: u8, rec: &Record<'_>, sink: &mut S) {
+        let inst = &mut self.insts[id.ix()];
+        let from = (inst.version.price_exp, inst.version.size_exp);
+        let to = (from.0.max(p), from.1.max(s));
+        if to == from || to.0 > crate::model::num::EXP_MAX || to.1 > crate::model::num::EXP_MAX {
+            return;
+        }
+        if inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
+            return;
+        }
+        inst.version.price_exp = to.0;
+        inst.version.size_exp = to.1;
+        if inst.exps_known || inst.version.source != "recording" {
+            inst.version.source = "observed".to_owned();
+        }
+        inst.exps_known = true;
+        self.new_version(rec, id, sink);
+    }
+
+    /// A version is in force from this record on: its parts are cut, its row is written, its book is carried.
+    pub fn new_version<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
+        sink.cut(id);
+        let inst = &mut self.insts[id.ix()];
+        inst.version.ts_valid_from = rec.ts_recv;
+        if let Some(b) = inst.book.as_mut() {
+            b.carry = b.synced;
+        }
+        sink.instrument(id, &inst.version);
+        if S::ROWS {
+            let mut head = self.head(rec);
+            let inst = &self.insts[id.ix()];
+            (head.instrument, head.venue) = (id, inst.venue);
+            let row =
+                RowRef::Instrument { version: &inst.version, ts_valid_from: rec.ts_recv, ts_valid_to: 0 };
+            sink.row(&head, row);
+        }
+    }
+}
