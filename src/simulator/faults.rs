@@ -57,13 +57,15 @@ pub enum FaultKind {
     Raw,
     /// `frames` requests for a snapshot by message are answered with an error.
     RefuseSnapshot,
+    /// `frames` diffs, for whoever listens, do not tell one of the levels that changed. Their ids are whole.
+    OmitLevel,
     /// A symbol `龙虾USDT` is traded from the start.
     NonAscii,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 23] = [
+    pub const ALL: [FaultKind; 24] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -86,6 +88,7 @@ impl FaultKind {
         FaultKind::HugeId,
         FaultKind::Raw,
         FaultKind::RefuseSnapshot,
+        FaultKind::OmitLevel,
         FaultKind::NonAscii,
     ];
 
@@ -114,6 +117,7 @@ impl FaultKind {
             FaultKind::HugeId => "huge-id",
             FaultKind::Raw => "raw",
             FaultKind::RefuseSnapshot => "refuse-snapshot",
+            FaultKind::OmitLevel => "omit-level",
             FaultKind::NonAscii => "non-ascii",
         }
     }

@@ -22,6 +22,7 @@ mod grid;
 mod http;
 mod ladder;
 mod market;
+mod omit;
 pub mod oracle;
 mod outbound;
 mod payload;

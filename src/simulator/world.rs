@@ -583,13 +583,16 @@ impl World {
         };
         let end = m.touched_from + m.touched.len() as u64;
         let diff = Channel::Diff(speed as u8);
-        let heard = diff.slot().is_some_and(|x| {
-            let ix = s.slots[x];
-            ix != NONE && !self.streams[ix as usize].subs.is_empty()
-        });
+        let heard = diff
+            .slot()
+            .map(|x| s.slots[x])
+            .filter(|ix| *ix != NONE && !self.streams[*ix as usize].subs.is_empty());
         let (mut bids, mut asks) = (std::mem::take(&mut self.bids), std::mem::take(&mut self.asks));
-        if heard {
+        if heard.is_some() {
             changed_levels(m, from, self.shape.d.bids_ascend, &mut bids, &mut asks);
+        }
+        if let Some(ix) = heard.filter(|_| !self.strikes.omits.is_empty()) {
+            self.omit_level(sym, (ix as usize, span.last), &mut bids, &mut asks);
         }
         self.tell(sym, diff, false, |sh, o, s| sh.depth(o, &s.face, "depth", span, &bids, &asks));
         for n in 0..PARTIAL_LEVELS.len() {

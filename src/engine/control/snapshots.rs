@@ -23,6 +23,8 @@ impl Control {
             // Given up a moment ago.
             return;
         }
+        // A book that is lost is not audited; what comes for it all the same seeds it.
+        self.audits.ends(v, &symbol);
         let was = self.books.get(&(v, symbol.clone())).map(|b| b.state());
         if was == Some(BookState::Synced) {
             self.book_state(v, &symbol, BookState::Stale);
