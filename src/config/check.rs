@@ -165,14 +165,8 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     if rotate_after_ns.is_some_and(|ns| ns < NS_PER_S) {
         return Err(at_table("rotate_after: the least is \"1s\"".to_owned()));
     }
-    let silent_after_ns = v.silent_after.map_or(NS_PER_MIN, |d| d.ns);
-    if silent_after_ns != 0 && silent_after_ns < NS_PER_S {
-        return Err(at_table("silent_after: the least is \"1s\"; \"0\" turns it off".to_owned()));
-    }
-    let audit_every_ns = v.audit_every.map_or(10 * NS_PER_MIN, |d| d.ns);
-    if audit_every_ns != 0 && audit_every_ns < NS_PER_S {
-        return Err(at_table("audit_every: the least is \"1s\"; \"0\" turns it off".to_owned()));
-    }
+    let silent_after_ns = or_off("silent_after", v.silent_after, NS_PER_MIN).map_err(&at_table)?;
+    let audit_every_ns = or_off("audit_every", v.audit_every, 10 * NS_PER_MIN).map_err(&at_table)?;
     let polls = polls(v.polls.unwrap_or_default()).map_err(|fault| at_table(format!("polls: {fault}")))?;
     Ok(VenueConfig {
         id,
@@ -192,6 +186,15 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
     })
+}
+
+/// A time of a second or more, ns; 0 turns the thing off.
+fn or_off(key: &str, value: Option<super::Duration>, default: i64) -> Result<i64, String> {
+    match value.map_or(default, |d| d.ns) {
+        0 => Ok(0),
+        ns if ns < NS_PER_S => Err(format!("{key}: the least is \"1s\"; \"0\" turns it off")),
+        ns => Ok(ns),
+    }
 }
 
 /// How often each is asked for, ns.

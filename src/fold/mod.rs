@@ -13,6 +13,7 @@ mod compare;
 pub mod control;
 mod counts;
 mod events;
+mod gaps;
 mod holes;
 mod legs;
 mod panics;

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{FoldCounters, Last};
+pub(super) use super::gaps::{Cover, Detector, OpenGap};
 use super::holes::Hole;
 use super::legs::{Carrier, Mark, Window};
 use super::panics::caught;
@@ -122,42 +123,6 @@ pub(super) struct Inst {
     pub book: Option<Box<BookState>>,
 }
 
-/// A gap that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OpenGap {
-    pub cause: GapCause,
-    pub ts_begin: i64,
-    pub seq_before: i64,
-    pub rseq_before: i64,
-    pub epoch_before: i64,
-    /// For detector words see `GapRow`.
-    pub detector: Detector,
-}
-
-/// What found a gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Detector {
-    Ids,
-    Close,
-    Watchdog,
-    Subscription,
-    Recovery,
-    Audit,
-}
-
-impl Detector {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Detector::Ids => "ids",
-            Detector::Close => "close",
-            Detector::Watchdog => "watchdog",
-            Detector::Subscription => "subscription",
-            Detector::Recovery => "recovery",
-            Detector::Audit => "audit",
-        }
-    }
-}
-
 /// One stream of one venue, across its connections.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Stream {
@@ -202,15 +167,6 @@ pub(super) struct Stream {
     pub gap: Option<OpenGap>,
     /// Subscribed now (or was, when the run ended).
     pub subscribed: bool,
-}
-
-/// A stretch of proof that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Cover {
-    pub ts_begin: i64,
-    pub id_first: i64,
-    pub rseq_begin: i64,
-    pub conn: ConnId,
 }
 
 /// One open connection.

@@ -328,8 +328,9 @@ impl Core {
         if id == StreamId::NONE {
             return;
         }
-        // When a silence began is not known: not before the last message.
-        let at = if cause == GapCause::SilentStream { self.s(id).known_until() } else { rec.ts_recv };
+        // When a silence began is not known: not before the last message. A snapshot by REST is no sign of life either.
+        let until_last = cause == GapCause::SilentStream || detector == Detector::Audit;
+        let at = if until_last { self.s(id).known_until() } else { rec.ts_recv };
         self.close_cover(id, at, cause.as_str(), rec, sink);
         if self.s(id).gap.is_none() {
             self.open_gap(id, cause, at, detector, seq, epoch_before);

@@ -1,8 +1,8 @@
 //! The truth audit's clock: each proven book is held against a snapshot once in
 //! [`crate::config::VenueConfig::audit_every_ns`], spread over that time.
 //!
-//! Requests wait behind every other one, within the budget's share for audits, a few at a time for each venue; where the
-//! budget does not bear the pace, the book that was looked at longest ago goes first. The lane hears of an audit before
+//! Requests wait behind every other one and go only while all others leave most of the budget ([`Priority::Truth`]), a few
+//! at a time for each venue; where that does not bear the pace, the book that was looked at longest ago goes first. The lane hears of an audit before
 //! its snapshot is asked for, so that it can tell what the book was at the snapshot's id. What came of it is the fold's to
 //! say: a book that differs is not proven any more, and asks for a snapshot like any other.
 
@@ -110,7 +110,7 @@ impl Control {
             for symbol in self.audits.turns(v, proven, every, now) {
                 let weight = self.venues[v].plan.venue.snapshot_request(&symbol).weight;
                 let group = self.venues[v].group;
-                self.groups[group].queue.push(Priority::Audit, weight, (v, symbol));
+                self.groups[group].queue.push(Priority::Truth, weight, (v, symbol));
             }
         }
     }
