@@ -15,7 +15,7 @@ use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
     ConnId, Dec, DecodeCtx, Event, Head, IdPolicy, InstrumentId, InstrumentRef, InstrumentVersion, Kind,
     LaneId, Level, Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef,
-    SnapshotSource, StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags, row::GapCause,
+    SnapshotSource, StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags,
 };
 use crate::venue::Scratch;
 use crate::venue::{self, Venue};
