@@ -102,6 +102,7 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
             v.weight_allowed,
             v.seconds_to_sync()
         )?;
+        print_audits(w, c, v)?;
         print_polls(w, v)?;
         print_connections(w, v)?;
         for (channel, to) in &v.fallbacks {
@@ -127,6 +128,25 @@ fn print_twins(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// How often books are held against snapshots, and what it costs.
+fn print_audits(w: &mut impl Write, c: &Config, v: &VenuePlan) -> io::Result<()> {
+    let every = c.venues.iter().find(|x| x.id == v.venue.spec().id).map_or(0, |x| x.audit_every_ns);
+    if every == 0 || v.books.is_empty() {
+        return Ok(());
+    }
+    let (all, allowed) = (i64::from(v.weight_snapshots), i64::from(v.weight_allowed / 4).max(1));
+    let a_minute = (i128::from(all) * i128::from(NS_PER_MIN) + i128::from(every - 1)) / i128::from(every);
+    let slow = match a_minute > i128::from(allowed) {
+        true => format!(", so that a round takes {} min", all.div_euclid(allowed) + 1),
+        false => String::new(),
+    };
+    writeln!(
+        w,
+        "          audits: each book every {} ({a_minute} of weight a minute), while less than {allowed} is used{slow}",
+        span(every)
+    )
 }
 
 /// What is asked for again and again, and what it costs.

@@ -165,7 +165,8 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     if rotate_after_ns.is_some_and(|ns| ns < NS_PER_S) {
         return Err(at_table("rotate_after: the least is \"1s\"".to_owned()));
     }
-    let silent_after_ns = silent_after(v.silent_after).map_err(&at_table)?;
+    let silent_after_ns = or_off("silent_after", v.silent_after, NS_PER_MIN).map_err(&at_table)?;
+    let audit_every_ns = or_off("audit_every", v.audit_every, 10 * NS_PER_MIN).map_err(&at_table)?;
     let list_every_ns = list_every(v.list_every).map_err(&at_table)?;
     let polls = polls(v.polls.unwrap_or_default()).map_err(|fault| at_table(format!("polls: {fault}")))?;
     Ok(VenueConfig {
@@ -183,19 +184,10 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         rotate_after_ns,
         silent_after_ns,
         list_every_ns,
+        audit_every_ns,
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
     })
-}
-
-/// After how much silence a stream is looked into, ns.
-fn silent_after(d: Option<super::Duration>) -> Result<i64, String> {
-    match d.map_or(NS_PER_MIN, |d| d.ns) {
-        ns if ns != 0 && ns < NS_PER_S => {
-            Err("silent_after: the least is \"1s\"; \"0\" turns it off".to_owned())
-        }
-        ns => Ok(ns),
-    }
 }
 
 /// How often the instrument list is asked for, ns.
@@ -204,6 +196,15 @@ fn list_every(d: Option<super::Duration>) -> Result<Option<i64>, String> {
         Some(ns) if !(NS_PER_S..=NS_PER_DAY).contains(&ns) => {
             Err("list_every: must be between \"1s\" and \"1d\"".to_owned())
         }
+        ns => Ok(ns),
+    }
+}
+
+/// A time of a second or more, ns; 0 turns the thing off.
+fn or_off(key: &str, value: Option<super::Duration>, default: i64) -> Result<i64, String> {
+    match value.map_or(default, |d| d.ns) {
+        0 => Ok(0),
+        ns if ns < NS_PER_S => Err(format!("{key}: the least is \"1s\"; \"0\" turns it off")),
         ns => Ok(ns),
     }
 }

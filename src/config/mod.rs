@@ -134,6 +134,8 @@ pub struct VenueConfig {
     pub silent_after_ns: i64,
     /// How often the venue's instrument list is asked for, ns; `None` = the venue's own figure.
     pub list_every_ns: Option<i64>,
+    /// Each proven book is held against a snapshot once in so much time, ns; 0 = never.
+    pub audit_every_ns: i64,
     /// What the venue's ids can prove, where nobody knows: `strict`, `sparse` or `learn`; not checked here.
     pub id_policy: Option<String>,
     /// File with the user's key and secret, for venues that want requests signed; only its owner may read it.

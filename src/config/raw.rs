@@ -76,6 +76,7 @@ table!(VenueTable, VENUE_KEYS {
     rotate_after: Duration,
     silent_after: Duration,
     list_every: Duration,
+    audit_every: Duration,
     id_policy: String,
     key_file: String,
 });

@@ -232,7 +232,7 @@ const OWN: &[Docs] = &[
             ("rseq_after", "first frame after"),
             ("epoch_before", "`book_epoch` before, 0 = none"),
             ("epoch_after", "`book_epoch` after, 0 = none"),
-            ("detector", "what found it: ids, close, watchdog, subscription, recovery"),
+            ("detector", "what found it: ids, close, watchdog, subscription, recovery, audit"),
             (
                 "recovered_by",
                 "what ended it: ids, snapshot, reconnect, frame; backfill, backfill_partly: trades by REST",
@@ -265,13 +265,19 @@ const OWN: &[Docs] = &[
     ),
     (
         Table::Audits,
-        "Proven books held against snapshots that were fetched for it. Not filled by this version.",
+        "Proven books held against snapshots that were fetched for it (`audit_every`); `conn` and `rseq` name the snapshot, `ts_recv` is when the verdict was given. A book that differs is cleared there, its gap is `protocol_violation` found by `audit`; it may have been false since its last row that says equal.",
         &[
             ("seq", "update id of the snapshot"),
-            ("levels_compared", "levels that could be compared"),
-            ("levels_wrong", "levels that differ"),
-            ("worst_rank", "best rank of a level that differs, 0 = best price"),
-            ("verdict", "equal, equal_but_straddle, differs, not_comparable"),
+            (
+                "levels_compared",
+                "levels of either that both know, at the event that reaches the snapshot's id",
+            ),
+            ("levels_wrong", "of these, different ones"),
+            ("worst_rank", "best rank of a level that differs, 0 = best price; -1 if none does"),
+            (
+                "verdict",
+                "equal; equal_but_straddle: levels differ that the event behind the snapshot's id names, which are not compared; differs; not_comparable: older than the audit, ids of another count, or the book was lost meanwhile",
+            ),
         ],
     ),
     (

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustc_hash::FxHashMap;
 
 use self::events::LiveEvents;
-use super::messages::{FromLane, OpenLink, RestBody, ToLane};
+use super::messages::{Audited, FromLane, OpenLink, RestBody, ToLane};
 use super::subscribing::{Outcome, Subscribing};
 use crate::bus::event::EventProducer;
 use crate::bus::raw::{PushError, RawProducer};
@@ -127,6 +127,12 @@ impl FoldSink for Wishes {
             Effect::Compared { instrument, ahead } => {
                 if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
                     self.out.push(FromLane::Compared { venue, symbol, ahead });
+                }
+            }
+            Effect::Audited { instrument, verdict, seq, compared, wrong } => {
+                if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
+                    let audit = Audited { venue, symbol, verdict, seq, compared, wrong };
+                    self.out.push(FromLane::Audited(audit));
                 }
             }
             Effect::Gap { cause, .. } => self.gaps.push(cause),

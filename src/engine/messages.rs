@@ -7,7 +7,7 @@ use crate::fold::Wanted;
 
 use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
-use crate::model::{ConnId, InstrumentVersion, LaneId, StreamSpec, Subscribed, TimerEvent};
+use crate::model::{AuditVerdict, ConnId, InstrumentVersion, LaneId, StreamSpec, Subscribed, TimerEvent};
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
 /// A connection to open.
@@ -125,6 +125,23 @@ pub enum ToLane {
     Stop,
 }
 
+/// A proven book was held against a snapshot.
+#[derive(Debug)]
+pub struct Audited {
+    /// Venue slug.
+    pub venue: String,
+    /// Symbol.
+    pub symbol: String,
+    /// What came of it.
+    pub verdict: AuditVerdict,
+    /// Id of the snapshot.
+    pub seq: i64,
+    /// Levels that were compared.
+    pub compared: i64,
+    /// Of these, different ones.
+    pub wrong: i64,
+}
+
 /// Lane to control.
 #[derive(Debug)]
 pub enum FromLane {
@@ -178,6 +195,8 @@ pub enum FromLane {
         /// It is newer than the book and other than it.
         ahead: bool,
     },
+    /// An audit is over.
+    Audited(Audited),
     /// A book is proven.
     Synced {
         /// Venue slug.

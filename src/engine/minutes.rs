@@ -11,7 +11,7 @@ use crate::journal::{JournalShared, Storage};
 use crate::metrics::{BookState, Collector, HlogWriter, Hop, HopSummary, Shared, Writes, lane_entry};
 use crate::model::control::{LatencyNote, to_payload};
 use crate::model::time::{NS_PER_MIN, floor_to};
-use crate::model::{Kind, LaneId};
+use crate::model::{AuditVerdict, Kind, LaneId};
 
 /// Minute work of a capture.
 pub struct Minutes {
@@ -187,7 +187,7 @@ impl Minutes {
     }
 }
 
-/// One line for people: synced and stale books, frames/s, gaps, tail, disk.
+/// One line for people: books that were found false, synced and stale books, frames/s, gaps, tail, disk.
 pub fn status_line(shared: &Shared) -> String {
     let (mut synced, mut books, mut rate, mut gaps, mut tail_ns) = (0, 0, 0, 0, 0i64);
     for l in shared.lanes() {
@@ -200,8 +200,11 @@ pub fn status_line(shared: &Shared) -> String {
         }
     }
     let trouble = shared.storage.trouble().map(|t| format!(", STORAGE FAILS: {t}")).unwrap_or_default();
+    let false_ones: u64 =
+        shared.venues().iter().map(|v| v.audits[AuditVerdict::Differs as usize].get()).sum();
+    let alarm = if false_ones > 0 { format!("{false_ones} books found FALSE, ") } else { String::new() };
     format!(
-        "{synced} of {books} books proven, {rate} frames/s, {gaps} gaps, tail {:.1} s, disk {} GB free, rss {} MB{trouble}",
+        "{alarm}{synced} of {books} books proven, {rate} frames/s, {gaps} gaps, tail {:.1} s, disk {} GB free, rss {} MB{trouble}",
         tail_ns.max(0) as f64 / 1e9,
         shared.disk_free.get() / 1_000_000_000,
         shared.rss.get() / 1_000_000

@@ -31,6 +31,7 @@ impl BookState {
             top: super::top::TopState::default(),
             stream,
             next: None,
+            audit: None,
         }
     }
 
@@ -50,6 +51,9 @@ impl BookState {
         self.ask_horizon = self.ask_horizon.and_then(|x| crate::model::num::rescale(x, from.0, to.0));
         self.top.rescale(from, to);
         self.next.take_if(|n| !n.rescale(from, to));
+        if let Some(a) = &mut self.audit {
+            a.rescale(from, to);
+        }
         true
     }
 
@@ -96,7 +100,8 @@ impl Core {
         let ids = ids_of(rec, d);
         let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
-        match b.seq.on_diff(&ids, other_alive) {
+        let verdict = b.seq.on_diff(&ids, other_alive);
+        match verdict {
             Verdict::Apply { .. } => self.applies((rec, conn), &mut b, &head, &ids, d, other_alive, sink),
             Verdict::Buffer => {
                 self.depth_waits(stream, conn, rec, &ids, sink);
@@ -144,8 +149,13 @@ impl Core {
         self.insts[id.ix()].book = Some(b);
         if crossed {
             self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
-        } else if has_next {
-            self.hands_over(rec, id, false, sink);
+        } else {
+            if matches!(verdict, Verdict::Apply { .. }) {
+                self.audit_due(rec, id, sink);
+            }
+            if has_next {
+                self.hands_over(rec, id, false, sink);
+            }
         }
     }
 
@@ -246,6 +256,7 @@ impl Core {
     /// A snapshot that was asked for did not come.
     pub fn snapshot_failed<S: FoldSink>(&mut self, id: InstrumentId, sink: &mut S) {
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        b.audit = b.audit.take().filter(|a| a.has_snapshot());
         if !b.synced && b.pending.is_none() {
             b.attempt = b.attempt.saturating_add(1);
             self.ask(id, &b, sink);
@@ -261,6 +272,7 @@ impl Core {
         let inst = &mut self.insts[id.ix()];
         let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
         let in_band = d.stream != StreamId::NONE;
+        let limit = levels_of(venue, in_band, url);
         let replaces = rule.replaces && in_band && d.last >= b.seq.live_id();
         if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, replaces) {
             return self.beside(rec, d, b, sink);
@@ -268,10 +280,14 @@ impl Core {
         if (b.synced && !replaces) || (in_band && b.stream != d.stream) {
             // Nobody waits for it: it is only compared. Or it is older than the book, or belongs to another chain of ids.
             if !in_band && !rule.replaces {
-                let ahead = super::compare::is_ahead(&b, d, limit_of(url));
+                let ahead = super::compare::is_ahead(&b, d, limit);
                 sink.effect(Effect::Compared { instrument: id, ahead });
             }
+            let is_of_it = !in_band || b.stream == d.stream;
             self.insts[id.ix()].book = Some(b);
+            if is_of_it {
+                self.audit_snapshot(rec, d, limit, sink);
+            }
             return;
         }
         if rule.replaces && !in_band && !self.may_seed(&b, d.last) {
@@ -281,11 +297,6 @@ impl Core {
         b.book.clear();
         b.book.apply(d.bids, d.asks);
         // Fewer levels than asked for are the whole side: nothing lies beyond.
-        let limit = if in_band {
-            super::state::venue_of(venue).spec().snapshot_levels.max(1) as usize
-        } else {
-            limit_of(url)
-        };
         b.bid_horizon = d.bids.iter().map(|l| l.price).min().filter(|_| d.bids.len() >= limit);
         b.ask_horizon = d.asks.iter().map(|l| l.price).max().filter(|_| d.asks.len() >= limit);
         b.pending = Some(PendingSnap {
@@ -506,6 +517,7 @@ impl Core {
         let Some(p) = b.pending.take() else { return };
         b.epoch = rec.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
         let was = std::mem::replace(&mut b.synced, true);
+        self.audit_replaced(&self.head_of(rec, id), b, p.snap_id, sink);
         b.attempt = 0;
         b.crossed_run = 0;
         b.carry = false;
@@ -534,7 +546,7 @@ impl Core {
         }
     }
 
-    fn head_of(&self, rec: &Record<'_>, id: InstrumentId) -> Head {
+    pub fn head_of(&self, rec: &Record<'_>, id: InstrumentId) -> Head {
         Head { instrument: id, venue: self.insts[id.ix()].venue, ..self.head(rec) }
     }
 
@@ -592,6 +604,9 @@ impl Core {
         if b.carry && S::ROWS {
             self.carried(head, b, sink);
         }
+        if let Some(a) = &mut b.audit {
+            a.note(&b.book, ids.last, bids, asks);
+        }
         let c = if S::CHANGES {
             b.book.apply_counted(bids, asks)
         } else {
@@ -643,6 +658,9 @@ impl Core {
         b: &mut BookState,
         sink: &mut S,
     ) {
+        if b.audit.is_some() {
+            self.audit_ends(&Head { instrument: id, ..*head }, b, sink);
+        }
         if b.synced && S::ROWS {
             b.epoch = head.ts_recv.max(b.epoch.saturating_add(1));
             let head = Head {
@@ -722,7 +740,11 @@ impl Core {
     }
 }
 
-/// The `limit` of a snapshot's URL; without one nothing is known of the depth, and every side counts as cut.
-fn limit_of(url: &str) -> usize {
+/// Levels a side that a snapshot has at most: the venue's own number, or the `limit` of its URL. Without one nothing is
+/// known of the depth, and every side counts as cut.
+fn levels_of(venue: VenueIx, in_band: bool, url: &str) -> usize {
+    if in_band {
+        return super::state::venue_of(venue).spec().snapshot_levels.max(1) as usize;
+    }
     url.split(['?', '&']).find_map(|p| p.strip_prefix("limit=")).and_then(|n| n.parse().ok()).unwrap_or(1)
 }

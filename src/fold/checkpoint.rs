@@ -199,5 +199,7 @@ fn load_book(s: SavedBook) -> BookState {
         top: s.top,
         stream: s.stream,
         next: s.next,
+        // None goes over an interval's end.
+        audit: None,
     }
 }

@@ -244,6 +244,11 @@ impl Core {
                     self.backfill_over(ix, (stream, *ts_begin, why), rec, sink);
                 }
             }
+            TimerEvent::Audit { instrument } => {
+                if let Some(id) = self.by_key(instrument) {
+                    self.audit_begins(rec, id, sink);
+                }
+            }
             TimerEvent::Minute => {}
         }
     }
@@ -266,6 +271,7 @@ impl Core {
         if S::ROWS {
             self.flush_all_tops(sink);
         }
+        self.audits_end(rec, sink);
         let day_ends = time::floor_to(at, time::NS_PER_DAY) == at;
         self.interval_ends(at, !day_ends, rec, sink);
         for i in &mut self.insts {

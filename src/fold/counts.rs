@@ -37,6 +37,8 @@ pub struct FoldCounters {
     pub buffer_dropped: u64,
     /// Snapshots by REST whose ids are not of the stream's counter.
     pub foreign_seeds: u64,
+    /// Books held against snapshots, in the order of [`crate::model::AuditVerdict::ALL`].
+    pub audits: [u64; 4],
     /// Events that both legs brought, by the leg that was first.
     pub races: [u64; 2],
 }

@@ -5,6 +5,7 @@
 //! ([`FoldSink::ROWS`] is false), the converter ignores the effects.
 
 mod answers;
+mod audit;
 mod backfill;
 mod books;
 mod boundaries;
@@ -13,6 +14,7 @@ mod compare;
 pub mod control;
 mod counts;
 mod events;
+mod gaps;
 mod holes;
 mod legs;
 mod panics;
@@ -35,7 +37,7 @@ pub use state::Fold;
 
 use crate::book::Book;
 pub use crate::book::Changes;
-use crate::model::{Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
+use crate::model::{AuditVerdict, Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
 
 /// Version of the fold's rules: rises when the same records would give other rows.
 pub const RULES_VERSION: u32 = 3;
@@ -150,6 +152,19 @@ pub enum Effect<'a> {
         instrument: InstrumentId,
         /// It is newer than the book and other than it: a diff is on its way, or does not come.
         ahead: bool,
+    },
+    /// A proven book was held against a snapshot. One that differs is not proven any more: a snapshot is needed as well.
+    Audited {
+        /// Which.
+        instrument: InstrumentId,
+        /// What came of it.
+        verdict: AuditVerdict,
+        /// Id of the snapshot.
+        seq: i64,
+        /// Levels that were compared.
+        compared: i64,
+        /// Of these, different ones.
+        wrong: i64,
     },
     /// A gap was found.
     Gap {

@@ -6,10 +6,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{FoldCounters, Last};
+pub(super) use super::gaps::{Cover, Detector, OpenGap};
 use super::holes::Hole;
 use super::legs::{Carrier, Mark, Window};
 use super::panics::caught;
-pub(super) use super::streams::{Cover, Detector, OpenGap};
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
@@ -110,6 +110,8 @@ pub(super) struct BookState {
     pub stream: StreamId,
     /// The connection that is to feed it next, where ids may end with their connection.
     pub next: Option<Box<super::successor::Next>>,
+    /// A snapshot is awaited to hold it against.
+    pub audit: Option<Box<super::audit::Audit>>,
 }
 
 /// One instrument as the lane knows it.

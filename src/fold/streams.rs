@@ -4,8 +4,7 @@
 //! written when a stretch ends; at an interval boundary everything open is split. Missing ids are
 //! `(seq_before, seq_after]`.
 
-use serde::{Deserialize, Serialize};
-
+use super::gaps::{Cover, Detector, OpenGap};
 use super::legs::Mark;
 use super::state::{Conn, Core, Stream};
 use super::{Effect, FoldSink};
@@ -14,49 +13,6 @@ use crate::model::{
     ConnId, CoverageRow, GapRow, Head, InstrumentId, Record, RowRef, StreamId, StreamKind, StreamSpec,
     VenueIx, row::GapCause,
 };
-
-/// A gap that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OpenGap {
-    pub cause: GapCause,
-    pub ts_begin: i64,
-    pub seq_before: i64,
-    pub rseq_before: i64,
-    pub epoch_before: i64,
-    /// For detector words see `GapRow`.
-    pub detector: Detector,
-}
-
-/// What found a gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Detector {
-    Ids,
-    Close,
-    Watchdog,
-    Subscription,
-    Recovery,
-}
-
-impl Detector {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Detector::Ids => "ids",
-            Detector::Close => "close",
-            Detector::Watchdog => "watchdog",
-            Detector::Subscription => "subscription",
-            Detector::Recovery => "recovery",
-        }
-    }
-}
-
-/// A stretch of proof that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Cover {
-    pub ts_begin: i64,
-    pub id_first: i64,
-    pub rseq_begin: i64,
-    pub conn: ConnId,
-}
 
 /// How a gap ended.
 pub(super) struct GapEnd<'a> {
@@ -401,8 +357,9 @@ impl Core {
         if id == StreamId::NONE {
             return;
         }
-        // When a silence began is not known: not before the last message.
-        let at = if cause == GapCause::SilentStream { self.s(id).known_until() } else { rec.ts_recv };
+        // When a silence began is not known: not before the last message. A snapshot by REST is no sign of life either.
+        let until_last = cause == GapCause::SilentStream || detector == Detector::Audit;
+        let at = if until_last { self.s(id).known_until() } else { rec.ts_recv };
         self.close_cover(id, at, cause.as_str(), rec, sink);
         if self.s(id).gap.is_none() {
             self.open_gap(id, cause, at, detector, seq, epoch_before);

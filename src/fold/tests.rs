@@ -1,6 +1,7 @@
 //! The fold as a whole: records in, rows out.
 
 mod allocations;
+mod audit;
 mod backfill;
 mod legs;
 mod listing;
@@ -65,6 +66,10 @@ impl FoldSink for Rows {
             RowRef::Race(r) => {
                 format!("race {} {} {} {} {}", r.stream, r.seq_last, r.conn_first, r.conn_second, r.lead_ns)
             }
+            RowRef::Audit(a) => format!(
+                "audit {} rseq={} of {} wrong {} rank {} {}",
+                a.seq, h.rseq, a.levels_compared, a.levels_wrong, a.worst_rank, a.verdict
+            ),
             RowRef::Reject(r) => format!("reject {} {}", r.cause, r.detail),
             RowRef::BookTop(t) => format!("top u={} {:?} {:?}", t.seq_last, t.bids.first(), t.asks.first()),
             RowRef::Instrument { version, .. } => {

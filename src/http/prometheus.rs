@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::metrics::{BookState, LaneMetrics, Mark, ParserMetrics, Shared, StreamMetrics, VenueMetrics};
-use crate::model::GapCause;
+use crate::model::{AuditVerdict, GapCause};
 
 /// The text, made anew for each question.
 pub(super) struct Exposition {
@@ -285,6 +285,12 @@ fn venues(f: &mut Family<'_, '_>, venues: &[Arc<VenueMetrics>]) -> Result<(), Er
     f.counter("reconnects", "Connections opened again after a loss", per(venues, |v| v.reconnects.get()))?;
     f.counter("rest_requests", "REST requests", per(venues, |v| v.requests.get()))?;
     f.counter("rest_failures", "REST requests failed or refused", per(venues, |v| v.request_failures.get()))?;
+    let audits = venues.iter().flat_map(|v| {
+        let verdicts = AuditVerdict::ALL.iter().zip(&v.audits);
+        verdicts
+            .map(move |(word, n)| (vec![("venue", v.venue.as_str()), ("verdict", word.as_str())], n.get()))
+    });
+    f.counter("audits", "Proven books held against snapshots, by verdict", audits)?;
     f.gauge(
         "rest_weight_used",
         "Request weight used this minute",

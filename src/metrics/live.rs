@@ -12,7 +12,7 @@ use super::latency::HopSummary;
 use super::status::{BookStatus, LaneStatus, Status, StreamStatus, VenueStatus, Watermarks};
 use super::storage::StorageMetrics;
 use crate::model::time::NS_PER_S;
-use crate::model::{GapCause, LaneId};
+use crate::model::{AuditVerdict, GapCause, LaneId};
 
 /// A control thread that has not ticked for so long hangs, s.
 const TICK_LIMIT_S: u64 = 10;
@@ -234,12 +234,22 @@ pub struct VenueMetrics {
     pub requests: Counter,
     /// REST requests that failed or were refused.
     pub request_failures: Counter,
+    /// Proven books held against snapshots, in the order of [`AuditVerdict::ALL`].
+    pub audits: [Counter; AuditVerdict::ALL.len()],
     /// Connections that are open.
     pub connections: Gauge,
     /// The same by leg.
     pub legs: [Gauge; 2],
     /// Connections opened again after a loss.
     pub reconnects: Counter,
+}
+
+impl VenueMetrics {
+    /// How often each verdict was given to a book; those that never were are left out.
+    pub fn audits(&self) -> BTreeMap<&'static str, u64> {
+        let all = AuditVerdict::ALL.iter().zip(&self.audits);
+        all.map(|(v, n)| (v.as_str(), n.get())).filter(|(_, n)| *n > 0).collect()
+    }
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -129,6 +129,9 @@ pub struct VenueStatus {
     pub requests: u64,
     /// Of these, failed or refused.
     pub request_failures: u64,
+    /// Proven books held against snapshots, by verdict; verdicts that were never given are left out. `differs`: the book was
+    /// not what the venue has.
+    pub audits: BTreeMap<&'static str, u64>,
     /// Frames read in the shape that is known of their stream, since the start.
     pub frames_quick: u64,
     /// Frames of streams without a known shape, answers, notices.
@@ -150,6 +153,7 @@ impl VenueStatus {
             snapshots_waiting: v.snapshots_waiting.get(),
             requests: v.requests.get(),
             request_failures: v.request_failures.get(),
+            audits: v.audits(),
             frames_quick: parsers.iter().map(|p| p.quick.get()).sum(),
             frames_general: parsers.iter().map(|p| p.general.get()).sum(),
             frames_fallback: parsers.iter().map(|p| p.fallback.get()).sum(),

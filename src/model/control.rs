@@ -107,6 +107,11 @@ pub enum TimerEvent {
         /// Why there is no more, "" where the venue has answered to the end.
         why: String,
     },
+    /// A snapshot is about to be asked for, to be held against a book that is thought good.
+    Audit {
+        /// `"<venue>:<symbol>"`.
+        instrument: String,
+    },
     /// A minute passed: latency and bookkeeping rows are due.
     Minute,
 }

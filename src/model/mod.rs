@@ -35,6 +35,6 @@ pub use link::{
 pub use num::{Dec, Mantissa, mantissa_to_f64, pow10};
 pub use record::{Kind, Record, RecordError};
 pub use row::{
-    AuditRow, ConnectionRow, CoverageRow, DeltaMsg, GapCause, GapRow, Head, LatencyRow, RaceRow, RawRow,
-    RejectRow, RowRef, RunRow, TopRow,
+    AuditRow, AuditVerdict, ConnectionRow, CoverageRow, DeltaMsg, GapCause, GapRow, Head, LatencyRow,
+    RaceRow, RawRow, RejectRow, RowRef, RunRow, TopRow,
 };

@@ -179,7 +179,7 @@ pub struct GapRow<'a> {
     pub epoch_before: i64,
     /// Epoch of the book after, 0 if none.
     pub epoch_after: i64,
-    /// What found it (`ids`, `close`, `watchdog`, `subscription`, `recovery`).
+    /// What found it (`ids`, `close`, `watchdog`, `subscription`, `recovery`, `audit`).
     pub detector: &'a str,
     /// What ended it (`snapshot`, `reconnect`, `frame`, `backfill`, `backfill_partly`, ""), "" while open.
     pub recovered_by: &'a str,
@@ -312,6 +312,39 @@ pub struct RaceRow<'a> {
     pub lead_ns: i64,
 }
 
+/// What came of holding a book against a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditVerdict {
+    /// All levels that both know are the same.
+    Equal,
+    /// The same, but for levels that changed in the event that reaches over the snapshot: they may have changed after it.
+    EqualButStraddle,
+    /// A level is not what the venue has.
+    Differs,
+    /// Nothing can be said: the snapshot is older than the audit, its ids are of another count, or the book was lost.
+    NotComparable,
+}
+
+impl AuditVerdict {
+    /// Every verdict, in the order of their numbers.
+    pub const ALL: [AuditVerdict; 4] = [
+        AuditVerdict::Equal,
+        AuditVerdict::EqualButStraddle,
+        AuditVerdict::Differs,
+        AuditVerdict::NotComparable,
+    ];
+
+    /// The word on disk.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuditVerdict::Equal => "equal",
+            AuditVerdict::EqualButStraddle => "equal_but_straddle",
+            AuditVerdict::Differs => "differs",
+            AuditVerdict::NotComparable => "not_comparable",
+        }
+    }
+}
+
 /// A row of `audits`: a book held against a snapshot fetched for it.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditRow<'a> {
@@ -323,7 +356,7 @@ pub struct AuditRow<'a> {
     pub levels_wrong: i64,
     /// Best rank (0 = best price) of a different level, −1 if none.
     pub worst_rank: i64,
-    /// `equal`, `equal_but_straddle`, `differs`, `not_comparable`.
+    /// Word of [`AuditVerdict::as_str`].
     pub verdict: &'a str,
 }
 

@@ -57,6 +57,8 @@ pub enum FaultKind {
     Raw,
     /// `frames` requests for a snapshot by message are answered with an error.
     RefuseSnapshot,
+    /// `frames` diffs, for whoever listens, do not tell one of the levels that changed. Their ids are whole.
+    OmitLevel,
     /// A symbol `龙虾USDT` is traded from the start.
     NonAscii,
     /// A `symbol` is traded no more: its streams are silent, REST does not know it. With `for_ms` it comes back.
@@ -87,7 +89,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 34] = [
+    pub const ALL: [FaultKind; 35] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -110,6 +112,7 @@ impl FaultKind {
         FaultKind::HugeId,
         FaultKind::Raw,
         FaultKind::RefuseSnapshot,
+        FaultKind::OmitLevel,
         FaultKind::NonAscii,
         FaultKind::Delist,
         FaultKind::Halt,
@@ -149,6 +152,7 @@ impl FaultKind {
             FaultKind::HugeId => "huge-id",
             FaultKind::Raw => "raw",
             FaultKind::RefuseSnapshot => "refuse-snapshot",
+            FaultKind::OmitLevel => "omit-level",
             FaultKind::NonAscii => "non-ascii",
             FaultKind::Delist => "delist",
             FaultKind::Halt => "halt",

@@ -25,6 +25,7 @@ mod ladder;
 mod listing;
 mod market;
 mod more;
+mod omit;
 pub mod oracle;
 mod outbound;
 mod payload;

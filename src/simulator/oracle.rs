@@ -11,6 +11,7 @@
 //! | `close` | `conn`, `how`, `code`, `msgs`, `bytes` (last byte handed over), `unsent` |
 //! | `rest` | `path`, `status`, `sym`, `last_id`, `len`, `crc`, `used` |
 //! | `fault` | `kind`, `detail` |
+//! | `omit` | `stream`, `sym`, `u` of the diff that lacks a level, `detail` says which |
 //! | `end` | |
 //!
 //! `crc` is the CRC-32 (IEEE) of the payload as sent, 8 hex digits. `lv` is the CRC-32 of `<bids as sent>|<asks as sent>`

@@ -27,6 +27,8 @@ pub(super) struct Strikes {
     /// Per second, at random.
     random_seconds: Vec<(usize, FaultSpec)>,
     armed: Vec<Armed>,
+    /// Diffs that are to lack a level.
+    pub omits: Vec<FaultSpec>,
     /// Frames of these symbols (`None` = all) are lost until then.
     gaps: Vec<(Option<String>, Option<u64>, i64)>,
     /// Connections are refused until then.
@@ -48,6 +50,7 @@ impl Strikes {
             random_frames: Vec::new(),
             random_seconds: Vec::new(),
             armed: Vec::new(),
+            omits: Vec::new(),
             gaps: Vec::new(),
             refuse_until: i64::MIN,
             shutdown_at: None,
@@ -198,6 +201,7 @@ impl World {
     pub(super) fn quiesce(&mut self) {
         self.strikes.quiet = true;
         self.strikes.armed.clear();
+        self.strikes.omits.clear();
         self.strikes.random_frames.clear();
         self.strikes.gaps.clear();
         self.strikes.refuse_until = i64::MIN;
@@ -295,6 +299,7 @@ impl World {
             }
             FaultKind::Refuse => self.strikes.refuse_until = until,
             FaultKind::Delist | FaultKind::Halt | FaultKind::List => self.list_by(spec),
+            FaultKind::OmitLevel => self.strikes.omits.push(spec),
             _ => self.rest.arm(spec, now),
         }
     }

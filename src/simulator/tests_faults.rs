@@ -265,6 +265,24 @@ fn snapshots_stand_anywhere_relative_to_the_events() {
 }
 
 #[test]
+fn a_diff_may_lack_a_level_and_no_id_shows_it() {
+    let (good, _) = run("aster-futures", &[]);
+    let (bad, log) = run("aster-futures", &["omit-level@2000:frames=3"]);
+    let omits: Vec<&Line> = log.iter().filter(|l| l.k == "omit").collect();
+    assert_eq!(omits.len(), 3);
+    assert!(expected(&log).holes.is_empty() && holes(&bad).is_empty());
+    let other: Vec<(&String, &String)> = good.iter().zip(&bad).filter(|(a, b)| a != b).collect();
+    assert_eq!((good.len(), bad.len(), other.len()), (bad.len(), good.len(), 3));
+    for (a, b) in other {
+        let [a, b]: [Value; 2] = [a, b].map(|t| serde_json::from_str::<Value>(t).unwrap()["data"].clone());
+        assert!(["U", "u", "pu", "s"].iter().all(|k| a[k] == b[k]), "{a}\n{b}");
+        assert!(omits.iter().any(|l| l.last == a["u"].as_i64() && Some(l.sym.as_str()) == a["s"].as_str()));
+        let levels = |v: &Value| v["b"].as_array().unwrap().len() + v["a"].as_array().unwrap().len();
+        assert_eq!(levels(&b) + 1, levels(&a));
+    }
+}
+
+#[test]
 fn refused_connections_and_strange_symbols() {
     let cfg = SimConfig { faults: vec![fault("non-ascii")], ..manual("aster-futures") };
     let sim = Simulator::start(cfg).unwrap();

@@ -505,15 +505,17 @@ impl World {
         let diff = Channel::Diff(speed as u8);
         // Orders of retail traders are in no other book: here there are none of them, so this one is as the others.
         let rpi = self.shape.d.has(Extra::RpiDepth) && self.shape.d.diff_speeds[speed].every_ms == 500;
-        let heard = [Some(diff), rpi.then_some(Channel::RpiDepth)].into_iter().flatten().any(|c| {
-            c.slot().is_some_and(|x| {
-                let ix = s.slots[x];
-                ix != NONE && !self.streams[ix as usize].subs.is_empty()
-            })
-        });
+        let heard = |c: Channel| {
+            let ix = c.slot().map(|x| s.slots[x]).filter(|ix| *ix != NONE)? as usize;
+            (!self.streams[ix].subs.is_empty()).then_some(ix)
+        };
+        let (of_diff, of_rpi) = (heard(diff), rpi.then(|| heard(Channel::RpiDepth)).flatten());
         let (mut bids, mut asks) = (std::mem::take(&mut self.bids), std::mem::take(&mut self.asks));
-        if heard {
+        if of_diff.or(of_rpi).is_some() {
             changed_levels(m, from, self.shape.d.bids_ascend, &mut bids, &mut asks);
+        }
+        if let Some(ix) = of_diff.filter(|_| !self.strikes.omits.is_empty()) {
+            self.omit_level(sym, (ix, span.last), &mut bids, &mut asks);
         }
         self.tell(sym, diff, false, |sh, o, s| sh.depth(o, &s.face, "depth", span, &bids, &asks));
         if rpi {

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::spans::Spans;
 use crate::dataset::read::Batch;
 use crate::dataset::{DatasetError, PartRecord};
-use crate::model::{ConnId, GapCause, LaneId, flags};
+use crate::model::{AuditVerdict, ConnId, GapCause, LaneId, flags};
 
 use super::report::CheckId;
 
@@ -100,7 +100,7 @@ pub(super) struct Facts {
     pub stated: BTreeMap<StreamKey, Stated>,
     /// Frames that cleared a book.
     pub clearing: FxHashSet<FrameId>,
-    /// Those of them that could not be read.
+    /// Those of them that could not be read, or were snapshots that showed another book.
     pub unreadable: FxHashSet<FrameId>,
     /// Instruments of whose book or trades a file could not be read.
     pub torn: BTreeSet<String>,
@@ -215,6 +215,34 @@ impl Visitor for RejectRows {
             }
         }
         Ok(())
+    }
+}
+
+/// `audits`: which snapshots cleared a book that was not what they show. All that was sent before them had come.
+pub(super) struct AuditRows;
+
+impl Visitor for AuditRows {
+    fn batch(&mut self, _p: &PartRecord, b: &Batch, cx: &mut Cx<'_>) -> Result<(), DatasetError> {
+        let (conn, rseq, verdict) = (b.i64("conn")?, b.i64("rseq")?, b.text("verdict")?);
+        for (i, id) in conn.iter().copied().zip(rseq.iter().copied()).enumerate() {
+            let word = AuditVerdict::ALL.iter().find(|v| v.as_str() == verdict.value(i));
+            let differs = word == Some(&AuditVerdict::Differs);
+            if differs && cx.facts.clearing.contains(&id) {
+                cx.facts.unreadable.insert(id);
+            }
+            cx.report.count(CheckId::Books, word.map_or("audits_unknown", |v| counted(*v)), 1);
+        }
+        Ok(())
+    }
+}
+
+/// The name under which a verdict is counted.
+fn counted(v: AuditVerdict) -> &'static str {
+    match v {
+        AuditVerdict::Equal => "audits_equal",
+        AuditVerdict::EqualButStraddle => "audits_equal_but_straddle",
+        AuditVerdict::Differs => "audits_differ",
+        AuditVerdict::NotComparable => "audits_not_comparable",
     }
 }
 

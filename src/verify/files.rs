@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::books::BookRows;
-use super::facts::{Cx, Facts, RawRows, RejectRows, StatedRows, Visitor};
+use super::facts::{AuditRows, Cx, Facts, RawRows, RejectRows, StatedRows, Visitor};
 use super::order::Order;
 use super::report::{CheckId, Report};
 use super::trades::Trades;
@@ -113,6 +113,7 @@ fn visitors(g: &Group<'_>, whole: bool, o: &Options) -> Vec<Box<dyn Visitor>> {
         Table::Coverage => v.push(Box::new(StatedRows { is_cover: true })),
         Table::Gaps => v.push(Box::new(StatedRows { is_cover: false })),
         Table::Rejects => v.push(Box::new(RejectRows)),
+        Table::Audits => v.push(Box::new(AuditRows)),
         Table::Raw => v.push(Box::new(RawRows)),
         _ => {}
     }

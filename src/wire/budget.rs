@@ -32,8 +32,10 @@ pub enum Priority {
     Resync,
     /// A book that never was.
     Initial,
-    /// A check of a book that is thought good.
+    /// What is asked for again and again, what gaps have lost, a stream that is silent.
     Audit,
+    /// A check of a book that nobody doubts: never at the cost of any other request.
+    Truth,
 }
 
 /// Settings of a budget.
@@ -41,7 +43,8 @@ pub enum Priority {
 pub struct BudgetConfig {
     /// Weight per minute that the venue bears.
     pub limit: u32,
-    /// Per cent of it for snapshots ([`Priority::Resync`], [`Priority::Initial`]); audits may use half of that.
+    /// Per cent of it for snapshots ([`Priority::Resync`], [`Priority::Initial`]); [`Priority::Audit`] may use half of that,
+    /// [`Priority::Truth`] a quarter: it goes only while all others together use less.
     pub snapshot_percent: u32,
     /// Per cent of it for vital requests.
     pub vital_percent: u32,
@@ -113,6 +116,9 @@ impl WeightBudget {
             Priority::Vital => self.config.vital_percent,
             Priority::Resync | Priority::Initial => self.config.snapshot_percent,
             Priority::Audit => self.config.snapshot_percent / 2,
+            Priority::Truth => {
+                return u64::from(self.config.limit) * u64::from(self.config.snapshot_percent.min(100)) / 400;
+            }
         };
         u64::from(self.config.limit) * u64::from(percent.min(100)) / 100
     }
@@ -349,6 +355,21 @@ mod tests {
         let mut b = budget(100);
         assert_eq!(b.grant(0, 250, Priority::Initial), Grant::Granted);
         assert_eq!(b.grant(S, 250, Priority::Initial), Grant::WaitUntil(MINUTE));
+    }
+
+    #[test]
+    fn a_check_that_nobody_waits_for_goes_only_while_others_use_little() {
+        // Of 1,000 half is for snapshots: 250 for what is polled, 125 until a check must wait.
+        let mut b = budget(1_000);
+        assert_eq!(b.grant(0, 100, Priority::Truth), Grant::Granted);
+        assert_eq!(b.grant(S, 26, Priority::Truth), Grant::WaitUntil(MINUTE));
+        assert_eq!(b.grant(S, 25, Priority::Truth), Grant::Granted);
+        assert_eq!(b.grant(2 * S, 125, Priority::Audit), Grant::Granted);
+        assert_eq!(b.grant(3 * S, 250, Priority::Resync), Grant::Granted);
+        assert!(
+            matches!(b.grant(MINUTE + S, 25, Priority::Truth), Grant::WaitUntil(_)),
+            "others still count"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The control thread: instruments, connections, snapshots, clocks, status. Cold: it may allocate, wait and log.
 
+mod audits;
 mod backfill;
 mod connections;
 mod lists;
@@ -107,6 +108,7 @@ pub struct Control {
     parts: ControlParts,
     last_tick: i64,
     silence: silence::Watchdog,
+    audits: audits::Audits,
     /// Requests under way that must not keep snapshots from the workers.
     under_way: usize,
     /// Gaps whose trades are asked for.
@@ -157,6 +159,7 @@ impl Control {
             parts,
             last_tick: 0,
             silence: silence::Watchdog::default(),
+            audits: audits::Audits::default(),
             under_way: 0,
             backfills: Vec::new(),
             missed_seen: 0,
@@ -253,6 +256,7 @@ impl Control {
             self.snapshots_due(v, now);
             self.polls_due(v, now);
         }
+        self.audits_due(now);
         self.grant_snapshots(now);
         self.hear_missed(now);
         self.backfill_due(now);
@@ -381,6 +385,11 @@ impl Control {
             FromLane::Compared { venue, symbol, ahead } => {
                 if let Some(v) = self.venue_ix(&venue) {
                     self.compared(v, &symbol, ahead, now);
+                }
+            }
+            FromLane::Audited(a) => {
+                if let Some(v) = self.venue_ix(&a.venue) {
+                    self.audited(v, &a);
                 }
             }
             FromLane::Replace { conn } => {

@@ -256,6 +256,7 @@ impl Control {
 
     /// What is not captured any more is not watched either.
     pub(super) fn unwatch(&mut self, v: usize) {
+        self.audits.forget(v);
         self.silence.watches.retain(|(of, _), _| *of != v);
         self.silence.asked.retain(|(of, _)| *of != v);
     }

@@ -29,6 +29,8 @@ impl Control {
             // Given up a moment ago.
             return;
         }
+        // A book that is lost is not audited; what comes for it all the same seeds it.
+        self.audits.ends(v, &symbol);
         let was = self.books.get(&(v, symbol.clone())).map(|b| b.state());
         if was == Some(BookState::Synced) {
             self.book_state(v, &symbol, BookState::Stale);
@@ -98,8 +100,17 @@ impl Control {
             loop {
                 let group = &mut self.groups[g];
                 let Next::Go((v, symbol)) = group.queue.next(now, &mut group.budget) else { break };
+                let audits = self.audit_begins(v, &symbol, now);
                 if self.venues[v].plan.venue.spec().snapshot == SnapshotSource::InBand {
-                    self.ask_in_band(v, &symbol, now);
+                    if !audits {
+                        self.ask_in_band(v, &symbol, now);
+                    }
+                    continue;
+                }
+                let key = (v, symbol.clone());
+                let compares = audits || self.silence.asked.contains(&key);
+                if !compares && !self.venues[v].wanted.contains_key(&symbol) {
+                    // Whoever wanted it has it, or is gone.
                     continue;
                 }
                 let path = self.venues[v].plan.venue.snapshot_request(&symbol).path;
@@ -108,6 +119,7 @@ impl Control {
                         w.asked = false;
                         w.at = now + S;
                     }
+                    self.audits.ends(v, &symbol);
                     self.silence.asked.remove(&(v, symbol));
                 }
             }
@@ -122,7 +134,8 @@ impl Control {
         result: Result<RestResponse, RestError>,
     ) {
         // Nobody waits for the snapshot of a book that is only compared.
-        let compared = self.silence.asked.remove(&(v, symbol.to_owned()));
+        let audited = self.audits.ends(v, symbol);
+        let compared = self.silence.asked.remove(&(v, symbol.to_owned())) || audited;
         let lane = match self.venues[v].wanted.remove(symbol) {
             Some(w) => Some(w.lane),
             None if compared => self.venues[v].lanes.get(symbol).copied(),

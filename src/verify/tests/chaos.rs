@@ -111,7 +111,8 @@ impl World {
 
     fn timer(&mut self) {
         let instrument = format!("{VENUE}:{}", self.symbol());
-        let t = match self.rng.u8(..4) {
+        let t = match self.rng.u8(..7) {
+            4.. => TimerEvent::Audit { instrument },
             0 => TimerEvent::SnapshotLate { instrument, cause: "rate_limited".into() },
             1 => TimerEvent::Minute,
             _ => TimerEvent::LegWait { instrument },
