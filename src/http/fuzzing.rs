@@ -81,7 +81,7 @@ mod tests {
     fn requests_in_memory_are_answered_as_over_a_socket() {
         let m = Memory::new().unwrap();
         let ask = |r: &str| String::from_utf8(m.answer(r.as_bytes())).unwrap();
-        assert!(ask("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(ask("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
         assert!(ask("GET /livez HTTP/1.1\r\nHost: evil.com\r\n\r\n").starts_with("HTTP/1.1 421 "));
         assert!(ask("nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
         let two = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2);
