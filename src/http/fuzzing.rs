@@ -46,7 +46,7 @@ impl Memory {
         Ok(Memory { runtime, router: super::router(shared, Vec::new()) })
     }
 
-    /// What a connection that sends these bytes and closes its side is answered.
+    /// What a connection that sends these bytes and waits is answered; who closes its side is not.
     pub fn answer(&self, request: &[u8]) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         let router = self.router.clone();
@@ -55,7 +55,6 @@ impl Memory {
             let serving = tokio::spawn(axum::serve(Once(Some(server)), router).into_future());
             // There is room for all of it.
             let _ = client.write_all(request).await;
-            let _ = client.shutdown().await;
             let (mut out, mut quiet) = (Vec::new(), 0);
             while quiet < QUIET_MAX {
                 tokio::select! {
