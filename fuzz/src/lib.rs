@@ -1,4 +1,13 @@
 //! What the fuzz targets do with their bytes. Every check holds an outcome, not only "no panic".
+//!
+//! Here: frames and lists of the venues, numbers, lines of recordings. Below: the other rooms.
+
+pub mod books;
+pub mod disk;
+pub mod folds;
+mod input;
+pub mod text;
+pub mod wire;
 
 use std::sync::OnceLock;
 
@@ -9,7 +18,7 @@ use lobtape::venue::testing::MemoryCtx;
 use lobtape::venue::{ChannelInfo, Venue, all, poll_request};
 
 /// The streams of every venue of the registry: each channel, of the symbol that the seeds have and of one as its list writes it.
-fn names(venue: usize) -> &'static [String] {
+pub(crate) fn names(venue: usize) -> &'static [String] {
     static NAMES: OnceLock<Vec<Vec<String>>> = OnceLock::new();
     let of = |v: &&'static dyn Venue| {
         let channels = v.channels();

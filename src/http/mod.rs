@@ -5,6 +5,8 @@
 //! page may ask at all), few connections, each for a limited time.
 
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guard;
 mod io;
 mod prometheus;

@@ -27,6 +27,8 @@
 //! are appended again; a reader that saw them before knows them by `(lane, lane_seq)`.
 
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod marks;
 #[cfg(test)]
 mod model_tests;

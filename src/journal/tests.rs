@@ -184,6 +184,33 @@ fn records_longer_than_a_segment_get_one_of_their_own() {
 }
 
 /// Records, then a kill without a sync: whatever the file is cut to, the reader gives an exact prefix.
+/// Found by fuzzing: cutting the torn tail took the header's copy along, and with it all that a damaged header named.
+#[test]
+fn a_torn_tail_is_cut_and_the_copy_of_a_damaged_header_stays() {
+    let dir = scratch();
+    let mut w = JournalWriter::open(dir.path(), options()).unwrap();
+    fill(&mut w, 0..10, 100);
+    w.commit().unwrap();
+    drop(w);
+    let path = only_segment(dir.path());
+    let mut file = std::fs::read(&path).unwrap();
+    file[20] ^= 1;
+    std::fs::write(&path, file).unwrap();
+    let mut want = vec![Seen::Corrupt(1, 0, 128)];
+    want.extend(seqs(0..10));
+    for _ in 0..2 {
+        assert_eq!(read_all(dir.path()), want);
+        let w = JournalWriter::open(dir.path(), options()).unwrap();
+        assert_eq!(w.lane(1).map(|l| l.last_seq), Some(9));
+        drop(w);
+    }
+    let mut w = JournalWriter::open(dir.path(), options()).unwrap();
+    fill(&mut w, 10..12, 100);
+    w.close().unwrap();
+    want.extend(seqs(10..12));
+    assert_eq!(read_all(dir.path()), want);
+}
+
 #[test]
 fn cut_at_each_byte_leaves_an_exact_prefix() {
     let dir = scratch();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -696,8 +696,15 @@ fn cut_tail(path: &std::path::Path) -> Result<Option<Tail>, JournalError> {
     let tail = find_end(&file, path, header)?;
     if !tail.sealed {
         let len = file.metadata().map_err(io_error(path, "stat"))?.len();
-        if len > tail.end.offset {
-            file.set_len(tail.end.offset).map_err(io_error(path, "cut"))?;
+        let end = tail.end.offset;
+        // The header's copy stays: should the first one be damaged, all of the segment hangs on it.
+        if end < BLOCK && len > end {
+            let torn = (len.min(BLOCK) - end) as usize;
+            file.write_all_at(&ZEROS[..torn], end).map_err(io_error(path, "cut"))?;
+        }
+        let keep = end.max(BLOCK + HEADER_LEN as u64);
+        if len > keep {
+            file.set_len(keep).map_err(io_error(path, "cut"))?;
         }
         file.sync_all().map_err(io_error(path, "sync"))?;
     }

@@ -1,5 +1,7 @@
 //! A checkpoint: a lane's whole state right after a boundary (or a clean stop), when no part is open.
 
+use std::io::Read;
+
 use serde::{Deserialize, Serialize};
 
 use super::lane::{LaneSink, Slot};
@@ -160,16 +162,22 @@ impl Checkpoint {
 }
 
 fn state(payload: &[u8]) -> Result<State, CheckpointError> {
-    let plain = zstd::stream::decode_all(payload).map_err(|_| CheckpointError::Damaged("not zstd"))?;
-    if plain.len() > BYTES_MAX {
-        return Err(CheckpointError::Damaged("too large"));
-    }
+    let plain = unpack(payload, BYTES_MAX)?;
     let (format, _) =
         postcard::take_from_bytes::<u32>(&plain).map_err(|_| CheckpointError::Damaged("no format"))?;
     if format != FORMAT {
         return Err(CheckpointError::Format(format));
     }
     postcard::from_bytes(&plain).map_err(|_| CheckpointError::Damaged("state cannot be read"))
+}
+
+/// Decompresses, never to more than `max` bytes: a few damaged ones may stand for gigabytes.
+fn unpack(payload: &[u8], max: usize) -> Result<Vec<u8>, CheckpointError> {
+    let mut plain = Vec::new();
+    zstd::stream::Decoder::with_buffer(payload)
+        .and_then(|d| d.take(max as u64 + 1).read_to_end(&mut plain))
+        .map_err(|_| CheckpointError::Damaged("not zstd"))?;
+    if plain.len() > max { Err(CheckpointError::Damaged("too large")) } else { Ok(plain) }
 }
 
 /// Hears of the instruments of a restored fold.
@@ -182,4 +190,21 @@ impl FoldSink for Names<'_> {
         self.0.name(id, version);
     }
     fn effect(&mut self, _: Effect<'_>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_that_stands_for_more_than_is_believed_is_refused_before_it_is_all_unpacked() {
+        let bomb = zstd::bulk::compress(&[0; 1 << 20], 1).unwrap();
+        assert!(bomb.len() < 200);
+        assert!(matches!(unpack(&bomb, 1 << 19), Err(CheckpointError::Damaged("too large"))));
+        assert_eq!(unpack(&bomb, 1 << 20).unwrap().len(), 1 << 20);
+        assert!(matches!(
+            unpack(&bomb[..bomb.len() - 1], 1 << 20),
+            Err(CheckpointError::Damaged("not zstd"))
+        ));
+    }
 }

@@ -8,6 +8,8 @@ pub mod backoff;
 pub mod budget;
 pub mod clock;
 pub mod connect_limiter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod guard;
 pub mod limits;
 pub mod rate;

@@ -350,7 +350,7 @@ fn read_bounded(
 }
 
 /// Decompresses within the limits: stops at the first block beyond them.
-fn gunzip(raw: &[u8], url: &str, limits: &RestLimits) -> Result<Vec<u8>, RestError> {
+pub(super) fn gunzip(raw: &[u8], url: &str, limits: &RestLimits) -> Result<Vec<u8>, RestError> {
     let by_ratio = raw.len().saturating_mul(limits.ratio).max(limits.ratio_floor);
     let limit = limits.decoded_bytes.min(by_ratio);
     let mut decoder = MultiGzDecoder::new(raw);

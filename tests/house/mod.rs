@@ -1,6 +1,7 @@
 //! The house's rules as tests. Each failure prints the rule and what to do.
 
 mod docs;
+mod fuzz;
 mod hot;
 mod imports;
 mod sizes;

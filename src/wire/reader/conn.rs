@@ -316,7 +316,7 @@ impl Conn {
     }
 
     #[cold]
-    fn start_upgrade(&mut self, tcp: TcpStream) -> Result<(), CloseInfo> {
+    pub(super) fn start_upgrade(&mut self, tcp: TcpStream) -> Result<(), CloseInfo> {
         // Both were tried in `new`; should they fail now, the connection says so like any other failure.
         let bad = |e: &dyn std::fmt::Display| {
             CloseInfo::new(GapCause::ProtocolViolation, ClosePhase::Upgrade, e.to_string())

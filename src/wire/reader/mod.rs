@@ -11,6 +11,8 @@
 
 mod close;
 mod conn;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod proxy;
 mod transport;
 
