@@ -161,10 +161,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         return Err(ConfigError::at(name, text, channels_at, format!("venue {id:?}: {fault}")));
     }
     let at_table = |fault: String| ConfigError::at(name, text, table_at, format!("venue {id:?}: {fault}"));
-    let rotate_after_ns = v.rotate_after.map(|d| d.ns);
-    if rotate_after_ns.is_some_and(|ns| ns < NS_PER_S) {
-        return Err(at_table("rotate_after: the least is \"1s\"".to_owned()));
-    }
+    let rotate_after_ns = rotate_after(v.rotate_after).map_err(&at_table)?;
     let silent_after_ns = or_off("silent_after", v.silent_after, NS_PER_MIN).map_err(&at_table)?;
     let audit_every_ns = or_off("audit_every", v.audit_every, 10 * NS_PER_MIN).map_err(&at_table)?;
     let list_every_ns = list_every(v.list_every).map_err(&at_table)?;
@@ -188,6 +185,14 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
     })
+}
+
+/// How old a connection becomes, ns.
+fn rotate_after(d: Option<super::Duration>) -> Result<Option<i64>, String> {
+    match d.map(|d| d.ns) {
+        Some(ns) if ns < NS_PER_S => Err("rotate_after: the least is \"1s\"".to_owned()),
+        ns => Ok(ns),
+    }
 }
 
 /// How often the instrument list is asked for, ns.

@@ -145,17 +145,29 @@ impl Core {
                 self.ask(id, &b, sink);
             }
         }
-        let (crossed, has_next) = (b.crossed_run > self.crossed_max(conn.venue), b.next.is_some());
+        self.after_diff(rec, conn.venue, id, b, matches!(verdict, Verdict::Apply { .. }), sink);
+    }
+
+    /// What follows from a book that a diff has changed, or not.
+    fn after_diff<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        venue: VenueIx,
+        id: InstrumentId,
+        b: Box<BookState>,
+        applied: bool,
+        sink: &mut S,
+    ) {
+        let (crossed, has_next) = (b.crossed_run > self.crossed_max(venue), b.next.is_some());
         self.insts[id.ix()].book = Some(b);
         if crossed {
-            self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
-        } else {
-            if matches!(verdict, Verdict::Apply { .. }) {
-                self.audit_due(rec, id, sink);
-            }
-            if has_next {
-                self.hands_over(rec, id, false, sink);
-            }
+            return self.unproven(rec, id, GapCause::ProtocolViolation, Detector::Ids, sink);
+        }
+        if applied {
+            self.audit_due(rec, id, sink);
+        }
+        if has_next {
+            self.hands_over(rec, id, false, sink);
         }
     }
 
