@@ -17,6 +17,7 @@ mod legs;
 mod panics;
 mod repeats;
 mod shared;
+mod silences;
 mod state;
 mod streams;
 mod top;
