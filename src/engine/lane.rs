@@ -257,6 +257,18 @@ impl Lane {
         Ok(())
     }
 
+    /// A connection that something else than the reader opens.
+    #[cfg(test)]
+    pub(super) fn adopt(&mut self, link: Box<OpenLink>) {
+        self.conns.insert(link.conn as u64, Live { link, next_rseq: 0, opened: false, subscribing: None });
+    }
+
+    /// The live fold, to look at.
+    #[cfg(test)]
+    pub(super) fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
     /// Answers pings that came as messages, before the next read.
     fn send_pongs(&mut self, reader: &mut Reader) {
         while let Some(conn) = self.wishes.pongs.pop() {
@@ -268,7 +280,7 @@ impl Lane {
         }
     }
 
-    fn order(&mut self, reader: &mut Reader, order: ToLane) {
+    pub(super) fn order(&mut self, reader: &mut Reader, order: ToLane) {
         let now = Stamps::now();
         match order {
             ToLane::Send { conn, text } => {
@@ -335,7 +347,7 @@ impl Lane {
     }
 
     /// What the venue said of the message that waited for it.
-    fn hear_answers(&mut self) {
+    pub(super) fn hear_answers(&mut self) {
         let now = Stamps::now();
         for (conn, code) in std::mem::take(&mut self.wishes.answers) {
             let Some(live) = self.conns.get_mut(&(conn as u64)) else { continue };
@@ -493,7 +505,7 @@ impl Lane {
         self.unsent.push_back(m);
     }
 
-    fn send_reports(&mut self) {
+    pub(super) fn send_reports(&mut self) {
         while let Some(m) = self.unsent.pop_front() {
             match self.reports.try_send(m) {
                 Ok(()) => {}
@@ -506,7 +518,7 @@ impl Lane {
         }
     }
 
-    fn timers(&mut self) {
+    pub(super) fn timers(&mut self) {
         let now = Stamps::now();
         self.boundaries(&now);
         let due: Vec<InstrumentId> =

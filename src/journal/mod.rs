@@ -29,7 +29,7 @@
 mod format;
 mod marks;
 #[cfg(test)]
-mod model_tests;
+pub(crate) mod model_tests;
 mod pump;
 #[cfg(test)]
 mod pump_tests;
@@ -38,7 +38,7 @@ mod recover;
 mod scan;
 mod segment;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::fmt;
