@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::ledger::{Ledger, Seen};
 use super::process::Side;
-use super::time::{self, MS, S};
+use super::time::{self, MS};
 use crate::engine::messages::{OpenLink, ToLane};
 use crate::engine::rest::{Done, Job, Purpose};
 use crate::model::{ConnId, GapCause};
@@ -14,9 +14,6 @@ use crate::simulator::CutHow;
 use crate::simulator::by_hand_tests::{Got, Venue};
 use crate::wire::reader::{CloseInfo, ClosePhase, ConnectRequest, Handler, Stamps};
 use crate::wire::rest::{RestError, RestResponse};
-
-/// Nothing heard for so long: a ping; for twice as long: the connection is given up.
-const PROBE: i64 = 3 * S;
 
 /// Reads of one connection in one go: TCP gives the others their turn.
 const BATCH: usize = 64;
@@ -30,6 +27,8 @@ struct Link {
     inbox: VecDeque<(i64, Got)>,
     heard: i64,
     probed: bool,
+    /// Nothing heard for so long: a ping; for so long: the connection is given up.
+    patience: (i64, i64),
     delay: i64,
     rseq: i64,
     /// We end it: then, unless it ends by itself before.
@@ -107,6 +106,7 @@ impl Net {
             inbox: VecDeque::new(),
             heard: 0,
             probed: false,
+            patience: (request.probe_after.as_nanos() as i64, request.dead_after.as_nanos() as i64),
             delay: self.rng.i64(0..40) * MS,
             rseq: 0,
             leave_at: None,
@@ -181,10 +181,10 @@ impl Net {
             return Some(CloseInfo { by_us: true, answered: true, ..ours });
         }
         let silent = now - l.heard;
-        if silent >= 2 * PROBE && l.inbox.is_empty() {
+        if silent >= l.patience.1 && l.inbox.is_empty() {
             return Some(ended(GapCause::StaleTimeout, ClosePhase::Open, "silent"));
         }
-        if silent >= PROBE && !std::mem::replace(&mut l.probed, true) {
+        if silent >= l.patience.0 && !std::mem::replace(&mut l.probed, true) {
             venue.ping(no);
         }
         None

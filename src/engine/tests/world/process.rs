@@ -225,6 +225,14 @@ impl Process {
         self.net.break_requests = per_thousand;
     }
 
+    /// Its disk and its line are well from now on.
+    pub fn heal(&mut self) {
+        for n in [&self.faults.write_in, &self.faults.sync_in, &self.faults.create_in, &self.faults.looks] {
+            n.store(0, Ordering::SeqCst);
+        }
+        self.break_requests(0);
+    }
+
     /// Everything that is due now, once. An error: the converter cannot go on, as when its disk is full.
     pub fn step(&mut self, venue: &mut Venue, ledger: &mut Ledger) -> Result<(), ConvertError> {
         for (n, side) in self.sides.iter_mut().enumerate() {
