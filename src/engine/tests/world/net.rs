@@ -36,13 +36,16 @@ struct Link {
     stalled: bool,
 }
 
+/// Status, body, used weight, seconds to wait; or why there is nothing.
+type Reply = Result<(u16, Vec<u8>, Option<u32>, Option<u32>), String>;
+
 struct Answer {
     at: i64,
     venue: usize,
     purpose: Purpose,
     path: String,
     begun: (i64, i64),
-    result: Result<(u16, Vec<u8>, Option<u32>, Option<u32>), String>,
+    result: Reply,
 }
 
 /// The network as one process sees it.

@@ -80,7 +80,7 @@ impl Plan {
         if matches!(venue, "binance-spot" | "binance-usdm") && r.bool() {
             channels.push("trade");
         }
-        let interval_s = [5, 10, 20, 60, 3600][r.usize(..5)];
+        let interval_s = [5, 10, 20, 20, 60, 3600][r.usize(..6)];
         let lead = r.i64(1_000..length_s * 1_000);
         let mut plan = Plan {
             seed,

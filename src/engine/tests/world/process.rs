@@ -310,6 +310,8 @@ impl Process {
 
     /// SIGTERM. An error: storage fails, and what is left is in the rings.
     pub fn stop(mut self, venue: &mut Venue, ledger: &mut Ledger) -> Result<(), String> {
+        // A capture whose journal has no room waits for it, as long as it is let.
+        self.faults.broken.store(false, Ordering::SeqCst);
         self.control.order_stop();
         for side in &mut self.sides {
             while let Ok(order) = side.orders.try_recv() {
