@@ -186,7 +186,7 @@ impl Capture {
         lane0.append(run.ts_start, clock::mono_ns(), Entry::new(Kind::Run, to_payload(&run)));
 
         let rings = producers.iter().map(RawProducer::monitor).collect();
-        let seeds = seeds(producers, &lane_states, cause, run.interval_ns);
+        let seeds = seeds(producers, &lane_states, cause, run.interval_ns, EVENTS_MAX);
         let started = start_lanes(seeds, &config, &run, &reports_in, &shared)?;
         let keep = keep_of(&config);
         let converter = start_converter(Follow {
@@ -390,20 +390,21 @@ fn spawn<T: Send + 'static>(
 }
 
 /// What a lane begins with.
-struct LaneSeed {
-    ring: RawProducer,
-    clock: LaneClock,
-    crash: Option<GapNote>,
-    recorder: Recorder,
-    events: EventProducer,
+pub(super) struct LaneSeed {
+    pub ring: RawProducer,
+    pub clock: LaneClock,
+    pub crash: Option<GapNote>,
+    pub recorder: Recorder,
+    pub events: EventProducer,
 }
 
 /// What each lane begins with: its ring, its numbers, and the gap of the crash before, if there was one.
-fn seeds(
+pub(super) fn seeds(
     rings: Vec<RawProducer>,
     before: &[LaneReport],
     cause: GapCause,
     interval_ns: i64,
+    events_max: usize,
 ) -> Vec<(LaneSeed, Collector, EventRing)> {
     let seed = |ring: RawProducer| {
         let id = ring.lane();
@@ -411,11 +412,12 @@ fn seeds(
         let crash = state.filter(recovering::crashed).map(|s| recovering::crash_gap(&s, cause));
         let mut clock = LaneClock::new(id, ring.last_lane_seq(), interval_ns);
         if let Some(s) = state {
-            // Only sets the clock to where the last run ended; nothing can be due yet.
-            let _ = clock.boundary_due(s.max_ts_recv);
+            // Only sets the clock to where the last run ended; nothing can be due yet. One further: the last record may be
+            // a boundary's, which stands at the end of the interval that it closes and is not stated twice.
+            let _ = clock.boundary_due(s.max_ts_recv.saturating_add(1));
         }
         let (recorder, collector) = latency();
-        let (events, readable) = event::ring(EVENTS_MAX);
+        let (events, readable) = event::ring(events_max);
         (LaneSeed { ring, clock, crash, recorder, events }, collector, readable)
     };
     rings.into_iter().map(seed).collect()

@@ -217,7 +217,6 @@ impl Converting {
         loop {
             let begun = clock::mono_ns();
             let marks = shared.wait_beyond(self.reader.position(), Duration::from_millis(100));
-            let mut made = Vec::new();
             // A part becomes visible only when the records that closed it are durable.
             let mut durable = |at: Position| {
                 while shared.marks().dur <= at && !shared.marks().finished {
@@ -225,13 +224,7 @@ impl Converting {
                         .wait_beyond(Position { segment: u64::MAX, offset: 0 }, Duration::from_millis(2));
                 }
             };
-            while self.one(marks.jrn, &mut durable, &mut made)? {
-                for c in std::mem::take(&mut made) {
-                    let at = self.reader.position();
-                    self.record(c, at, lane0);
-                }
-            }
-            self.retain();
+            self.turn(marks.jrn, &mut durable, lane0, lanes)?;
             for m in metrics {
                 let seq = self.converter.last_seq(m.lane);
                 let ts = self.converter.fold(m.lane).map_or(0, crate::fold::Fold::ts_max);
@@ -239,18 +232,6 @@ impl Converting {
                 if let Some((seq, ts)) = self.published.get(&m.lane) {
                     m.converter.published.set(*seq, *ts);
                 }
-            }
-            let wanted = |lane: &LaneId| {
-                let fold = self.converter.fold(*lane);
-                fold.map(crate::fold::Fold::wanted)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|w| (*lane, w))
-                    .collect::<Vec<_>>()
-            };
-            self.progress.missed.set(lanes.iter().flat_map(wanted).collect());
-            if lanes.iter().all(|l| self.stopped.contains(l)) {
-                self.progress.done.store(true, Ordering::Release);
             }
             if marks.finished && self.reader.position() >= marks.jrn {
                 return Ok(());
@@ -260,6 +241,43 @@ impl Converting {
                 shared.wait_ended(Duration::from_nanos(left.unsigned_abs()));
             }
         }
+    }
+
+    /// Converts what there is up to `end`, and hands new checkpoints to lane 000. `durable` waits until a position is.
+    pub(super) fn turn(
+        &mut self,
+        end: Position,
+        durable: &mut dyn FnMut(Position),
+        lane0: &Lane0,
+        lanes: &[LaneId],
+    ) -> Result<(), ConvertError> {
+        let mut made = Vec::new();
+        while self.one(end, durable, &mut made)? {
+            for c in std::mem::take(&mut made) {
+                let at = self.reader.position();
+                self.record(c, at, lane0);
+            }
+        }
+        self.retain();
+        let wanted = |lane: &LaneId| {
+            let fold = self.converter.fold(*lane);
+            fold.map(crate::fold::Fold::wanted)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|w| (*lane, w))
+                .collect::<Vec<_>>()
+        };
+        self.progress.missed.set(lanes.iter().flat_map(wanted).collect());
+        if lanes.iter().all(|l| self.stopped.contains(l)) {
+            self.progress.done.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The converter, to look at.
+    #[cfg(test)]
+    pub(super) fn converter(&self) -> &Converter {
+        &self.converter
     }
 
     /// One record; `false` at the end.

@@ -270,6 +270,18 @@ impl Lane {
         Ok(())
     }
 
+    /// A connection that something else than the reader opens.
+    #[cfg(test)]
+    pub(super) fn adopt(&mut self, link: Box<OpenLink>) {
+        self.conns.insert(link.conn as u64, Live { link, next_rseq: 0, opened: false, subscribing: None });
+    }
+
+    /// The live fold, to look at.
+    #[cfg(test)]
+    pub(super) fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
     /// Answers pings that came as messages, before the next read.
     fn send_pongs(&mut self, reader: &mut Reader) {
         while let Some(conn) = self.wishes.pongs.pop() {
@@ -281,7 +293,7 @@ impl Lane {
         }
     }
 
-    fn order(&mut self, reader: &mut Reader, order: ToLane) {
+    pub(super) fn order(&mut self, reader: &mut Reader, order: ToLane) {
         let now = Stamps::now();
         match order {
             ToLane::Send { conn, text } => {
@@ -349,7 +361,7 @@ impl Lane {
     }
 
     /// What the venue said of the message that waited for it.
-    fn hear_answers(&mut self) {
+    pub(super) fn hear_answers(&mut self) {
         let now = Stamps::now();
         for (conn, code) in std::mem::take(&mut self.wishes.answers) {
             let Some(live) = self.conns.get_mut(&(conn as u64)) else { continue };
@@ -507,7 +519,7 @@ impl Lane {
         self.unsent.push_back(m);
     }
 
-    fn send_reports(&mut self) {
+    pub(super) fn send_reports(&mut self) {
         while let Some(m) = self.unsent.pop_front() {
             match self.reports.try_send(m) {
                 Ok(()) => {}
@@ -520,7 +532,7 @@ impl Lane {
         }
     }
 
-    fn timers(&mut self) {
+    pub(super) fn timers(&mut self) {
         let now = Stamps::now();
         self.boundaries(&now);
         let due: Vec<InstrumentId> =

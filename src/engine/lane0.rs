@@ -46,8 +46,9 @@ impl Lane0 {
     pub fn new(last_ts: i64, interval_ns: i64, journal: Sender<Command>) -> Lane0 {
         let mut clock = LaneClock::new(0, -1, interval_ns);
         if last_ts > 0 {
-            // The first call only sets the clock; nothing can be due yet.
-            let _ = clock.boundary_due(last_ts);
+            // The first call only sets the clock; nothing can be due yet. One further: the last record may be a boundary's,
+            // which stands at the end of the interval that it closes and is not stated twice.
+            let _ = clock.boundary_due(last_ts.saturating_add(1));
         }
         Lane0 { clock: Mutex::new(clock), journal }
     }

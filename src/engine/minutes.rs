@@ -175,7 +175,7 @@ impl Minutes {
         let drift = wall - mono;
         let step_ns = self.drift.map_or(0, |d| drift - d);
         self.drift = Some(drift);
-        let (offset_ns, max_error_ns, source) = match crate::sys::clock::adjtimex() {
+        let (offset_ns, max_error_ns, source) = match crate::wire::clock::reading() {
             Ok(r) => {
                 (r.offset_ns, r.max_error_ns, if r.synchronized { "kernel" } else { "kernel_unsynchronized" })
             }

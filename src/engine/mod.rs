@@ -24,4 +24,7 @@ pub mod rest;
 pub mod subscribing;
 pub mod venues;
 
+#[cfg(test)]
+mod tests;
+
 pub use capture::{Capture, CaptureError, Summary};

@@ -142,6 +142,14 @@ impl Pool {
         Ok(Pool { jobs, done, workers })
     }
 
+    /// A pool without threads: whoever has the other ends does the work.
+    #[cfg(test)]
+    pub(super) fn by_hand() -> (Pool, Receiver<Job>, Sender<Done>) {
+        let (jobs, todo) = bounded::<Job>(JOBS_MAX);
+        let (tell, done) = bounded::<Done>(JOBS_MAX);
+        (Pool { jobs, done, workers: Vec::new() }, todo, tell)
+    }
+
     /// Hands over a job; gives it back when too many wait.
     pub fn ask(&self, job: Job) -> Result<(), Box<Job>> {
         self.jobs.try_send(job).map_err(|e| Box::new(e.into_inner()))

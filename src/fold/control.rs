@@ -95,7 +95,10 @@ impl Core {
                 );
             }
             "close" | "failed" | "refused" => {
-                if let Some(conn) = self.conns.remove(&rec.conn) {
+                if let Some(mut conn) = self.conns.remove(&rec.conn) {
+                    if e.answered {
+                        self.lives(&mut conn, rec, sink);
+                    }
                     let cause = GapCause::from_str(&e.cause).unwrap_or(GapCause::VenueDisconnect);
                     let det = match cause {
                         GapCause::SilentStream | GapCause::StaleTimeout => Detector::Watchdog,
@@ -105,8 +108,9 @@ impl Core {
                 }
             }
             "ping" | "pong" => {
-                if let Some(c) = self.conns.get_mut(&rec.conn) {
-                    c.ts_last = rec.ts_recv;
+                if let Some(mut c) = self.conns.remove(&rec.conn) {
+                    self.lives(&mut c, rec, sink);
+                    self.conns.insert(rec.conn, c);
                 }
             }
             _ => {}
@@ -272,6 +276,7 @@ impl Core {
             self.flush_all_tops(sink);
         }
         self.audits_end(rec, sink);
+        self.cut_silences(at, rec, sink);
         let day_ends = time::floor_to(at, time::NS_PER_DAY) == at;
         self.interval_ends(at, !day_ends, rec, sink);
         for i in &mut self.insts {
@@ -370,6 +375,7 @@ impl Core {
             for i in 0..self.insts.len() {
                 self.forget_book(&at, InstrumentId(i as u32), sink);
             }
+            self.cut_silences(e.ts_begin, &at, sink);
             self.all_streams_lost(e.ts_begin, cause, Detector::Recovery, &at, sink);
             return;
         }
@@ -472,6 +478,7 @@ impl Core {
         for i in 0..self.insts.len() {
             self.forget_book(rec, InstrumentId(i as u32), sink);
         }
+        self.cut_silences(rec.ts_recv, rec, sink);
         self.all_streams_lost(rec.ts_recv, GapCause::Operator, Detector::Recovery, rec, sink);
         self.run_row(rec, e.ts_stop, &e.exit, sink);
     }

@@ -20,6 +20,7 @@ mod legs;
 mod panics;
 mod repeats;
 mod shared;
+mod silences;
 mod state;
 mod streams;
 mod successor;

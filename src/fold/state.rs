@@ -386,7 +386,7 @@ impl Fold {
 
     fn frame<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About) {
         self.core.counters.frames += 1;
-        let Some(conn) = self.core.conns.remove(&rec.conn) else {
+        let Some(mut conn) = self.core.conns.remove(&rec.conn) else {
             self.core.reject(
                 rec,
                 sink,
@@ -395,11 +395,11 @@ impl Fold {
             );
             return;
         };
+        self.core.lives(&mut conn, rec, sink);
         about.venue = conn.venue;
         about.flags = conn.flags();
         let v = venue_of(conn.venue);
         let mut ctx = Ctx { core: &mut self.core, sink, rec, conn, about, rest: None };
-        ctx.conn.ts_last = rec.ts_recv;
         let scratch = &mut self.scratch[usize::from(ctx.conn.venue.0)];
         let only = ctx.conn.only.take();
         let result = caught(|| {

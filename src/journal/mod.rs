@@ -31,7 +31,7 @@ mod format;
 pub mod fuzzing;
 mod marks;
 #[cfg(test)]
-mod model_tests;
+pub(crate) mod model_tests;
 mod pump;
 #[cfg(test)]
 mod pump_tests;
@@ -40,7 +40,7 @@ mod recover;
 mod scan;
 mod segment;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::fmt;

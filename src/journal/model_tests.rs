@@ -40,7 +40,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// What a disk may do to sectors that were not synced: keep them, lose them, half write them, fill them with garbage.
-fn tear(dir: &Path, durable: Position, seed: u64) {
+pub(crate) fn tear(dir: &Path, durable: Position, seed: u64) {
     let Ok(file) = File::options().read(true).write(true).open(dir.join(segment_name(durable.segment)))
     else {
         return;

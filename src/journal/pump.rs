@@ -164,6 +164,12 @@ impl Pump {
         pump
     }
 
+    /// The writer, to look at.
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &JournalWriter {
+        &self.writer
+    }
+
     /// Marks, counters and histograms, for the converter, metrics and status.
     pub fn shared(&self) -> Arc<JournalShared> {
         Arc::clone(&self.shared)

@@ -12,12 +12,15 @@ use crate::model::{Kind, Record};
 
 /// Calls to the disk that are to fail: the n-th from now (1 = the next), 0 = none.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     pub write_in: AtomicI64,
     pub sync_in: AtomicI64,
     pub create_in: AtomicI64,
     /// No segment can be created at all.
     pub broken: AtomicBool,
+    /// Syncs are done by whoever asks how they go, after so many looks; no thread.
+    pub by_hand: AtomicBool,
+    pub looks: AtomicI64,
 }
 
 fn due(n: &AtomicI64) -> bool {
@@ -36,6 +39,12 @@ impl Faults {
 
     pub fn sync(&self) -> io::Result<()> {
         if due(&self.sync_in) { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+    }
+
+    /// Whether a sync that is done by hand is due at this look; `None`: it is not done by hand.
+    pub fn hand(&self) -> Option<bool> {
+        let slow = self.by_hand.load(Ordering::SeqCst);
+        slow.then(|| self.looks.fetch_sub(1, Ordering::SeqCst) <= 0)
     }
 
     pub fn create(&self) -> io::Result<()> {

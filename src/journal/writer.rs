@@ -46,7 +46,7 @@ pub struct Options {
     /// Where the salts come from; `None` = the operating system. A simulation gives a number of its own.
     pub salt_seed: Option<u64>,
     #[cfg(test)]
-    pub(super) faults: Arc<super::tests::Faults>,
+    pub(crate) faults: Arc<super::tests::Faults>,
 }
 
 impl Options {
@@ -337,6 +337,15 @@ impl JournalWriter {
         if !self.is_dirty() {
             return Ok(false);
         }
+        #[cfg(test)]
+        if self.store.faults.by_hand.load(std::sync::atomic::Ordering::SeqCst) {
+            if let Some(c) = &mut self.current {
+                self.syncing =
+                    Some(Durable { end: c.at.end(), chain: c.at.chain, lanes: self.lanes.clone() });
+                c.dirty = false;
+            }
+            return Ok(true);
+        }
         if self.syncer.is_none() {
             self.syncer = Syncer::start().ok();
         }
@@ -357,6 +366,10 @@ impl JournalWriter {
     /// # Errors
     /// Storage failed, see [`JournalWriter::append_encoded`].
     pub fn poll_sync(&mut self) -> Result<Option<Position>, JournalError> {
+        #[cfg(test)]
+        if let (Some(due), true) = (self.store.faults.hand(), self.syncing.is_some()) {
+            return if due { self.sync_by_hand() } else { Ok(None) };
+        }
         let (Some(s), true) = (&self.syncer, self.syncing.is_some()) else { return Ok(None) };
         match s.answer.try_recv() {
             Err(crossbeam_channel::TryRecvError::Empty) => Ok(None),
@@ -370,9 +383,19 @@ impl JournalWriter {
     /// # Errors
     /// Storage failed, see [`JournalWriter::append_encoded`].
     pub fn wait_sync(&mut self) -> Result<(), JournalError> {
+        #[cfg(test)]
+        if self.store.faults.hand().is_some() && self.syncing.is_some() {
+            return self.sync_by_hand().map(drop);
+        }
         let (Some(s), true) = (&self.syncer, self.syncing.is_some()) else { return Ok(()) };
         let answer = s.answer.recv().unwrap_or_else(|_| Err(io::Error::other("the sync thread died")));
         self.end_sync(answer).map(drop)
+    }
+
+    #[cfg(test)]
+    fn sync_by_hand(&mut self) -> Result<Option<Position>, JournalError> {
+        let answer = self.current.as_ref().map_or(Ok(()), |c| c.file.sync());
+        self.end_sync(answer).map(Some)
     }
 
     fn end_sync(&mut self, answer: io::Result<()>) -> Result<Position, JournalError> {

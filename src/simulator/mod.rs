@@ -58,6 +58,8 @@ fn http_date(ms: i64) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod by_hand_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_ascendex;

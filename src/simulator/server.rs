@@ -471,7 +471,7 @@ pub(super) type Doorbook = VecDeque<i64>;
 
 impl World {
     /// A new WebSocket connection with the streams of its path. `None`: too many in five minutes.
-    fn open(&mut self, target: &str, entry: &super::control::Entry) -> Option<Rc<Conn>> {
+    pub(super) fn open(&mut self, target: &str, entry: &super::control::Entry) -> Option<Rc<Conn>> {
         let max = self.cfg.connects_per_5min.unwrap_or(self.shape.d.connects_per_5min) as usize;
         let now = self.now;
         if self.shape.d.speech.is_ascendex() && self.rest.is_banned(now) {

@@ -92,6 +92,8 @@ struct Conn {
     venue: String,
     /// Last sign of life.
     life: i64,
+    /// Up to here an interval that ended meanwhile may call it alive: silences are not known before they are too long.
+    claim: i64,
     /// Its streams, with the time from which on it lives for each.
     streams: Vec<(usize, i64)>,
     /// Last frame of each stream.
@@ -259,12 +261,19 @@ impl<'a> Reader<'a> {
             }
             Kind::Stop => {
                 let ts = r.ts_recv;
-                self.all_end(|_| ts);
+                let is_import = self.is_import;
+                self.all_end(|c| c.end_at(ts, is_import));
                 self.tape.end = self.tape.end.max(ts);
             }
             Kind::Timer => {
                 if let Ok(TimerEvent::Boundary(b)) = from_payload(r.payload) {
                     self.boundary = b.at;
+                    let is_import = self.is_import;
+                    for c in self.conns.values_mut() {
+                        if is_import || b.at.saturating_sub(c.life) <= limit_of(&c.venue) {
+                            c.claim = b.at;
+                        }
+                    }
                     self.tape.end = self.tape.end.max(b.at);
                 }
             }
@@ -348,11 +357,11 @@ impl<'a> Reader<'a> {
 
     /// A sign of life; a silence longer than the venue's limit before it proves nothing.
     fn lives(&mut self, conn: ConnId, ts: i64) {
-        let (is_import, boundary) = (self.is_import, self.boundary);
+        let is_import = self.is_import;
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let limit = limit_of(&c.venue);
         if !is_import && ts.saturating_sub(c.life) > limit {
-            let end = end_of_life(c.life, boundary, Some(limit));
+            let end = c.end_of_life();
             for (s, begin) in &mut c.streams {
                 self.tape.streams[*s].alive.push(*begin, end);
                 *begin = ts;
@@ -372,6 +381,7 @@ impl<'a> Reader<'a> {
                 let c = Conn {
                     venue: e.venue.clone(),
                     life: r.ts_recv,
+                    claim: i64::MIN,
                     streams: Vec::new(),
                     last: FxHashMap::default(),
                 };
@@ -383,9 +393,7 @@ impl<'a> Reader<'a> {
                     // The peer's last word: it lived until then.
                     self.lives(r.conn, r.ts_recv);
                 }
-                let limit = if self.is_import { None } else { Some(limit_of(&e.venue)) };
-                let boundary = self.boundary;
-                self.ends(r.conn, |c| end_of_life(c.life, boundary, limit));
+                self.ends(r.conn, Conn::end_of_life);
             }
             "ping" | "pong" => self.lives(r.conn, r.ts_recv),
             _ => {}
@@ -481,20 +489,14 @@ impl<'a> Reader<'a> {
         }
         let end = e.ts_begin.min(self.ts_max.saturating_add(1));
         let is_import = self.is_import;
-        self.all_end(|c| match is_import || end.saturating_sub(c.life) <= limit_of(&c.venue) {
-            true => end,
-            false => c.life,
-        });
+        self.all_end(|c| c.end_at(end, is_import));
     }
 
     fn finish(mut self) -> Tape {
         let end = self.tape.end;
         // What still lives has rows up to the last boundary.
-        let (is_import, boundary) = (self.is_import, self.boundary);
-        self.all_end(|c| {
-            let limit = if is_import { None } else { Some(limit_of(&c.venue)) };
-            if boundary == end { end_of_life(c.life, boundary, limit).max(c.life) } else { end }
-        });
+        let boundary = self.boundary;
+        self.all_end(|c| if boundary == end { c.end_of_life() } else { end });
         for s in &mut self.tape.streams {
             s.given_up(end);
             s.subscribed = std::mem::take(&mut s.subscribed).tidy();
@@ -512,10 +514,16 @@ fn limit_of(venue: &str) -> i64 {
     s * time::NS_PER_S + NOTICE_NS
 }
 
-/// A connection lived until its last sign of life. Coverage is split at interval boundaries, before it is known that
-/// a silence is an end: up to the last boundary it may claim more, by no more than the limit (imports: they state no
-/// limit).
-fn end_of_life(life: i64, boundary: i64, limit: Option<i64>) -> i64 {
-    let within = limit.is_none_or(|l| boundary.saturating_sub(life) <= l);
-    if boundary > life && within { boundary } else { life }
+impl Conn {
+    /// It lived until its last sign of life. Coverage is split at interval boundaries, before it is known that a silence is
+    /// an end: up to the last boundary that came in time it may claim more (imports: they state no limit).
+    fn end_of_life(&self) -> i64 {
+        self.life.max(self.claim)
+    }
+
+    /// The same where the recorder itself ended at `end`.
+    fn end_at(&self, end: i64, is_import: bool) -> i64 {
+        let in_time = is_import || end.saturating_sub(self.life) <= limit_of(&self.venue);
+        if in_time { end } else { self.end_of_life() }
+    }
 }

@@ -149,13 +149,18 @@ impl Control {
     /// # Errors
     /// [`ControlFault`].
     pub fn new(parts: ControlParts) -> Result<Control, ControlFault> {
+        Control::with_pool(parts, Pool::start(WORKERS)?)
+    }
+
+    /// As [`Control::new`], with these workers.
+    pub(super) fn with_pool(parts: ControlParts, pool: Pool) -> Result<Control, ControlFault> {
         let links = Links::all(&parts.config)?;
         let mut control = Control {
             venues: Vec::new(),
             groups: Vec::new(),
             owner: BTreeMap::new(),
             books: BTreeMap::new(),
-            pool: Pool::start(WORKERS)?,
+            pool,
             parts,
             last_tick: 0,
             silence: silence::Watchdog::default(),
@@ -218,6 +223,14 @@ impl Control {
                 break;
             }
         }
+        self.order_stop();
+        self.await_lanes();
+        self.pool.stop();
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// The last orders to the lanes.
+    pub(super) fn order_stop(&mut self) {
         self.parts.shared.set_state(State::Stopping);
         let lanes = &self.parts.lanes;
         // The unfinished minute counts too.
@@ -226,9 +239,9 @@ impl Control {
                 l.order(ToLane::Latency(notes));
             }
         });
-        self.stop_lanes();
-        self.pool.stop();
-        fault.map_or(Ok(()), Err)
+        for l in lanes {
+            l.order(ToLane::Stop);
+        }
     }
 
     fn turn(&mut self) -> Result<(), ControlFault> {
@@ -239,6 +252,13 @@ impl Control {
             recv(done) -> d => if let Ok(d) = d { self.done(d)?; },
             default(Duration::from_millis(20)) => {}
         }
+        self.work()
+    }
+
+    /// All that is due now; waits for nothing.
+    pub(super) fn work(&mut self) -> Result<(), ControlFault> {
+        let reports = self.parts.reports.clone();
+        let done = self.pool.done().clone();
         while let Ok(m) = reports.try_recv() {
             self.report(m)?;
         }
@@ -440,10 +460,7 @@ impl Control {
         self.parts.shared.tick(wall);
     }
 
-    fn stop_lanes(&mut self) {
-        for l in &self.parts.lanes {
-            l.order(ToLane::Stop);
-        }
+    fn await_lanes(&mut self) {
         let mut left: Vec<LaneId> = self.parts.lanes.iter().map(|l| l.lane).collect();
         while !left.is_empty() {
             match self.parts.reports.recv_timeout(Duration::from_secs(10)) {
