@@ -128,7 +128,7 @@ fn events_of_a_market() {
     let market = r#""m":"ETH_UP_DOWN_5M_1779846660","y":"ETH_UP_DOWN_5M_1779846660_YUSDT","n":"ETH_UP_DOWN_5M_1779846660_NUSDT","p":"2076.40762162","t":1779846960000"#;
     let wrapped = |rest: &str| format!(r#"{{"stream":"eth_up_down_5m@event","data":{{{rest}}}}}"#);
     let decided = wrapped(&format!(r#""e":"market_twap",{market},"r":0,"w":"Y""#));
-    assert_eq!(of(&decided), ["other market_twap"]);
+    assert_eq!(of(&decided), ["other market_twap", "Notice(Listing)"]);
     assert_eq!(of(&wrapped(&format!(r#""e":"market_twap",{market},"r":3"#))), ["other market_twap"]);
     assert_eq!(of(&wrapped(&format!(r#""e":"market_start",{market}"#))), ["other market_start"]);
     let v = by_id("aster-prediction").unwrap().1;
