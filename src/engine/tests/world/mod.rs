@@ -130,10 +130,7 @@ impl World {
             return;
         }
         let Some(p) = &mut self.process else { return };
-        if p.step(&mut self.venue, &mut self.ledger).is_err() {
-            // The converter has ended, and with it the capture. Whoever watches it starts it again.
-            self.down(500, |p, w| drop(p.stop(&mut w.venue, &mut w.ledger)));
-        }
+        p.step(&mut self.venue, &mut self.ledger);
     }
 
     /// The process ends in this way and is started again later.

@@ -138,7 +138,7 @@ impl Plan {
 
     /// Whether the recorder dies or is stopped.
     pub fn dies(&self) -> bool {
-        let dies = |a: &Act| matches!(a, Act::Kill(_) | Act::Power(_) | Act::Stop(_) | Act::DatasetFull(_));
+        let dies = |a: &Act| matches!(a, Act::Kill(_) | Act::Power(_) | Act::Stop(_));
         self.ends_dead || self.has(dies)
     }
 

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::engine::capture::seeds;
 use crate::engine::control::{Control, ControlParts, LaneHandle};
-use crate::engine::converting::{ConvertError, Converting};
+use crate::engine::converting::{Converting, Follow, Progress};
 use crate::engine::lane::{Lane, LaneParts};
 use crate::engine::lane0::{Entry, Lane0};
 use crate::engine::messages::ToLane;
@@ -58,15 +58,17 @@ pub struct Process {
     marks: Arc<JournalShared>,
     pub faults: Arc<Faults>,
     lane0: Arc<Lane0>,
-    converting: Converting,
+    /// `None`: its disk refuses, and it waits.
+    converting: Option<Converting>,
+    follow: Follow,
     ids: Vec<LaneId>,
     shared: Arc<Shared>,
     run_id: String,
     convert_at: i64,
     /// Storage has failed or was slow in this run: nobody promises 250 ms.
     pub storage_failed: bool,
-    /// The converter cannot go on.
-    converter_ended: bool,
+    /// When the converter tries its disk again.
+    retry_at: i64,
     /// The dataset's place.
     root: PathBuf,
     rings: PathBuf,
@@ -182,7 +184,18 @@ impl Process {
             collectors.push((id, collector));
             sides.push(Side { id, lane, reader, monitor, orders });
         }
-        let converting = Converting::resume(Arc::clone(&ds), recovering::dirs(&ds, None), end).unwrap();
+        let follow = Follow {
+            ds: Arc::clone(&ds),
+            dirs: recovering::dirs(&ds, None),
+            end,
+            keep: Arc::new(Mutex::new(crate::dataset::retention::Keep::new(&Default::default(), None))),
+            journal: Arc::clone(&marks),
+            lane0: Arc::clone(&lane0),
+            lanes: std::iter::once(0).chain(sides.iter().map(|s| s.id)).collect(),
+            progress: Arc::new(Progress::default()),
+            shared: Arc::clone(&shared),
+        };
+        let converting = Some(follow.begin(end).unwrap());
         let rings = sides.iter().map(|s| s.monitor.clone()).collect();
         let line = Box::new(|_: &str| {});
         let parts = ControlParts {
@@ -195,8 +208,8 @@ impl Process {
             shared: Arc::clone(&shared),
             minutes: Minutes::new(ds.root().to_owned(), collectors, Arc::clone(&marks), rings, line),
             reloads: bounded(1).1,
-            keep: Arc::new(Mutex::new(crate::dataset::retention::Keep::new(&Default::default(), None))),
-            missed: Arc::clone(&converting.progress().missed),
+            keep: Arc::clone(&follow.keep),
+            missed: Arc::clone(&follow.progress.missed),
             last_conn,
         };
         let (pool, jobs, done) = Pool::by_hand();
@@ -210,11 +223,12 @@ impl Process {
             faults,
             lane0,
             converting,
+            follow,
             shared,
             run_id: run.run_id,
             convert_at: time::now() + CONVERT_EVERY,
             storage_failed: false,
-            converter_ended: false,
+            retry_at: 0,
             root: place.root.clone(),
             rings: place.rings.clone(),
             _ds: ds,
@@ -233,8 +247,8 @@ impl Process {
         self.break_requests(0);
     }
 
-    /// Everything that is due now, once. An error: the converter cannot go on, as when its disk is full.
-    pub fn step(&mut self, venue: &mut Venue, ledger: &mut Ledger) -> Result<(), ConvertError> {
+    /// Everything that is due now, once.
+    pub fn step(&mut self, venue: &mut Venue, ledger: &mut Ledger) {
         for (n, side) in self.sides.iter_mut().enumerate() {
             while let Ok(order) = side.orders.try_recv() {
                 self.net.order(n, side, order, venue);
@@ -250,12 +264,20 @@ impl Process {
         self.storage_failed |= self.marks.failures() > 0;
         if time::now() >= self.convert_at {
             self.convert_at = time::now() + CONVERT_EVERY;
-            return self.convert();
+            self.convert();
         }
-        Ok(())
     }
 
-    fn convert(&mut self) -> Result<(), ConvertError> {
+    fn convert(&mut self) {
+        if self.converting.is_none() && time::now() >= self.retry_at {
+            self.retry_at = time::now() + 500 * MS;
+            self.converting = match self.follow.retry() {
+                Ok(c) => Some(c),
+                Err(e) if e.is_storage() => None,
+                Err(e) => panic!("the converter cannot go on: {e}"),
+            };
+        }
+        let Some(converting) = &mut self.converting else { return };
         let (pump, marks) = (&mut self.pump, &self.marks);
         let begun = time::now();
         let mut durable = |at| {
@@ -265,9 +287,13 @@ impl Process {
                 assert!(time::now() - begun < 120 * S, "{at} does not become durable");
             }
         };
-        let done = self.converting.turn(marks.marks().jrn, &mut durable, &self.lane0, &self.ids);
-        self.converter_ended = done.is_err();
-        done
+        match converting.turn(marks.marks().jrn, &mut durable, &self.lane0, &self.ids) {
+            Ok(()) => {}
+            Err(e) if e.is_storage() => {
+                (self.converting, self.retry_at) = (None, time::now() + 250 * MS);
+            }
+            Err(e) => panic!("the converter ends: {e}"),
+        }
     }
 
     /// Books that are proven, and all.
@@ -327,26 +353,29 @@ impl Process {
         let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
         let stop = RunStop { run_id: self.run_id.clone(), ts_stop: wall, exit: "clean".to_owned() };
         self.lane0.append(wall, mono, Entry::new(Kind::Stop, to_payload(&stop)));
-        let progress = self.converting.progress();
+        let progress = Arc::clone(&self.follow.progress);
+        progress.stopping.store(true, Ordering::Release);
+        self.retry_at = 0;
         let begun = time::now();
-        while !self.converter_ended && !progress.done.load(Ordering::Acquire) {
+        while !progress.done.load(Ordering::Acquire) {
             time::pass(5 * MS);
             self.pump.step();
-            // Its error is the end of it; the rest is stopped all the same.
-            let _ = self.convert();
+            self.convert();
+            if self.converting.is_none() {
+                // Its disk refuses still: the next start makes its files.
+                break;
+            }
             assert!(time::now() - begun < 120 * S, "does not stop");
         }
         let end = self.pump.finish().map_err(|e| e.to_string())?;
-        if self.converter_ended {
-            return Err("the converter has ended".to_owned());
-        }
-        self.converting.turn(end, &mut |_| {}, &self.lane0, &self.ids).map_err(|e| e.to_string())
+        let Some(mut converting) = self.converting else { return Err("no files".to_owned()) };
+        converting.turn(end, &mut |_| {}, &self.lane0, &self.ids).map_err(|e| e.to_string())
     }
 
     /// The folds of a lane: the live one and the converter's.
     pub fn folds(&self) -> impl Iterator<Item = (LaneId, &'static str, &Fold)> {
         let live = self.sides.iter().map(|s| (s.id, "live", s.lane.fold()));
-        let of = |s: &Side| Some((s.id, "converter", self.converting.converter().fold(s.id)?));
+        let of = |s: &Side| Some((s.id, "converter", self.converting.as_ref()?.converter().fold(s.id)?));
         live.chain(self.sides.iter().filter_map(of))
     }
 }
