@@ -230,7 +230,7 @@ impl World {
             // Nobody was there to see it go.
             self.venue.leave(no);
         }
-        let part = (seconds / 30).max(1);
+        let part = (seconds / 12).max(1);
         let until = time::now() + seconds * S;
         while time::now() < until && self.venue.open_conns().is_empty() {
             self.venue.sleep(part * 1_000);
@@ -258,7 +258,7 @@ impl World {
         if let Some(p) = &mut self.process {
             p.heal();
         }
-        self.run_for(8 * S);
+        self.run_for(4 * S);
         let mut settled = false;
         while !settled && time::now() - begun < SETTLES {
             if let Some(p) = &mut self.process {
@@ -278,7 +278,7 @@ impl World {
     /// Nothing happens any more: the books are the venue's.
     fn compare_books(&mut self) {
         self.venue.hush();
-        self.run_for(3 * S);
+        self.run_for(1_500 * MS);
         let Some(p) = &self.process else { return };
         let ix = crate::venue::by_id(self.plan.venue).unwrap().0;
         let mut faults = Vec::new();
@@ -458,7 +458,7 @@ fn tell(seed: u64, length_s: i64, o: &Outcome) {
 #[test]
 fn seeded_worlds_keep_all_promises() {
     let (from, seeds) = (number("LOBTAPE_WORLD_FROM", 1), number("LOBTAPE_WORLD_SEEDS", 200));
-    let length_s = number("LOBTAPE_WORLD_SECONDS", 8) as i64;
+    let length_s = number("LOBTAPE_WORLD_SECONDS", 6) as i64;
     let next = AtomicU64::new(from);
     // Each world has a thread to itself, so that several cores can have one each.
     let some = || {

@@ -222,7 +222,7 @@ fn line(r: &mut fastrand::Rng) -> FaultSpec {
     let kind =
         [FaultKind::Cut, FaultKind::Cut, FaultKind::Cut, FaultKind::Stall, FaultKind::Refuse][r.usize(..5)];
     let how = [CutHow::Rst, CutHow::Fin, CutHow::Close, CutHow::MidFrame, CutHow::HalfOpen][r.usize(..5)];
-    FaultSpec { how, for_ms: r.u64(100..4_000), ..FaultSpec::new(kind) }
+    FaultSpec { how, for_ms: r.u64(100..3_000), ..FaultSpec::new(kind) }
 }
 
 fn death(r: &mut fastrand::Rng) -> Act {
