@@ -254,11 +254,18 @@ impl World {
         self.venue.quiesce();
         (self.frozen_until, self.plan.break_requests) = (0, 0);
         self.mend(i64::MAX);
-        // Whatever was lost last must be shown by what comes, and a line that is dead be found so.
+        // Whatever was lost last must be shown by what comes of each book, and a line that is dead be found so.
+        let ids = self.venue.last_ids();
         if let Some(p) = &mut self.process {
             p.heal();
         }
         self.run_for(4 * S);
+        let moves = |w: &World| w.venue.last_ids().iter().zip(&ids).all(|(a, b)| a > b);
+        while !moves(self) && time::now() - begun < SETTLES / 2 {
+            self.run_for(200 * MS);
+        }
+        // What one leg lacks the other may bring, for two seconds.
+        self.run_for(if self.plan.legs == 2 { 3 * S } else { 500 * MS });
         let mut settled = false;
         while !settled && time::now() - begun < SETTLES {
             if let Some(p) = &mut self.process {

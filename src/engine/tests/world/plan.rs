@@ -149,10 +149,10 @@ impl Plan {
     fn trouble(&mut self, kind: Kind, r: &mut fastrand::Rng) {
         let seconds = self.length / 1_000 / MS;
         let n = 1 + match kind {
-            Kind::Venue => r.i64(0..seconds / 2),
-            Kind::Line => r.i64(0..seconds / 6),
-            Kind::Death => r.i64(0..seconds / 8),
-            Kind::Disk => r.i64(0..seconds / 5),
+            Kind::Venue => r.i64(0..seconds / 2 + 1),
+            Kind::Line => r.i64(0..seconds / 6 + 1),
+            Kind::Death => r.i64(0..seconds / 6 + 1),
+            Kind::Disk => r.i64(0..seconds / 4 + 1),
             Kind::Time => r.i64(0..3),
         };
         if kind == Kind::Venue {
