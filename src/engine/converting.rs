@@ -414,7 +414,7 @@ impl Follow {
         Ok(())
     }
 
-    fn begin(&self, end: Position) -> Result<Converting, ConvertError> {
+    pub(super) fn begin(&self, end: Position) -> Result<Converting, ConvertError> {
         let c = Converting::resume(Arc::clone(&self.ds), self.dirs.clone(), end)?;
         Ok(c.with_progress(Arc::clone(&self.progress)).with_retention(Arc::clone(&self.keep)))
     }
@@ -451,7 +451,7 @@ impl Follow {
         }
     }
 
-    fn retry(&self) -> Result<Converting, ConvertError> {
+    pub(super) fn retry(&self) -> Result<Converting, ConvertError> {
         // Cheap, and tells whether reading the journal again is of any use.
         self.ds.make_room(ROOM).map_err(SinkError::Dataset)?;
         let mut c = self.begin(self.journal.marks().dur)?;

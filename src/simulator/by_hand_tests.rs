@@ -189,6 +189,11 @@ impl Venue {
         (bids.map(level).collect(), asks.map(level).collect(), (s.face.pd, s.face.sd))
     }
 
+    /// Id of each book's last change.
+    pub fn last_ids(&self) -> Vec<i64> {
+        self.world.symbols.iter().map(|s| s.market.last_id).collect()
+    }
+
     /// The log so far, ended.
     pub fn log(&mut self) -> Vec<Line> {
         self.world.oracle.begin("end");

@@ -130,10 +130,7 @@ impl World {
             return;
         }
         let Some(p) = &mut self.process else { return };
-        if p.step(&mut self.venue, &mut self.ledger).is_err() {
-            // The converter has ended, and with it the capture. Whoever watches it starts it again.
-            self.down(500, |p, w| drop(p.stop(&mut w.venue, &mut w.ledger)));
-        }
+        p.step(&mut self.venue, &mut self.ledger);
     }
 
     /// The process ends in this way and is started again later.
@@ -233,7 +230,7 @@ impl World {
             // Nobody was there to see it go.
             self.venue.leave(no);
         }
-        let part = (seconds / 30).max(1);
+        let part = (seconds / 12).max(1);
         let until = time::now() + seconds * S;
         while time::now() < until && self.venue.open_conns().is_empty() {
             self.venue.sleep(part * 1_000);
@@ -257,11 +254,18 @@ impl World {
         self.venue.quiesce();
         (self.frozen_until, self.plan.break_requests) = (0, 0);
         self.mend(i64::MAX);
-        // Whatever was lost last must be shown by what comes, and a line that is dead be found so.
+        // Whatever was lost last must be shown by what comes of each book, and a line that is dead be found so.
+        let ids = self.venue.last_ids();
         if let Some(p) = &mut self.process {
             p.heal();
         }
-        self.run_for(8 * S);
+        self.run_for(4 * S);
+        let moves = |w: &World| w.venue.last_ids().iter().zip(&ids).all(|(a, b)| a > b);
+        while !moves(self) && time::now() - begun < SETTLES / 2 {
+            self.run_for(200 * MS);
+        }
+        // What one leg lacks the other may bring, for two seconds.
+        self.run_for(if self.plan.legs == 2 { 3 * S } else { 500 * MS });
         let mut settled = false;
         while !settled && time::now() - begun < SETTLES {
             if let Some(p) = &mut self.process {
@@ -281,7 +285,7 @@ impl World {
     /// Nothing happens any more: the books are the venue's.
     fn compare_books(&mut self) {
         self.venue.hush();
-        self.run_for(3 * S);
+        self.run_for(1_500 * MS);
         let Some(p) = &self.process else { return };
         let ix = crate::venue::by_id(self.plan.venue).unwrap().0;
         let mut faults = Vec::new();
@@ -461,7 +465,7 @@ fn tell(seed: u64, length_s: i64, o: &Outcome) {
 #[test]
 fn seeded_worlds_keep_all_promises() {
     let (from, seeds) = (number("LOBTAPE_WORLD_FROM", 1), number("LOBTAPE_WORLD_SEEDS", 200));
-    let length_s = number("LOBTAPE_WORLD_SECONDS", 8) as i64;
+    let length_s = number("LOBTAPE_WORLD_SECONDS", 6) as i64;
     let next = AtomicU64::new(from);
     // Each world has a thread to itself, so that several cores can have one each.
     let some = || {

@@ -138,7 +138,7 @@ impl Plan {
 
     /// Whether the recorder dies or is stopped.
     pub fn dies(&self) -> bool {
-        let dies = |a: &Act| matches!(a, Act::Kill(_) | Act::Power(_) | Act::Stop(_) | Act::DatasetFull(_));
+        let dies = |a: &Act| matches!(a, Act::Kill(_) | Act::Power(_) | Act::Stop(_));
         self.ends_dead || self.has(dies)
     }
 
@@ -149,10 +149,10 @@ impl Plan {
     fn trouble(&mut self, kind: Kind, r: &mut fastrand::Rng) {
         let seconds = self.length / 1_000 / MS;
         let n = 1 + match kind {
-            Kind::Venue => r.i64(0..seconds / 2),
-            Kind::Line => r.i64(0..seconds / 6),
-            Kind::Death => r.i64(0..seconds / 8),
-            Kind::Disk => r.i64(0..seconds / 5),
+            Kind::Venue => r.i64(0..seconds / 2 + 1),
+            Kind::Line => r.i64(0..seconds / 6 + 1),
+            Kind::Death => r.i64(0..seconds / 6 + 1),
+            Kind::Disk => r.i64(0..seconds / 4 + 1),
             Kind::Time => r.i64(0..3),
         };
         if kind == Kind::Venue {
@@ -222,7 +222,7 @@ fn line(r: &mut fastrand::Rng) -> FaultSpec {
     let kind =
         [FaultKind::Cut, FaultKind::Cut, FaultKind::Cut, FaultKind::Stall, FaultKind::Refuse][r.usize(..5)];
     let how = [CutHow::Rst, CutHow::Fin, CutHow::Close, CutHow::MidFrame, CutHow::HalfOpen][r.usize(..5)];
-    FaultSpec { how, for_ms: r.u64(100..4_000), ..FaultSpec::new(kind) }
+    FaultSpec { how, for_ms: r.u64(100..3_000), ..FaultSpec::new(kind) }
 }
 
 fn death(r: &mut fastrand::Rng) -> Act {

@@ -4,29 +4,31 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::ledger::{Ledger, Must};
 use super::net::Net;
 use super::plan::Plan;
 use super::time::{self, MS, S};
-use crate::bus::raw::{self, RawMonitor, RawOptions};
+use crate::bus::event::EventRing;
+use crate::bus::raw::{self, RawConsumer, RawMonitor, RawOptions, RawProducer};
 use crate::config::Config;
 use crate::dataset::Dataset;
-use crate::engine::capture::seeds;
+use crate::engine::capture::{LaneSeed, seeds};
 use crate::engine::control::{Control, ControlParts, LaneHandle};
-use crate::engine::converting::{ConvertError, Converting};
+use crate::engine::converting::{Converting, Follow, Progress};
 use crate::engine::lane::{Lane, LaneParts};
 use crate::engine::lane0::{Entry, Lane0};
-use crate::engine::messages::ToLane;
+use crate::engine::messages::{FromLane, ToLane};
 use crate::engine::minutes::Minutes;
+use crate::engine::recovering::Recovered;
 use crate::engine::rest::Pool;
 use crate::engine::{links, recovering};
 use crate::fold::Fold;
 use crate::journal::model_tests::tear;
 use crate::journal::tests::Faults;
-use crate::journal::{JournalShared, Options, Pump, PumpOptions};
-use crate::metrics::{BookState, Shared};
+use crate::journal::{JournalShared, Options, Position, Pump, PumpOptions};
+use crate::metrics::{BookState, Collector, Shared};
 use crate::model::control::to_payload;
 use crate::model::{Kind, LaneId, RunStart, RunStop};
 use crate::simulator::by_hand_tests::Venue;
@@ -58,15 +60,17 @@ pub struct Process {
     marks: Arc<JournalShared>,
     pub faults: Arc<Faults>,
     lane0: Arc<Lane0>,
-    converting: Converting,
+    /// `None`: its disk refuses, and it waits.
+    converting: Option<Converting>,
+    follow: Follow,
     ids: Vec<LaneId>,
     shared: Arc<Shared>,
     run_id: String,
     convert_at: i64,
     /// Storage has failed or was slow in this run: nobody promises 250 ms.
     pub storage_failed: bool,
-    /// The converter cannot go on.
-    converter_ended: bool,
+    /// When the converter tries its disk again.
+    retry_at: i64,
     /// The dataset's place.
     root: PathBuf,
     rings: PathBuf,
@@ -115,6 +119,103 @@ fn run_of(config: &Config, lanes: u16, floor: i64) -> RunStart {
     }
 }
 
+/// What a start does first, and what it owes of the run before.
+fn recovered(
+    place: &Place,
+    config: &Config,
+    plan: &Plan,
+    ledger: &mut Ledger,
+    rng: &mut fastrand::Rng,
+) -> (Arc<Dataset>, Arc<Faults>, Recovered) {
+    let ds = Arc::new(Dataset::create(&place.root).unwrap());
+    let mut options = Options::new(recovering::dataset_number(&ds).unwrap());
+    options.segment_bytes = plan.segment_bytes;
+    options.salt_seed = Some(rng.u64(..));
+    let faults = Arc::clone(&options.faults);
+    let mut r = recovering::recover(&ds, options, Some(&place.rings)).unwrap();
+    let lanes = links::lanes(config);
+    recovering::end_lanes(&mut r, |l| (1..=lanes).contains(&l)).unwrap();
+    faults.by_hand.store(true, Ordering::SeqCst);
+    for l in 1..=lanes {
+        let state = r.report.lane(l).map(|s| s.state.last_seq);
+        ledger.recovered(l, state.unwrap_or(-1));
+    }
+    (ds, faults, r)
+}
+
+fn rings_of(
+    place: &Place,
+    lanes: u16,
+    ds: &Dataset,
+    recovered: &Recovered,
+) -> (Vec<RawProducer>, Vec<RawConsumer>) {
+    let number = recovering::dataset_number(ds).unwrap();
+    let (mut ends, mut paths) = (Vec::new(), Vec::new());
+    for lane in 1..=lanes {
+        let path = place.rings.join(raw::ring_file_name(number, lane));
+        let last_lane_seq = recovered.writer.lane(lane).map_or(-1, |l| l.last_seq);
+        let o = RawOptions { dataset: number, lane, capacity: RING, last_lane_seq };
+        ends.push(raw::create(&path, &o).unwrap());
+        paths.push((lane, path));
+    }
+    ds.set_rings(&paths).unwrap();
+    ends.into_iter().unzip()
+}
+
+/// The lanes, as they are held, as control reaches them, and their latencies.
+struct Sides {
+    sides: Vec<Side>,
+    handles: Vec<LaneHandle>,
+    collectors: Vec<(LaneId, Collector)>,
+}
+
+fn sides_of(
+    seeds: Vec<(LaneSeed, Collector, EventRing)>,
+    run: &RunStart,
+    reports: &Sender<FromLane>,
+    shared: &Shared,
+) -> Sides {
+    let mut all = Sides { sides: Vec::new(), handles: Vec::new(), collectors: Vec::new() };
+    for (seed, collector, _) in seeds {
+        let (id, monitor) = (seed.clock.lane(), seed.ring.monitor());
+        let reader = Reader::new(ReaderConfig::default()).unwrap();
+        let (orders_in, orders) = bounded(CHANNEL);
+        all.handles.push(LaneHandle { lane: id, orders: orders_in, waker: reader.waker() });
+        let parts = LaneParts {
+            ring: seed.ring,
+            clock: seed.clock,
+            orders,
+            reports: reports.clone(),
+            metrics: shared.add_lane(id),
+            recorder: seed.recorder,
+            events: seed.events,
+        };
+        let (lane, orders) = Lane::new(parts, run, seed.crash);
+        all.collectors.push((id, collector));
+        all.sides.push(Side { id, lane, reader, monitor, orders });
+    }
+    all
+}
+
+fn follow_of(
+    (ds, end, lanes): (&Arc<Dataset>, Position, Vec<LaneId>),
+    marks: &Arc<JournalShared>,
+    lane0: &Arc<Lane0>,
+    shared: &Arc<Shared>,
+) -> Follow {
+    Follow {
+        ds: Arc::clone(ds),
+        dirs: recovering::dirs(ds, None),
+        end,
+        keep: Arc::new(Mutex::new(crate::dataset::retention::Keep::new(&Default::default(), None))),
+        journal: Arc::clone(marks),
+        lane0: Arc::clone(lane0),
+        lanes,
+        progress: Arc::new(Progress::default()),
+        shared: Arc::clone(shared),
+    }
+}
+
 impl Process {
     /// What a start does: recovery, rings, lanes, control, converter.
     pub fn start(
@@ -124,34 +225,12 @@ impl Process {
         ledger: &mut Ledger,
         rng: &mut fastrand::Rng,
     ) -> Process {
-        let ds = Arc::new(Dataset::create(&place.root).unwrap());
-        let number = recovering::dataset_number(&ds).unwrap();
-        let mut options = Options::new(number);
-        options.segment_bytes = plan.segment_bytes;
-        options.salt_seed = Some(rng.u64(..));
-        let faults = Arc::clone(&options.faults);
-        let mut recovered = recovering::recover(&ds, options, Some(&place.rings)).unwrap();
-        let lanes = links::lanes(config);
-        recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l)).unwrap();
-        faults.by_hand.store(true, Ordering::SeqCst);
+        let (ds, faults, recovered) = recovered(place, config, plan, ledger, rng);
         let states = recovered.report.lanes.clone();
-        for l in 1..=lanes {
-            let last = states.iter().find(|s| s.state.lane == l).map_or(-1, |s| s.state.last_seq);
-            ledger.recovered(l, last);
-        }
+        let lanes = links::lanes(config);
         let floor = states.iter().map(|l| l.state.max_ts_recv).max().unwrap_or(0);
         let run = run_of(config, lanes, floor);
-        let (mut producers, mut consumers, mut paths) = (Vec::new(), Vec::new(), Vec::new());
-        for lane in 1..=lanes {
-            let path = place.rings.join(raw::ring_file_name(number, lane));
-            let last_lane_seq = recovered.writer.lane(lane).map_or(-1, |l| l.last_seq);
-            let o = RawOptions { dataset: number, lane, capacity: RING, last_lane_seq };
-            let (p, c) = raw::create(&path, &o).unwrap();
-            producers.push(p);
-            consumers.push(c);
-            paths.push((lane, path));
-        }
-        ds.set_rings(&paths).unwrap();
+        let (producers, consumers) = rings_of(place, lanes, &ds, &recovered);
         let (journal_in, journal_out) = bounded(CHANNEL);
         let last0 = recovered.report.lane(0).map_or(0, |l| l.state.max_ts_recv);
         let lane0 = Arc::new(Lane0::new(last0, run.interval_ns, journal_in));
@@ -163,26 +242,11 @@ impl Process {
         lane0.append(run.ts_start, clock::mono_ns(), Entry::new(Kind::Run, to_payload(&run)));
         let shared = Arc::new(Shared::new(&run.run_id, ""));
         let (reports_in, reports) = bounded(CHANNEL);
-        let (mut sides, mut handles, mut collectors) = (Vec::new(), Vec::new(), Vec::new());
-        for (seed, collector, _) in seeds(producers, &states, recovered.cause, run.interval_ns, 16) {
-            let (id, monitor) = (seed.clock.lane(), seed.ring.monitor());
-            let reader = Reader::new(ReaderConfig::default()).unwrap();
-            let (orders_in, orders) = bounded(CHANNEL);
-            handles.push(LaneHandle { lane: id, orders: orders_in, waker: reader.waker() });
-            let parts = LaneParts {
-                ring: seed.ring,
-                clock: seed.clock,
-                orders,
-                reports: reports_in.clone(),
-                metrics: shared.add_lane(id),
-                recorder: seed.recorder,
-                events: seed.events,
-            };
-            let (lane, orders) = Lane::new(parts, &run, seed.crash);
-            collectors.push((id, collector));
-            sides.push(Side { id, lane, reader, monitor, orders });
-        }
-        let converting = Converting::resume(Arc::clone(&ds), recovering::dirs(&ds, None), end).unwrap();
+        let seeds = seeds(producers, &states, recovered.cause, run.interval_ns, 16);
+        let Sides { sides, handles, collectors } = sides_of(seeds, &run, &reports_in, &shared);
+        let ids = std::iter::once(0).chain(sides.iter().map(|s| s.id)).collect();
+        let follow = follow_of((&ds, end, ids), &marks, &lane0, &shared);
+        let converting = Some(follow.begin(end).unwrap());
         let rings = sides.iter().map(|s| s.monitor.clone()).collect();
         let line = Box::new(|_: &str| {});
         let parts = ControlParts {
@@ -195,26 +259,27 @@ impl Process {
             shared: Arc::clone(&shared),
             minutes: Minutes::new(ds.root().to_owned(), collectors, Arc::clone(&marks), rings, line),
             reloads: bounded(1).1,
-            keep: Arc::new(Mutex::new(crate::dataset::retention::Keep::new(&Default::default(), None))),
-            missed: Arc::clone(&converting.progress().missed),
+            keep: Arc::clone(&follow.keep),
+            missed: Arc::clone(&follow.progress.missed),
             last_conn,
         };
         let (pool, jobs, done) = Pool::by_hand();
         Process {
             net: Net::new(jobs, done, rng.u64(..)),
             control: Control::with_pool(parts, pool).unwrap(),
-            ids: std::iter::once(0).chain(sides.iter().map(|s| s.id)).collect(),
+            ids: follow.lanes.clone(),
             sides,
             pump,
             marks,
             faults,
             lane0,
             converting,
+            follow,
             shared,
             run_id: run.run_id,
             convert_at: time::now() + CONVERT_EVERY,
             storage_failed: false,
-            converter_ended: false,
+            retry_at: 0,
             root: place.root.clone(),
             rings: place.rings.clone(),
             _ds: ds,
@@ -233,8 +298,8 @@ impl Process {
         self.break_requests(0);
     }
 
-    /// Everything that is due now, once. An error: the converter cannot go on, as when its disk is full.
-    pub fn step(&mut self, venue: &mut Venue, ledger: &mut Ledger) -> Result<(), ConvertError> {
+    /// Everything that is due now, once.
+    pub fn step(&mut self, venue: &mut Venue, ledger: &mut Ledger) {
         for (n, side) in self.sides.iter_mut().enumerate() {
             while let Ok(order) = side.orders.try_recv() {
                 self.net.order(n, side, order, venue);
@@ -250,12 +315,20 @@ impl Process {
         self.storage_failed |= self.marks.failures() > 0;
         if time::now() >= self.convert_at {
             self.convert_at = time::now() + CONVERT_EVERY;
-            return self.convert();
+            self.convert();
         }
-        Ok(())
     }
 
-    fn convert(&mut self) -> Result<(), ConvertError> {
+    fn convert(&mut self) {
+        if self.converting.is_none() && time::now() >= self.retry_at {
+            self.retry_at = time::now() + 500 * MS;
+            self.converting = match self.follow.retry() {
+                Ok(c) => Some(c),
+                Err(e) if e.is_storage() => None,
+                Err(e) => panic!("the converter cannot go on: {e}"),
+            };
+        }
+        let Some(converting) = &mut self.converting else { return };
         let (pump, marks) = (&mut self.pump, &self.marks);
         let begun = time::now();
         let mut durable = |at| {
@@ -265,9 +338,13 @@ impl Process {
                 assert!(time::now() - begun < 120 * S, "{at} does not become durable");
             }
         };
-        let done = self.converting.turn(marks.marks().jrn, &mut durable, &self.lane0, &self.ids);
-        self.converter_ended = done.is_err();
-        done
+        match converting.turn(marks.marks().jrn, &mut durable, &self.lane0, &self.ids) {
+            Ok(()) => {}
+            Err(e) if e.is_storage() => {
+                (self.converting, self.retry_at) = (None, time::now() + 250 * MS);
+            }
+            Err(e) => panic!("the converter ends: {e}"),
+        }
     }
 
     /// Books that are proven, and all.
@@ -327,26 +404,29 @@ impl Process {
         let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
         let stop = RunStop { run_id: self.run_id.clone(), ts_stop: wall, exit: "clean".to_owned() };
         self.lane0.append(wall, mono, Entry::new(Kind::Stop, to_payload(&stop)));
-        let progress = self.converting.progress();
+        let progress = Arc::clone(&self.follow.progress);
+        progress.stopping.store(true, Ordering::Release);
+        self.retry_at = 0;
         let begun = time::now();
-        while !self.converter_ended && !progress.done.load(Ordering::Acquire) {
+        while !progress.done.load(Ordering::Acquire) {
             time::pass(5 * MS);
             self.pump.step();
-            // Its error is the end of it; the rest is stopped all the same.
-            let _ = self.convert();
+            self.convert();
+            if self.converting.is_none() {
+                // Its disk refuses still: the next start makes its files.
+                break;
+            }
             assert!(time::now() - begun < 120 * S, "does not stop");
         }
         let end = self.pump.finish().map_err(|e| e.to_string())?;
-        if self.converter_ended {
-            return Err("the converter has ended".to_owned());
-        }
-        self.converting.turn(end, &mut |_| {}, &self.lane0, &self.ids).map_err(|e| e.to_string())
+        let Some(mut converting) = self.converting else { return Err("no files".to_owned()) };
+        converting.turn(end, &mut |_| {}, &self.lane0, &self.ids).map_err(|e| e.to_string())
     }
 
     /// The folds of a lane: the live one and the converter's.
     pub fn folds(&self) -> impl Iterator<Item = (LaneId, &'static str, &Fold)> {
         let live = self.sides.iter().map(|s| (s.id, "live", s.lane.fold()));
-        let of = |s: &Side| Some((s.id, "converter", self.converting.converter().fold(s.id)?));
+        let of = |s: &Side| Some((s.id, "converter", self.converting.as_ref()?.converter().fold(s.id)?));
         live.chain(self.sides.iter().filter_map(of))
     }
 }
