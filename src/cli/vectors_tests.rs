@@ -130,7 +130,10 @@ fn events_of_a_market() {
     let decided = wrapped(&format!(r#""e":"market_twap",{market},"r":0,"w":"Y""#));
     assert_eq!(of(&decided), ["other market_twap", "Notice(Listing)"]);
     assert_eq!(of(&wrapped(&format!(r#""e":"market_twap",{market},"r":3"#))), ["other market_twap"]);
-    assert_eq!(of(&wrapped(&format!(r#""e":"market_start",{market}"#))), ["other market_start"]);
+    assert_eq!(
+        of(&wrapped(&format!(r#""e":"market_start",{market}"#))),
+        ["other market_start", "Notice(Listing)"]
+    );
     let v = by_id("aster-prediction").unwrap().1;
     assert_eq!(v.parse_stream("eth_up_down_5m@event").unwrap().kind, StreamKind::RawOnly);
 }

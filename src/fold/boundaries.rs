@@ -36,6 +36,8 @@ impl Core {
                 self.waits_in_vain(rec, id, sink);
             }
         }
+        // Behind the diffs that waited in vain: since the first of them nothing was proven.
+        self.cut_silences(at, rec, sink);
         for i in 0..self.streams.len() {
             let id = StreamId(i as u32);
             let s = &self.streams[i];

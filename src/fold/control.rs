@@ -276,7 +276,6 @@ impl Core {
             self.flush_all_tops(sink);
         }
         self.audits_end(rec, sink);
-        self.cut_silences(at, rec, sink);
         let day_ends = time::floor_to(at, time::NS_PER_DAY) == at;
         self.interval_ends(at, !day_ends, rec, sink);
         for i in &mut self.insts {
