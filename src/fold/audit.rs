@@ -180,9 +180,10 @@ impl Audit {
         match self.steps.iter().position(|step| step.last >= s.id) {
             Some(n) => Some(Found::of(held(&self.since(n + 1, self.steps[n].last > s.id)))),
             None => {
-                // It is newer than the book. If they are equal nothing lies between them; else that is on its way.
+                // It is newer than the book. If they are equal nothing lies between them; else that is on its way. Where none
+                // of its levels is known to the book, what is on its way may tell.
                 let sums = held(&Since::default());
-                (sums.wrong == 0).then(|| Found::of(sums))
+                (sums.wrong == 0 && sums.compared > 0).then(|| Found::of(sums))
             }
         }
     }
