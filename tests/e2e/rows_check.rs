@@ -367,16 +367,24 @@ impl<'a> Gaps<'a> {
     }
 }
 
+/// What tells an event of a stream from all others. Its CRC alone does not: of the 80,000 messages of a busy stream two have
+/// the same one in every other run.
+type EventKey<'a> = (&'a str, &'a str, [Option<i64>; 4]);
+
+fn event_key(l: &Line) -> EventKey<'_> {
+    (&l.stream, l.crc.as_deref().unwrap_or(""), [l.e, l.last, l.t, l.len.and_then(|n| i64::try_from(n).ok())])
+}
+
 /// Every event with a table has its row, and one only, whichever connections brought it.
 fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
     let gaps = Gaps::new(gaps);
-    let mut events: BTreeMap<(&str, &str), (u32, usize, bool, u32)> = BTreeMap::new();
+    let mut events: BTreeMap<EventKey<'_>, (u32, usize, bool, u32)> = BTreeMap::new();
     // Without an id an event may be the same as one before: how often a connection brought it, at most.
-    let mut most: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let mut most: BTreeMap<EventKey<'_>, u32> = BTreeMap::new();
     for (pair, counts) in seen.by_id.values() {
-        let mut times: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        let mut times: BTreeMap<EventKey<'_>, u32> = BTreeMap::new();
         for l in pair.recorded() {
-            let n = times.entry((&l.stream, l.crc.as_deref().unwrap_or(""))).or_default();
+            let n = times.entry(event_key(l)).or_default();
             // Trades have ids: what comes twice is one.
             *n = if l.kind == "sparseTrade" { 1 } else { *n + 1 };
         }
@@ -385,18 +393,21 @@ fn once(seen: &Seen<'_, '_>, gaps: &[Gap], v: &mut Verdict) {
             *m = n.max(*m);
         }
         for (n, (count, l)) in counts.iter().zip(pair.recorded()).enumerate() {
-            let Some(crc) = l.crc.as_deref().filter(|_| seen.has_row(l)) else { continue };
-            let e = events.entry((&l.stream, crc)).or_default();
+            if l.crc.is_none() || !seen.has_row(l) {
+                continue;
+            }
+            let e = events.entry(event_key(l)).or_default();
             (e.0, e.1, e.3) = (e.0 + count, e.1 + 1, seen.rows_of(l));
             e.2 |= l.kind == "depth" && gaps.holds(&l.stream, pair.conn.frames[n].ts_recv);
         }
     }
     v.figures.frames_twice = events.values().filter(|e| e.1 > 1).count();
-    for ((stream, crc), (rows, _, in_gap, of_one)) in events {
+    for (key, (rows, _, in_gap, of_one)) in events {
         v.figures.depth_in_gaps += usize::from(in_gap);
-        let due = most.get(&(stream, crc)).copied().unwrap_or(0);
+        let due = most.get(&key).copied().unwrap_or(0);
         if rows != due.max(1) * of_one && !(in_gap && rows == 0) {
-            v.fault(format!("{stream}: event {crc} has {rows} rows"));
+            let (stream, crc, ids) = key;
+            v.fault(format!("{stream}: event {crc} {ids:?} has {rows} rows"));
         }
     }
 }
