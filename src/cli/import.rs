@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use super::importing::{self, Options};
-use super::{Fault, WELL, out};
+use super::{DATA, Fault, WELL, out};
 use crate::config::Duration;
 use crate::dataset::{Dataset, PublishReport};
 use crate::model::control::to_payload;
@@ -158,7 +158,8 @@ fn into_dataset(args: &Args, options: &Options) -> anyhow::Result<u8> {
     let mut stdout = out::stdout();
     summary(&mut stdout, args, &import, &stats, &counters)?;
     stdout.flush()?;
-    Ok(WELL)
+    // A file that ends in the middle is how a recorder dies; one whose checksum is wrong is not what was recorded.
+    Ok(if stats.damaged.is_empty() { WELL } else { DATA })
 }
 
 fn summary(

@@ -64,6 +64,12 @@ pub enum DatasetError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// It has rows, and no journal that says with which numbers its lanes go on.
+    #[error("{}: has data but no journal (an import, or `_journal/` was removed); capture into a new directory", path.display())]
+    NoJournal {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Only a writer may do this.
     #[error("{}: opened for reading only", path.display())]
     ReadOnly {
@@ -156,6 +162,7 @@ impl DatasetError {
                 | DatasetError::Missing { .. }
                 | DatasetError::Newer { .. }
                 | DatasetError::Locked { .. }
+                | DatasetError::NoJournal { .. }
                 | DatasetError::ReadOnly { .. }
         )
     }

@@ -330,6 +330,9 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     options.segment_bytes = config.capture.segment_size;
     options.fallback.clone_from(&config.capture.fallback_dir);
     let mut recovered = recovering::recover(&ds, options, config.capture.runtime_dir.as_deref())?;
+    if recovered.report.lanes.is_empty() && ds.manifest()?.parts().next().is_some() {
+        return Err(DatasetError::NoJournal { path: ds.root().to_owned() }.into());
+    }
     let lanes = links::lanes(&config);
     recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l))?;
     if recovered.report.salvaged() > 0 {

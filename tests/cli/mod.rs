@@ -186,6 +186,30 @@ fn a_directory_that_cannot_be_written_into_is_told_alike_by_all_that_would() {
     assert!(!std::path::Path::new(&at("new")).exists(), "a failed import leaves nothing behind");
 }
 
+/// Numbers of records go on where the journal ends; an import leaves none.
+#[test]
+fn a_capture_does_not_go_on_behind_an_import_and_a_damaged_recording_is_at_fault() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
+    let recording = "data/recordings/binance-usdm_4symbols_20210722.gz";
+    let (out, config) = (at("data"), at("c.toml"));
+    assert!(run(&["import", recording, "--venue", "binance-usdm", "--out", &out]).status.success());
+    let venue = "[[venue]]\nid = \"aster-futures\"\nsymbols = [\"A\"]\nchannels = [\"trade\"]\n";
+    std::fs::write(&config, format!("[dataset]\npath = '{out}'\n{venue}")).unwrap();
+    let o = run(&["capture", "-c", &config, "--for", "1s"]);
+    assert_eq!(o.status.code(), Some(1), "{}", stderr(&o));
+    assert!(stderr(&o).contains("no journal") && stderr(&o).contains("new directory"), "{}", stderr(&o));
+    assert!(run(&["verify", &out]).status.success(), "nothing was written");
+
+    let (mut bytes, hurt) = (std::fs::read(recording).unwrap(), at("hurt.gz"));
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&hurt, bytes).unwrap();
+    let o = run(&["import", &hurt, "--venue", "binance-usdm", "--out", &at("new")]);
+    assert_eq!(o.status.code(), Some(2), "{} {}", stdout(&o), stderr(&o));
+    assert!(stdout(&o).contains("damaged") && stdout(&o).contains(&hurt), "{}", stdout(&o));
+}
+
 /// An import knows its instruments from the recording; a venue lists its own.
 #[test]
 fn instruments_come_from_a_dataset_or_from_the_venue() {
