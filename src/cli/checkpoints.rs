@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::importing::{self, Options};
-use super::{WELL, out};
+use super::importing::{self, FirstReject, Options};
+use super::out;
 use crate::fold::{Effect, Fold, FoldSink, Observed};
 use crate::model::{Chain, Head, InstrumentId, InstrumentVersion, RowRef};
 use tape::Tape;
@@ -39,6 +39,9 @@ pub struct Args {
     /// Adds the SHA-256 of the canonical text.
     #[arg(long)]
     pub sha: bool,
+    /// JSON lines, as always.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs it.
@@ -70,10 +73,12 @@ pub(super) fn from_files(
     };
     let mut fold = Fold::new(1);
     let mut watch = Watch { tape, proto, last: Vec::new() };
-    importing::records(&args.inputs, &args.venue, &Options::default(), &mut |rec, at| {
+    let mut first = FirstReject::default();
+    let stats = importing::records(&args.inputs, &args.venue, &Options::default(), &mut |rec, at| {
         if rec.lane == fold.lane() && rec.kind != crate::model::Kind::Stop {
             watch.tape.position(at.file, at.line);
             fold.step(rec, &mut watch);
+            first.note(&fold.counters(), at);
             watch.tape.record_done();
             stdout.write_all(&watch.tape.take())?;
         }
@@ -89,7 +94,9 @@ pub(super) fn from_files(
     }
     tape.finish();
     stdout.write_all(&tape.take())?;
-    Ok(WELL)
+    // What is good stands there before anybody reads what is not.
+    stdout.flush()?;
+    Ok(importing::judge(&args.inputs, &args.venue, &stats, &fold.counters(), first)?.tell())
 }
 
 /// Last applied update id, exponents of price and size, file and line.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::importing::{self, Options};
-use super::{DATA, Fault, WELL, out};
+use super::importing::{self, FirstReject, Judged, Options};
+use super::{Fault, out};
 use crate::config::Duration;
 use crate::dataset::{Dataset, PublishReport};
 use crate::model::control::to_payload;
@@ -146,20 +146,22 @@ fn into_dataset(args: &Args, options: &Options) -> anyhow::Result<u8> {
         run_id: String::new(),
     };
     let mut progress = out::Progress::new(args.json);
-    let mut n = 0u64;
+    let (mut n, mut first) = (0u64, FirstReject::default());
     let stats = importing::records(&args.files, &args.venue, options, &mut |rec, at| {
         n += 1;
         progress
             .show(|| format!("file {} line {}: {} records", at.file + 1, out::count(at.line), out::count(n)));
-        import.beside(rec).map_err(Into::into)
+        import.beside(rec)?;
+        first.note(&import.converter.counters(1), at);
+        Ok(())
     })?;
     progress.clear();
     let counters = import.converter.counters(1);
     let mut stdout = out::stdout();
-    summary(&mut stdout, args, &import, &stats, &counters)?;
+    let judged = importing::judge(&args.files, &args.venue, &stats, &counters, first)?;
+    summary(&mut stdout, args, &import, &stats, &counters, &judged)?;
     stdout.flush()?;
-    // A file that ends in the middle is how a recorder dies; one whose checksum is wrong is not what was recorded.
-    Ok(if stats.damaged.is_empty() { WELL } else { DATA })
+    Ok(if args.json { judged.tell() } else { judged.code() })
 }
 
 fn summary(
@@ -168,6 +170,7 @@ fn summary(
     i: &Import<'_>,
     stats: &crate::import::ImportStats,
     counters: &crate::fold::FoldCounters,
+    judged: &Judged,
 ) -> anyhow::Result<()> {
     if args.json {
         let line = serde_json::json!({
@@ -194,11 +197,8 @@ fn summary(
                 c(counters.rejects)
             )?;
         }
-        if stats.cut_files > 0 {
-            writeln!(stdout, "{} file(s) end in the middle; what could be read was taken", stats.cut_files)?;
-        }
-        for place in &stats.damaged {
-            writeln!(stdout, "damaged: {place}; what could be read before was taken")?;
+        for line in &judged.lines {
+            writeln!(stdout, "{line}")?;
         }
         writeln!(
             stdout,

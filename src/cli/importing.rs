@@ -1,12 +1,16 @@
-//! What `import`, `checkpoints` and `replay` share: recordings as records.
+//! What `import`, `checkpoints` and `replay` share: recordings as records, and what is said of those that are not what
+//! they should be.
 
 use std::path::PathBuf;
 
-use super::Fault;
-use crate::fold::RULES_VERSION;
-use crate::import::{self, ImportOptions, ImportStats, Position};
-use crate::model::Record;
+use super::{DATA, Fault, WELL};
+use crate::fold::{Effect, Fold, FoldCounters, FoldSink, RULES_VERSION};
+use crate::import::{self, ImportError, ImportOptions, ImportStats, Position};
+use crate::model::{Head, InstrumentId, InstrumentVersion, Kind, Record, RejectCause, RestKind, RowRef};
 use crate::venue::{self, Venue};
+
+/// Records that are looked at to see which venue a recording is of.
+const LOOK: u64 = 20_000;
 
 /// How the records of an import are cut and counted.
 #[derive(Clone, Copy, Debug)]
@@ -58,14 +62,199 @@ pub fn records(
     take: Take<'_>,
 ) -> anyhow::Result<ImportStats> {
     let v = venue(venue_id)?;
+    read(files, v, opts, take).map_err(|e| if e.is_damage() { Fault::data(e) } else { e.into() })
+}
+
+fn read(
+    files: &[PathBuf],
+    v: &'static dyn Venue,
+    opts: &Options,
+    take: Take<'_>,
+) -> Result<ImportStats, ImportError> {
     let snapshot_url = |symbol: &str| v.snapshot_request(symbol).path;
     let opts = ImportOptions {
-        venue: venue_id,
+        venue: v.spec().id,
         snapshot_url: &snapshot_url,
         rules_version: RULES_VERSION,
         interval_ns: opts.interval_ns,
         book_top_interval_ns: opts.book_top_interval_ns,
         lane_memory_bytes: opts.lane_memory_bytes,
     };
-    import::import(files, &opts, take).map_err(|e| if e.is_damage() { Fault::data(e) } else { e.into() })
+    import::import(files, &opts, take)
+}
+
+/// Where a fold first refused something.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FirstReject {
+    at: Option<Position>,
+}
+
+impl FirstReject {
+    /// After a record: what the fold has counted, and where the record came from.
+    pub fn note(&mut self, c: &FoldCounters, at: Position) {
+        if c.rejects > 0 && self.at.is_none() {
+            self.at = Some(at);
+        }
+    }
+}
+
+/// What there is to say of recordings that were read to their end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// One line each, for people.
+    pub lines: Vec<String>,
+    /// Some of it is not what was recorded, or not of this venue.
+    pub is_fault: bool,
+}
+
+impl Judged {
+    /// Tells it on stderr; the exit code that follows.
+    pub fn tell(&self) -> u8 {
+        for line in &self.lines {
+            super::out::complain(line);
+        }
+        self.code()
+    }
+
+    /// The exit code that follows.
+    pub fn code(&self) -> u8 {
+        if self.is_fault { DATA } else { WELL }
+    }
+}
+
+/// Judges recordings that were read. A file that ends in the middle is how a recorder dies; one whose checksum is wrong is
+/// not what was recorded.
+///
+/// # Errors
+/// As [`records`]: they are looked at once more where something was refused.
+pub fn judge(
+    files: &[PathBuf],
+    venue_id: &str,
+    stats: &ImportStats,
+    counters: &FoldCounters,
+    first: FirstReject,
+) -> anyhow::Result<Judged> {
+    let mut j = Judged { lines: Vec::new(), is_fault: !stats.damaged.is_empty() };
+    let place = |at: Position| {
+        let file = files.get(at.file as usize).map_or_else(String::new, |f| f.display().to_string());
+        format!("{file} line {}", at.line)
+    };
+    j.lines.extend(
+        stats.cut.iter().map(|c| format!("{c}: the file ends in the middle; what could be read was taken")),
+    );
+    j.lines
+        .extend(stats.damaged.iter().map(|d| format!("damaged: {d}; what could be read before was taken")));
+    if let Some(at) = first.at {
+        let n = super::out::count(counters.rejects);
+        j.lines.push(format!("{n} frames or bodies could not be read, the first at {}", place(at)));
+    }
+    let no_book = stats.bodies > 0 && counters.syncs == 0;
+    if first.at.is_none() && !no_book && counters.others * 2 <= counters.frames {
+        return Ok(j);
+    }
+    let mine = Look::at(files, venue(venue_id)?)?;
+    let mut others: Vec<Look> = Vec::new();
+    for v in venue::all().iter().filter(|v| v.spec().id != venue_id) {
+        others.push(Look::at(files, *v)?);
+    }
+    if let Some((at, what)) = mine.is_foreign(&others) {
+        let best = others.iter().filter(|o| o.reads_better(&mine)).map(Look::rank).min();
+        let names = others.iter().filter(|o| Some(o.rank()) == best).map(|o| o.venue).collect::<Vec<_>>();
+        let remedy = match names.as_slice() {
+            [] => "no other venue that we know speaks so either; `lobtape venues` lists them".to_owned(),
+            names => format!("it can be read with --venue {}", names.join(" or --venue ")),
+        };
+        j.is_fault = true;
+        j.lines.push(format!("{}: {what}: this is no recording of {venue_id}; {remedy}", place(at)));
+    }
+    Ok(j)
+}
+
+/// How the beginning of recordings reads as one venue's.
+struct Look {
+    venue: &'static str,
+    counters: FoldCounters,
+    /// Snapshots that the venue's own paths brought.
+    snapshots: u64,
+    /// The first body that is nothing of the venue.
+    strange: Option<Position>,
+    /// The first frame that was refused or is nothing that we know, and why.
+    first: Option<(Position, String)>,
+    is_dialect: bool,
+}
+
+impl Look {
+    fn at(files: &[PathBuf], v: &'static dyn Venue) -> anyhow::Result<Look> {
+        let counters = FoldCounters::default();
+        let venue = v.spec().id;
+        let mut look = Look { venue, counters, snapshots: 0, strange: None, first: None, is_dialect: false };
+        let (mut fold, mut n) = (Fold::new(1), 0);
+        let seen = read(files, v, &Options::default(), &mut |rec, at| {
+            let mut why = Refusal::default();
+            fold.step(rec, &mut why);
+            if rec.kind == Kind::Rest {
+                match v.rest_kind(rec.url) {
+                    RestKind::Depth { .. } => look.snapshots += 1,
+                    RestKind::Other if look.strange.is_none() => look.strange = Some(at),
+                    _ => {}
+                }
+            }
+            let c = fold.counters();
+            if c.others > look.counters.others && why.0.is_none() {
+                why.0 = Some((false, "an event that has no table".to_owned()));
+            }
+            look.counters = c;
+            if let Some((is_dialect, detail)) = why.0 {
+                look.is_dialect |= is_dialect;
+                look.first.get_or_insert((at, detail));
+            }
+            n += 1;
+            if n < LOOK { Ok(()) } else { Err("enough".into()) }
+        });
+        match seen {
+            Ok(_) | Err(ImportError::Consumer(_)) => Ok(look),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Frames that are nothing of this venue.
+    fn bad(&self) -> u64 {
+        self.counters.rejects + self.counters.others
+    }
+
+    /// Less is better: what cannot be read, then what can.
+    fn rank(&self) -> (u64, u64, u64) {
+        (self.bad(), u64::MAX - self.snapshots, u64::MAX - self.counters.applied)
+    }
+
+    fn reads_better(&self, mine: &Look) -> bool {
+        self.bad() * 2 < mine.bad() || (self.bad() <= mine.bad() && self.snapshots > mine.snapshots)
+    }
+
+    /// Where and why these recordings are not of this venue, if they are not: they say so themselves, or most of them
+    /// cannot be read and another venue's reader can.
+    fn is_foreign(&self, others: &[Look]) -> Option<(Position, String)> {
+        let better = others.iter().any(|o| o.reads_better(self));
+        let mostly = self.bad() * 2 > self.counters.frames;
+        if self.is_dialect || (mostly && better) {
+            return self.first.clone();
+        }
+        let at = self.strange.filter(|_| self.snapshots == 0 && better)?;
+        Some((at, "a snapshot by a path that the venue does not have".to_owned()))
+    }
+}
+
+/// Why the last record was refused, and whether because it is of another dialect.
+#[derive(Default)]
+struct Refusal(Option<(bool, String)>);
+
+impl FoldSink for Refusal {
+    const ROWS: bool = true;
+    fn row(&mut self, _: &Head, row: RowRef<'_>) {
+        if let RowRef::Reject(r) = row {
+            self.0.get_or_insert_with(|| (r.cause == RejectCause::Dialect.as_str(), r.detail.to_owned()));
+        }
+    }
+    fn instrument(&mut self, _: InstrumentId, _: &InstrumentVersion) {}
+    fn effect(&mut self, _: Effect<'_>) {}
 }

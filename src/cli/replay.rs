@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use tungstenite::{Message, WebSocket};
 
-use super::importing::{self, Options};
+use super::importing::{self, FirstReject, Options};
 use super::{Fault, WELL, out};
 use crate::fold::{Fold, FoldCounters, NoSink};
 use crate::model::{Kind, LaneId, Record};
@@ -61,12 +61,13 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             frames += 1;
             progress.show(|| format!("{} frames", out::count(frames)));
         }
-        to.take(rec);
+        to.take(rec)
     };
-    match args.inputs.as_slice() {
+    let read = match args.inputs.as_slice() {
         [dir] if dir.is_dir() => {
-            let mut tape = DatasetTape::open(dir)?;
-            while tape.step(&mut take)? {}
+            let mut tape = DatasetTape::open(dir).map_err(super::ls::fault)?;
+            while tape.step(&mut |rec| _ = take(rec)).map_err(super::ls::fault)? {}
+            None
         }
         files => {
             let venue = args.venue.as_deref().ok_or_else(|| {
@@ -74,15 +75,26 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
                     "--venue is needed for recordings; a dataset directory knows its venues"
                 ))
             })?;
-            importing::records(files, venue, &Options::default(), &mut |rec, _| {
-                take(rec);
+            let mut first = FirstReject::default();
+            let stats = importing::records(files, venue, &Options::default(), &mut |rec, at| {
+                first.note(&take(rec), at);
                 Ok(())
             })?;
+            Some((files, venue, stats, first))
         }
-    }
+    };
     progress.clear();
     let seconds = (clock::mono_ns() - begun) as f64 / 1e9;
     let c = to.finish();
+    print(&args, frames, seconds, &c)?;
+    match read {
+        Some((files, venue, stats, first)) => Ok(importing::judge(files, venue, &stats, &c, first)?.tell()),
+        None => Ok(WELL),
+    }
+}
+
+/// What came of it.
+fn print(args: &Args, frames: u64, seconds: f64, c: &FoldCounters) -> std::io::Result<()> {
     let mut o = out::stdout();
     if args.json {
         let line = serde_json::json!({
@@ -110,8 +122,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             )?;
         }
     }
-    o.flush()?;
-    Ok(WELL)
+    o.flush()
 }
 
 fn wait(ns: i64) {
@@ -123,7 +134,8 @@ fn wait(ns: i64) {
 
 /// What becomes of the records.
 trait Take {
-    fn take(&mut self, rec: &Record<'_>);
+    /// Takes one; says what its lane has counted.
+    fn take(&mut self, rec: &Record<'_>) -> FoldCounters;
     fn finish(&mut self) -> FoldCounters;
 }
 
@@ -134,8 +146,10 @@ struct Folded {
 }
 
 impl Take for Folded {
-    fn take(&mut self, rec: &Record<'_>) {
-        self.folds.entry(rec.lane).or_insert_with(|| Fold::new(rec.lane)).step(rec, &mut NoSink);
+    fn take(&mut self, rec: &Record<'_>) -> FoldCounters {
+        let fold = self.folds.entry(rec.lane).or_insert_with(|| Fold::new(rec.lane));
+        fold.step(rec, &mut NoSink);
+        fold.counters()
     }
 
     fn finish(&mut self) -> FoldCounters {
@@ -144,6 +158,7 @@ impl Take for Folded {
             let c = f.counters();
             sum.frames += c.frames;
             sum.rejects += c.rejects;
+            sum.others += c.others;
             sum.seq_gaps += c.seq_gaps;
             sum.syncs += c.syncs;
             sum.applied += c.applied;
@@ -188,9 +203,9 @@ impl Served {
 }
 
 impl Take for Served {
-    fn take(&mut self, rec: &Record<'_>) {
+    fn take(&mut self, rec: &Record<'_>) -> FoldCounters {
         if rec.kind != Kind::Frame {
-            return;
+            return FoldCounters::default();
         }
         // No newcomer is the usual answer.
         let _ = self.accept();
@@ -202,6 +217,7 @@ impl Take for Served {
             };
             c.send(message).is_ok()
         });
+        FoldCounters::default()
     }
 
     fn finish(&mut self) -> FoldCounters {

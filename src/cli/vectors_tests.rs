@@ -177,7 +177,8 @@ type Sum = Box<dyn Fn(&str) -> u64>;
 
 /// States and sums of a recording.
 fn replay(file: PathBuf, venue: &str) -> (Vec<Value>, Sum) {
-    let args = Args { inputs: vec![file], venue: venue.to_owned(), every: 1, symbol: None, sha: false };
+    let args =
+        Args { inputs: vec![file], venue: venue.to_owned(), every: 1, symbol: None, sha: false, json: false };
     let mut out = Vec::new();
     checkpoints::from_files(&args, Tape::new(1, false, None), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();

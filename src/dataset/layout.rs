@@ -1,7 +1,7 @@
 //! The dataset's directory: its marker, its write lock, its paths.
 //!
 //! ```text
-//! LOBTAPE            marker: format version, dataset id, the lanes' rings, owner of the write lock
+//! LOBTAPE            marker: format version, dataset id, the lanes' rings, lines of the manifest, owner of the write lock
 //! _lock              locked (flock) by the one writer
 //! v1/<table>/venue=…/symbol=…/date=…/part-<interval start>-<lane>-<n>.parquet
 //! v1/_manifest/      what is published
@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::DatasetError;
 use super::hash::hex;
-use super::manifest::{Log, Manifest};
+use super::manifest::{Line, Log, Manifest};
 use super::name::Names;
 use super::part::PartKey;
 use super::schema::{Level, Table};
@@ -39,6 +39,8 @@ pub struct Marker {
     pub rings: Vec<(LaneId, PathBuf)>,
     /// The machine's run in which the rings were made, "" = not known.
     pub boot: String,
+    /// How many lines the manifest has at least; 0 in datasets of versions that did not count.
+    pub lines: u64,
     /// Who holds the write lock, for people; `none` after a clean stop.
     pub owner: String,
 }
@@ -116,6 +118,7 @@ impl Dataset {
                 id: new_id().map_err(refuse)?,
                 rings: Vec::new(),
                 boot: String::new(),
+                lines: 0,
                 owner: String::new(),
             },
         };
@@ -140,6 +143,8 @@ impl Dataset {
                 }
             }
         }
+        // What the marker counted and is not there any more keeps its numbers, so that it stays missed.
+        let lines = manifest.lines().max(marker.lines);
         let ds = Dataset {
             root: root.to_owned(),
             id: marker.id.clone(),
@@ -148,7 +153,7 @@ impl Dataset {
                 marker: Mutex::new(marker),
                 names: Mutex::new(names),
                 next_tmp: AtomicU64::new(0),
-                log: Mutex::new(Log::new(root)?),
+                log: Mutex::new(Log::new(root, lines)?),
                 manifest: Mutex::new(manifest),
                 manifest_damage,
             }),
@@ -209,6 +214,17 @@ impl Dataset {
         let mut marker = locked(&self.w()?.marker);
         marker.rings = rings.to_vec();
         marker.boot = crate::sys::process::boot_id();
+        write_marker(&self.root, &marker)
+    }
+
+    /// Tells the manifest, and the marker how many lines it has now. The marker comes second: it never says too much.
+    pub(super) fn tell(&self, lines: &[Line]) -> Result<(), DatasetError> {
+        let n = self.log()?.append(lines)?;
+        let mut marker = locked(&self.w()?.marker);
+        if marker.lines >= n {
+            return Ok(());
+        }
+        marker.lines = n;
         write_marker(&self.root, &marker)
     }
 
@@ -337,14 +353,21 @@ fn read_marker(root: &Path) -> Result<Option<Marker>, DatasetError> {
 
 fn parse_marker(root: &Path, path: PathBuf, text: &str) -> Result<Marker, DatasetError> {
     let bad = |detail: &str| DatasetError::Marker { path: path.clone(), detail: detail.to_owned() };
-    let mut m =
-        Marker { format: 0, id: String::new(), rings: Vec::new(), boot: String::new(), owner: String::new() };
+    let mut m = Marker {
+        format: 0,
+        id: String::new(),
+        rings: Vec::new(),
+        boot: String::new(),
+        lines: 0,
+        owner: String::new(),
+    };
     for line in text.lines() {
         let Some((key, value)) = line.split_once(" = ") else { continue };
         match key {
             "format" => m.format = value.parse().map_err(|_| bad("format is no number"))?,
             "id" => m.id = value.to_owned(),
             "boot" => m.boot = value.to_owned(),
+            "manifest_lines" => m.lines = value.parse().map_err(|_| bad("manifest_lines is no number"))?,
             "owner" => m.owner = value.to_owned(),
             "ring" => {
                 let (lane, ring) = value.split_once(' ').ok_or_else(|| bad("ring without a path"))?;
@@ -374,6 +397,9 @@ fn write_marker(root: &Path, m: &Marker) -> Result<(), DatasetError> {
     }
     if !m.boot.is_empty() {
         text.push_str(&format!("boot = {}\n", m.boot));
+    }
+    if m.lines > 0 {
+        text.push_str(&format!("manifest_lines = {}\n", m.lines));
     }
     text.push_str(&format!("owner = {}\n", m.owner));
     replace(root, MARKER, text.as_bytes())

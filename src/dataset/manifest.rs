@@ -2,7 +2,8 @@
 //! not part of the dataset.
 //!
 //! Each line ends with a checksum of all that stands before it (`crc`, CRC-32C), so that a flipped bit is seen in whatever
-//! field it hits, the footer's copy included.
+//! field it hits, the footer's copy included. Before it stands how many lines came before (`line`), and the dataset's
+//! marker says how many there are, so that a line that is taken away is missed. Lines of older versions have no number.
 //!
 //! A last line without a newline was torn by a crash and counts for nothing; the next writer begins another file.
 
@@ -19,6 +20,8 @@ use super::schema::Table;
 
 /// Bytes after which a new manifest file is begun.
 const FILE_MAX: u64 = 64 << 20;
+/// Longest footer that is unpacked, bytes.
+const FOOTER_MAX: u64 = 64 << 20;
 
 /// One published file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,12 +108,26 @@ pub(super) struct Added {
     pub(super) footer: String,
 }
 
+/// Lines that are not there any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Path inside the dataset of the manifest's file that shows it.
+    pub file: String,
+    /// Its line behind the loss, from 1; 0 = they were the last ones.
+    pub line: usize,
+    /// How many are missing.
+    pub count: u64,
+}
+
 /// What the manifest says now.
 #[derive(Debug, Default)]
 pub struct Manifest {
     parts: BTreeMap<String, PartRecord>,
     deleted: BTreeMap<String, String>,
     tables: u32,
+    /// Lines that there are or were.
+    lines: u64,
+    lost: Vec<Lost>,
 }
 
 impl Manifest {
@@ -120,8 +137,10 @@ impl Manifest {
     /// Unreadable files; a whole line that is none of ours, with its place.
     pub fn load(root: &Path) -> Result<Manifest, DatasetError> {
         let mut m = Manifest::default();
-        each_line(root, |_, _, line| {
-            m.apply(line?);
+        each_line(root, |path, n, line| {
+            let (line, number) = line?;
+            m.count(path, n, number);
+            m.apply(line);
             Ok(())
         })?;
         Ok(m)
@@ -131,14 +150,45 @@ impl Manifest {
     /// are not recorded now would be lost for ever.
     pub(super) fn load_sound(root: &Path) -> Result<(Manifest, Vec<String>), DatasetError> {
         let (mut m, mut damage) = (Manifest::default(), Vec::new());
-        each_line(root, |_, _, line| {
+        each_line(root, |path, n, line| {
             match line {
-                Ok(line) => m.apply(line),
-                Err(e) => damage.push(e.to_string()),
+                Ok((line, number)) => {
+                    m.count(path, n, number);
+                    m.apply(line);
+                }
+                Err(e) => {
+                    m.count(path, n, None);
+                    damage.push(e.to_string());
+                }
             }
             Ok(())
         })?;
         Ok((m, damage))
+    }
+
+    /// A line with this number was read. A failed write may leave lines that are written again: an old number shows
+    /// no loss.
+    fn count(&mut self, path: &Path, line: usize, number: Option<u64>) {
+        let missing = number.unwrap_or(self.lines).saturating_sub(self.lines);
+        if missing > 0 {
+            let file =
+                path.file_name().map_or_else(String::new, |n| format!("{DIR}/{}", n.to_string_lossy()));
+            self.lost.push(Lost { file, line, count: missing });
+        }
+        let after = number.unwrap_or(self.lines).saturating_add(1);
+        self.lines = self.lines.max(after);
+    }
+
+    /// How many lines there are or, as far as the lines themselves show, ever were.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Lines that are not there any more. `written`: how many there were at least, by the dataset's marker.
+    pub fn lost(&self, written: u64) -> Vec<Lost> {
+        let at_end = written.saturating_sub(self.lines);
+        let last = Lost { file: DIR.to_owned(), line: 0, count: at_end };
+        self.lost.iter().cloned().chain((at_end > 0).then_some(last)).collect()
     }
 
     pub(super) fn apply(&mut self, line: Line) {
@@ -203,24 +253,34 @@ impl Manifest {
 pub fn footer(root: &Path, part: &str) -> Result<Option<Vec<u8>>, DatasetError> {
     let mut found = None;
     each_line(root, |path, n, line| {
-        if let Line::Add(a) = line?
+        if let (Line::Add(a), _) = line?
             && a.part.path == part
         {
             let bad = |e: String| DatasetError::Manifest { path: path.to_owned(), line: n, detail: e };
             let packed = base64::engine::general_purpose::STANDARD
                 .decode(&a.footer)
                 .map_err(|e| bad(e.to_string()))?;
-            found = Some(zstd::decode_all(&packed[..]).map_err(|e| bad(e.to_string()))?);
+            found = Some(unpacked(&packed).map_err(|e| bad(e.to_string()))?);
         }
         Ok(())
     })?;
     Ok(found)
 }
 
-/// Hands out every whole line, or what is wrong with it, with its file and number.
+/// Undoes zstd, whatever the bytes claim to become.
+fn unpacked(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    zstd::Decoder::new(packed)?.take(FOOTER_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FOOTER_MAX {
+        return Err(std::io::Error::other(format!("its footer is longer than {} MiB", FOOTER_MAX >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// Hands out every whole line with its number, or what is wrong with it, and where it stands.
 fn each_line(
     root: &Path,
-    mut say: impl FnMut(&Path, usize, Result<Line, DatasetError>) -> Result<(), DatasetError>,
+    mut say: impl FnMut(&Path, usize, Result<(Line, Option<u64>), DatasetError>) -> Result<(), DatasetError>,
 ) -> Result<(), DatasetError> {
     for path in files(root)? {
         let mut text = Vec::new();
@@ -246,6 +306,25 @@ fn each_line(
 /// What stands between a line's content and the eight hex digits of its checksum.
 const SEAL: &[u8] = b",\"crc\":\"";
 
+/// What stands between a line's content and its number.
+const NUMBER: &[u8] = b",\"line\":";
+
+/// Adds its number to a JSON object, as its last key.
+pub(crate) fn number_line(json: &mut Vec<u8>, number: u64) {
+    // The object's closing brace.
+    json.pop();
+    json.extend_from_slice(NUMBER);
+    json.extend_from_slice(format!("{number}}}").as_bytes());
+}
+
+/// The number at the end of a line's content. No other key ends in digits behind this name.
+fn number_of(content: &[u8]) -> Option<u64> {
+    let digits = content.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let (before, digits) = content.split_at(content.len() - digits);
+    before.ends_with(NUMBER).then_some(())?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// Adds its checksum to a JSON object, as its last key.
 pub(crate) fn seal(json: &mut Vec<u8>) {
     // The object's closing brace.
@@ -255,7 +334,7 @@ pub(crate) fn seal(json: &mut Vec<u8>) {
     json.extend_from_slice(format!("{crc:08x}\"}}").as_bytes());
 }
 
-fn parse(line: &[u8]) -> Result<Line, String> {
+fn parse(line: &[u8]) -> Result<(Line, Option<u64>), String> {
     let sealed = line.strip_suffix(b"\"}").and_then(|l| l.split_last_chunk::<8>());
     let (content, digits) = sealed
         .and_then(|(l, digits)| Some((l.strip_suffix(SEAL)?, digits)))
@@ -264,12 +343,16 @@ fn parse(line: &[u8]) -> Result<Line, String> {
     if format!("{crc:08x}").as_bytes() != digits {
         return Err(format!("its checksum is {crc:08x}, it says {}", String::from_utf8_lossy(digits)));
     }
-    serde_json::from_slice(line).map_err(|e| e.to_string())
+    let parsed = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+    Ok((parsed, number_of(content)))
 }
+
+/// The manifest's directory inside the dataset.
+const DIR: &str = "v1/_manifest";
 
 /// Directory of the manifest.
 pub fn dir(root: &Path) -> PathBuf {
-    root.join("v1/_manifest")
+    root.join(DIR)
 }
 
 /// Its files in order.
@@ -302,12 +385,15 @@ pub(super) struct Log {
     root: PathBuf,
     open: Option<(File, PathBuf, u64)>,
     next: u32,
+    /// Lines so far; `None` after an error: what of them stands is not known.
+    lines: Option<u64>,
 }
 
 impl Log {
-    pub(super) fn new(root: &Path) -> Result<Log, DatasetError> {
+    /// `lines`: how many there are or were.
+    pub(super) fn new(root: &Path, lines: u64) -> Result<Log, DatasetError> {
         let files = files(root)?;
-        let mut log = Log { root: root.to_owned(), open: None, next: 0 };
+        let mut log = Log { root: root.to_owned(), open: None, next: 0, lines: Some(lines) };
         if let Some(last) = files.last() {
             let n = number(last).unwrap_or(0);
             log.next = n + 1;
@@ -324,15 +410,23 @@ impl Log {
         Ok(log)
     }
 
-    /// Appends lines and makes them durable. After an error the file is not used again (a failed fsync is final).
-    pub(super) fn append(&mut self, lines: &[Line]) -> Result<(), DatasetError> {
+    /// Appends lines and makes them durable; says how many there are now. After an error the file is not used again (a
+    /// failed fsync is final).
+    pub(super) fn append(&mut self, lines: &[Line]) -> Result<u64, DatasetError> {
+        let mut number = match self.lines.take() {
+            Some(n) => n,
+            None => Manifest::load_sound(&self.root)?.0.lines,
+        };
         if lines.is_empty() {
-            return Ok(());
+            self.lines = Some(number);
+            return Ok(number);
         }
         let mut text = Vec::new();
         for l in lines {
             // Infallible: string keys and plain values only.
             let mut line = serde_json::to_vec(l).unwrap_or_default();
+            number_line(&mut line, number);
+            number += 1;
             seal(&mut line);
             text.extend_from_slice(&line);
             text.push(b'\n');
@@ -345,7 +439,8 @@ impl Log {
             .and_then(|()| file.sync_data())
             .map_err(|e| DatasetError::io(&path, "appending to the manifest", e))?;
         self.open = Some((file, path, len + text.len() as u64));
-        Ok(())
+        self.lines = Some(number);
+        Ok(number)
     }
 
     fn begin(&mut self) -> Result<(File, PathBuf, u64), DatasetError> {

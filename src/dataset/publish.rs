@@ -107,7 +107,7 @@ fn record(ds: &Dataset, added: Vec<Added>) -> Result<(), DatasetError> {
         .filter(|a| now.get(&a.part.path) != Some(&a.part))
         .map(|a| Line::Add(Box::new(a)))
         .collect();
-    ds.log()?.append(&lines)?;
+    ds.tell(&lines)?;
     let before = now.tables().len();
     for l in lines {
         now.apply(l);

@@ -76,7 +76,7 @@ pub fn retain(ds: &Dataset, keep: &Keep, now: i64) -> Result<Gone, DatasetError>
             gone.over_by = total.saturating_sub(max);
         }
     }
-    ds.log()?.append(&lines)?;
+    ds.tell(&lines)?;
     for line in lines {
         ds.current()?.apply(line);
     }
@@ -193,7 +193,7 @@ mod tests {
         let ds = Dataset::create(d.path()).unwrap();
         fill(&ds);
         let path = ds.manifest().unwrap().parts().next().unwrap().path.clone();
-        ds.log().unwrap().append(&[Line::Delete { path: path.clone(), why: "retention".into() }]).unwrap();
+        ds.tell(&[Line::Delete { path: path.clone(), why: "retention".into() }]).unwrap();
         drop(ds);
         assert!(d.path().join(&path).exists());
         let ds = Dataset::create(d.path()).unwrap();

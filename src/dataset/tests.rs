@@ -317,6 +317,37 @@ fn a_flipped_byte_anywhere_in_a_manifest_line_is_named_and_stops_no_writer() {
     assert!(Dataset::create(d.path()).unwrap().manifest_damage().is_empty());
 }
 
+#[test]
+fn a_footer_in_the_manifest_is_not_unpacked_without_end() {
+    use base64::Engine as _;
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    publish_others(&ds, "v", "S");
+    let path = ds.manifest().unwrap().parts().next().unwrap().path.clone();
+    drop(ds);
+    let sound = manifest::footer(d.path(), &path).unwrap().unwrap();
+    assert!(sound.ends_with(b"PAR1"));
+    // A few thousand bytes that claim to be 256 MiB.
+    let mut bomb = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    for _ in 0..256 {
+        std::io::Write::write_all(&mut bomb, &vec![0; 1 << 20]).unwrap();
+    }
+    let bomb = base64::engine::general_purpose::STANDARD.encode(bomb.finish().unwrap());
+    let log = d.path().join("v1/_manifest/000000.jsonl");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines = text.lines().map(|l| {
+        let mut v: serde_json::Value = serde_json::from_str(l).unwrap();
+        v.as_object_mut().unwrap().remove("crc");
+        v["footer"] = bomb.clone().into();
+        let mut line = serde_json::to_vec(&v).unwrap();
+        manifest::seal(&mut line);
+        String::from_utf8(line).unwrap() + "\n"
+    });
+    std::fs::write(&log, lines.collect::<String>()).unwrap();
+    let e = manifest::footer(d.path(), &path).unwrap_err();
+    assert!(e.is_damage() && e.to_string().contains("longer than 64 MiB"), "{e}");
+}
+
 fn rel(ds: &Dataset, path: &Path) -> String {
     path.strip_prefix(ds.root()).unwrap().display().to_string()
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::state::Core;
-use crate::model::{InstrumentId, StreamId};
+use crate::model::{Chain, Depth, InstrumentId, Reject, RejectCause, StreamId, VenueIx};
 
 /// Names of events without a table that are counted apart; they come from the venue, so they are bounded.
 const OTHERS_MAX: usize = 1024;
@@ -59,6 +59,21 @@ pub struct Last {
 }
 
 impl Core {
+    /// What is wrong with a diff of a recording whose venue does not chain its ids like that: whoever imported it named
+    /// another venue's. Live, a missing id is a gap.
+    #[inline]
+    pub(super) fn foreign(&self, venue: VenueIx, d: &Depth<'_>) -> Option<Reject> {
+        if !self.is_import() {
+            return None;
+        }
+        let detail = match super::state::venue_of(venue).spec().sequence.chain {
+            Chain::Prev if d.prev < 0 => "a depth update without `pu`",
+            Chain::Next if d.prev >= 0 => "a depth update with `pu`",
+            _ => return None,
+        };
+        Some(Reject::new(RejectCause::Dialect, detail))
+    }
+
     /// One more event that has no table.
     pub(super) fn count_other(&mut self, name: &str) {
         // Names are the venue's: neither their number nor their length may cost memory without a bound.

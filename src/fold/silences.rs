@@ -1,6 +1,10 @@
 //! Silences that nobody noticed. A reader ends a connection that is silent for longer than its venue bears; where a record
 //! shows such a silence all the same, the recorder stood still (a machine that slept, a frozen process). What waited in
 //! the kernel comes then, and whether it was all nobody knows: the venue may have gone long before.
+//!
+//! A recording of another tool has no heartbeats beside its frames, and nobody says that its recorder watched for silence.
+//! What it does not show is not covered either: the time is told as that of a cut line is, and streams with ids say when
+//! they are back whether anything is missing.
 
 use super::FoldSink;
 use super::state::{Conn, Core, Detector};
@@ -31,7 +35,7 @@ impl Core {
 
     #[cold]
     fn after_silence<S: FoldSink>(&mut self, conn: &Conn, rec: &Record<'_>, sink: &mut S) {
-        if self.is_import() || rec.ts_recv.saturating_sub(conn.ts_last) <= limit_of(conn.venue) {
+        if rec.ts_recv.saturating_sub(conn.ts_last) <= limit_of(conn.venue) {
             return;
         }
         for &id in &conn.streams {
@@ -41,16 +45,13 @@ impl Core {
 
     /// No interval's coverage goes on over a silence that is too long at its end.
     pub fn cut_silences<S: FoldSink>(&mut self, at: i64, rec: &Record<'_>, sink: &mut S) {
-        if self.is_import() {
-            return;
-        }
         for i in 0..self.streams.len() {
             self.cut_silence(StreamId(i as u32), None, at, rec, sink);
         }
     }
 
-    /// What was recorded elsewhere has the silences that it has; nobody froze.
-    fn is_import(&self) -> bool {
+    /// What another tool recorded.
+    pub(super) fn is_import(&self) -> bool {
         self.cfg.writer == "import"
     }
 
@@ -70,18 +71,27 @@ impl Core {
             None => self.conns.get(&c.conn).map(|o| o.ts_last),
         };
         let Some(lived) = s.carriers.iter().filter_map(heard).max() else { return };
-        let begin = lived.max(cover.ts_begin);
+        let has_ids = s.kind.is_chained() && s.last_id >= 0;
+        // Ids that turn out to be missing may have been sent at any time since the last one.
+        let since = if has_ids { lived.min(s.ts_chain) } else { lived };
+        let begin = since.max(cover.ts_begin);
         if until.saturating_sub(lived) <= limit_of(s.venue) || begin >= until {
             return;
         }
-        let (last, conn, cause) = (s.last_id, s.conn, GapCause::LocalStall);
-        let first = if s.kind.is_chained() { last } else { -1 };
+        let (last, conn, is_import) = (s.last_id, s.conn, self.is_import());
+        let cause = if is_import { GapCause::StaleTimeout } else { GapCause::LocalStall };
+        let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
+        let epoch = book.filter(|_| is_import).map_or(0, |b| b.epoch);
         self.close_cover(id, begin, cause.as_str(), rec, sink);
-        self.open_gap(id, cause, begin, Detector::Watchdog, last, 0);
+        self.open_gap(id, cause, begin, Detector::Watchdog, last, epoch);
+        self.say_gap(id, cause, sink);
+        if is_import && has_ids {
+            // Its next id ends the gap and says what is missing.
+            return;
+        }
         let end =
             GapEnd { ts_end: until, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "frame" };
         self.close_gap(id, end, rec, sink);
-        self.open_cover(id, until, first, -1, conn);
-        self.say_gap(id, cause, sink);
+        self.open_cover(id, until, if has_ids { last } else { -1 }, -1, conn);
     }
 }

@@ -728,7 +728,10 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
         match event {
             Event::Depth(d) => {
                 (about.ts_event, about.ts_send) = (d.ts_event, d.ts_send);
-                core.on_diff(rec, conn, &d, *sink);
+                match core.foreign(conn.venue, &d) {
+                    None => core.on_diff(rec, conn, &d, *sink),
+                    Some(r) => core.reject(rec, *sink, about, r),
+                }
             }
             Event::Snapshot(d) => {
                 (about.ts_event, about.ts_send) = (d.ts_event, d.ts_send);

@@ -8,6 +8,7 @@ mod listing;
 mod messages;
 pub(crate) mod pumpkin;
 mod repeats;
+mod silences;
 mod twins;
 
 use super::*;
@@ -586,32 +587,6 @@ fn a_silent_stream_s_gap_begins_at_its_last_message_and_ends_with_its_proof() {
     let silent = format!("gap btcusdt@depth@100ms silent_stream (12, 12] {last}..");
     assert!(gaps[1].starts_with(&silent), "{gaps:?}");
     assert!(gaps[2].contains("resync_wait") && gaps[2].ends_with("end snapshot"), "{gaps:?}");
-}
-
-#[test]
-fn a_recorder_that_stood_still_does_not_call_the_time_covered() {
-    let mut t = Tape::synced();
-    t.trade(7, 1);
-    let last = t.ts;
-    // What waited in the kernel comes in order, and the venue may have gone meanwhile.
-    t.ts += 600_000_000_000;
-    t.trade(7, 2);
-    for stream in ["btcusdt@trade", "btcusdt@depth@100ms"] {
-        let gaps = t.rows.of(&format!("gap {stream} local_stall"));
-        assert_eq!(gaps.len(), 1, "{gaps:?}");
-        assert!(gaps[0].contains(&format!(" {last}..{} ", t.ts)), "{gaps:?}");
-    }
-    assert!(t.fold.book(InstrumentId(0)).is_some(), "its ids go on");
-    // Five seconds are no silence.
-    t.ts += 5_000_000_000;
-    t.trade(7, 3);
-    assert_eq!(t.rows.of("gap btcusdt@trade local_stall").len(), 1);
-    // Nor does an interval end, or the run, with what nobody heard.
-    let heard = t.ts;
-    t.ts += 600_000_000_000;
-    let stop = RunStop { run_id: "r".into(), ts_stop: t.ts, exit: "clean".into() };
-    t.push(Kind::Stop, 0, -1, "", &to_payload(&stop), 0);
-    assert!(t.rows.of("gap btcusdt@trade local_stall")[1].contains(&format!(" {heard}..")));
 }
 
 #[test]

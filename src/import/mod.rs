@@ -94,6 +94,8 @@ pub struct ImportStats {
     pub faulty: u64,
     /// Files that end in the middle (a collector that was killed); what could be read was taken.
     pub cut_files: u64,
+    /// Which those are, and the last line read.
+    pub cut: Vec<String>,
     /// Compressed files that are damaged: which, the last line read, and what the decompressor says. What could be read
     /// before that was taken.
     pub damaged: Vec<String>,
@@ -131,6 +133,7 @@ pub fn import(
                 Ok(more_follow) => more = more_follow,
                 Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
                     s.stats.cut_files += 1;
+                    s.stats.cut.push(format!("{} line {number}", path.display()));
                     more = false;
                 }
                 Err(e) if is_damage(&e) => {

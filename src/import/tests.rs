@@ -96,6 +96,7 @@ fn a_file_that_was_cut_counts_once_and_gives_what_it_holds() {
     assert!(s.frames > 2000 + 400 && s.cut_files == 0, "{s:?}");
     let s = taken(&[cut]).unwrap();
     assert!(s.cut_files == 1 && s.frames > 500 && s.lines < 1500, "{s:?}");
+    assert_eq!(s.cut, [format!("{} line {}", d.path().join("cut.gz").display(), s.lines)]);
 }
 
 #[test]

@@ -454,6 +454,8 @@ pub enum RejectCause {
     Status,
     /// The venue's code panicked on it: a fault of ours.
     Panic,
+    /// A recording's frame that its venue does not speak so: of another venue.
+    Dialect,
 }
 
 impl RejectCause {
@@ -468,6 +470,7 @@ impl RejectCause {
             RejectCause::UnknownSymbol => "unknown_symbol",
             RejectCause::Status => "status",
             RejectCause::Panic => "panic",
+            RejectCause::Dialect => "dialect",
         }
     }
 }

@@ -136,6 +136,7 @@ impl BookRows {
         self.proof = Some(BookProof {
             begin: m.ts_recv,
             first: None,
+            later: Vec::new(),
             last_ts: m.ts_recv,
             last: (m.conn, m.rseq),
             end: None,
@@ -315,7 +316,11 @@ impl BookRows {
                 // The seed was on no stream; the first change says of which the book is.
                 proof.first = None;
             }
-            proof.first.get_or_insert((m.conn, m.rseq));
+            if proof.first.is_none() {
+                proof.first = Some((m.conn, m.rseq));
+            } else if m.conn != proof.last.0 && !proof.knows(m.conn) {
+                proof.later.push((m.conn, m.rseq));
+            }
             (proof.last_ts, proof.last) = (m.ts_recv, (m.conn, m.rseq));
         }
         if self.state == State::Live {

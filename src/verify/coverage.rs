@@ -26,6 +26,8 @@ struct Ids<'f> {
     /// Consecutive runs of trades whose ids do not meet, and which ids between them never came.
     holes: Vec<Break<'f>>,
     has_runs: bool,
+    /// Ids between `(last one known, first one known again)` of which nothing is known: earlier files were not looked at.
+    unknown: Vec<(i64, i64)>,
 }
 
 /// Judges every stream of every lane.
@@ -68,8 +70,9 @@ pub(super) fn judge(facts: &Facts, tapes: &[Tape], report: &mut Report) {
 fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
     let mut all: BTreeMap<usize, Ids<'f>> = BTreeMap::new();
     for b in &facts.books {
-        // A book without a diff has proven nothing; one of another lane is not found here.
-        if let Some(l) = b.first.and_then(|f| tape.looked.get(&f)) {
+        // A book without a diff has proven nothing; one of another lane is not found here. What its first frame says a
+        // later one says too, where the first is in `raw` no more.
+        if let Some(l) = b.first.iter().chain(&b.later).find_map(|f| tape.looked.get(f)) {
             all.entry(l.stream).or_default().book(b, facts, tape);
         }
     }
@@ -81,6 +84,10 @@ fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
             let ids = all.entry(l.stream).or_default();
             ids.has_runs = true;
             ids.bridged.push(run.first_ts, run.last_ts);
+            if run.after_unknown {
+                let last = n.checked_sub(1).map_or(i64::MIN, |n| runs[n].last_id);
+                ids.unknown.push((last, run.first_id));
+            }
             if let Some(before) = n.checked_sub(1).map(|n| &runs[n])
                 && run.follows
             {
@@ -207,7 +214,7 @@ impl Judge<'_> {
             self.report.count(CheckId::Coverage, "streams_not_proven", 1);
         } else {
             self.proven(&cover, ids);
-            self.holes(stated, ids);
+            self.holes(stated, ids, known);
         }
         self.report.count(CheckId::Coverage, "streams", 1);
         self.report.count(CheckId::Coverage, "covered_ns", cover.length());
@@ -257,8 +264,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Missing trades and the rows that name them.
-    fn holes(&mut self, stated: &Stated, ids: Option<&Ids<'_>>) {
+    /// Missing trades and the rows that name them. What a gap misses that began before `known` is not judged.
+    fn holes(&mut self, stated: &Stated, ids: Option<&Ids<'_>>, known: i64) {
         let Some(ids) = ids.filter(|i| i.has_runs) else { return };
         let mut between: BTreeMap<i64, i64> = BTreeMap::new();
         for (before, run, rest) in &ids.holes {
@@ -301,6 +308,11 @@ impl Judge<'_> {
             });
         }
         for h in stated.holes.iter().filter(|h| h.after > h.before) {
+            let unknown = ids.unknown.iter().any(|(last, first)| *last <= h.before && h.after < *first);
+            if unknown || h.begin < known {
+                self.report.count(CheckId::Chains, "trade_holes_not_judged", 1);
+                continue;
+            }
             let whole = between.range(..=h.before).next_back().is_some_and(|(_, to)| h.after <= *to);
             if !whole && !between.iter().any(|(from, to)| *from <= h.before && h.after <= *to) {
                 let key = self.key;

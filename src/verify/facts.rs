@@ -30,11 +30,20 @@ pub(super) struct BookProof {
     pub begin: i64,
     /// The first diff: names the stream, by its frame.
     pub first: Option<FrameId>,
+    /// The first on each further connection: which are still in `raw` is not known here.
+    pub later: Vec<FrameId>,
     /// `ts_recv` of the last row applied.
     pub last_ts: i64,
     pub last: FrameId,
     /// The row that cleared the book: its time, and the frame that showed the loss.
     pub end: Option<(i64, FrameId)>,
+}
+
+impl BookProof {
+    /// Whether a diff of this connection is among those that name the stream.
+    pub fn knows(&self, conn: ConnId) -> bool {
+        self.first.iter().chain(self.later.iter().rev()).any(|f| f.0 == conn)
+    }
 }
 
 /// Trades whose ids follow each other.
@@ -48,6 +57,8 @@ pub(super) struct TradeRun {
     pub last: FrameId,
     /// The run before it in the list is what came before: nothing between them was unreadable.
     pub follows: bool,
+    /// Earlier files were not looked at: what came before it is not known, be there a run in the list or not.
+    pub after_unknown: bool,
     /// Where it begins.
     pub file: String,
     pub row: i64,
@@ -58,6 +69,8 @@ pub(super) struct TradeRun {
 pub(super) struct Hole {
     pub before: i64,
     pub after: i64,
+    /// When its gap began.
+    pub begin: i64,
     pub file: String,
     pub row: i64,
 }
@@ -186,7 +199,8 @@ impl Visitor for StatedRows {
                 });
             }
             if before[i] >= 0 {
-                let hole = Hole { before: before[i], after: after[i], file: p.path.clone(), row: row[i] };
+                let (before, after) = (before[i], after[i]);
+                let hole = Hole { before, after, begin: begin[i], file: p.path.clone(), row: row[i] };
                 s.holes.push(hole);
             }
         }

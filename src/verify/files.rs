@@ -220,6 +220,26 @@ fn figures(p: &PartRecord, s: &PartStats, rows_sha256: &str, report: &mut Report
     }
 }
 
+/// Lines of the manifest that were taken away: the files that they named may be gone with them, and nothing else need
+/// show it. `written`: how many lines there were at least before the manifest was read.
+pub(super) fn lines(m: &Manifest, written: u64, report: &mut Report) {
+    if written == 0 && m.lines() > 0 {
+        report.note(CheckId::Files, "an older version did not count the manifest's lines".to_owned());
+    }
+    for l in m.lost(written) {
+        report.fault(CheckId::Files, &l.file, -1, || {
+            let place = match l.line {
+                0 => "at the end".to_owned(),
+                line => format!("before line {line}"),
+            };
+            format!(
+                "{} line(s) are missing {place}: a file may be missing with each; `lobtape rebuild DIR --all` shows which",
+                l.count
+            )
+        });
+    }
+}
+
 /// Files below `v1/` that the manifest does not name.
 fn strangers(ds: &Dataset, m: &Manifest, report: &mut Report) -> Result<(), DatasetError> {
     let mut found = Vec::new();

@@ -73,7 +73,10 @@ pub type Progress<'a> = &'a mut dyn FnMut(&'static str, u64, u64);
 /// [`VerifyError`]: a manifest that cannot be read, a file system that refuses.
 pub fn verify(ds: &Dataset, options: &Options, progress: Progress<'_>) -> Result<Report, VerifyError> {
     let mut report = Report::new(ds.id(), options.findings_max);
+    // In this order: beside a running writer the manifest may have more lines than the marker says, never fewer.
+    let written = ds.marker()?.lines;
     let manifest = ds.manifest()?;
+    files::lines(&manifest, written, &mut report);
     let facts = files::read(ds, &manifest, options, &mut report, progress)?;
     let tapes = match options.table {
         None | Some(Table::Raw) => tape::read(ds, &manifest, options, &facts, &mut report, progress)?,

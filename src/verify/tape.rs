@@ -19,6 +19,9 @@ use crate::model::{
 /// How much later than its limit a silence may be noticed: a lane looks every 50 ms, a busy machine later.
 const NOTICE_NS: i64 = 2 * time::NS_PER_S;
 
+/// The fold's rules from which on imports tell silences as gaps.
+const SILENCES_TOLD: u32 = 4;
+
 /// A frame that the first pass wants to know more of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Looked {
@@ -102,7 +105,9 @@ struct Conn {
 
 /// Frames that the tables ask for.
 fn wanted(f: &Facts) -> rustc_hash::FxHashSet<FrameId> {
-    let books = f.books.iter().flat_map(|b| b.first.into_iter().chain(b.end.map(|(_, frame)| frame)));
+    let books = f.books.iter().flat_map(|b| {
+        b.first.into_iter().chain(b.later.iter().copied()).chain(b.end.map(|(_, frame)| frame))
+    });
     let runs = f.runs.values().flatten().map(|r| r.first);
     books.chain(runs).filter(|(_, rseq)| *rseq >= 0).collect()
 }
@@ -148,8 +153,8 @@ struct Reader<'a> {
     torn_from: Option<i64>,
     ts_max: i64,
     boundary: i64,
-    /// A recording of another tool: it has no pings, and nobody watched for silence.
-    is_import: bool,
+    /// What an older version imported: it called any silence of a recording covered.
+    is_old_import: bool,
     auto_register: bool,
     records: u64,
 }
@@ -187,7 +192,7 @@ impl<'a> Reader<'a> {
             torn_from: None,
             ts_max: i64::MIN,
             boundary: i64::MIN,
-            is_import: false,
+            is_old_import: false,
             auto_register: false,
             records: 0,
         }
@@ -249,7 +254,12 @@ impl<'a> Reader<'a> {
             }
             Kind::Run => {
                 if let Ok(e) = from_payload::<RunStart>(r.payload) {
-                    self.is_import = e.writer == "import";
+                    self.is_old_import = e.writer == "import" && e.rules_version < SILENCES_TOLD;
+                    if self.is_old_import {
+                        let note =
+                            "an older version imported this: silences of the recording are called covered";
+                        self.report.note(CheckId::Coverage, note.to_owned());
+                    }
                     self.auto_register = e.auto_register;
                 }
                 self.all_end(|c| c.life);
@@ -261,16 +271,16 @@ impl<'a> Reader<'a> {
             }
             Kind::Stop => {
                 let ts = r.ts_recv;
-                let is_import = self.is_import;
-                self.all_end(|c| c.end_at(ts, is_import));
+                let is_old = self.is_old_import;
+                self.all_end(|c| c.end_at(ts, is_old));
                 self.tape.end = self.tape.end.max(ts);
             }
             Kind::Timer => {
                 if let Ok(TimerEvent::Boundary(b)) = from_payload(r.payload) {
                     self.boundary = b.at;
-                    let is_import = self.is_import;
+                    let is_old = self.is_old_import;
                     for c in self.conns.values_mut() {
-                        if is_import || b.at.saturating_sub(c.life) <= limit_of(&c.venue) {
+                        if is_old || b.at.saturating_sub(c.life) <= limit_of(&c.venue) {
                             c.claim = b.at;
                         }
                     }
@@ -357,10 +367,10 @@ impl<'a> Reader<'a> {
 
     /// A sign of life; a silence longer than the venue's limit before it proves nothing.
     fn lives(&mut self, conn: ConnId, ts: i64) {
-        let is_import = self.is_import;
+        let is_old = self.is_old_import;
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let limit = limit_of(&c.venue);
-        if !is_import && ts.saturating_sub(c.life) > limit {
+        if !is_old && ts.saturating_sub(c.life) > limit {
             let end = c.end_of_life();
             for (s, begin) in &mut c.streams {
                 self.tape.streams[*s].alive.push(*begin, end);
@@ -488,8 +498,8 @@ impl<'a> Reader<'a> {
             self.fault(|| format!("the gap of a crash begins at {begin}, the last record is of {last}"));
         }
         let end = e.ts_begin.min(self.ts_max.saturating_add(1));
-        let is_import = self.is_import;
-        self.all_end(|c| c.end_at(end, is_import));
+        let is_old = self.is_old_import;
+        self.all_end(|c| c.end_at(end, is_old));
     }
 
     fn finish(mut self) -> Tape {
@@ -516,14 +526,14 @@ fn limit_of(venue: &str) -> i64 {
 
 impl Conn {
     /// It lived until its last sign of life. Coverage is split at interval boundaries, before it is known that a silence is
-    /// an end: up to the last boundary that came in time it may claim more (imports: they state no limit).
+    /// an end: up to the last boundary that came in time it may claim more.
     fn end_of_life(&self) -> i64 {
         self.life.max(self.claim)
     }
 
     /// The same where the recorder itself ended at `end`.
-    fn end_at(&self, end: i64, is_import: bool) -> i64 {
-        let in_time = is_import || end.saturating_sub(self.life) <= limit_of(&self.venue);
+    fn end_at(&self, end: i64, is_old_import: bool) -> i64 {
+        let in_time = is_old_import || end.saturating_sub(self.life) <= limit_of(&self.venue);
         if in_time { end } else { self.end_of_life() }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Trades {
     open: [Option<TradeRun>; 2],
     /// The next trade of a kind cannot be held against the last one.
     torn: [bool; 2],
+    /// Files before the next one were not looked at.
+    unknown: [bool; 2],
     /// Ids that came late.
     late: [BTreeSet<i64>; 2],
 }
@@ -29,6 +31,7 @@ impl Trades {
             open: [None, None],
             // Before the first one nothing was.
             torn: [true, true],
+            unknown: [false, false],
             late: [BTreeSet::new(), BTreeSet::new()],
         }
     }
@@ -75,6 +78,7 @@ impl Trades {
             first: frame,
             last: frame,
             follows: !self.torn[k],
+            after_unknown: std::mem::take(&mut self.unknown[k]),
             file: at.0.to_owned(),
             row: at.1,
         });
@@ -106,6 +110,7 @@ impl Visitor for Trades {
     fn part(&mut self, _p: &PartRecord, known: bool, _cx: &mut Cx<'_>) {
         if !known {
             self.torn = [true, true];
+            self.unknown = [true, true];
         }
     }
 

@@ -1,6 +1,7 @@
 //! The program from outside: exit codes, help, output for people and for programs.
 
 mod probe;
+mod recordings;
 
 use std::process::{Command, Output, Stdio};
 

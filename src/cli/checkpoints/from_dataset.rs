@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::super::ls::fault;
 use super::super::{Fault, WELL};
 use super::Args;
 use super::tape::Tape;
 use crate::book::Book;
 use crate::dataset::read::{self, Batch, Want};
-use crate::dataset::{Dataset, PartRecord};
+use crate::dataset::{Dataset, DatasetError, PartRecord};
 use crate::fold::Changes;
 use crate::model::{InstrumentId, Side, flags, num::pow10};
 
@@ -16,8 +17,8 @@ const COLUMNS: &[&str] = &["flags", "seq_last", "side", "price", "size"];
 
 /// Runs it.
 pub(super) fn run(args: &Args, dir: &Path, mut tape: Tape, out: &mut impl Write) -> anyhow::Result<u8> {
-    let ds = Dataset::open(dir)?;
-    let manifest = ds.manifest()?;
+    let ds = Dataset::open(dir).map_err(fault)?;
+    let manifest = ds.manifest().map_err(fault)?;
     let wanted = |p: &&PartRecord| {
         p.table == "book_delta"
             && p.venue == args.venue
@@ -51,8 +52,9 @@ pub(super) fn run(args: &Args, dir: &Path, mut tape: Tape, out: &mut impl Write)
         let Some(replay) = symbol.as_mut() else { continue };
         replay.part(part)?;
         tape.position(n as u32, 0);
-        for batch in read::open(&ds.root().join(&part.path), Want { columns: COLUMNS, ..Want::default() })? {
-            replay.batch(&batch?, &mut tape)?;
+        let want = Want { columns: COLUMNS, ..Want::default() };
+        for batch in read::open(&ds.root().join(&part.path), want).map_err(fault)? {
+            replay.batch(&batch.map_err(fault)?, &mut tape).map_err(fault)?;
             out.write_all(&tape.take())?;
         }
     }
@@ -105,7 +107,7 @@ impl Replay {
         Ok(())
     }
 
-    fn batch(&mut self, b: &Batch, tape: &mut Tape) -> anyhow::Result<()> {
+    fn batch(&mut self, b: &Batch, tape: &mut Tape) -> Result<(), DatasetError> {
         let (row_flags, seq, side) = (b.i32("flags")?, b.i64("seq_last")?, b.i32("side")?);
         let (price, size) = (b.f64("price")?, b.f64("size")?);
         for i in 0..b.rows() {

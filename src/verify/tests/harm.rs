@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordB
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
-use super::maker::{MS, sample};
+use super::maker::{MS, Maker, sample};
 use super::{all, verified};
 use crate::dataset::hash::RowsHash;
 use crate::dataset::part::PartStats;
@@ -55,17 +55,27 @@ pub fn parts(dir: &Path, table: Table) -> Vec<PartRecord> {
     v
 }
 
-/// Rewrites the manifest's lines of a file, checksums and all; none takes it away.
+/// The manifest's files in order.
+fn manifest_files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let list = std::fs::read_dir(dir.join("v1/_manifest")).unwrap();
+    let mut files: Vec<_> = list.map(|e| e.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Rewrites the manifest's lines of a file, numbers, checksums and all, as if it had always been so; none takes it away.
 pub fn edit_manifest(dir: &Path, path: &str, f: impl Fn(Value) -> Vec<Value>) {
-    for e in std::fs::read_dir(dir.join("v1/_manifest")).unwrap() {
-        let file = e.unwrap().path();
+    let mut number = 0;
+    for file in manifest_files(dir) {
         let mut out = Vec::new();
         for line in std::fs::read_to_string(&file).unwrap().lines() {
             let v: Value = serde_json::from_str(line).unwrap();
             let lines = if v["path"] == path { f(v) } else { vec![v] };
             for mut v in lines {
-                v.as_object_mut().unwrap().remove("crc");
+                v.as_object_mut().unwrap().retain(|k, _| k != "crc" && k != "line");
                 let mut line = serde_json::to_vec(&v).unwrap();
+                crate::dataset::manifest::number_line(&mut line, number);
+                number += 1;
                 crate::dataset::manifest::seal(&mut line);
                 out.extend_from_slice(&line);
                 out.push(b'\n');
@@ -73,6 +83,26 @@ pub fn edit_manifest(dir: &Path, path: &str, f: impl Fn(Value) -> Vec<Value>) {
         }
         std::fs::write(file, out).unwrap();
     }
+    let marker = dir.join("LOBTAPE");
+    let text = std::fs::read_to_string(&marker).unwrap();
+    let lines = text.lines().map(|l| match l.starts_with("manifest_lines") {
+        true => format!("manifest_lines = {number}\n"),
+        false => format!("{l}\n"),
+    });
+    std::fs::write(marker, lines.collect::<String>()).unwrap();
+}
+
+/// Takes the manifest's lines of a file away and leaves the others as they stand; says how many that were.
+fn take_lines(dir: &Path, path: &str) -> usize {
+    let mut taken = 0;
+    for file in manifest_files(dir) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let is_of = |l: &&str| serde_json::from_str::<Value>(l).unwrap()["path"] == path;
+        taken += text.lines().filter(is_of).count();
+        let kept: String = text.lines().filter(|l| !is_of(l)).map(|l| format!("{l}\n")).collect();
+        std::fs::write(file, kept).unwrap();
+    }
+    taken
 }
 
 fn batch_of(dir: &Path, p: &PartRecord) -> RecordBatch {
@@ -439,4 +469,136 @@ fn a_choice_of_files_is_judged_for_what_it_can_show() {
     assert!(r.well);
     let r = looks(crate::verify::Options { date: date(&p.date), ..Default::default() });
     assert!(!r.well);
+}
+
+/// A recorder that stood for days: what it missed is told when it is back, on the day on which it is back.
+fn days_apart(dir: &Path) {
+    let mut m = Maker::new(dir);
+    let a = m.open(&["BTCUSDT"]);
+    m.sync(a, "BTCUSDT");
+    m.beats(a, "BTCUSDT", 10);
+    m.stop();
+    m.wait(3 * crate::model::time::NS_PER_DAY);
+    m.run();
+    let b = m.open(&["BTCUSDT"]);
+    m.trade(b, "BTCUSDT", 40);
+    m.sync(b, "BTCUSDT");
+    m.beats(b, "BTCUSDT", 10);
+    // One of this day itself, which its own files show.
+    m.trade(b, "BTCUSDT", 2);
+    m.beats(b, "BTCUSDT", 10);
+    m.stop();
+    m.done();
+}
+
+#[test]
+fn a_gap_of_an_earlier_day_is_not_held_against_the_day_on_which_it_ended() {
+    let d = tempfile::tempdir().unwrap();
+    days_apart(d.path());
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
+    let of_day = |dir: &Path| {
+        let o = crate::verify::Options { date: Some("2026-11-23".into()), ..Default::default() };
+        crate::verify::verify(&Dataset::open(dir).unwrap(), &o, &mut |_, _, _| {}).unwrap()
+    };
+    let r = of_day(d.path());
+    assert!(r.well, "{}", all(&r));
+    let counts = &r.check(CheckId::Chains).counts;
+    // Of trades and of aggregates.
+    assert_eq!((counts["trade_holes_not_judged"], counts["trade_holes"]), (2, 2), "{counts:?}");
+    // What the day's own files show is still judged.
+    let own = |b: &RecordBatch, i: usize| ints(b, "seq_after")[i] - ints(b, "seq_before")[i] == 2;
+    let (p, i) = find(d.path(), Table::Gaps, own);
+    rewrite(d.path(), &p, |b| set_int(&b, "seq_after", i, ints(&b, "seq_after")[i] + 1));
+    says(&of_day(d.path()), CheckId::Chains, "are called missing and are not");
+}
+
+#[test]
+fn any_file_that_went_with_its_line_of_the_manifest_is_missed() {
+    let base = made();
+    let all_parts: Vec<PartRecord> = Table::ALL.iter().flat_map(|t| parts(base.path(), *t)).collect();
+    assert!(all_parts.len() > 20);
+    // The last of the manifest too: only the marker counts those.
+    for p in all_parts.iter().step_by(7).chain(all_parts.last()) {
+        let d = copy(&base);
+        std::fs::remove_file(d.path().join(&p.path)).unwrap();
+        assert_eq!(take_lines(d.path(), &p.path), 1);
+        says(&verified(d.path()), CheckId::Files, "1 line(s) are missing");
+    }
+    let d = copy(&base);
+    let last = manifest_files(d.path()).pop().unwrap();
+    let text = std::fs::read_to_string(&last).unwrap();
+    let cut = text.trim_end().rfind('\n').unwrap() + 1;
+    std::fs::write(&last, &text[..cut]).unwrap();
+    says(&verified(d.path()), CheckId::Files, "1 line(s) are missing at the end");
+    // A writer that goes on does not cover it up.
+    let ds = Dataset::create(d.path()).unwrap();
+    let one = crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None };
+    let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * crate::model::time::NS_PER_DAY;
+    assert!(!crate::dataset::retention::retain(&ds, &one, now).unwrap().paths.is_empty());
+    drop(ds);
+    says(&verified(d.path()), CheckId::Files, "1 line(s) are missing before line");
+}
+
+#[test]
+fn a_manifest_without_numbers_is_well_and_is_counted_from_then_on() {
+    let d = made();
+    // As an older version left it.
+    for file in manifest_files(d.path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let plain = text.lines().map(|l| {
+            let mut v: Value = serde_json::from_str(l).unwrap();
+            v.as_object_mut().unwrap().retain(|k, _| k != "crc" && k != "line");
+            let mut line = serde_json::to_vec(&v).unwrap();
+            crate::dataset::manifest::seal(&mut line);
+            String::from_utf8(line).unwrap() + "\n"
+        });
+        std::fs::write(&file, plain.collect::<String>()).unwrap();
+    }
+    let marker = d.path().join("LOBTAPE");
+    let text = std::fs::read_to_string(&marker).unwrap();
+    let old: String =
+        text.lines().filter(|l| !l.starts_with("manifest_lines")).map(|l| format!("{l}\n")).collect();
+    std::fs::write(&marker, old).unwrap();
+    let r = verified(d.path());
+    assert!(
+        r.well && r.check(CheckId::Files).notes.iter().any(|n| n.contains("did not count")),
+        "{}",
+        all(&r)
+    );
+    let lines = Dataset::open(d.path()).unwrap().manifest().unwrap().lines();
+    let p = parts(d.path(), Table::Trades).pop().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let one = crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None };
+    let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * crate::model::time::NS_PER_DAY;
+    let gone = crate::dataset::retention::retain(&ds, &one, now).unwrap().paths.len() as u64;
+    drop(ds);
+    assert!(gone > 0 && Dataset::open(d.path()).unwrap().marker().unwrap().lines == lines + gone);
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
+    assert_eq!(take_lines(d.path(), &p.path), 1);
+    std::fs::remove_file(d.path().join(&p.path)).unwrap();
+    says(&verified(d.path()), CheckId::Files, "1 line(s) are missing before line");
+}
+
+#[test]
+fn what_is_left_when_raw_of_old_days_was_let_go_is_well() {
+    let d = made();
+    let ds = Dataset::create(d.path()).unwrap();
+    let keep = crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None };
+    let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * crate::model::time::NS_PER_DAY;
+    assert!(!crate::dataset::retention::retain(&ds, &keep, now - 1).unwrap().paths.is_empty());
+    drop(ds);
+    let r = verified(d.path());
+    assert!(r.well && r.check(CheckId::Coverage).counts["streams"] > 0, "{}", all(&r));
+    // What is still there is still judged.
+    let named = |b: &RecordBatch, i: usize| {
+        let on_second_day = ints(b, "ts_begin")[i] > super::maker::EVENING + 20 * super::maker::S;
+        on_second_day
+            && texts(b, "stream")[i].ends_with("@trade")
+            && ints(b, "seq_after")[i] > ints(b, "seq_before")[i]
+    };
+    let (p, i) = find(d.path(), Table::Gaps, named);
+    rewrite(d.path(), &p, |b| set_int(&b, "seq_after", i, ints(&b, "seq_after")[i] + 1));
+    assert!(verified(d.path()).check(CheckId::Chains).faults > 0);
 }

@@ -1,0 +1,115 @@
+//! Silences that nobody noticed: what they leave is not called covered, live or in what another tool recorded.
+
+use super::{REST, Tape, run_start};
+use crate::model::control::to_payload;
+use crate::model::{InstrumentId, Kind, RunStart, RunStop};
+
+const LONG: i64 = 600_000_000_000;
+
+impl Tape {
+    fn stop(&mut self) {
+        let stop = RunStop { run_id: "r".into(), ts_stop: self.ts, exit: "clean".into() };
+        self.push(Kind::Stop, 0, -1, "", &to_payload(&stop), 0);
+    }
+
+    /// A recording of another tool, with a proven book.
+    fn imported() -> Tape {
+        let mut t = Tape::new();
+        let run = RunStart { writer: "import".into(), auto_register: true, ..run_start() };
+        t.push(Kind::Run, 0, -1, "", &to_payload(&run), 0);
+        t.conn("open", REST, "");
+        t.conn("open", 7, "");
+        t.diff(7, 11, 12, 10, "[\"100\",\"5\"]", "");
+        t.snapshot(11);
+        t
+    }
+}
+
+#[test]
+fn a_recorder_that_stood_still_does_not_call_the_time_covered() {
+    let mut t = Tape::synced();
+    let proven = t.ts;
+    t.trade(7, 1);
+    let last = t.ts;
+    // What waited in the kernel comes in order, and the venue may have gone meanwhile.
+    t.ts += LONG;
+    t.trade(7, 2);
+    for (stream, begin) in [("btcusdt@trade", last), ("btcusdt@depth@100ms", proven)] {
+        let gaps = t.rows.of(&format!("gap {stream} local_stall"));
+        assert_eq!(gaps.len(), 1, "{gaps:?}");
+        assert!(gaps[0].contains(&format!(" {begin}..{} ", t.ts)), "{gaps:?}");
+    }
+    assert!(t.fold.book(InstrumentId(0)).is_some(), "its ids go on");
+    // Five seconds are no silence.
+    t.ts += 5_000_000_000;
+    t.trade(7, 3);
+    assert_eq!(t.rows.of("gap btcusdt@trade local_stall").len(), 1);
+    // Nor does an interval end, or the run, with what nobody heard.
+    let heard = t.ts;
+    t.ts += LONG;
+    t.stop();
+    assert!(t.rows.of("gap btcusdt@trade local_stall")[1].contains(&format!(" {heard}..")));
+}
+
+#[test]
+fn ids_that_are_missing_after_a_silence_may_be_of_any_time_since_the_last_one() {
+    let mut t = Tape::synced();
+    t.trade(7, 1);
+    let last = t.ts;
+    // The line lives on for a while, and then the recorder stands still.
+    t.ts += 1_000_000_000;
+    t.conn("pong", 7, "");
+    t.ts += LONG;
+    t.trade(7, 9);
+    let gaps = t.rows.of("gap btcusdt@trade local_stall");
+    assert!(gaps.len() == 1 && gaps[0].contains(&format!(" {last}..")), "{gaps:?}");
+    let covers = t.rows.of("cover btcusdt@trade");
+    assert!(covers.len() == 1 && covers[0].contains(&format!("..{last} ")), "{covers:?}");
+}
+
+#[test]
+fn a_recording_s_silence_is_a_gap_that_the_ids_explain() {
+    let mut t = Tape::imported();
+    let proven = t.ts;
+    t.trade(7, 1);
+    t.frame(7, &super::quote(1));
+    let (traded, last) = (t.ts - 1, t.ts);
+    t.ts += LONG;
+    t.frame(7, &super::quote(2));
+    let back = t.ts;
+    t.diff(7, 13, 14, 12, "", "");
+    t.trade(7, 5);
+    let only = |stream: &str| {
+        let gaps = t.rows.of(&format!("gap {stream} stale_timeout"));
+        assert_eq!(gaps.len(), 1, "{gaps:?}");
+        gaps[0].to_owned()
+    };
+    // Quotes have no ids: nothing says what came meanwhile.
+    assert!(only("btcusdt@bookTicker").contains(&format!("(-1, -1] {last}..{back} ")));
+    let (depth, trades) = (only("btcusdt@depth@100ms"), only("btcusdt@trade"));
+    assert!(
+        depth.contains(&format!("(12, 12] {proven}..{} ", back + 1)) && depth.ends_with(" ids"),
+        "{depth}"
+    );
+    assert!(trades.contains(&format!("(1, 4] {traded}..{} ", back + 2)), "{trades}");
+    assert!(t.fold.book(InstrumentId(0)).is_some(), "no book ends by it");
+    assert_eq!(t.rows.of("delta").len(), 3);
+    // What ends in silence ends with its last frame.
+    let heard = t.ts;
+    t.ts += LONG;
+    t.stop();
+    let quotes = t.rows.of("gap btcusdt@bookTicker stale_timeout");
+    assert!(quotes.len() == 2 && quotes[1].contains(&format!(" {heard}..")), "{quotes:?}");
+}
+
+#[test]
+fn a_recording_without_a_silence_has_none() {
+    let mut t = Tape::imported();
+    for n in 1..50 {
+        t.ts += 60_000_000_000;
+        t.trade(7, n);
+    }
+    t.stop();
+    let gaps = t.rows.of("gap");
+    assert!(!gaps.iter().any(|g| g.contains("stale_timeout")), "{gaps:?}");
+}

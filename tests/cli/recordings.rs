@@ -1,0 +1,196 @@
+//! Recordings that are not what they should be: told with their place, used as far as they are good, and the code says it.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use lobtape::dataset::read::{self, Want};
+use lobtape::dataset::{Dataset, Table};
+
+use super::{run, stderr, stdout};
+use crate::common::root;
+
+const USDM: &str = "data/recordings/binance-usdm_4symbols_20210722.gz";
+const SPOT: &str = "data/recordings/binance-spot_4symbols_20211012.gz";
+
+fn text_of(file: &str) -> String {
+    let mut text = String::new();
+    MultiGzDecoder::new(std::fs::File::open(root().join(file)).unwrap()).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// What `checkpoints` and `replay` do with a file: code, stdout, stderr.
+fn reads(file: &str, venue: &str) -> [(Option<i32>, String, String); 2] {
+    [
+        &["checkpoints", file, "--venue", venue, "--every", "1"][..],
+        &["replay", file, "--venue", venue, "--json"],
+    ]
+    .map(|args| {
+        let o = run(args);
+        (o.status.code(), stdout(&o), stderr(&o))
+    })
+}
+
+#[test]
+fn a_damaged_or_cut_recording_is_told_with_its_place_by_all_that_read_it() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
+    let good = std::fs::read(root().join(USDM)).unwrap();
+    let (cut, hurt) = (at("cut.gz"), at("hurt.gz"));
+    std::fs::write(&cut, &good[..good.len() / 2]).unwrap();
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle..middle + 64].fill(0xff);
+    std::fs::write(&hurt, bad).unwrap();
+    let whole = reads(USDM, "binance-usdm");
+    for (code, out, err) in &whole {
+        assert_eq!((*code, err.as_str()), (Some(0), ""), "{out}");
+    }
+    for (file, code, word) in [(&cut, 0, "ends in the middle"), (&hurt, 2, "damaged: ")] {
+        for ((found, out, err), (_, all, _)) in reads(file, "binance-usdm").iter().zip(&whole) {
+            assert_eq!(*found, Some(code), "{err}");
+            assert!(err.contains(word) && err.contains(&format!("{file} line ")), "{err}");
+            // The line in which it breaks off is none.
+            assert!(err.lines().count() <= 2, "{err}");
+            let (some, all) = (out.matches("\"cp\"").count(), all.matches("\"cp\"").count());
+            assert!(some <= all && (all == 0 || some > all / 10), "the good part is used: {some} of {all}");
+        }
+        let o = run(&["import", file, "--venue", "binance-usdm", "--out", &at(word), "--json"]);
+        assert!(o.status.code() == Some(code) && stderr(&o).contains(word), "{}", stderr(&o));
+    }
+}
+
+/// A recording of one venue read as another's.
+#[test]
+fn a_recording_of_another_venue_is_told_with_line_and_remedy() {
+    let d = tempfile::tempdir().unwrap();
+    let coinm = "data/recordings/binance-coinm_ethusd_perp_20240808.gz";
+    for (n, (file, venue, word, remedy)) in [
+        (SPOT, "binance-usdm", "without `pu`", "--venue binance-spot"),
+        (SPOT, "aster-futures", "without `pu`", "--venue binance-spot"),
+        (USDM, "binance-spot", "with `pu`", "--venue binance-usdm"),
+        (coinm, "binance-spot", "", "--venue binance-coinm"),
+        ("data/recordings/ascendex-spot_10symbols_20210417.gz", "binance-spot", "", "--venue ascendex-spot"),
+        (USDM, "ascendex-futures", "", "--venue binance-usdm"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = d.path().join(n.to_string());
+        let o = run(&["import", file, "--venue", venue, "--out", out.to_str().unwrap()]);
+        let said = stdout(&o);
+        assert_eq!(o.status.code(), Some(2), "{file} as {venue}: {said}");
+        let line =
+            said.lines().find(|l| l.contains("this is no recording of")).unwrap_or_else(|| panic!("{said}"));
+        assert!(line.starts_with(&format!("{file} line ")), "{line}");
+        assert!(line.contains(word) && line.contains(venue) && line.contains(remedy), "{line}");
+        // Nothing is thrown away, and nothing is taken for what it is not.
+        let ds = Dataset::open(&out).unwrap();
+        let m = ds.manifest().unwrap();
+        let rows = |t: Table| m.parts().filter(|p| p.table() == Some(t)).map(|p| p.rows).sum::<i64>();
+        assert!(rows(Table::Raw) > 100 && rows(Table::BookDelta) == 0, "{file} as {venue}");
+        if !word.is_empty() {
+            let mut refused = 0;
+            for p in m.parts().filter(|p| p.table() == Some(Table::Rejects)) {
+                for b in read::open(&out.join(&p.path), Want::default()).unwrap() {
+                    let b = b.unwrap();
+                    let cause = b.text("cause").unwrap();
+                    refused += (0..b.rows()).filter(|&i| cause.value(i) == "dialect").count();
+                }
+            }
+            assert!(refused > 50, "{refused} in rejects");
+        }
+        let verify = run(&["verify", out.to_str().unwrap()]);
+        assert!(verify.status.success(), "{}", stdout(&verify));
+        for (code, _, err) in reads(file, venue) {
+            assert!(
+                code == Some(2) && err.contains("this is no recording of") && err.contains(remedy),
+                "{err}"
+            );
+        }
+    }
+}
+
+/// A few frames that cannot be read do not make a recording another venue's.
+#[test]
+fn frames_that_cannot_be_read_are_told_with_the_first_of_them() {
+    let d = tempfile::tempdir().unwrap();
+    let file = d.path().join("torn.txt");
+    let mut lines: Vec<String> = text_of(USDM).lines().map(str::to_owned).collect();
+    let at = lines.iter().rposition(|l| l.contains("@depth")).unwrap();
+    let half = lines[at].len() / 2;
+    lines[at].truncate(half);
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let file = file.to_str().unwrap();
+    for (code, _, err) in reads(file, "binance-usdm") {
+        assert_eq!(code, Some(0), "{err}");
+        assert_eq!(
+            err.trim_end(),
+            format!("1 frames or bodies could not be read, the first at {file} line {}", at + 1)
+        );
+    }
+}
+
+/// A recording has no heartbeats: what it does not show is not covered.
+#[test]
+fn hours_in_which_a_recording_shows_nothing_are_not_covered() {
+    let d = tempfile::tempdir().unwrap();
+    let file = d.path().join("two.gz");
+    let (mut text, mut id) = (String::new(), 0);
+    // Two stretches of ten seconds, five hours apart; the trades' ids go on.
+    for begin in [1_700_000_000_i64, 1_700_018_000] {
+        for tick in 0..100_i64 {
+            let (ts, ms) = (begin * 1_000_000_000 + tick * 100_000_000, begin * 1000 + tick * 100);
+            id += 1;
+            let trade = format!(
+                r#"{{"stream":"btcusdt@trade","data":{{"e":"trade","E":{ms},"T":{ms},"s":"BTCUSDT","t":{id},"p":"100.5","q":"1","X":"MARKET","m":true}}}}"#
+            );
+            let quote = format!(
+                r#"{{"stream":"btcusdt@bookTicker","data":{{"e":"bookTicker","u":{id},"E":{ms},"T":{ms},"s":"BTCUSDT","b":"100.5","B":"1","a":"101","A":"2"}}}}"#
+            );
+            writeln!(text, "{ts} {trade}\n{} {quote}", ts + 1_000).unwrap();
+        }
+    }
+    let mut gz = GzEncoder::new(std::fs::File::create(&file).unwrap(), flate2::Compression::default());
+    gz.write_all(text.as_bytes()).unwrap();
+    gz.finish().unwrap();
+    let hashes = ["a", "b"].map(|name| {
+        let out = d.path().join(name);
+        let args =
+            ["import", file.to_str().unwrap(), "--venue", "binance-usdm", "--out", out.to_str().unwrap()];
+        let o = run(&args);
+        assert!(o.status.success(), "{}", stdout(&o));
+        let o = run(&["verify", out.to_str().unwrap(), "--deep"]);
+        assert!(o.status.success(), "{}", stdout(&o));
+        let ds = Dataset::open(&out).unwrap();
+        let m = ds.manifest().unwrap();
+        m.parts()
+            .filter(|p| p.table != "runs")
+            .map(|p| (p.path.clone(), p.sha256.clone()))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(hashes[0], hashes[1]);
+    let out = d.path().join("a");
+    let spans = |t: Table, stream: &str| {
+        let ds = Dataset::open(&out).unwrap();
+        let m = ds.manifest().unwrap();
+        let mut rows = Vec::new();
+        for p in m.parts().filter(|p| p.table() == Some(t)) {
+            for b in read::open(&out.join(&p.path), Want::default()).unwrap() {
+                let b = b.unwrap();
+                let (name, begin, end) =
+                    (b.text("stream").unwrap(), b.i64("ts_begin").unwrap(), b.i64("ts_end").unwrap());
+                rows.extend((0..b.rows()).filter(|&i| name.value(i) == stream).map(|i| (begin[i], end[i])));
+            }
+        }
+        rows.sort_unstable();
+        rows
+    };
+    for stream in ["btcusdt@trade", "btcusdt@bookTicker"] {
+        let covered: i64 = spans(Table::Coverage, stream).iter().map(|(b, e)| e - b).sum();
+        let missing: i64 = spans(Table::Gaps, stream).iter().filter(|s| s.1 > 0).map(|(b, e)| e - b).sum();
+        let hours = 17_990_000_000_000..=17_991_000_000_000;
+        assert!(covered < 20_000_000_000 && hours.contains(&missing), "{stream}: {covered} {missing}");
+    }
+}
