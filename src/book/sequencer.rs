@@ -319,8 +319,10 @@ impl Sequencer {
             return self.apply(d, true);
         }
         let other_leg_alive = other_leg_alive && self.rule.ids_survive_reconnect;
-        if other_leg_alive && d.last <= last {
-            // Late: the other leg brought it meanwhile.
+        // Late: the other leg brought it meanwhile. Or it was overtaken by the one that proved the snapshot, which has it: a
+        // count that begins anew has newer times.
+        let overtaken = d.ts > 0 && d.ts <= self.applied.ts && self.policy == IdPolicy::Strict;
+        if (other_leg_alive || overtaken) && d.last <= last {
             return self.fell(d, last, FELL_MAX);
         }
         if self.policy == IdPolicy::Sparse && d.last > last {

@@ -129,12 +129,14 @@ impl Asker {
         };
         match got.fault() {
             None => Ok(got.response),
-            Some(fault) => Err(Fault::io(anyhow!(
-                "{id}: {}{} answered {fault}; {}",
-                self.client.base(),
-                r.path,
-                self.remedy(&got)
-            ))),
+            Some(fault) => {
+                // A redirect says itself what to do.
+                let remedy = match got.response.redirect() {
+                    Some(_) => String::new(),
+                    None => format!("; {}", self.remedy(&got)),
+                };
+                Err(Fault::io(anyhow!("{id}: {}{} answered {fault}{remedy}", self.client.base(), r.path)))
+            }
         }
     }
 
@@ -179,7 +181,10 @@ impl Answer {
         let (r, body) = (&self.response, head(&self.response.body));
         match self.refusal {
             Some(said) => Some(format!("{} with code {} ({}): {body:?}", r.status, said.code, said.why)),
-            None if r.status != 200 => Some(format!("{} {body:?}", r.status)),
+            None if r.status != 200 => Some(match r.redirect() {
+                Some(redirect) => format!("{}: {redirect}", r.status),
+                None => format!("{} {body:?}", r.status),
+            }),
             None => None,
         }
     }

@@ -56,7 +56,7 @@ fn parse_time(text: &str) -> Result<i64, String> {
 }
 
 /// ISO 8601, UTC, all nine digits.
-fn time_text(ns: i64) -> String {
+pub(super) fn time_text(ns: i64) -> String {
     Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |t| format!("{t:.9}"))
 }
 

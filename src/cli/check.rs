@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Wait};
+use crate::engine::cores;
 use crate::engine::plan::{Plan, VenuePlan, plan};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
 
@@ -68,12 +69,17 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
         Wait::Epoll => "epoll",
         Wait::Spin => "spin",
     };
+    let refused = cores::refused(&p.lanes);
     for l in &p.lanes {
-        let core = l.core.map_or("not pinned".to_owned(), |c| format!("core {c}"));
+        let pinned = l.core.filter(|_| refused.iter().all(|(lane, _)| *lane != l.lane));
+        let core = pinned.map_or("not pinned".to_owned(), |c| format!("core {c}"));
         let streams: usize = l.conns.iter().map(|(_, _, c)| c.streams.len()).sum();
         let conns = l.conns.len();
         let s = if conns == 1 { "" } else { "s" };
         writeln!(w, "lane {:03}  {core}, {wait}: {streams} streams over {conns} connection{s}", l.lane)?;
+    }
+    for (_, why) in &refused {
+        writeln!(w, "          warning: {why}")?;
     }
     for v in &p.venues {
         let (id, streams, books) = (v.venue.spec().id, v.streams.len(), v.books.len());
@@ -264,10 +270,12 @@ fn to_json(c: &Config, p: &Plan) -> Value {
             })
         })
         .collect();
+    let warnings: Vec<String> = cores::refused(&p.lanes).into_iter().map(|(_, why)| why).collect();
     json!({
         "config": c,
         "config_sha256": c.sha256(),
         "lanes": lanes,
+        "warnings": warnings,
         "venues": venues,
         "memory_bytes": p.memory,
         "memory_bytes_total": p.memory.total(),

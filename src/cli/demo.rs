@@ -11,6 +11,7 @@ use clap::Args as ClapArgs;
 use super::capture::fault;
 use super::{Fault, WELL, out};
 use crate::config::Config;
+use crate::dataset::book_at::book_at;
 use crate::dataset::read::{self, Want};
 use crate::dataset::{Dataset, PartRecord};
 use crate::engine::{Capture, Summary};
@@ -20,6 +21,7 @@ use crate::wire::clock;
 
 /// Marks a directory that a demo made and may replace.
 const MARK: &str = ".lobtape-demo";
+const VENUE: &str = "aster-futures";
 const SYMBOLS: [&str; 4] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT"];
 
 /// Arguments of `lobtape demo`.
@@ -166,6 +168,10 @@ fn report(args: &Args, s: &Summary, shared: &Shared, sent: u64) -> anyhow::Resul
             None => tables.push((p.table.clone(), 1, p.rows, p.bytes)),
         }
     }
+    // A second before the stop: from the stop on no book is known.
+    let last = manifest.parts().filter(|p| p.table == "book_delta").map(|p| p.ts_max).max().unwrap_or(0);
+    let at = last - 1_000_000_000;
+    let books = books(&ds, at)?;
     let hops: Vec<HopSummary> = shared.lanes().iter().flat_map(|l| l.hops()).collect();
     let mut o = out::stdout();
     if args.json {
@@ -174,14 +180,18 @@ fn report(args: &Args, s: &Summary, shared: &Shared, sent: u64) -> anyhow::Resul
             .map(|t| serde_json::json!({"table": t.0, "files": t.1, "rows": t.2, "bytes": t.3}))
             .collect();
         let line = serde_json::json!({
-            "out": args.out, "sent": sent, "frames": s.frames, "rejects": s.rejects, "gaps": gaps,
-            "latency_ns": hops, "tables": tables,
+            "out": args.out, "sent": sent, "frames": s.frames, "rejects": s.rejects, "books": books,
+            "gaps": gaps, "latency_ns": hops, "tables": tables,
         });
         out::json_line(&mut o, &line)?;
         o.flush()?;
         return Ok(());
     }
     writeln!(o, "\nframes   {} received, {} rejected", out::count(s.frames), s.rejects)?;
+    writeln!(o, "books    at {}, a second before the stop:", super::book::time_text(at))?;
+    for b in &books {
+        writeln!(o, "           {b}")?;
+    }
     writeln!(o, "gaps     found and explained:")?;
     for g in &gaps {
         writeln!(o, "           {g}")?;
@@ -199,13 +209,54 @@ fn report(args: &Args, s: &Summary, shared: &Shared, sent: u64) -> anyhow::Resul
     let (d, me) = (args.out.display(), out::program());
     writeln!(o, "\nnext     {me} ls {d}")?;
     writeln!(o, "         {me} verify {d}")?;
-    // A second before the stop: from the stop on the book is not known.
-    let last = manifest.parts().filter(|p| p.table == "book_delta").map(|p| p.ts_max).max().unwrap_or(0);
-    let at = last - 1_000_000_000;
-    writeln!(o, "         {me} book {d} --venue aster-futures --symbol BTCUSDT --at {at}")?;
+    writeln!(o, "         {me} book {d} --venue {VENUE} --symbol BTCUSDT --at {at} --depth 5")?;
     writeln!(o, "         or open {d}/v1/*/**/*.parquet with pandas, Polars or DuckDB: see {d}/README.md")?;
     o.flush()?;
     Ok(())
+}
+
+/// What `lobtape book` says of a symbol, in short.
+#[derive(serde::Serialize)]
+struct BookLine {
+    symbol: &'static str,
+    /// `proven`, or `in a gap`.
+    state: &'static str,
+    at: i64,
+    /// Id of the last update, −1 = none.
+    seq_last: i64,
+    /// Best price and size of each side.
+    bid: Option<(f64, f64)>,
+    ask: Option<(f64, f64)>,
+    bid_levels: usize,
+    ask_levels: usize,
+}
+
+impl std::fmt::Display for BookLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let side = |best: Option<(f64, f64)>| best.map_or("-".to_owned(), |(p, s)| format!("{s} at {p}"));
+        let (bid, ask) = (side(self.bid), side(self.ask));
+        let BookLine { symbol, state, seq_last, bid_levels, ask_levels, .. } = self;
+        write!(f, "{symbol:<9} {state}, last update {seq_last}: best bid {bid}, best ask {ask}; ")?;
+        write!(f, "{bid_levels} bids, {ask_levels} asks")
+    }
+}
+
+/// The books at a time, out of the dataset.
+fn books(ds: &Dataset, at: i64) -> anyhow::Result<Vec<BookLine>> {
+    let line = |symbol| {
+        let b = book_at(ds, VENUE, symbol, at).map_err(super::ls::fault)?.unwrap_or_default();
+        Ok(BookLine {
+            symbol,
+            state: if b.in_gap() { "in a gap" } else { "proven" },
+            at,
+            seq_last: if b.in_gap() { -1 } else { b.seq_last },
+            bid: b.bids.first().copied(),
+            ask: b.asks.first().copied(),
+            bid_levels: b.bids.len(),
+            ask_levels: b.asks.len(),
+        })
+    };
+    SYMBOLS.into_iter().map(line).collect()
 }
 
 /// The rows of `gaps`, for people: one line per cause, ids where ids are missing.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, line_of};
 use super::raw::{CaptureTable, DatasetTable, Raw, Symbols, VenueTable, WaitWord};
-use super::{Capture, Config, Dataset, Http, SymbolRule, Tls, VenueConfig, Wait};
+use super::{Capture, Config, Dataset, Http, Places, SymbolRule, Tls, VenueConfig, Wait};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_MS, NS_PER_S};
 
 const MIB: u64 = 1 << 20;
@@ -126,6 +126,8 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         let message = "this [[venue]] has no id; add one like id = \"aster-futures\"";
         return Err(ConfigError::at(name, text, table_at, message));
     };
+    let line = |at: usize| line_of(text, at);
+    let mut places = Places { file: name.to_owned(), id: line(id.span().start), ..Places::default() };
     let id = id.into_inner();
     let symbols_at = v.symbols.as_ref().map_or(table_at, |s| s.span().start);
     let (symbols, rule) = match v.symbols.map(Spanned::into_inner) {
@@ -139,7 +141,11 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         return Err(ConfigError::at(name, text, table_at, message));
     };
     let channels_at = channels.span().start;
+    places.symbols = line(symbols_at);
+    places.polls = v.polls.as_ref().map_or(0, |p| line(p.span().start));
     let channels = channels.into_inner();
+    places.channels = channels.iter().map(|c| (c.get_ref().clone(), line(c.span().start))).collect();
+    let channels: Vec<String> = channels.into_iter().map(Spanned::into_inner).collect();
     if channels.is_empty() {
         let message = format!("venue {id:?}: the list of channels is empty, so there are no streams");
         return Err(ConfigError::at(name, text, channels_at, message));
@@ -165,7 +171,8 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     let silent_after_ns = or_off("silent_after", v.silent_after, NS_PER_MIN).map_err(&at_table)?;
     let audit_every_ns = or_off("audit_every", v.audit_every, 10 * NS_PER_MIN).map_err(&at_table)?;
     let list_every_ns = list_every(v.list_every).map_err(&at_table)?;
-    let polls = polls(v.polls.unwrap_or_default()).map_err(|fault| at_table(format!("polls: {fault}")))?;
+    let polls = polls(v.polls.map(Spanned::into_inner).unwrap_or_default())
+        .map_err(|fault| at_table(format!("polls: {fault}")))?;
     Ok(VenueConfig {
         id,
         symbols,
@@ -184,6 +191,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         audit_every_ns,
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
+        places,
     })
 }
 

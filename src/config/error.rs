@@ -40,7 +40,7 @@ impl ConfigError {
 }
 
 /// 1-based line of a byte offset.
-fn line_of(text: &str, at: usize) -> usize {
+pub(super) fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1
 }
 

@@ -7,6 +7,7 @@
 
 mod check;
 mod error;
+mod places;
 mod raw;
 mod rule;
 mod text;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use error::{ConfigError, nearest};
+pub use places::Places;
 pub use rule::{Patterns, SymbolRule};
 pub use text::{Duration, Size};
 
@@ -140,6 +142,9 @@ pub struct VenueConfig {
     pub id_policy: Option<String>,
     /// File with the user's key and secret, for venues that want requests signed; only its owner may read it.
     pub key_file: Option<PathBuf>,
+    /// Where in the file all this is written.
+    #[serde(skip)]
+    pub places: Places,
 }
 
 impl Config {

@@ -65,8 +65,8 @@ layer!(TlsTable, TLS_KEYS { ca: String });
 table!(VenueTable, VENUE_KEYS {
     id: Spanned<String>,
     symbols: Spanned<Symbols>,
-    channels: Spanned<Vec<String>>,
-    polls: BTreeMap<String, Duration>,
+    channels: Spanned<Vec<Spanned<String>>>,
+    polls: Spanned<BTreeMap<String, Duration>>,
     backfill: bool,
     legs: Legs,
     rest: RestBase,

@@ -342,7 +342,7 @@ const FLAGS: &[(i32, &str, &str)] = &[
     (
         8,
         "BAD_TS_RECV",
-        "the receive stamp is not to be trusted: reading had stopped, or the clock was set back",
+        "the receive stamp is not to be trusted: reading had stopped, the recorder stood still (`ts_kernel` says when it was there), or the clock was set back",
     ),
     (4, "MAYBE_BAD_BOOK", "the book may be wrong"),
     (
@@ -382,7 +382,7 @@ const CAUSES: &[(&str, &str)] = &[
     ("tls_failure", "no trusted connection"),
     ("protocol_violation", "the venue broke its protocol"),
     ("limit_exceeded", "a message was larger than what is taken"),
-    ("local_stall", "the recorder was too slow"),
+    ("local_stall", "the recorder stood still or was too slow"),
     ("shed_disk", "the disk was full"),
     ("storage_error", "the disk failed"),
     ("storage_corruption", "stored bytes changed"),

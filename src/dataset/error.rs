@@ -64,6 +64,20 @@ pub enum DatasetError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The path is, or leads through, something that is no directory.
+    #[error("{}: is a file, or leads through one; a dataset is a directory: give the path of a new or an empty one", path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory cannot be made there.
+    #[error("{}: cannot be made there: {source}; choose a directory on a disk", path.display())]
+    NoPlace {
+        /// The directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// It has rows, and no journal that says with which numbers its lanes go on.
     #[error("{}: has data but no journal (an import, or `_journal/` was removed); capture into a new directory", path.display())]
     NoJournal {
@@ -162,6 +176,8 @@ impl DatasetError {
                 | DatasetError::Missing { .. }
                 | DatasetError::Newer { .. }
                 | DatasetError::Locked { .. }
+                | DatasetError::NotADirectory { .. }
+                | DatasetError::NoPlace { .. }
                 | DatasetError::NoJournal { .. }
                 | DatasetError::ReadOnly { .. }
         )

@@ -91,7 +91,16 @@ impl Dataset {
             e if is_refusal(&e) => DatasetError::NotWritable { path: root.to_owned(), source: e },
             e => DatasetError::io(root, "creating the dataset", e),
         };
-        std::fs::create_dir_all(root).map_err(refuse)?;
+        std::fs::create_dir_all(root).map_err(|e| match e.kind() {
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                DatasetError::NotADirectory { path: root.to_owned() }
+            }
+            // What takes no directories says so of each in its own way; /proc that there is no such one.
+            ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
+                DatasetError::NoPlace { path: root.to_owned(), source: e }
+            }
+            _ => refuse(e),
+        })?;
         let found = read_marker(root)?;
         if found.is_none() && !is_empty(root).map_err(refuse)? {
             return Err(DatasetError::NotOurs { path: root.to_owned() });

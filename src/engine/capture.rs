@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::control::{Control, ControlFault, ControlParts, LaneHandle};
 use super::converting::{ConvertError, Follow, Progress};
+use super::cores;
 use super::lane::{Lane, LaneParts};
 use super::lane0::{Entry, Lane0};
 use super::links;
@@ -485,7 +486,7 @@ fn start_lane(
         if let Some(cpu) = cpu
             && let Err(e) = crate::sys::thread::pin_to_cpu(cpu)
         {
-            tracing::warn!(lane = id, cpu, error = %e, "not pinned");
+            tracing::warn!("{}", cores::not_pinned(id, cpu, &e));
         }
         let body = std::panic::AssertUnwindSafe(|| {
             let (mut lane, orders) = Lane::new(parts, &run, crash);

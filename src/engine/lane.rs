@@ -50,7 +50,7 @@ struct Wishes {
     out: Vec<FromLane>,
     /// Instruments, and in how many ns.
     leg_waits: Vec<(InstrumentId, i64)>,
-    gaps: Vec<&'static str>,
+    gaps: Vec<(StreamId, GapCause)>,
     /// Connections whose venue pinged by a message.
     pongs: Vec<ConnId>,
     /// Answers that name nothing, with their codes.
@@ -135,7 +135,7 @@ impl FoldSink for Wishes {
                     self.out.push(FromLane::Audited(audit));
                 }
             }
-            Effect::Gap { cause, .. } => self.gaps.push(cause),
+            Effect::Gap { stream, cause } => self.gaps.push((stream, cause)),
             Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
             Effect::Listing { venue } => self.out.push(FromLane::Listing { venue }),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
@@ -505,9 +505,10 @@ impl Lane {
                 self.leg_waits.push((clock::mono_ns() + after_ns, id));
             }
         }
-        for cause in self.wishes.gaps.drain(..) {
-            if let Some(c) = GapCause::from_str(cause) {
-                self.metrics.count_gap(c);
+        for (stream, cause) in std::mem::take(&mut self.wishes.gaps) {
+            self.metrics.count_gap(cause);
+            if let Some(m) = self.counters(stream) {
+                m.gaps.add(1);
             }
         }
         for m in std::mem::take(&mut self.wishes.out) {
@@ -593,6 +594,12 @@ impl Lane {
         }
         self.series[at] = Some((series, counters));
         series
+    }
+
+    /// What counts a stream's gaps, which are those of both its legs.
+    fn counters(&self, id: StreamId) -> Option<&StreamMetrics> {
+        let (name, venue) = (self.fold.stream(id)?.0, self.fold.stream_venue(id)?);
+        self.counted.iter().find(|(v, n, _)| *v == venue && n == name).map(|(_, _, m)| &**m)
     }
 
     /// The series of a frame's stream; counts the frame.

@@ -95,14 +95,15 @@ impl Links {
             .symbols
             .iter()
             .cloned()
-            .partition(|s| known.contains(s.as_str()) || held(s).is_some());
+            .partition(|s| known.contains(s.as_str()) || held(s).is_some() || self.is_pair_of(s, listed));
         if !missing.is_empty() && !self.config.allow_missing {
             let named = |s: &String| match listed.iter().find(|l| l.eq_ignore_ascii_case(s)) {
                 Some(l) => format!("{s} (the venue writes {l})"),
                 None => s.clone(),
             };
             let symbols = missing.iter().map(named).collect::<Vec<_>>().join(", ");
-            return Err(PlanFault::NotListed { venue: self.config.id.clone(), symbols });
+            let fault = PlanFault::NotListed { venue: self.config.id.clone(), symbols };
+            return Err(plan::located(&self.config, fault));
         }
         let config = VenueConfig { symbols: there, ..self.config.clone() };
         let held = |s: &str| held(s).map(|l| usize::from(l).saturating_sub(1));
@@ -113,6 +114,11 @@ impl Links {
         }
         let lane = |n: usize| LaneId::try_from(n + 1).unwrap_or(LaneId::MAX);
         Ok(streams.into_iter().enumerate().map(|(n, s)| (lane(n), s)).collect())
+    }
+
+    /// Whether a name is that of a pair of which something is listed.
+    fn is_pair_of(&self, name: &str, listed: &[&str]) -> bool {
+        listed.iter().any(|l| self.venue.pair_of(l) == Some(name))
     }
 
     /// Fits open connections to what is wanted: those of which nothing changes stay as they are, those that lose streams
@@ -258,6 +264,32 @@ mod tests {
         assert_eq!(all.iter().map(|(_, s)| s.len()).sum::<usize>(), 6);
         let e = l.streams(0, 1, &["S0USDT"], &held).unwrap_err().to_string();
         assert!(e.contains("S1USDT") && !e.contains("S2USDT"), "{e}");
+    }
+
+    /// `check` and `capture` follow one rule, that of the venue's page: some streams are about pairs, the others are not.
+    #[test]
+    fn a_pair_is_taken_where_streams_are_about_pairs_and_something_of_it_is_listed() {
+        let with = |symbol: &str, channels: &str| {
+            let text = format!(
+                "[[venue]]\nid = \"binance-coinm\"\nsymbols = [{symbol:?}]\nchannels = [{channels}]\n"
+            );
+            Links::all(&Config::from_parts("x.toml", &text, [], &[]).unwrap()).map(|mut l| l.remove(0))
+        };
+        let listed = ["BTCUSD_PERP", "BTCUSD_260925", "ETHUSD_PERP"];
+        let l = with("BTCUSD", r#""markPrice@1s", "indexPrice""#).unwrap();
+        let streams = l.streams(0, 1, &listed, &|_| None).unwrap();
+        let names: Vec<&str> = streams[0].1.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["btcusd@markPrice@1s", "btcusd@indexPrice"]);
+        let e = with("XRPUSD", r#""indexPrice""#).unwrap().streams(0, 1, &listed, &|_| None).unwrap_err();
+        assert!(e.to_string().contains("x.toml:3: binance-coinm: not listed: XRPUSD"), "{e}");
+        let e = with("BTCUSD", r#""indexPrice", "depth@100ms""#).map(|_| ()).unwrap_err().to_string();
+        assert!(e.contains("x.toml:3") && e.contains("BTCUSD is a pair, and \"depth@100ms\" needs"), "{e}");
+        // Where there are no streams of pairs a symbol is what it is.
+        assert_eq!(
+            with("BTCUSD_PERP", r#""depth@100ms""#).unwrap().venue.pair_of("BTCUSD_PERP"),
+            Some("BTCUSD")
+        );
+        assert_eq!(crate::venue::by_id("binance-usdm").unwrap().1.pair_of("BTCUSDT_260925"), None);
     }
 
     #[test]

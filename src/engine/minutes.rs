@@ -189,10 +189,11 @@ impl Minutes {
 
 /// One line for people: books that were found false, synced and stale books, frames/s, gaps, tail, disk.
 pub fn status_line(shared: &Shared) -> String {
-    let (mut synced, mut books, mut rate, mut gaps, mut tail_ns) = (0, 0, 0, 0, 0i64);
+    let (mut synced, mut books, mut rate, mut gaps, mut open, mut tail_ns) = (0, 0, 0, 0, 0, 0i64);
     for l in shared.lanes() {
         rate += l.frames_per_s();
         gaps += l.reader.gaps.iter().map(crate::metrics::Counter::get).sum::<u64>();
+        open += l.reader.gaps_open.iter().map(crate::metrics::Gauge::get).sum::<i64>();
         tail_ns = tail_ns.max(l.reader.rx.ts.get() - l.converter.converted.ts.get());
         for b in l.books() {
             books += 1;
@@ -203,8 +204,9 @@ pub fn status_line(shared: &Shared) -> String {
     let false_ones: u64 =
         shared.venues().iter().map(|v| v.audits[AuditVerdict::Differs as usize].get()).sum();
     let alarm = if false_ones > 0 { format!("{false_ones} books found FALSE, ") } else { String::new() };
+    let still = if open > 0 { format!(" and {open} open") } else { String::new() };
     format!(
-        "{alarm}{synced} of {books} books proven, {rate} frames/s, {gaps} gaps, tail {:.1} s, disk {} GB free, rss {} MB{trouble}",
+        "{alarm}{synced} of {books} books proven, {rate} frames/s, {gaps} gaps{still}, tail {:.1} s, disk {} GB free, rss {} MB{trouble}",
         tail_ns.max(0) as f64 / 1e9,
         shared.disk_free.get() / 1_000_000_000,
         shared.rss.get() / 1_000_000

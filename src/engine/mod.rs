@@ -10,6 +10,7 @@ pub mod capture;
 pub mod choose;
 pub mod control;
 pub mod converting;
+pub mod cores;
 pub mod keys;
 pub mod lane;
 pub mod lane0;

@@ -113,6 +113,28 @@ pub enum PlanFault {
         /// Weight a minute.
         allowed: u32,
     },
+    /// A channel that needs an instrument, and a pair.
+    #[error(
+        "{venue}: {symbol} is a pair, and {channel:?} needs an instrument of it: write {symbol}_PERP, or a delivery contract, and \
+         channels that are about pairs find theirs by it"
+    )]
+    Pair {
+        /// Venue slug.
+        venue: String,
+        /// The channel.
+        channel: String,
+        /// What was asked for.
+        symbol: String,
+    },
+    /// A fault with its place.
+    #[error("{place}: {fault}")]
+    At {
+        /// `file:line`.
+        place: String,
+        /// What is wrong there.
+        #[source]
+        fault: Box<PlanFault>,
+    },
     /// Nothing is left to capture.
     #[error("{venue}: no stream is left to capture")]
     Nothing {
@@ -261,7 +283,7 @@ pub fn plan(config: &Config) -> Result<Plan, PlanFault> {
         .collect();
     let mut venues = Vec::new();
     for (i, v) in config.venues.iter().enumerate() {
-        venues.push(place(v, i, &mut plans)?);
+        venues.push(place(v, i, &mut plans).map_err(|fault| located(v, fault))?);
     }
     share(config, &mut venues)?;
     let books: usize = venues.iter().map(|v: &VenuePlan| v.books.len()).sum();
@@ -317,11 +339,11 @@ fn polls_fit(venues: &[VenuePlan]) -> Result<(), PlanFault> {
 pub fn check_shares(config: &Config) -> Result<(), PlanFault> {
     let mut seen: Vec<(&'static str, &VenueConfig)> = Vec::new();
     for v in &config.venues {
-        let group = find(&v.id)?.1.spec().weight_group;
+        let group = find(&v.id).map_err(|fault| located(v, fault))?.1.spec().weight_group;
         let other = seen.iter().find(|(g, o)| *g == group && o.rest_weight_share != v.rest_weight_share);
         if let Some((_, o)) = other {
             let of = |v: &VenueConfig| (v.id.clone(), v.rest_weight_share);
-            return Err(PlanFault::Shares { first: of(o), second: of(v) });
+            return Err(located(v, PlanFault::Shares { first: of(o), second: of(v) }));
         }
         seen.push((group, v));
     }
@@ -350,10 +372,33 @@ pub fn spread(
     }
     for (n, symbol) in config.symbols.iter().enumerate() {
         for c in &single {
-            per_lane[lane_of(n, symbol)].push(venue.stream(c, Some(symbol))?);
+            let stream = venue.stream(c, Some(symbol))?;
+            if venue.is_pair(symbol) && stream.symbol.is_some() {
+                let (venue, channel, symbol) = (config.id.clone(), (*c).clone(), symbol.clone());
+                return Err(PlanFault::Pair { venue, channel, symbol });
+            }
+            per_lane[lane_of(n, symbol)].push(stream);
         }
     }
     Ok(per_lane)
+}
+
+/// The fault with the line that it is about.
+pub(super) fn located(config: &VenueConfig, fault: PlanFault) -> PlanFault {
+    let p = &config.places;
+    let line = match &fault {
+        PlanFault::At { .. } => return fault,
+        PlanFault::Venue(PlanError::UnknownChannel { channel, .. }) => p.channel(channel),
+        PlanFault::Venue(PlanError::TwoChains { b, .. }) => p.channel(b),
+        PlanFault::Venue(PlanError::BadSymbol { .. })
+        | PlanFault::NotListed { .. }
+        | PlanFault::NoVolumes { .. }
+        | PlanFault::Pair { .. }
+        | PlanFault::SameStream { .. } => p.symbols,
+        PlanFault::UnknownPoll { .. } if p.polls != 0 => p.polls,
+        _ => p.id,
+    };
+    PlanFault::At { place: p.at(line), fault: Box::new(fault) }
 }
 
 fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<VenuePlan, PlanFault> {
@@ -672,8 +717,11 @@ mod tests {
         };
         let e = with("aster-future", "A", "[\"trade\"]");
         assert!(e.contains("nearest known one is \"aster-futures\"") && e.contains("binance-spot"), "{e}");
+        assert!(e.starts_with("x.toml:2: "), "{e}");
+        let e = with("aster-futures", "A", "[\n\"trade\",\n\"dept@100ms\"]");
+        assert!(e.starts_with("x.toml:6: "), "{e}");
         let e = with("aster-futures", "A", "[\"dept@100ms\"]");
-        assert!(e.contains("unknown channel \"dept@100ms\""), "{e}");
+        assert!(e.starts_with("x.toml:4: ") && e.contains("unknown channel \"dept@100ms\""), "{e}");
         let e = with("aster-futures", "A", "[\"depth@100ms\", \"depth@500ms\"]");
         assert!(e.contains("two chains"), "{e}");
         let e = with("aster-futures", "BTCUSDT\", \"btcusdt", "[\"trade\"]");

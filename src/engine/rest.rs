@@ -199,6 +199,7 @@ mod tests {
             body: vec![b' '; len],
             used_weight: None,
             retry_after_s: None,
+            location: None,
             limits: Vec::new(),
             ts_sent: 1,
             mono_sent: 1,

@@ -52,7 +52,6 @@ impl Core {
             GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::SubscribeRefused, rec.ts_recv, Detector::Subscription, last, 0);
-        self.say_gap(id, GapCause::SubscribeRefused, sink);
     }
 
     /// A whole view took a book's place, and hid a hole in the chain of diffs: the next diff shows it.
@@ -86,7 +85,6 @@ impl Core {
         };
         self.close_gap(id, end, rec, sink);
         self.open_cover(id, rec.ts_recv, ids.last, rec.rseq, rec.conn);
-        self.say_gap(id, GapCause::VenueSeqGap, sink);
     }
 
     /// The connection that fed a book is gone, and the ids of the one that carries the stream on are of another chain: the
@@ -127,7 +125,6 @@ impl Core {
         s.last_id = last;
         if self.s(id).gap.is_none() {
             self.open_gap(id, cause, begin, det, last, epoch);
-            self.say_gap(id, cause, sink);
         }
         self.reseed(rec, inst, sink);
         true

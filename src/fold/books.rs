@@ -411,7 +411,6 @@ impl Core {
                 let cause = GapCause::ResyncWait;
                 self.close_cover(b.stream, until, cause.as_str(), rec, sink);
                 self.open_gap(b.stream, cause, until, Detector::Ids, last, epoch_before);
-                self.say_gap(b.stream, cause, sink);
             }
             self.ask(id, b, sink);
         } else if b.stream != StreamId::NONE && b.seq.last() >= 0 {

@@ -1,8 +1,9 @@
 //! Interval boundaries: what is open is split there, so that each part says what was proven in its interval.
 //!
 //! What is missing on one connection when an interval ends may still come by another one. Then the split waits for it, two
-//! seconds at most: its rows are the same, but lie in the part in which they are told. The end of a UTC day waits for
-//! nothing: a day can be read alone.
+//! seconds at most: its rows are the same, but lie in the part in which they are told. So does that of a stream whose
+//! connections are silent, until one of them lives or all are gone, or the next interval ends: only then it is known how long the stream was
+//! covered. The end of a UTC day waits for nothing: a day can be read alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,15 +37,16 @@ impl Core {
                 self.waits_in_vain(rec, id, sink);
             }
         }
-        // Behind the diffs that waited in vain: since the first of them nothing was proven.
-        self.cut_silences(at, rec, sink);
         for i in 0..self.streams.len() {
             let id = StreamId(i as u32);
             let s = &self.streams[i];
-            if waits && s.split.is_none() && (s.holds() || self.book_waits(id)) {
+            let open = s.holds() || self.book_waits(id) || self.is_silent(id, at);
+            if waits && s.split.is_none() && open {
                 let split = Split { at, last_id: s.last_id, rseq_last: s.rseq_last };
                 self.streams[i].split = Some(split);
             } else {
+                // Behind the diffs that waited in vain: since the first of them nothing was proven.
+                self.cut_silence_at(id, at, rec, sink);
                 self.split_stream(id, at, rec, sink);
             }
         }

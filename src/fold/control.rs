@@ -338,7 +338,6 @@ impl Core {
             let (last, ts) = (s.last_id, s.ts_last.max(s.cover.map_or(0, |c| c.ts_begin)));
             self.close_cover(id, ts, GapCause::SilentStream.as_str(), rec, sink);
             self.open_gap(id, GapCause::SilentStream, ts, Detector::Watchdog, last, 0);
-            self.say_gap(id, GapCause::SilentStream, sink);
         }
     }
 
@@ -436,7 +435,6 @@ impl Core {
             let at = if self.streams[i].gap.is_some() { e.ts_begin } else { at };
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::StorageCorruption, at, Detector::Recovery, last, epoch);
-            self.say_gap(id, GapCause::StorageCorruption, sink);
         }
     }
 

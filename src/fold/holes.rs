@@ -195,7 +195,6 @@ impl Core {
             self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
             self.close_gap(id, gap_end(rec, after, "frame"), rec, sink);
             self.open_cover(id, rec.ts_recv, chain_id, rec.rseq, rec.conn);
-            self.say_gap(id, GapCause::VenueSeqGap, sink);
         }
         if anew {
             return self.s(id).begins_anew(rec.conn);
@@ -275,7 +274,6 @@ impl Core {
             self.end_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
         }
         self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, first - 1, 0);
-        self.say_gap(id, GapCause::VenueSeqGap, sink);
         let stop = GapEnd {
             ts_end: end,
             seq_after: last,
@@ -331,7 +329,6 @@ impl Core {
                 GapEnd { ts_end: begin, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
-            self.say_gap(id, GapCause::VenueSeqGap, sink);
         }
         let after = if last >= 0 { before.max(last) } else { -1 };
         self.close_gap(id, gap_end(rec, after, "frame"), rec, sink);

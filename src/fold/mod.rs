@@ -38,7 +38,9 @@ pub use state::Fold;
 
 use crate::book::Book;
 pub use crate::book::Changes;
-use crate::model::{AuditVerdict, Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
+use crate::model::{
+    AuditVerdict, GapCause, Head, InstrumentId, InstrumentVersion, RowRef, StreamId, StreamKind,
+};
 
 /// Version of the fold's rules: rises when the same records would give other rows.
 pub const RULES_VERSION: u32 = 4;
@@ -167,14 +169,12 @@ pub enum Effect<'a> {
         /// Of these, different ones.
         wrong: i64,
     },
-    /// A gap was found.
+    /// A gap is over, or an interval ended in it: a row of `gaps`.
     Gap {
-        /// Whose; `NONE` for all-market streams.
-        instrument: InstrumentId,
-        /// On what kind of stream.
-        kind: StreamKind,
-        /// The word of its cause.
-        cause: &'static str,
+        /// Whose.
+        stream: StreamId,
+        /// Why there was one.
+        cause: GapCause,
     },
     /// What is missing on one connection may come by the other: a `LegWait` timer is due then.
     LegWait {

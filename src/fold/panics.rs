@@ -5,8 +5,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::FoldSink;
 use super::state::{About, BookState, Core, Detector, Fold};
-use super::{Effect, FoldSink};
 use crate::model::{GapCause, Record, Reject, RejectCause, StreamId, StreamKind, VenueIx};
 use crate::venue::Scratch;
 
@@ -75,7 +75,6 @@ impl Core {
             if self.streams[n].gap.is_none() {
                 self.close_cover(id, until, GapCause::ProcessCrash.as_str(), rec, sink);
                 self.open_gap(id, GapCause::ProcessCrash, until, Detector::Recovery, last, -1);
-                sink.effect(Effect::Gap { instrument, kind, cause: GapCause::ProcessCrash.as_str() });
             }
         }
     }

@@ -1,6 +1,10 @@
 //! Silences that nobody noticed. A reader ends a connection that is silent for longer than its venue bears; where a record
-//! shows such a silence all the same, the recorder stood still (a machine that slept, a frozen process). What waited in
-//! the kernel comes then, and whether it was all nobody knows: the venue may have gone long before.
+//! shows such a silence all the same, the recorder stood still (a machine that slept, a frozen process).
+//!
+//! What the kernel kept meanwhile is there and in order, and its stamps say when it came. So a connection lived up to the
+//! last of these, not up to when we read it. A silence in them that is over proves nothing missing where ids tell what is; for
+//! a stream without ids it does: the kernel's buffer was full perhaps, and what a venue does with a peer that takes
+//! nothing only the venue knows. A silence that is not over when an interval ends is judged when it is.
 //!
 //! A recording of another tool has no heartbeats beside its frames, and nobody says that its recorder watched for silence.
 //! What it does not show is not covered either: the time is told as that of a cut line is, and streams with ids say when
@@ -9,12 +13,15 @@
 use super::FoldSink;
 use super::state::{Conn, Core, Detector};
 use super::streams::GapEnd;
+use crate::model::record::LATE_NS;
 use crate::model::time::NS_PER_S;
 use crate::model::{Record, StreamId, VenueIx, row::GapCause};
 use crate::venue;
 
 /// How much later than its limit a silence may be noticed: a lane looks every 50 ms, a busy machine later.
 const NOTICE_NS: i64 = 2 * NS_PER_S;
+/// Silence that is believed of a connection while the recorder stood still: nobody asked it meanwhile whether it lives.
+const STOOD_NS: i64 = 6 * NS_PER_S;
 
 /// Silence that a venue's connection is believed to live through, ns.
 fn limit_of(ix: VenueIx) -> i64 {
@@ -23,31 +30,57 @@ fn limit_of(ix: VenueIx) -> i64 {
 }
 
 impl Core {
-    /// A connection gives a sign of life at `rec`.
+    /// A connection gives a sign of life with `rec`.
     #[inline]
     pub fn lives<S: FoldSink>(&mut self, conn: &mut Conn, rec: &Record<'_>, sink: &mut S) {
-        // No venue's limit is less.
-        if rec.ts_recv.saturating_sub(conn.ts_last) > NOTICE_NS {
-            self.after_silence(conn, rec, sink);
+        let at = rec.ts_there();
+        // No limit is less. And the first sign behind a boundary ends what waits there.
+        let passes = conn.ts_last < self.boundary_at && self.boundary_at <= at;
+        if at.saturating_sub(conn.ts_last) > NOTICE_NS || passes {
+            self.after_silence(conn, at, rec, sink);
         }
-        conn.ts_last = rec.ts_recv;
+        conn.ts_last = at;
     }
 
     #[cold]
-    fn after_silence<S: FoldSink>(&mut self, conn: &Conn, rec: &Record<'_>, sink: &mut S) {
-        if rec.ts_recv.saturating_sub(conn.ts_last) <= limit_of(conn.venue) {
-            return;
-        }
+    fn after_silence<S: FoldSink>(&mut self, conn: &Conn, at: i64, rec: &Record<'_>, sink: &mut S) {
+        // What came last was read long after it was there: the silence began in that time.
+        let read_late = |id: &StreamId| {
+            let s = &self.streams[id.0 as usize];
+            s.conn == conn.id && s.ts_last.saturating_sub(conn.ts_last) > LATE_NS
+        };
+        let stood = rec.is_late() || conn.streams.iter().any(read_late);
+        let limit = if stood { STOOD_NS.min(limit_of(conn.venue)) } else { limit_of(conn.venue) };
         for &id in &conn.streams {
-            self.cut_silence(id, Some(conn), rec.ts_recv, rec, sink);
+            let s = &self.streams[id.0 as usize];
+            let tells = s.kind.is_chained() && !self.is_import();
+            if at.saturating_sub(conn.ts_last) > limit && !tells {
+                self.cut_silence(id, Some(conn), (at, limit), rec, sink);
+            }
+            if self.streams[id.0 as usize].split.is_some_and(|p| p.at <= at) {
+                self.split_waited(id, rec, sink);
+            }
         }
     }
 
-    /// No interval's coverage goes on over a silence that is too long at its end.
+    /// No coverage goes on over a silence that is too long where the recorder ends.
     pub fn cut_silences<S: FoldSink>(&mut self, at: i64, rec: &Record<'_>, sink: &mut S) {
         for i in 0..self.streams.len() {
-            self.cut_silence(StreamId(i as u32), None, at, rec, sink);
+            self.cut_silence_at(StreamId(i as u32), at, rec, sink);
         }
+    }
+
+    /// The same for one stream: nobody waits for its next sign of life.
+    pub fn cut_silence_at<S: FoldSink>(&mut self, id: StreamId, at: i64, rec: &Record<'_>, sink: &mut S) {
+        let limit = limit_of(self.streams[id.0 as usize].venue);
+        self.cut_silence(id, None, (at, limit), rec, sink);
+    }
+
+    /// Whether none of the connections that carry a stream has given a sign of life of late.
+    pub fn is_silent(&self, id: StreamId, at: i64) -> bool {
+        let s = &self.streams[id.0 as usize];
+        let heard = s.carriers.iter().filter_map(|c| self.conns.get(&c.conn)).map(|c| c.ts_last).max();
+        !self.is_import() && s.cover.is_some() && heard.is_some_and(|h| at.saturating_sub(h) > NOTICE_NS)
     }
 
     /// What another tool recorded.
@@ -55,12 +88,12 @@ impl Core {
         self.cfg.writer == "import"
     }
 
-    /// If nothing was heard of any of a stream's connections for too long, its coverage has a gap up to `until`.
+    /// If nothing was heard of any of a stream's connections for longer than a limit, its coverage has a gap up to `until`.
     fn cut_silence<S: FoldSink>(
         &mut self,
         id: StreamId,
         taken_out: Option<&Conn>,
-        until: i64,
+        (until, limit): (i64, i64),
         rec: &Record<'_>,
         sink: &mut S,
     ) {
@@ -75,7 +108,7 @@ impl Core {
         // Ids that turn out to be missing may have been sent at any time since the last one.
         let since = if has_ids { lived.min(s.ts_chain) } else { lived };
         let begin = since.max(cover.ts_begin);
-        if until.saturating_sub(lived) <= limit_of(s.venue) || begin >= until {
+        if until.saturating_sub(lived) <= limit || begin >= until {
             return;
         }
         let (last, conn, is_import) = (s.last_id, s.conn, self.is_import());
@@ -84,7 +117,6 @@ impl Core {
         let epoch = book.filter(|_| is_import).map_or(0, |b| b.epoch);
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, Detector::Watchdog, last, epoch);
-        self.say_gap(id, cause, sink);
         if is_import && has_ids {
             // Its next id ends the gap and says what is missing.
             return;

@@ -13,8 +13,8 @@ use super::panics::caught;
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
 use crate::model::{
-    ConnId, Dec, DecodeCtx, Event, Head, IdPolicy, InstrumentId, InstrumentRef, InstrumentVersion, Kind,
-    LaneId, Level, Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef,
+    ConnId, Dec, DecodeCtx, Event, GapCause, Head, IdPolicy, InstrumentId, InstrumentRef, InstrumentVersion,
+    Kind, LaneId, Level, Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef,
     SnapshotSource, StreamId, StreamInfo, StreamKind, StreamSpec, VenueIx, flags,
 };
 use crate::venue::Scratch;
@@ -184,7 +184,7 @@ pub(super) struct Conn {
     /// Derived from `streams`; not saved, so that a checkpoint's bytes do not depend on a map's order.
     #[serde(skip)]
     pub by_name: FxHashMap<Box<[u8]>, StreamId>,
-    /// Receive time of its last frame.
+    /// When its last sign of life was there: the receive time, or the kernel's where we looked long after.
     pub ts_last: i64,
 }
 
@@ -344,6 +344,11 @@ impl Fold {
     pub fn books(&self) -> (usize, usize) {
         let all = self.core.insts.iter().filter_map(|i| i.book.as_ref());
         all.fold((0, 0), |(n, s), b| (n + 1, s + usize::from(b.synced)))
+    }
+
+    /// Causes of the gaps that are open now, one for each stream that has one.
+    pub fn open_gaps(&self) -> impl Iterator<Item = GapCause> {
+        self.core.streams.iter().filter_map(|s| s.gap.map(|g| g.cause))
     }
 
     /// Takes the lane's next record.
@@ -523,7 +528,8 @@ impl Default for About {
 impl Core {
     /// The columns that a record gives to all its rows.
     pub fn head(&self, rec: &Record<'_>) -> Head {
-        let late = rec.ts_recv < self.ts_max || rec.flags & crate::model::record::FLAG_STALLED != 0;
+        let stalled = rec.flags & crate::model::record::FLAG_STALLED != 0;
+        let late = rec.ts_recv < self.ts_max || stalled || rec.is_late();
         Head {
             instrument: InstrumentId::NONE,
             venue: VenueIx::NONE,

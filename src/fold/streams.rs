@@ -109,7 +109,6 @@ impl Core {
         s.subscribed = true;
         if s.alive() == 0 && s.gap.is_none() && s.cover.is_none() {
             self.open_gap(id, GapCause::InitialSync, rec.ts_recv, Detector::Subscription, -1, 0);
-            self.say_gap(id, GapCause::InitialSync, sink);
         }
     }
 
@@ -214,11 +213,6 @@ impl Core {
         true
     }
 
-    pub fn say_gap<S: FoldSink>(&self, id: StreamId, cause: GapCause, sink: &mut S) {
-        let s = &self.streams[id.0 as usize];
-        sink.effect(Effect::Gap { instrument: s.instrument, kind: s.kind, cause: cause.as_str() });
-    }
-
     /// A depth event was applied on a proven chain.
     pub fn depth_proven<S: FoldSink>(
         &mut self,
@@ -293,7 +287,6 @@ impl Core {
             self.close_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
             self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, before, epoch_before);
         }
-        let cause = self.s(id).gap.map_or(GapCause::VenueSeqGap, |g| g.cause);
         let end = GapEnd {
             ts_end: rec.ts_recv,
             seq_after: after,
@@ -303,7 +296,6 @@ impl Core {
         };
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epoch_after);
-        self.say_gap(id, cause, sink);
         let s = self.s(id);
         s.last_id = s.last_id.max(ids.last);
         self.touch(id, conn, rec);
@@ -337,7 +329,6 @@ impl Core {
         };
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::ResyncWait, rec.ts_recv, Detector::Ids, -1, epochs.1);
-        self.say_gap(id, GapCause::VenueSeqGap, sink);
         let s = self.s(id);
         s.last_id = s.last_id.max(last);
     }
@@ -363,7 +354,6 @@ impl Core {
         self.close_cover(id, at, cause.as_str(), rec, sink);
         if self.s(id).gap.is_none() {
             self.open_gap(id, cause, at, detector, seq, epoch_before);
-            self.say_gap(id, cause, sink);
         }
     }
 
@@ -466,7 +456,6 @@ impl Core {
                 self.close_cover(id, begin, cause.as_str(), rec, sink);
                 self.open_gap(id, cause, begin, det, last, epoch);
             }
-            self.say_gap(id, cause, sink);
         }
     }
 
@@ -605,7 +594,12 @@ impl Core {
         let Some(g) = self.s(id).gap.take() else { return };
         // A gap of no length in which no id is missing is none.
         let none_missing = end.seq_after < 0 || end.seq_after <= g.seq_before;
-        if !S::ROWS || (end.ts_end <= g.ts_begin && none_missing) {
+        if end.ts_end <= g.ts_begin && none_missing {
+            return;
+        }
+        // Here and nowhere else, so that there are as many as there are rows.
+        sink.effect(Effect::Gap { stream: id, cause: g.cause });
+        if !S::ROWS {
             return;
         }
         let row = GapRow {

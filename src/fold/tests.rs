@@ -3,12 +3,14 @@
 mod allocations;
 mod audit;
 mod backfill;
+mod gaps;
 mod legs;
 mod listing;
 mod messages;
 pub(crate) mod pumpkin;
 mod repeats;
 mod silences;
+mod stalls;
 mod twins;
 
 use super::*;
@@ -147,6 +149,8 @@ struct Tape {
     clock: LaneClock,
     ts: i64,
     rseq: i64,
+    /// Kernel time of the next records, 0 = none.
+    kernel: i64,
 }
 
 impl Tape {
@@ -157,6 +161,7 @@ impl Tape {
             clock: LaneClock::new(1, -1, 3_600_000_000_000),
             ts: 1_000,
             rseq: 0,
+            kernel: 0,
         };
         let run = run_start();
         t.push(Kind::Run, 0, -1, "", &to_payload(&run), 0);
@@ -175,7 +180,7 @@ impl Tape {
             conn,
             lane_seq,
             rseq,
-            ts_kernel: 0,
+            ts_kernel: self.kernel,
             ts_mono: 0,
             ts_recv: self.ts,
             url,

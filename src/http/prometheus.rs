@@ -177,7 +177,7 @@ fn counters(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
         let causes = GapCause::ALL.iter().zip(&l.reader.gaps);
         causes.map(move |(c, n)| (vec![("lane", name.as_str()), ("cause", c.as_str())], n.get()))
     });
-    f.counter("gaps", "Gaps by cause", gaps)
+    f.counter("gaps", "Gaps that are over, by cause: rows of the table", gaps)
 }
 
 fn gauges(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
@@ -188,6 +188,11 @@ fn gauges(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
     )?;
     let capacity = per_lane(lanes, |l| l.journal.ring_capacity.get() as f64);
     f.gauge("queue_capacity_bytes", "Bytes the raw ring can hold", capacity)?;
+    let open = lanes.iter().flat_map(|(name, l)| {
+        let causes = GapCause::ALL.iter().zip(&l.reader.gaps_open);
+        causes.map(move |(c, n)| (vec![("lane", name.as_str()), ("cause", c.as_str())], n.get() as f64))
+    });
+    f.gauge("gaps_open", "Gaps that are open, by cause", open)?;
     let rate = per_lane(lanes, |l| l.frames_per_s() as f64);
     f.gauge("frame_rate", "Frames per second, as the status line shows it", rate)?;
     let marks = |l: &LaneMetrics| -> [(&'static str, i64, i64); 4] {
@@ -243,7 +248,11 @@ fn streams(f: &mut Family<'_, '_>, lanes: &Lanes) -> Result<(), Error> {
     }
     f.counter("frames", "Frames by stream", rows.iter().map(|r| (labels(r), r.s.frames.get())))?;
     f.counter("bytes", "Bytes of payloads by stream", rows.iter().map(|r| (labels(r), r.s.bytes.get())))?;
-    f.counter("stream_gaps", "Gaps by stream", rows.iter().map(|r| (labels(r), r.s.gaps.get())))?;
+    f.counter(
+        "stream_gaps",
+        "Gaps that are over, by stream",
+        rows.iter().map(|r| (labels(r), r.s.gaps.get())),
+    )?;
     f.counter(
         "race_wins",
         "Events that a leg brought before the other one, by stream",

@@ -93,8 +93,10 @@ pub struct ReaderMetrics {
     pub allocations: Counter,
     /// Those of them inside the transport (TLS, WebSocket), which are not ours to avoid.
     pub transport_allocations: Counter,
-    /// Gaps by cause, in the order of [`GapCause::ALL`].
+    /// Gaps that are over, by cause, in the order of [`GapCause::ALL`]: as many as this run's streams have rows in `gaps`.
     pub gaps: [Counter; GapCause::ALL.len()],
+    /// Gaps that are open, by cause; looked at once a second.
+    pub gaps_open: [Gauge; GapCause::ALL.len()],
     /// What reached the raw ring.
     pub rx: Mark,
 }
@@ -159,7 +161,7 @@ pub struct StreamMetrics {
     pub frames: Counter,
     /// Bytes of their payloads.
     pub bytes: Counter,
-    /// Gaps.
+    /// Gaps that are over; those of both legs are counted with one of them.
     pub gaps: Counter,
     /// `ts_recv` of the last frame, ns; 0 = none yet.
     pub last_recv: Gauge,
@@ -269,7 +271,7 @@ impl LaneMetrics {
         l
     }
 
-    /// Counts a gap. By the reader only.
+    /// Counts a gap that is over. By the reader only.
     pub fn count_gap(&self, cause: GapCause) {
         if let Some(i) = GapCause::ALL.iter().position(|c| *c == cause) {
             self.reader.gaps[i].add(1);
@@ -368,6 +370,7 @@ impl LaneMetrics {
         let ((rx, rx_age_ns), (jrn, jrn_age_ns)) = (mark(&r.rx), mark(&j.jrn));
         let ((dur, dur_age_ns), (published, published_age_ns)) = (mark(&j.dur), mark(&c.published));
         let causes = GapCause::ALL.iter().zip(&r.gaps).filter(|(_, n)| n.get() > 0);
+        let open = GapCause::ALL.iter().zip(&r.gaps_open).filter(|(_, n)| n.get() > 0);
         LaneStatus {
             lane: self.lane,
             frames: r.frames.get(),
@@ -376,6 +379,7 @@ impl LaneMetrics {
             rejects: r.rejects.get(),
             stalls: r.stalls.get(),
             gaps: causes.map(|(c, n)| (c.as_str(), n.get())).collect(),
+            gaps_open: open.map(|(c, n)| (c.as_str(), n.get())).collect(),
             ring_used: j.ring_used.get(),
             ring_capacity: j.ring_capacity.get(),
             marks: Watermarks {

@@ -69,8 +69,11 @@ pub struct LaneStatus {
     pub rejects: u64,
     /// Times the ring was full.
     pub stalls: u64,
-    /// Gaps by cause; causes without one are left out.
+    /// Gaps that are over, by cause; causes without one are left out. As many as the streams of this run have rows in `gaps`:
+    /// what lies between two runs is told there alone.
     pub gaps: BTreeMap<&'static str, u64>,
+    /// Gaps that are open, by cause.
+    pub gaps_open: BTreeMap<&'static str, i64>,
     /// Bytes in the raw ring.
     pub ring_used: i64,
     /// Bytes the raw ring can hold.
@@ -193,7 +196,7 @@ pub struct StreamStatus {
     pub leg: u8,
     /// Frames.
     pub frames: u64,
-    /// Gaps.
+    /// Gaps that are over; those of both legs stand with one of them.
     pub gaps: u64,
     /// Events that this leg brought before the other one did.
     pub wins: u64,

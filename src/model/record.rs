@@ -111,6 +111,9 @@ pub const FLAG_STALLED: u8 = 1;
 /// Record flag: the payload came as a binary message.
 pub const FLAG_BINARY: u8 = 2;
 
+/// A read that comes so long after the kernel had its bytes says when we looked, not when they came, ns.
+pub const LATE_NS: i64 = 2_000_000_000;
+
 /// One record, borrowed from wherever its bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -161,6 +164,19 @@ pub enum RecordError {
 }
 
 impl<'a> Record<'a> {
+    /// Whether it was read so long after the kernel had it that nobody looked meanwhile: the process stood still, or the lane
+    /// did not read.
+    #[inline]
+    pub fn is_late(&self) -> bool {
+        self.ts_kernel > 0 && self.ts_recv.saturating_sub(self.ts_kernel) > LATE_NS
+    }
+
+    /// When it was there: its receive time, or the kernel's where that is long before.
+    #[inline]
+    pub fn ts_there(&self) -> i64 {
+        if self.is_late() { self.ts_kernel } else { self.ts_recv }
+    }
+
     /// Bytes of the encoded record.
     #[inline]
     pub fn encoded_len(&self) -> usize {

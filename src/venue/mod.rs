@@ -89,6 +89,18 @@ pub trait Venue: Send + Sync {
         channel.starts_with('!')
     }
 
+    /// The pair that an instrument is of, where the venue has streams of pairs: those take the pair's name as a symbol.
+    fn pair_of<'s>(&self, symbol: &'s str) -> Option<&'s str> {
+        let _ = symbol;
+        None
+    }
+
+    /// Whether a symbol is the name of a pair, and of no instrument.
+    fn is_pair(&self, symbol: &str) -> bool {
+        let _ = symbol;
+        false
+    }
+
     /// The reverse: what a full stream name is. `None` if it does not parse. The symbol is given as the
     /// instrument list writes it.
     fn parse_stream(&self, name: &str) -> Option<StreamSpec>;

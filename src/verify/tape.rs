@@ -12,15 +12,20 @@ use super::{Options, Progress, VerifyError};
 use crate::dataset::raw::{self, RawLane};
 use crate::dataset::{Dataset, DatasetError, Manifest, Table};
 use crate::model::control::{PlanNote, from_payload};
+use crate::model::record::LATE_NS;
 use crate::model::{
     ConnEvent, ConnId, GapNote, Kind, LaneId, Record, RunStart, StreamKind, Subscribed, TimerEvent, time,
 };
 
 /// How much later than its limit a silence may be noticed: a lane looks every 50 ms, a busy machine later.
 const NOTICE_NS: i64 = 2 * time::NS_PER_S;
+/// Silence that is believed of a connection while the recorder stood still.
+const STOOD_NS: i64 = 6 * time::NS_PER_S;
 
 /// The fold's rules from which on imports tell silences as gaps.
 const SILENCES_TOLD: u32 = 4;
+/// Those from which on the kernel's stamps say when something that was read late had come.
+const LATE_TOLD: u32 = 5;
 
 /// A frame that the first pass wants to know more of.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +53,8 @@ pub(super) struct Stream {
     pub name: String,
     /// It feeds a book: without one nothing of it is proven.
     pub is_book: bool,
+    /// Its ids tell what is missing.
+    pub is_chained: bool,
     /// When it was subscribed.
     pub subscribed: Spans,
     /// When it was given up: perhaps taken again in the same nanosecond.
@@ -93,8 +100,10 @@ pub(super) struct Tape {
 /// A connection that is open.
 struct Conn {
     venue: String,
-    /// Last sign of life.
+    /// When its last sign of life was there.
     life: i64,
+    /// When its last frame was read: perhaps long after.
+    read: i64,
     /// Up to here an interval that ended meanwhile may call it alive: silences are not known before they are too long.
     claim: i64,
     /// Its streams, with the time from which on it lives for each.
@@ -155,6 +164,9 @@ struct Reader<'a> {
     boundary: i64,
     /// What an older version imported: it called any silence of a recording covered.
     is_old_import: bool,
+    is_import: bool,
+    /// The fold's rules by which the run was recorded.
+    rules: u32,
     auto_register: bool,
     records: u64,
 }
@@ -193,6 +205,8 @@ impl<'a> Reader<'a> {
             ts_max: i64::MIN,
             boundary: i64::MIN,
             is_old_import: false,
+            is_import: false,
+            rules: LATE_TOLD,
             auto_register: false,
             records: 0,
         }
@@ -254,6 +268,7 @@ impl<'a> Reader<'a> {
             }
             Kind::Run => {
                 if let Ok(e) = from_payload::<RunStart>(r.payload) {
+                    (self.rules, self.is_import) = (e.rules_version, e.writer == "import");
                     self.is_old_import = e.writer == "import" && e.rules_version < SILENCES_TOLD;
                     if self.is_old_import {
                         let note =
@@ -345,8 +360,9 @@ impl<'a> Reader<'a> {
     }
 
     fn frame(&mut self, r: &Record<'_>, stream: &str) {
-        self.lives(r.conn, r.ts_recv);
-        let Some(c) = self.conns.get(&r.conn) else { return };
+        self.lives(r);
+        let Some(c) = self.conns.get_mut(&r.conn) else { return };
+        c.read = r.ts_recv;
         if stream.is_empty() {
             return;
         }
@@ -365,16 +381,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A sign of life; a silence longer than the venue's limit before it proves nothing.
-    fn lives(&mut self, conn: ConnId, ts: i64) {
-        let is_old = self.is_old_import;
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        let limit = limit_of(&c.venue);
-        if !is_old && ts.saturating_sub(c.life) > limit {
+    /// A sign of life; a silence longer than the venue's limit before it proves nothing, and neither does a shorter one of
+    /// a recorder that stood still meanwhile. But where ids go on nothing was missed.
+    fn lives(&mut self, r: &Record<'_>) {
+        let knows_late = self.rules >= LATE_TOLD;
+        let ts = if knows_late { r.ts_there() } else { r.ts_recv };
+        let Some(c) = self.conns.get_mut(&r.conn) else { return };
+        let stood = knows_late && (r.is_late() || c.read.saturating_sub(c.life) > LATE_NS);
+        let limit = if stood { STOOD_NS.min(limit_of(&c.venue)) } else { limit_of(&c.venue) };
+        if !self.is_old_import && ts.saturating_sub(c.life) > limit {
             let end = c.end_of_life();
             for (s, begin) in &mut c.streams {
-                self.tape.streams[*s].alive.push(*begin, end);
-                *begin = ts;
+                let s = &mut self.tape.streams[*s];
+                if self.is_import || !s.is_chained {
+                    s.alive.push(*begin, end);
+                    *begin = ts;
+                }
             }
             self.report.count(CheckId::Coverage, "silences", 1);
         }
@@ -391,6 +413,7 @@ impl<'a> Reader<'a> {
                 let c = Conn {
                     venue: e.venue.clone(),
                     life: r.ts_recv,
+                    read: r.ts_recv,
                     claim: i64::MIN,
                     streams: Vec::new(),
                     last: FxHashMap::default(),
@@ -401,11 +424,11 @@ impl<'a> Reader<'a> {
             "close" | "failed" | "refused" => {
                 if e.answered {
                     // The peer's last word: it lived until then.
-                    self.lives(r.conn, r.ts_recv);
+                    self.lives(r);
                 }
                 self.ends(r.conn, Conn::end_of_life);
             }
-            "ping" | "pong" => self.lives(r.conn, r.ts_recv),
+            "ping" | "pong" => self.lives(r),
             _ => {}
         }
     }
@@ -449,8 +472,11 @@ impl<'a> Reader<'a> {
     fn subscribe(&mut self, conn: ConnId, key: (String, String), ts: i64) -> usize {
         let streams = &mut self.tape.streams;
         let id = *self.tape.by_name.entry(key).or_insert_with_key(|(venue, name)| {
-            let is_book = crate::fold::stream_kind(venue, name) == Some(StreamKind::DepthDiff);
-            streams.push(Stream { venue: venue.clone(), name: name.clone(), is_book, ..Stream::default() });
+            let kind = crate::fold::stream_kind(venue, name);
+            let is_chained = kind.is_some_and(StreamKind::is_chained);
+            let is_book = kind == Some(StreamKind::DepthDiff);
+            let (venue, name) = (venue.clone(), name.clone());
+            streams.push(Stream { venue, name, is_book, is_chained, ..Stream::default() });
             streams.len() - 1
         });
         if let Some(c) = self.conns.get_mut(&conn)

@@ -79,6 +79,8 @@ pub struct RestResponse {
     pub used_weight: Option<u32>,
     /// `Retry-After` in seconds, if there is one in that form; else, on 418 and 429, what the body says of a ban.
     pub retry_after_s: Option<u32>,
+    /// `Location` of a redirect, as sent and cut at 200 characters.
+    pub location: Option<String>,
     /// Headers that speak of limits (`…limit…`, `…weight…`, `retry-after`), as sent.
     pub limits: Vec<(String, String)>,
     /// Wall time at which the request was begun, ns.
@@ -89,6 +91,19 @@ pub struct RestResponse {
     pub ts_recv: i64,
     /// Monotonic time of the same moment, ns.
     pub mono_recv: i64,
+}
+
+impl RestResponse {
+    /// What to say of a redirect, for people: it is an answer, but none to what was asked. `None`: it is no redirect.
+    pub fn redirect(&self) -> Option<String> {
+        let to = self.location.as_deref().unwrap_or("nowhere");
+        matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| {
+            format!(
+                "a redirect to {to:?}, which is not followed: an answer does not decide whom to trust; if that is where the \
+                 venue is now, name it: rest = \"https://…\" in its [[venue]], --rest on the command line"
+            )
+        })
+    }
 }
 
 /// Why there is no answer.
@@ -267,6 +282,7 @@ impl RestClient {
             body,
             used_weight: number(&parts.headers, &self.weight_header),
             retry_after_s,
+            location: header(&parts.headers, "location").map(|to| to.chars().take(200).collect()),
             limits: limits(&parts.headers),
             ts_sent,
             mono_sent,

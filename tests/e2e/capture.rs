@@ -1,5 +1,6 @@
 //! The plain case: one venue, twenty symbols, holes, repeats and cuts, everything of it explained.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ fn what_a_venue_sent_is_recorded_once_and_what_is_missing_is_explained() {
     proved("capture", &v.figures);
     v.demand("capture");
     assert_eq!(summary["frames"].as_u64(), Some(v.figures.frames_recorded as u64));
+    counted(&summary, &place.dataset(), &id);
     let few = v.figures.disconnects < 2 || v.figures.holes < 5;
     assert!(!few, "the faults did not strike: {:?}", v.figures);
     refold(&place.dataset());
@@ -72,13 +74,24 @@ fn ids_that_lie_and_frames_that_are_none_cost_nothing_else() {
     let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
     assert!(over, "nobody came: {}", recorder.words());
     let (id, log) = venue.end();
-    recorder.stop();
+    let summary = recorder.stop();
     let v = check(&place.dataset(), &id, &log, Rules::default());
     proved("lies", &v.figures);
     v.demand("lies");
+    counted(&summary, &place.dataset(), &id);
     refold(&place.dataset());
     let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");
+}
+
+/// The recorder counted as many gaps of each cause as there are rows.
+fn counted(summary: &serde_json::Value, root: &Path, id: &str) {
+    let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+    for g in super::tape::gaps(root, id) {
+        *rows.entry(g.cause).or_default() += 1;
+    }
+    let said: BTreeMap<String, u64> = serde_json::from_value(summary["gaps"].clone()).unwrap();
+    assert_eq!(said, rows);
 }
 
 /// `verify` is content; after one flipped bit it is not, and says where.

@@ -6,6 +6,7 @@
 mod audits;
 mod backfill;
 mod capture;
+mod demo;
 mod disk;
 mod kill;
 mod legs;

@@ -59,7 +59,7 @@ impl Control {
                 (venue.volumes, venue.list_at) = (Some((now, volumes)), Some(now));
             }
             (status, other) => {
-                let why = other.err().map_or_else(String::new, |e| e.to_string());
+                let why = why_none(&r, other.err());
                 let venue = &venue.plan.config.id;
                 tracing::warn!(venue, status, why, "no volumes, will be asked for again");
             }
@@ -135,7 +135,7 @@ impl Control {
         let list = match (r.status, self.venues[v].plan.venue.parse_instruments(&r.body)) {
             (200, Ok(list)) => list,
             (status, other) => {
-                let why = other.err().map_or_else(String::new, |e| e.to_string());
+                let why = why_none(&r, other.err());
                 tracing::warn!(
                     venue = self.venues[v].plan.config.id,
                     status,
@@ -244,6 +244,14 @@ impl Control {
             ..Entry::new(Kind::Rest, r.body.clone())
         };
         self.parts.lane0.append(r.ts_recv, r.mono_recv, entry);
+    }
+}
+
+/// What an answer is that is not what was asked for: a body that cannot be read matters only where the status is well.
+fn why_none(r: &RestResponse, unread: Option<impl std::fmt::Display>) -> String {
+    match unread {
+        Some(e) if r.status == 200 => e.to_string(),
+        _ => r.redirect().unwrap_or_else(|| super::polls::beginning(&r.body)),
     }
 }
 

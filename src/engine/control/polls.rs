@@ -68,6 +68,12 @@ struct Refused {
     said: String,
 }
 
+/// The beginning of a body, for people.
+pub(super) fn beginning(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(SAID_MAX)]);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// What is wrong with an answer; `None`: nothing.
 fn refused(venue: &dyn crate::venue::Venue, result: &Result<RestResponse, RestError>) -> Option<Refused> {
     let r = match result {
@@ -81,8 +87,7 @@ fn refused(venue: &dyn crate::venue::Venue, result: &Result<RestResponse, RestEr
     // Most venues say a code beside a status that is none of success.
     let body = || serde_json::from_slice::<serde_json::Value>(&r.body).ok()?.get("code")?.as_i64();
     let code = by_body.map(|b| b.code).or_else(body);
-    let text = String::from_utf8_lossy(&r.body[..r.body.len().min(SAID_MAX)]);
-    let said = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let said = r.redirect().unwrap_or_else(|| beginning(&r.body));
     Some(Refused { status: r.status, code: code.map_or_else(String::new, |c| c.to_string()), said })
 }
 
@@ -228,6 +233,7 @@ mod tests {
                 body: body.as_bytes().to_vec(),
                 used_weight: None,
                 retry_after_s: None,
+                location: None,
                 limits: Vec::new(),
                 ts_sent: 1,
                 mono_sent: 1,

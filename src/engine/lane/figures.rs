@@ -4,14 +4,14 @@ use super::Lane;
 use crate::engine::messages::FromLane;
 use crate::fold;
 use crate::metrics::Counter;
-use crate::model::Side;
 use crate::model::time::NS_PER_S;
+use crate::model::{GapCause, Side};
 use crate::sys::alloc;
 use crate::venue::Paths;
 use crate::wire::reader::Reader;
 
 impl Lane {
-    /// Sizes of books, allocations, events without a table, ways of reading; at the end once more.
+    /// Sizes of books, open gaps, allocations, events without a table, ways of reading; at the end once more.
     pub(super) fn figures(&mut self, reader: &Reader) {
         // `last_flush` is the lane's latest look at the clock that need not be exact.
         if self.last_flush - self.figures_at < NS_PER_S && !self.stopping {
@@ -26,6 +26,15 @@ impl Lane {
             let book = id.and_then(|id| self.fold.book(id));
             let levels = book.map_or(0, |b| b.len(Side::Bid) + b.len(Side::Ask));
             b.levels.set(i64::try_from(levels).unwrap_or(i64::MAX));
+        }
+        let mut open = [0; GapCause::ALL.len()];
+        for cause in self.fold.open_gaps() {
+            if let Some(n) = GapCause::ALL.iter().position(|c| *c == cause) {
+                open[n] += 1;
+            }
+        }
+        for (g, n) in m.gaps_open.iter().zip(open) {
+            g.set(n);
         }
         for (venue, n) in self.fold.paths() {
             if n == Paths::default() {

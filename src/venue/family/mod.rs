@@ -111,6 +111,14 @@ impl Venue for Family {
         streams::stream(self, channel, symbol)
     }
 
+    fn pair_of<'s>(&self, symbol: &'s str) -> Option<&'s str> {
+        streams::pair_of(symbol).filter(|_| streams::has_pairs(self))
+    }
+
+    fn is_pair(&self, symbol: &str) -> bool {
+        streams::has_pairs(self) && streams::pair_of(symbol).is_none()
+    }
+
     fn parse_stream(&self, name: &str) -> Option<StreamSpec> {
         streams::parse_stream(self, name)
     }

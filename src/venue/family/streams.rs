@@ -190,6 +190,16 @@ fn names_instrument(subject: Subject, text: &str) -> bool {
     }
 }
 
+/// Whether a family has streams of pairs: then a symbol without `_` is one.
+pub(super) fn has_pairs(family: &Family) -> bool {
+    family.channels.iter().any(|c| matches!(c.subject, Subject::SymbolOrPair | Subject::Pair))
+}
+
+/// `BTCUSD` of `BTCUSD_PERP`.
+pub(super) fn pair_of(symbol: &str) -> Option<&str> {
+    symbol.split_once('_').map(|(pair, _)| pair)
+}
+
 /// `btc_up_down_5m_1778483280_yusdt` is a round of `btc_up_down_5m`; what does not look like a round is a series.
 fn series(lower: &str) -> &str {
     let market = lower.strip_suffix("_yusdt").or_else(|| lower.strip_suffix("_nusdt")).unwrap_or(lower);

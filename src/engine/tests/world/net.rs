@@ -246,6 +246,7 @@ impl Answer {
                 body,
                 used_weight,
                 retry_after_s,
+                location: None,
                 limits: Vec::new(),
                 ts_sent: self.begun.0,
                 mono_sent: self.begun.1,
