@@ -3,6 +3,7 @@
 mod probe;
 mod recordings;
 
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 
 use lobtape::dataset::Dataset;
@@ -187,6 +188,77 @@ fn a_directory_that_cannot_be_written_into_is_told_alike_by_all_that_would() {
     assert!(!std::path::Path::new(&at("new")).exists(), "a failed import leaves nothing behind");
 }
 
+/// What is wrong with a configuration is told with its line, and what to do about a path or a host.
+#[test]
+fn what_venues_and_disks_refuse_is_told_with_its_place_and_what_to_do() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
+    let (file, config) = (at("file"), at("c.toml"));
+    std::fs::write(&file, "dear").unwrap();
+    let write = |path: &str, venue: &str| {
+        std::fs::write(&config, format!("[dataset]\npath = '{path}'\n[[venue]]\n{venue}\n")).unwrap();
+    };
+    let good = "id = \"aster-futures\"\nsymbols = [\"A\"]\nchannels = [\"trade\"]";
+    for (venue, line, word) in [
+        ("symbols = [\"A\"]\nid = \"aster-future\"\nchannels = [\"trade\"]", 5, "aster-futures"),
+        (
+            "id = \"aster-futures\"\nsymbols = [\"A\"]\nchannels = [\n\"trade\",\n\"dpth\",\n]",
+            8,
+            "unknown channel \"dpth\"",
+        ),
+        ("id = \"aster-futures\"\nsymbols = [\"A/B\"]\nchannels = [\"trade\"]", 5, "separates stream names"),
+    ] {
+        write(&at("new"), venue);
+        for command in ["check", "capture"] {
+            let o = run(&[command, "-c", &config]);
+            let text = stderr(&o);
+            assert!(o.status.code() == Some(1) && text.contains(&format!("{config}:{line}: ")), "{text}");
+            assert!(text.contains(word), "{text}");
+        }
+    }
+    for (path, word) in [
+        (file.clone(), "is a file"),
+        (format!("{file}/below"), "is a file, or leads through one"),
+        ("/proc/lobtape".to_owned(), "cannot be made there"),
+    ] {
+        write(&path, good);
+        let o = run(&["capture", "-c", &config, "--for", "1s"]);
+        let text = stderr(&o);
+        assert!(o.status.code() == Some(1) && text.contains(&path) && text.contains(word), "{text}");
+    }
+}
+
+/// `check` says it before, `capture` when it is so; both in the same words.
+#[test]
+fn a_core_that_cannot_be_used_is_told_alike_by_check_and_capture() {
+    let d = tempfile::tempdir().unwrap();
+    let sim = lobtape::simulator::Simulator::start(lobtape::simulator::SimConfig::default()).unwrap();
+    let config = d.path().join("c.toml");
+    let text = format!(
+        "[dataset]\npath = '{}'\n[capture]\ncores = [999]\nruntime_dir = '{}'\n[[venue]]\nid = \"aster-futures\"\n\
+         symbols = [\"BTCUSDT\"]\nchannels = [\"trade\"]\nrest = \"{}\"\nws = \"{}\"\n",
+        d.path().join("data").display(),
+        d.path().display(),
+        sim.rest_base(),
+        sim.ws_base()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let o = run(&["check", "-c", config]);
+    let said = stdout(&o);
+    let why = said.lines().find_map(|l| l.trim().strip_prefix("warning: capture.cores: CPU 999"));
+    let why = why.unwrap_or_else(|| panic!("{said}"));
+    assert!(o.status.success() && said.contains("lane 001  not pinned") && why.contains("may use"), "{said}");
+    let o = run(&["check", "-c", config, "--json"]);
+    assert!(stdout(&o).contains("\"warnings\":[\"capture.cores: CPU 999"), "{}", stdout(&o));
+    let o = run(&["capture", "-c", config, "--for", "2s"]);
+    assert!(
+        o.status.success() && stderr(&o).contains(&format!("capture.cores: CPU 999{why}")),
+        "{}",
+        stderr(&o)
+    );
+}
+
 /// Numbers of records go on where the journal ends; an import leaves none.
 #[test]
 fn a_capture_does_not_go_on_behind_an_import_and_a_damaged_recording_is_at_fault() {
@@ -241,6 +313,19 @@ fn instruments_come_from_a_dataset_or_from_the_venue() {
     let sim = lobtape::simulator::Simulator::start(lobtape::simulator::SimConfig::default()).unwrap();
     let o = run(&["instruments", "--venue", "aster-futures", "--rest", &sim.rest_base(), "--quote", "USDT"]);
     assert!(o.status.success() && stdout(&o).contains("4 of 4 listed by aster-futures"), "{}", stdout(&o));
+    // A host that has moved.
+    let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", host.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut s, _) = host.accept().unwrap();
+        let _ = s.read(&mut [0; 4096]).unwrap();
+        s.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 5\r\n\r\nmoved")
+            .unwrap();
+    });
+    let o = run(&["instruments", "--venue", "aster-futures", "--rest", &base]);
+    let text = stderr(&o);
+    assert!(o.status.code() == Some(3) && text.contains("302: a redirect to \"http"), "{text}");
+    assert!(text.contains("not followed") && text.contains("--rest") && !text.contains("JSON"), "{text}");
 }
 
 /// Whoever runs the program by `cargo run` has no `lobtape` that the shell would find.

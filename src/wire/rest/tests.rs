@@ -97,7 +97,12 @@ fn refusals_are_answers() {
 #[test]
 fn redirects_are_not_followed() {
     let (c, t) = answering(http("302 Found\r\nLocation: https://evil.example/", b"moved"));
-    assert_eq!(get(c, t).unwrap().status, 302);
+    let r = get(c, t).unwrap();
+    let said = r.redirect().unwrap();
+    assert!(
+        r.status == 302 && said.contains("to \"https://evil.example/\"") && said.contains("rest = "),
+        "{said}"
+    );
 }
 
 #[test]
