@@ -119,15 +119,27 @@ fn capture(c: CaptureTable, bad: &dyn Fn(&str, String) -> ConfigError) -> Result
     })
 }
 
+fn places(v: &VenueTable, name: &str, text: &str) -> Places {
+    let line = |at: Option<usize>| at.map_or(0, |at| line_of(text, at));
+    let id = line(v.id.as_ref().map(|s| s.span().start));
+    let channels = v.channels.iter().flat_map(|c| c.get_ref());
+    Places {
+        file: name.to_owned(),
+        id,
+        symbols: v.symbols.as_ref().map_or(id, |s| line_of(text, s.span().start)),
+        polls: line(v.polls.as_ref().map(|p| p.span().start)),
+        channels: channels.map(|c| (c.get_ref().clone(), line_of(text, c.span().start))).collect(),
+    }
+}
+
 fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, ConfigError> {
     let table_at = v.span().start;
     let v = v.into_inner();
+    let places = places(&v, name, text);
     let Some(id) = v.id else {
         let message = "this [[venue]] has no id; add one like id = \"aster-futures\"";
         return Err(ConfigError::at(name, text, table_at, message));
     };
-    let line = |at: usize| line_of(text, at);
-    let mut places = Places { file: name.to_owned(), id: line(id.span().start), ..Places::default() };
     let id = id.into_inner();
     let symbols_at = v.symbols.as_ref().map_or(table_at, |s| s.span().start);
     let (symbols, rule) = match v.symbols.map(Spanned::into_inner) {
@@ -141,10 +153,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         return Err(ConfigError::at(name, text, table_at, message));
     };
     let channels_at = channels.span().start;
-    places.symbols = line(symbols_at);
-    places.polls = v.polls.as_ref().map_or(0, |p| line(p.span().start));
     let channels = channels.into_inner();
-    places.channels = channels.iter().map(|c| (c.get_ref().clone(), line(c.span().start))).collect();
     let channels: Vec<String> = channels.into_iter().map(Spanned::into_inner).collect();
     if channels.is_empty() {
         let message = format!("venue {id:?}: the list of channels is empty, so there are no streams");
