@@ -153,8 +153,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         return Err(ConfigError::at(name, text, table_at, message));
     };
     let channels_at = channels.span().start;
-    let channels = channels.into_inner();
-    let channels: Vec<String> = channels.into_iter().map(Spanned::into_inner).collect();
+    let channels: Vec<String> = channels.into_inner().into_iter().map(Spanned::into_inner).collect();
     if channels.is_empty() {
         let message = format!("venue {id:?}: the list of channels is empty, so there are no streams");
         return Err(ConfigError::at(name, text, channels_at, message));
@@ -180,8 +179,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     let silent_after_ns = or_off("silent_after", v.silent_after, NS_PER_MIN).map_err(&at_table)?;
     let audit_every_ns = or_off("audit_every", v.audit_every, 10 * NS_PER_MIN).map_err(&at_table)?;
     let list_every_ns = list_every(v.list_every).map_err(&at_table)?;
-    let polls = polls(v.polls.map(Spanned::into_inner).unwrap_or_default())
-        .map_err(|fault| at_table(format!("polls: {fault}")))?;
+    let polls = polls(v.polls).map_err(|fault| at_table(format!("polls: {fault}")))?;
     Ok(VenueConfig {
         id,
         symbols,
@@ -232,7 +230,8 @@ fn or_off(key: &str, value: Option<super::Duration>, default: i64) -> Result<i64
 }
 
 /// How often each is asked for, ns.
-fn polls(polls: BTreeMap<String, super::Duration>) -> Result<BTreeMap<String, i64>, String> {
+fn polls(polls: Option<Spanned<BTreeMap<String, super::Duration>>>) -> Result<BTreeMap<String, i64>, String> {
+    let polls = polls.map(Spanned::into_inner).unwrap_or_default();
     let polls: BTreeMap<String, i64> = polls.into_iter().map(|(name, d)| (name, d.ns)).collect();
     match polls.iter().find(|(_, ns)| **ns < NS_PER_S) {
         Some((name, _)) => Err(format!("{name:?}: the least is \"1s\"")),
