@@ -114,7 +114,9 @@ fn a_rule_without_a_list_says_so_and_begins_when_it_comes() {
     venue.sim.quiesce().unwrap();
     let ready = wait_for(Duration::from_secs(60), || {
         seen.0 = super::rig::status(addr).unwrap_or_default();
-        seen.0["ready"] == true && seen.0["venues"][0]["waits_for_list"] == false
+        seen.0["ready"] == true
+            && seen.0["books_synced"] == 2
+            && seen.0["venues"][0]["waits_for_list"] == false
     });
     assert!(ready, "{}\n{}", seen.0, recorder.words());
     recorder.stop();

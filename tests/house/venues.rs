@@ -8,7 +8,11 @@ use crate::common::root;
 const IN_TEXTS: &[(&str, &str)] = &[
     ("src/cli/", "examples in help texts, and the venue of the demo"),
     ("src/config/check.rs", "an example in a message"),
+    ("src/dataset/fixture.rs", "rows for tests"),
+    ("src/dataset/sample.rs", "rows for tests"),
+    ("src/dataset/readme.rs", "examples in the README of a dataset"),
     ("src/simulator/symbols.rs", "a coin that has a venue's name"),
+    ("src/simulator/tests_", "tests of the simulator"),
 ];
 
 /// The folders of venues.

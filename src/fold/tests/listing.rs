@@ -98,7 +98,7 @@ fn the_silence_of_what_is_gone_ends_where_the_list_says_so() {
         "{gaps:?}"
     );
     assert!(gaps[0].ends_with("end listing"), "{gaps:?}");
-    t.conn("close", 7, "venue_disconnect");
+    t.conn_ends("close", 7, "venue_disconnect", true);
     let covers = t.rows.of("cover");
     assert!(covers.iter().any(|c| c.contains(&format!("{gone}.."))), "{covers:?}");
 }
