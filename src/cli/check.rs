@@ -119,17 +119,13 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
     print_needs(w, c, p)
 }
 
-/// Channels that bring the same events: twice the frames, and perhaps twice the rows.
+/// Channels that bring the same events: twice the frames.
 fn print_twins(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
     for t in &v.twins {
-        let what = match t.apart {
-            false => "an event that is the same on both has one row",
-            true => "they are in different lanes, so each event on both has two rows",
-        };
         writeln!(
             w,
-            "          warning: {} and {} both fill {}: {what}; `raw` has all frames of both and says at (conn, rseq) of which \
-             stream a row is",
+            "          warning: {} and {} both fill {}: an event that is the same on both has one row, so one lane reads the \
+             whole venue; `raw` has all frames of both and says at (conn, rseq) of which stream a row is",
             t.own, t.market, t.table
         )?;
     }
@@ -194,7 +190,8 @@ fn print_connections(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
     if v.is_standby() {
         writeln!(
             w,
-            "          its ids end with their connection: a book follows one leg, the other stands by and seeds it anew"
+            "          its ids may end with their connection: a book follows one leg, the other stands by; the book goes on with \
+             it if a snapshot has shown that both count alike, else it is begun anew there"
         )?;
     }
     Ok(())

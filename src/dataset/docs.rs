@@ -235,7 +235,8 @@ const OWN: &[Docs] = &[
             ("detector", "what found it: ids, close, watchdog, subscription, recovery, audit"),
             (
                 "recovered_by",
-                "what ended it: ids, snapshot, reconnect, frame; backfill, backfill_partly: trades by REST",
+                "what ended it: ids, snapshot, reconnect, frame, acknowledgement; listing: the symbol is gone; backfill, \
+                 backfill_partly: trades by REST",
             ),
             ("detail", "for people"),
         ],

@@ -103,6 +103,8 @@ pub struct Converting {
     published: BTreeMap<LaneId, (i64, i64)>,
     /// Something was published since retention last looked.
     grown: bool,
+    /// The journal's end when the run began; `None`: control knows what was recorded before it.
+    begun: Option<Position>,
 }
 
 impl Converting {
@@ -150,6 +152,7 @@ impl Converting {
             kept: None,
             published: BTreeMap::new(),
             grown: false,
+            begun: Some(end),
         })
     }
 
@@ -259,6 +262,9 @@ impl Converting {
             }
         }
         self.retain();
+        if self.begun.take_if(|begun| end >= *begun).is_some() {
+            self.progress.missed.set_earlier(self.converter.instruments());
+        }
         let wanted = |lane: &LaneId| {
             let fold = self.converter.fold(*lane);
             fold.map(crate::fold::Fold::wanted)

@@ -7,7 +7,9 @@ use crate::fold::Wanted;
 
 use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
-use crate::model::{AuditVerdict, ConnId, InstrumentVersion, LaneId, StreamSpec, Subscribed, TimerEvent};
+use crate::model::{
+    AuditVerdict, ConnId, InstrumentVersion, LaneId, Listed, StreamSpec, Subscribed, TimerEvent,
+};
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
 /// A connection to open.
@@ -49,6 +51,7 @@ pub struct RestBody {
 pub struct Missed {
     version: AtomicU64,
     list: Mutex<Vec<(LaneId, Wanted)>>,
+    earlier: Mutex<Option<Vec<(LaneId, InstrumentVersion)>>>,
 }
 
 impl Missed {
@@ -60,6 +63,16 @@ impl Missed {
             *list = new;
             self.version.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// The newest versions of all instruments that the lanes of earlier runs have recorded.
+    pub fn set_earlier(&self, all: Vec<(LaneId, InstrumentVersion)>) {
+        *self.earlier.lock().unwrap_or_else(PoisonError::into_inner) = Some(all);
+    }
+
+    /// The same, once; `None`: the converter has not read so far yet.
+    pub fn take_earlier(&self) -> Option<Vec<(LaneId, InstrumentVersion)>> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The list, if it is another one than that of `seen`.
@@ -105,7 +118,7 @@ pub enum ToLane {
     /// A REST answer.
     Rest(Box<RestBody>),
     /// New versions of instruments.
-    Instruments(Vec<InstrumentVersion>),
+    Instruments(Vec<Listed>),
     /// A stream brought nothing although it should have; void if a frame has come since.
     Silent {
         /// On which connection.

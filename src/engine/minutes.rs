@@ -203,10 +203,14 @@ pub fn status_line(shared: &Shared) -> String {
     let trouble = shared.storage.trouble().map(|t| format!(", STORAGE FAILS: {t}")).unwrap_or_default();
     let false_ones: u64 =
         shared.venues().iter().map(|v| v.audits[AuditVerdict::Differs as usize].get()).sum();
+    let waits = |v: &Arc<crate::metrics::VenueMetrics>| {
+        (v.list_waits.get() != 0).then(|| format!("NO INSTRUMENT LIST of {}, ", v.venue))
+    };
+    let waits: String = shared.venues().iter().filter_map(waits).collect();
     let alarm = if false_ones > 0 { format!("{false_ones} books found FALSE, ") } else { String::new() };
     let still = if open > 0 { format!(" and {open} open") } else { String::new() };
     format!(
-        "{alarm}{synced} of {books} books proven, {rate} frames/s, {gaps} gaps{still}, tail {:.1} s, disk {} GB free, rss {} MB{trouble}",
+        "{waits}{alarm}{synced} of {books} books proven, {rate} frames/s, {gaps} gaps{still}, tail {:.1} s, disk {} GB free, rss {} MB{trouble}",
         tail_ns.max(0) as f64 / 1e9,
         shared.disk_free.get() / 1_000_000_000,
         shared.rss.get() / 1_000_000

@@ -60,6 +60,19 @@ pub enum PlanFault {
         /// The stream's name.
         stream: String,
     },
+    /// Channels that bring the same events, of which the symbols are in several lanes by now.
+    #[error(
+        "{venue}: {market} brings what {own} brings, so one lane must see both, and the symbols of {own} are in several: \
+         start anew with both, or leave one out"
+    )]
+    Apart {
+        /// Venue slug.
+        venue: String,
+        /// The channel of the whole market.
+        market: String,
+        /// That of one instrument.
+        own: String,
+    },
     /// A rule ranks by what the venue does not tell.
     #[error("{venue}: top_by_volume: the venue has no list of volumes; use the rule's other keys")]
     NoVolumes {
@@ -202,8 +215,6 @@ pub struct Twins {
     pub market: String,
     /// Their table.
     pub table: &'static str,
-    /// Some of the streams are in another lane than that of the market: there each event has two rows.
-    pub apart: bool,
 }
 
 impl VenuePlan {
@@ -351,11 +362,12 @@ pub fn check_shares(config: &Config) -> Result<(), PlanFault> {
 }
 
 /// The streams of a venue by lane. All connections of a symbol belong to one lane; symbols go round the lanes, beginning
-/// at a different one for each venue; all-market streams live in the venue's first lane. What `held` names (a symbol, or
-/// "" for the all-market streams) stays in the lane of that position.
+/// at a different one for each venue; all-market streams live in the venue's first lane. Where one of those brings what a
+/// stream of a symbol brings as well, the whole venue lives there: only a lane that sees both says each event once. What
+/// `held` names (a symbol, or "" for the all-market streams) stays in the lane of that position.
 ///
 /// # Errors
-/// The venue has no such channel, or refuses a symbol.
+/// The venue has no such channel, or refuses a symbol; twins of which the symbols are held in several lanes.
 pub fn spread(
     config: &VenueConfig,
     venue: &dyn Venue,
@@ -364,22 +376,44 @@ pub fn spread(
     held: &dyn Fn(&str) -> Option<usize>,
 ) -> Result<Vec<Vec<StreamSpec>>, PlanFault> {
     let mut per_lane: Vec<Vec<StreamSpec>> = vec![Vec::new(); lanes];
-    let lane_of = |n: usize, name: &str| held(name).filter(|l| *l < lanes).unwrap_or((index + n) % lanes);
+    let held = |name: &str| held(name).filter(|l| *l < lanes);
     let streams = config.channels.iter().filter(|c| venue.poll(c).is_none());
     let (market, single): (Vec<&String>, Vec<&String>) = streams.partition(|c| venue.is_market(c));
-    for c in &market {
-        per_lane[lane_of(0, "")].push(venue.stream(c, None)?);
-    }
-    for (n, symbol) in config.symbols.iter().enumerate() {
+    let market: Vec<StreamSpec> =
+        market.into_iter().map(|c| venue.stream(c, None)).collect::<Result<_, _>>()?;
+    let mut streams = Vec::new();
+    for symbol in &config.symbols {
         for c in &single {
             let stream = venue.stream(c, Some(symbol))?;
             if venue.is_pair(symbol) && stream.symbol.is_some() {
                 let (venue, channel, symbol) = (config.id.clone(), (*c).clone(), symbol.clone());
                 return Err(PlanFault::Pair { venue, channel, symbol });
             }
-            per_lane[lane_of(n, symbol)].push(stream);
+            streams.push((symbol.as_str(), stream));
         }
     }
+    let of_both =
+        |(_, s): &(&str, StreamSpec)| market.iter().find(|m| m.kind == s.kind && m.kind.table().is_some());
+    let twins = streams.iter().find_map(|s| Some((of_both(s)?, &s.1)));
+    let first = match (held(""), twins) {
+        (None, Some(_)) => config.symbols.iter().find_map(|s| held(s)),
+        (lane, _) => lane,
+    };
+    let first = first.unwrap_or(index % lanes);
+    if let Some((m, own)) = twins
+        && config.symbols.iter().any(|s| held(s).is_some_and(|l| l != first))
+    {
+        let venue = config.id.clone();
+        return Err(PlanFault::Apart { venue, market: m.channel.clone(), own: own.channel.clone() });
+    }
+    let is_pinned = twins.is_some();
+    for (n, (_, s)) in streams.into_iter().enumerate() {
+        // Each symbol has as many streams as there are channels.
+        let (n, symbol) = (n / single.len().max(1), s.symbol.clone().unwrap_or_default());
+        let lane = if is_pinned { first } else { held(&symbol).unwrap_or((index + n) % lanes) };
+        per_lane[lane].push(s);
+    }
+    per_lane[first].splice(0..0, market);
     Ok(per_lane)
 }
 
@@ -460,18 +494,16 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
 
 /// Which channels bring what another one brings as well.
 fn twins(per_lane: &[Vec<StreamSpec>]) -> Vec<Twins> {
-    let all = || per_lane.iter().enumerate().flat_map(|(lane, s)| s.iter().map(move |s| (lane, s)));
+    let all = || per_lane.iter().flatten();
     let mut out: BTreeMap<(&str, &str), Twins> = BTreeMap::new();
-    for (at, m) in all().filter(|(_, m)| m.symbol.is_none()) {
+    for m in all().filter(|m| m.symbol.is_none()) {
         let Some(table) = m.kind.table() else { continue };
-        for (lane, s) in all().filter(|(_, s)| s.symbol.is_some() && s.kind == m.kind) {
-            let t = out.entry((&m.channel, &s.channel)).or_insert_with(|| Twins {
+        for s in all().filter(|s| s.symbol.is_some() && s.kind == m.kind) {
+            out.entry((&m.channel, &s.channel)).or_insert_with(|| Twins {
                 own: s.channel.clone(),
                 market: m.channel.clone(),
                 table,
-                apart: false,
             });
-            t.apart |= lane != at;
         }
     }
     out.into_values().collect()
@@ -579,30 +611,41 @@ mod tests {
     }
 
     #[test]
-    fn channels_that_bring_the_same_are_named_and_whether_one_lane_sees_both() {
-        let of = |cores: &str, channels: &str| {
-            let text = format!(
+    fn channels_that_bring_the_same_are_named_and_one_lane_sees_both() {
+        let with = |cores: &str, channels: &str| {
+            config(&format!(
                 "[capture]\ncores = {cores}\n[[venue]]\nid = \"binance-usdm\"\nsymbols = [\"BTCUSDT\", \"ETHUSDT\"]\n\
                  channels = [{channels}]\n"
-            );
-            plan(&config(&text)).unwrap().venues.remove(0).twins
+            ))
         };
-        let told =
-            |t: Vec<Twins>| t.into_iter().map(|t| (t.own, t.market, t.table, t.apart)).collect::<Vec<_>>();
+        let of = |cores: &str, channels: &str| plan(&with(cores, channels)).unwrap().venues.remove(0).twins;
+        let told = |t: Vec<Twins>| t.into_iter().map(|t| (t.own, t.market, t.table)).collect::<Vec<_>>();
         assert_eq!(
             of("[1]", r#""depth@100ms", "!forceOrder@arr", "bookTicker", "miniTicker", "!ticker@arr""#),
             []
         );
         let both = r#""forceOrder", "!forceOrder@arr", "!bookTicker", "bookTicker", "aggTrade""#;
-        for (cores, apart) in [("[1]", false), ("[1, 2]", true)] {
+        for cores in ["[1]", "[1, 2]", "[1, 2, 3]"] {
             assert_eq!(
                 told(of(cores, both)),
                 [
-                    ("bookTicker".to_owned(), "!bookTicker".to_owned(), "bbo", apart),
-                    ("forceOrder".to_owned(), "!forceOrder@arr".to_owned(), "liquidations", apart)
+                    ("bookTicker".to_owned(), "!bookTicker".to_owned(), "bbo"),
+                    ("forceOrder".to_owned(), "!forceOrder@arr".to_owned(), "liquidations")
                 ]
             );
+            let lanes = plan(&with(cores, both)).unwrap().lanes;
+            assert_eq!(lanes.iter().filter(|l| !l.conns.is_empty()).count(), 1, "{cores}");
         }
+        // Symbols that live in several lanes already do not move: the change is refused.
+        let (c, v) = (with("[1, 2]", both), venue::by_id("binance-usdm").unwrap().1);
+        let together = |s: &str| (!s.is_empty()).then_some(1);
+        assert!(
+            spread(&c.venues[0], v, 0, 2, &together).unwrap()[0].is_empty(),
+            "the market's stream comes to them"
+        );
+        let apart = |s: &str| ["BTCUSDT", "ETHUSDT"].iter().position(|x| *x == s);
+        let e = spread(&c.venues[0], v, 0, 2, &apart).unwrap_err().to_string();
+        assert!(e.contains("!forceOrder@arr brings what forceOrder brings"), "{e}");
     }
 
     #[test]

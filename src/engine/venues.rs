@@ -11,6 +11,7 @@ use crate::config::VenueConfig;
 use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
 use crate::model::{ConnId, ConnPlan, LaneId, StreamSpec};
+use crate::venue::InstrumentList;
 use crate::wire::rate::RateWindow;
 use crate::wire::rest::RestClient;
 use crate::wire::{Backoff, ConnectLimiter};
@@ -282,6 +283,8 @@ pub struct VenueState {
     pub group: usize,
     /// Instruments that were ever in use, as last recorded.
     pub recorded: Recorded,
+    /// Its newest list, as long as nobody has told what earlier runs recorded.
+    pub early: Option<(InstrumentList, Vec<u8>)>,
     /// Its lanes were told that its streams wait for a first list.
     pub told_waiting: bool,
     /// All symbols of the newest list.
@@ -339,6 +342,7 @@ impl VenueState {
             slots: Vec::new(),
             group,
             recorded: Recorded::default(),
+            early: None,
             told_waiting: false,
             listed: Vec::new(),
             volumes: None,

@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -35,6 +35,7 @@ pub struct Saved {
 struct SavedInst {
     version: InstrumentVersion,
     exps_known: bool,
+    elsewhere: bool,
     book: Option<SavedBook>,
 }
 
@@ -133,7 +134,8 @@ impl Fold {
             sink.instrument(id, &i.version);
             c.symbols[usize::from(ix.0)].insert(i.version.symbol.clone(), id);
             let book = i.book.map(|b| Box::new(load_book(b)));
-            c.insts.push(Inst { venue: ix, version: i.version, exps_known: i.exps_known, book });
+            let (exps_known, elsewhere) = (i.exps_known, i.elsewhere);
+            c.insts.push(Inst { venue: ix, version: i.version, exps_known, elsewhere, book });
         }
         for (n, (slug, mut s)) in saved.streams.into_iter().enumerate() {
             s.venue = ix_of(&slug)?;
@@ -160,6 +162,7 @@ fn save_inst(i: &Inst) -> SavedInst {
     SavedInst {
         version: i.version.clone(),
         exps_known: i.exps_known,
+        elsewhere: i.elsewhere,
         book: i.book.as_ref().map(|b| SavedBook {
             seq: b.seq.clone(),
             bids: b.book.levels(Side::Bid).collect(),

@@ -4,11 +4,12 @@ use rustc_hash::FxHashMap;
 
 use super::state::{About, Conn, Core, Detector, RunCfg};
 use super::{FoldSink, RULES_VERSION};
+use crate::instrument::DELISTED;
 use crate::model::control::{LatencyNote, PlanNote, from_payload};
 use crate::model::{
-    ConnEvent, ConnectionRow, GapNote, InstrumentId, InstrumentVersion, Kind, LatencyRow, Record, Reject,
-    RejectCause, RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx,
-    row::GapCause, time,
+    ConnEvent, ConnectionRow, GapNote, InstrumentId, Kind, LatencyRow, Listed, Record, Reject, RejectCause,
+    RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx, row::GapCause,
+    time,
 };
 use crate::venue;
 
@@ -191,7 +192,7 @@ impl Core {
     fn instrument_listed<S: FoldSink>(
         &mut self,
         rec: &Record<'_>,
-        mut new: InstrumentVersion,
+        Listed { version: mut new, elsewhere }: Listed,
         sink: &mut S,
         about: &mut About,
     ) {
@@ -199,7 +200,8 @@ impl Core {
         about.venue = ix;
         let Some(r) = self.intern(ix, &new.symbol, rec, sink) else { return };
         about.instrument = r.id;
-        let old = &self.insts[r.id.ix()];
+        let old = &mut self.insts[r.id.ix()];
+        old.elsewhere = elsewhere;
         let known = old.exps_known;
         if known {
             // A list may print fewer decimals than the frames did: exponents never shrink.
@@ -215,8 +217,22 @@ impl Core {
         }
         let inst = &mut self.insts[r.id.ix()];
         inst.exps_known = true;
+        let is_gone = new.status == DELISTED;
         inst.version = new;
         self.new_version(rec, r.id, sink);
+        if is_gone {
+            self.silence_explained(r.id, rec, sink);
+        }
+    }
+
+    /// An instrument is not listed any more: that its streams are silent has its reason from here on.
+    fn silence_explained<S: FoldSink>(&mut self, id: InstrumentId, rec: &Record<'_>, sink: &mut S) {
+        for i in 0..self.streams.len() {
+            let s = &self.streams[i];
+            if s.instrument == id && s.gap.is_some_and(|g| g.cause == GapCause::SilentStream) {
+                self.resumes(StreamId(i as u32), rec, "listing", sink);
+            }
+        }
     }
 
     fn timer<S: FoldSink>(&mut self, rec: &Record<'_>, e: &TimerEvent, sink: &mut S, about: &mut About) {
@@ -317,7 +333,7 @@ impl Core {
     fn carried_version<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
         let mut head = self.head(rec);
         let inst = &self.insts[id.ix()];
-        if !inst.exps_known {
+        if !inst.exps_known || inst.elsewhere {
             return;
         }
         (head.instrument, head.venue) = (id, inst.venue);

@@ -120,6 +120,8 @@ pub(super) struct Inst {
     pub version: InstrumentVersion,
     /// Exponents came from an instrument list or from numbers seen; before that they are only a start.
     pub exps_known: bool,
+    /// Another lane writes the rows of its versions.
+    pub elsewhere: bool,
     pub book: Option<Box<BookState>>,
 }
 
@@ -332,6 +334,11 @@ impl Fold {
     /// The instrument of a symbol at a venue.
     pub fn find(&self, venue: VenueIx, symbol: &str) -> Option<InstrumentId> {
         self.core.symbols.get(usize::from(venue.0))?.get(symbol).copied()
+    }
+
+    /// The versions in force of all instruments that a list of their venue has named.
+    pub fn listed(&self) -> impl Iterator<Item = &InstrumentVersion> {
+        self.core.insts.iter().filter(|i| i.exps_known && !i.version.status.is_empty()).map(|i| &i.version)
     }
 
     /// The proven book of an instrument: `None` while it is stale.
@@ -599,7 +606,7 @@ impl Core {
             version.source = "recording".to_owned();
         }
         sink.instrument(id, &version);
-        self.insts.push(Inst { venue, version, exps_known: false, book: None });
+        self.insts.push(Inst { venue, version, exps_known: false, elsewhere: false, book: None });
         Some(id)
     }
 

@@ -1,7 +1,9 @@
-//! A connection that replaces the one that feeds a book, where ids are not known to outlive their connection and snapshots
-//! come in-band (AscendEX): while both are open the new one asks for a snapshot of its own. Where that is, at the same id,
-//! the very book that the old one's diffs have made, the ids of both are one count. Then the book goes on with the new one:
-//! nothing is missing, no epoch begins. Where it is not, or does not come in time, the book is begun anew as ever.
+//! The connection that is to feed a book next, where ids are not known to outlive their connection and snapshots come
+//! in-band: one that replaces the one that feeds it, or the other leg, which stands by. While both are open the next one
+//! asks for a snapshot of its own. Where that is, at the same id, the very book that the first one's diffs have made, the ids
+//! of both are one count. Then the book goes on with the next one (at once, if that replaces; when the first one is gone, if
+//! it stands by): nothing is missing, no epoch begins. Where it is not, or does not come in time, or the next one has a hole
+//! in its own ids since, the book is begun anew as ever.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,12 +46,14 @@ pub(super) struct Next {
     last: i64,
     /// Diffs that the book took meanwhile, until the ids agree.
     taken: DiffBuffer<DiffMeta>,
+    /// Its snapshot was asked for.
+    asked: bool,
 }
 
 impl Next {
     fn new(conn: ConnId) -> Next {
         let (diffs, taken) = (DiffBuffer::default(), DiffBuffer::default());
-        Next { conn, ids: Ids::Open, view: None, diffs, last: -1, taken }
+        Next { conn, ids: Ids::Open, view: None, diffs, last: -1, taken, asked: false }
     }
 
     /// Its next diff. One that does not follow the last one ends what was known of it.
@@ -65,6 +69,7 @@ impl Next {
     }
 
     fn shows(&mut self, d: &Depth<'_>, levels: usize) {
+        self.asked = true;
         let follows =
             self.diffs.iter().find(|e| e.ids.last > d.last).is_none_or(|e| e.ids.first <= d.last + 1);
         if self.ids != Ids::Open || !follows {
@@ -136,8 +141,16 @@ impl BookState {
 
     /// A diff of the connection that feeds it was applied.
     pub fn took(&mut self, ids: &DiffIds, bids: &[Level], asks: &[Level]) {
-        if let Some(n) = self.next.as_mut().filter(|n| n.ids == Ids::Open) {
-            let _ = n.taken.push(*ids, DiffMeta::default(), bids, asks);
+        let Some(n) = &mut self.next else { return };
+        match n.ids {
+            Ids::Open => {
+                let _ = n.taken.push(*ids, DiffMeta::default(), bids, asks);
+            }
+            // What the book has the next one need not bring.
+            Ids::Agree => {
+                while n.diffs.front().is_some_and(|e| e.ids.last <= ids.last) && n.diffs.pop_front() {}
+            }
+            Ids::Foreign => {}
         }
     }
 
@@ -152,19 +165,51 @@ impl BookState {
 }
 
 impl Core {
-    /// A connection begins to carry what another one carries: if it is to take its place, its snapshot is asked for.
+    /// The diff of a connection that is to feed a proven book next. Its snapshot is asked for if nobody has.
+    pub(super) fn brings_next<S: FoldSink>(
+        &self,
+        b: &mut BookState,
+        (ids, meta): (&DiffIds, DiffMeta),
+        d: &Depth<'_>,
+        sink: &mut S,
+    ) {
+        let n = b.succeeds(ids.conn);
+        n.brings(ids, meta, d.bids, d.asks);
+        if !std::mem::replace(&mut n.asked, true) {
+            let v = &self.insts[d.instrument.ix()].version;
+            sink.effect(Effect::Successor { conn: ids.conn, venue: &v.venue, symbol: &v.symbol });
+        }
+    }
+
+    /// Whether a connection may feed the book after the one that does: it replaces that one, or is of the other leg and
+    /// none replaces it.
+    pub(super) fn may_be_next(&self, stream: StreamId, conn: ConnId) -> bool {
+        let Some(s) = self.streams.get(stream.0 as usize) else { return false };
+        let of = |id: ConnId| s.carriers.iter().find(|c| c.conn == id);
+        let (Some(this), Some(feed)) = (of(conn), of(s.feed)) else { return false };
+        // Of several of the other leg the youngest: the others are on their way out.
+        let youngest = s.carriers.iter().filter(|c| c.leg == this.leg).all(|c| c.since <= this.since);
+        let is_replaced = s.carriers.iter().any(|c| c.leg == feed.leg && c.since > feed.since);
+        match this.leg == feed.leg {
+            true => this.since > feed.since,
+            false => youngest && !is_replaced,
+        }
+    }
+
+    /// A connection begins to carry what another one carries: if it may take its place, its snapshot is asked for.
     pub(super) fn begins_beside<S: FoldSink>(&mut self, id: StreamId, conn: &Conn, sink: &mut S) {
         let s = &self.streams[id.0 as usize];
         let spec = super::state::venue_of(s.venue).spec();
         if s.kind != StreamKind::DepthDiff
             || spec.sequence.ids_survive_reconnect
             || spec.snapshot != SnapshotSource::InBand
-            || !self.is_successor(id, conn.id)
+            || !self.may_be_next(id, conn.id)
         {
             return;
         }
-        let Some(inst) = self.insts.get(s.instrument.ix()) else { return };
-        if inst.book.as_ref().is_some_and(|b| b.synced) {
+        let Some(inst) = self.insts.get_mut(s.instrument.ix()) else { return };
+        if let Some(b) = inst.book.as_mut().filter(|b| b.synced) {
+            b.succeeds(conn.id).asked = true;
             let (venue, symbol) = (inst.version.venue.as_str(), inst.version.symbol.as_str());
             sink.effect(Effect::Successor { conn: conn.id, venue, symbol });
         }
@@ -179,7 +224,7 @@ impl Core {
         sink: &mut S,
     ) {
         let (id, mut b) = (d.instrument, b);
-        if b.synced && !b.seq.rule().replaces && self.is_successor(d.stream, rec.conn) {
+        if b.synced && !b.seq.rule().replaces && self.may_be_next(d.stream, rec.conn) {
             let levels = super::state::venue_of(self.insts[id.ix()].venue).spec().snapshot_levels;
             b.succeeds(rec.conn).shows(d, levels.max(1) as usize);
         }
@@ -200,7 +245,8 @@ impl Core {
         let mut done = false;
         if b.synced && b.seq.is_live() && self.decides(id, &mut b, sink) {
             let live = b.seq.live_id();
-            if let Some(n) = b.next.take_if(|n| now || n.last >= live) {
+            let replaces = b.next.as_ref().is_some_and(|n| self.is_successor(b.stream, n.conn));
+            if let Some(n) = b.next.take_if(|n| now || replaces && n.last >= live) {
                 self.goes_on_with(&n, rec, id, &mut b, sink);
                 done = true;
             }

@@ -3,7 +3,7 @@
 //!
 //! The same is what says the same in all columns of its table, times of the venue included. The rule is that of two legs:
 //! the n-th time that a stream brings an event it is news only if the other one has not brought it n times. So what one of
-//! them leaves out has its row by the other. Both must be of one lane: `check` says so where they are not.
+//! them leaves out has its row by the other. Both are of one lane: the plan sees to that.
 
 use std::hash::{Hash, Hasher};
 

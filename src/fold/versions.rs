@@ -34,7 +34,9 @@ impl Core {
             b.carry = b.synced;
         }
         sink.instrument(id, &inst.version);
-        if S::ROWS {
+        // What this lane alone has seen in its frames no other one says.
+        let is_said = inst.elsewhere && inst.version.source != "observed";
+        if S::ROWS && !is_said {
             let mut head = self.head(rec);
             let inst = &self.insts[id.ix()];
             (head.instrument, head.venue) = (id, inst.venue);

@@ -310,6 +310,8 @@ fn venues(f: &mut Family<'_, '_>, venues: &[Arc<VenueMetrics>]) -> Result<(), Er
         "Request weight per minute we allow us",
         per(venues, |v| v.weight_limit.get() as f64),
     )?;
+    let lists = per(venues, |v| v.list_waits.get() as f64);
+    f.gauge("list_waits", "1 while a venue's first instrument list does not come", lists)?;
     let waiting = per(venues, |v| v.snapshots_waiting.get() as f64);
     f.gauge("snapshots_waiting", "Books that wait for a snapshot", waiting)
 }

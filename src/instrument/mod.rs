@@ -4,27 +4,45 @@
 //! what is long gone.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use crate::model::{InstrumentVersion, LaneId};
+use crate::model::{InstrumentVersion, LaneId, Listed};
 
 /// Status of an instrument that the venue's list does not name any more. Ours: no venue says so.
 pub const DELISTED: &str = "DELISTED";
 
 /// New versions by the lane that is to record them.
-pub type Versions = BTreeMap<LaneId, Vec<InstrumentVersion>>;
+pub type Versions = BTreeMap<LaneId, Vec<Listed>>;
 
 /// The versions that were recorded last, of all symbols that ever were.
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
     /// By symbol; two lanes have the same symbol where one of them carries a stream of the whole market.
-    last: BTreeMap<String, BTreeMap<LaneId, InstrumentVersion>>,
+    last: BTreeMap<String, ByLane>,
+}
+
+/// What lanes have recorded of a symbol.
+#[derive(Clone, Debug, Default)]
+struct ByLane {
+    versions: BTreeMap<LaneId, InstrumentVersion>,
+    /// The lane that writes the rows of its versions: the first one.
+    writer: LaneId,
+}
+
+impl ByLane {
+    /// Takes note of a version; says whether another lane writes its row.
+    fn note(&mut self, lane: LaneId, version: InstrumentVersion) -> bool {
+        if self.versions.is_empty() {
+            self.writer = lane;
+        }
+        self.versions.insert(lane, version);
+        self.writer != lane
+    }
 }
 
 impl Recorded {
     /// Takes note of a version that a lane has recorded, in this run or an earlier one.
     pub fn note(&mut self, lane: LaneId, version: InstrumentVersion) {
-        self.last.entry(version.symbol.clone()).or_default().insert(lane, version);
+        self.last.entry(version.symbol.clone()).or_default().note(lane, version);
     }
 
     /// Whether a symbol was ever recorded.
@@ -34,7 +52,7 @@ impl Recorded {
 
     /// Whether the last list did not name a symbol that was recorded.
     pub fn is_delisted(&self, symbol: &str) -> bool {
-        self.last.get(symbol).is_some_and(|l| l.values().all(|v| v.status == DELISTED))
+        self.last.get(symbol).is_some_and(|l| l.versions.values().all(|v| v.status == DELISTED))
     }
 
     /// What a list changes of the instruments that were recorded: other facts, another status, or that they are gone.
@@ -49,13 +67,14 @@ impl Recorded {
             if now.is_none() && is_unreadable(symbol) {
                 continue;
             }
-            for (lane, old) in by_lane {
+            for (lane, old) in &mut by_lane.versions {
                 let new = match now {
                     Some(now) => InstrumentVersion::clone(now),
                     None => gone(old),
                 };
                 if !old.same_facts(&new) {
-                    out.entry(*lane).or_default().push(new.clone());
+                    let elsewhere = by_lane.writer != *lane;
+                    out.entry(*lane).or_default().push(Listed { version: new.clone(), elsewhere });
                     *old = new;
                 }
             }
@@ -69,9 +88,9 @@ impl Recorded {
         for i in list {
             for lane in lanes(&i.symbol) {
                 let by_lane = self.last.entry(i.symbol.clone()).or_default();
-                if let Entry::Vacant(e) = by_lane.entry(lane) {
-                    e.insert(i.clone());
-                    out.entry(lane).or_default().push(i.clone());
+                if !by_lane.versions.contains_key(&lane) {
+                    let elsewhere = by_lane.note(lane, i.clone());
+                    out.entry(lane).or_default().push(Listed { version: i.clone(), elsewhere });
                 }
             }
         }
@@ -104,7 +123,7 @@ mod tests {
 
     fn said(v: &Versions) -> Vec<(LaneId, &str, &str)> {
         let all = v.iter().flat_map(|(lane, list)| list.iter().map(|i| (*lane, i)));
-        all.map(|(lane, i)| (lane, i.symbol.as_str(), i.status.as_str())).collect()
+        all.map(|(lane, i)| (lane, i.version.symbol.as_str(), i.version.status.as_str())).collect()
     }
 
     #[test]
@@ -119,7 +138,7 @@ mod tests {
         // A stands still, B is gone; it keeps its facts. C was never recorded.
         let v = r.follow(&[version("A", "BREAK")], &sure);
         assert_eq!(said(&v), [(1, "A", "BREAK"), (1, "B", DELISTED)]);
-        assert_eq!((v[&1][1].price_exp, v[&1][1].raw_json.as_str()), (2, ""));
+        assert_eq!((v[&1][1].version.price_exp, v[&1][1].version.raw_json.as_str()), (2, ""));
         assert!(r.is_delisted("B") && !r.is_delisted("A") && !r.is_delisted("C"));
         assert!(r.follow(&[version("A", "BREAK")], &sure).is_empty(), "told already");
         // Both come back.
@@ -142,6 +161,8 @@ mod tests {
         let list = [version("A", "TRADING")];
         assert_eq!(said(&r.meet(&list, &|_| vec![2])), [(2, "A", "TRADING")]);
         assert_eq!(said(&r.meet(&list, &|_| vec![1, 2])), [(1, "A", "TRADING")]);
-        assert_eq!(said(&r.follow(&[], &|_| false)), [(1, "A", DELISTED), (2, "A", DELISTED)]);
+        let v = r.follow(&[], &|_| false);
+        assert_eq!(said(&v), [(1, "A", DELISTED), (2, "A", DELISTED)]);
+        assert_eq!((v[&1][0].elsewhere, v[&2][0].elsewhere), (true, false), "the first one writes the row");
     }
 }

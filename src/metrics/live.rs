@@ -232,6 +232,8 @@ pub struct VenueMetrics {
     pub weight_limit: Gauge,
     /// Books that wait for a snapshot.
     pub snapshots_waiting: Gauge,
+    /// 1 while its first instrument list did not come although it was asked for: nothing of it is recorded.
+    pub list_waits: Gauge,
     /// REST requests.
     pub requests: Counter,
     /// REST requests that failed or were refused.
@@ -519,13 +521,16 @@ impl Shared {
             .then(|| format!("the control thread gave no sign of life for {silent_s} s"))
     }
 
-    /// Why the capture is not ready, if it is not: not running, or a lane that hears nothing, or no book is proven.
+    /// Why the capture is not ready, if it is not: not running, or a venue of which nobody knows what it lists, or a lane that hears nothing, or no book is proven.
     pub fn not_ready(&self) -> Option<String> {
         if let Some(why) = self.not_alive() {
             return Some(why);
         }
         if let Some(why) = self.storage.trouble() {
             return Some(format!("storage: {why}"));
+        }
+        if let Some(v) = self.venues().iter().find(|v| v.list_waits.get() != 0) {
+            return Some(format!("{}: its instrument list does not come", v.venue));
         }
         if self.state() != State::Running {
             return Some(format!("state {:?}", self.state()));
@@ -628,6 +633,12 @@ mod tests {
         stream.last_recv.set(99 * NS_PER_S);
         assert_eq!(s.not_ready().as_deref(), Some("lane 1: 0 of 1 books are proven"));
         book.set_state(BookState::Synced);
+        assert_eq!(s.not_ready(), None);
+        let v = s.add_venue("v");
+        v.list_waits.set(1);
+        assert_eq!(s.not_ready().as_deref(), Some("v: its instrument list does not come"));
+        assert!(s.status().venues[0].waits_for_list);
+        v.list_waits.set(0);
         assert_eq!(s.not_ready(), None);
         s.tick(120 * NS_PER_S);
         assert_eq!(s.not_ready().as_deref(), Some("lane 1 has heard nothing for 21 s"));

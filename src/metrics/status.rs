@@ -128,6 +128,8 @@ pub struct VenueStatus {
     pub weight_limit: i64,
     /// Books that wait for a snapshot.
     pub snapshots_waiting: i64,
+    /// Its first instrument list did not come although it was asked for, and is asked for again: nothing of it is recorded.
+    pub waits_for_list: bool,
     /// REST requests.
     pub requests: u64,
     /// Of these, failed or refused.
@@ -154,6 +156,7 @@ impl VenueStatus {
             weight_used: v.weight_used.get(),
             weight_limit: v.weight_limit.get(),
             snapshots_waiting: v.snapshots_waiting.get(),
+            waits_for_list: v.list_waits.get() != 0,
             requests: v.requests.get(),
             request_failures: v.request_failures.get(),
             audits: v.audits(),

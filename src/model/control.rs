@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::instrument::InstrumentVersion;
 use super::link::{IdPolicy, StreamKind, StreamSpec};
 
 /// The name of a stream on a connection.
@@ -30,6 +31,17 @@ pub struct ConnEvent {
     /// For people.
     #[serde(default)]
     pub detail: String,
+}
+
+/// Payload of an `Instrument` record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The version.
+    #[serde(flatten)]
+    pub version: InstrumentVersion,
+    /// Another lane records it as well, and writes its row: a version has one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
 }
 
 /// Payload of a `Subscription` record.

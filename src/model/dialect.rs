@@ -5,39 +5,151 @@
 
 use super::words::Words;
 
-/// What is traded and therefore which keys a message has.
+/// How lively a market is, after recordings of such ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Product {
-    /// Binance spot.
+pub enum Tempo {
+    /// Linear futures.
+    Futures,
+    /// Spot.
     Spot,
-    /// Binance USD-M futures.
-    UsdM,
-    /// Binance COIN-M futures; sizes are contracts.
-    CoinM,
-    /// Aster USD-M futures.
-    AsterFutures,
-    /// Aster spot.
-    AsterSpot,
-    /// Aster prediction markets: spot on another host, of which the instruments are events that come and go.
-    AsterPrediction,
-    /// AscendEX spot.
-    AscendexSpot,
-    /// AscendEX perpetual futures.
-    AscendexFutures,
-    /// Something of which a [`super::words::Words`] knows the words.
-    Other,
+    /// Inverse futures.
+    Inverse,
 }
 
-impl Product {
-    /// Whether this is a futures product (`pu`, `T`, mark prices, liquidations).
-    pub fn is_futures(self) -> bool {
-        !self.is_spot()
-    }
+/// Where messages name the pair beside the symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairKey {
+    /// Nowhere.
+    None,
+    /// At the end, where `st` is.
+    AtTheEnd,
+    /// Behind the symbol.
+    BehindSymbol,
+}
 
-    /// Whether this is a spot product, of whichever venue.
-    pub fn is_spot(self) -> bool {
-        matches!(self, Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot)
-    }
+/// How a best bid and ask begins, and where its times stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopKeys {
+    /// `u`, no event and no times.
+    Bare,
+    /// `e`, `u`, times at the end.
+    EventFirst,
+    /// `u`, `e`, times at the end.
+    IdFirst,
+    /// `e`, `u`, times before the symbol.
+    TimesFirst,
+}
+
+/// Decimals that are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decimals {
+    /// Those of tick and step.
+    AsSteps,
+    /// Those of tick and step, of prices two at least.
+    AtLeastTwo,
+    /// Eight, whatever the steps are.
+    Eight,
+    /// Sizes are contracts worth a sum of the quote currency.
+    Contracts,
+    /// Prices are probabilities.
+    Probabilities,
+}
+
+/// A symbol's base asset, quote asset, and pair.
+pub type Parts<'a> = (&'a str, &'a str, &'a str);
+
+/// What speakers of the envelope's grammar print each in its own way.
+#[derive(Debug)]
+pub struct Prints {
+    /// Depth messages and snapshots say the time of the last change, and whole books are messages as diffs are.
+    pub matched: bool,
+    /// The pair.
+    pub pair: PairKey,
+    /// `st`, where it is printed.
+    pub code: i64,
+    /// Best bid and ask.
+    pub top: TopKeys,
+    /// Single trades have an `M`, and so have aggregates by REST.
+    pub flag_m: bool,
+    /// Aggregates have their id before the symbol.
+    pub agg_id_first: bool,
+    /// Aggregates have their size twice.
+    pub agg_size_twice: bool,
+    /// Mark prices have the index price before the settlement price.
+    pub index_first: bool,
+    /// Days have the best bid and ask.
+    pub day_has_top: bool,
+    /// The list's key of what becomes of an instrument.
+    pub status_key: &'static str,
+    /// Its word for one that is listed and not traded.
+    pub halted: &'static str,
+    /// What closes the filters of an instrument, from the quote of the last number on.
+    pub filters: &'static str,
+    /// Weight per minute that the list states, where that is not the one that holds.
+    pub listed_weight: Option<u32>,
+    /// Contracts of the quote currency: volumes in the base asset, which is also the margin.
+    pub inverse: bool,
+    /// Polls answer with a list even for one symbol.
+    pub lists_of_one: bool,
+    /// Sizes of trades by REST are turnovers.
+    pub fills_in_quote: bool,
+    /// Candles by REST have eleven cells.
+    pub short_candles: bool,
+    /// Code and text at a depth limit that is none.
+    pub bad_limit: (i32, &'static str),
+    /// Requests may have any id, or none.
+    pub any_request_id: bool,
+    /// Candles of a second.
+    pub seconds: bool,
+    /// Fills of other kinds: of the insurance fund, of nothing.
+    pub odd_trades: bool,
+    /// Decimals.
+    pub decimals: Decimals,
+    /// The symbol of an asset.
+    pub symbol: fn(&str) -> String,
+    /// The parts of a symbol, where they are not what they look like.
+    pub parts: for<'a> fn(&'a str) -> Option<Parts<'a>>,
+    /// Weights of polls: `(name, of one symbol, of all)`; 1 where nothing is said.
+    pub weights: &'static [(&'static str, u32, u32)],
+}
+
+impl Prints {
+    /// What most have.
+    pub const BASE: Prints = Prints {
+        matched: true,
+        pair: PairKey::None,
+        code: 1,
+        top: TopKeys::Bare,
+        flag_m: false,
+        agg_id_first: false,
+        agg_size_twice: false,
+        index_first: false,
+        day_has_top: false,
+        status_key: "status",
+        halted: "BREAK",
+        filters: "\"}]}",
+        listed_weight: None,
+        inverse: false,
+        lists_of_one: false,
+        fills_in_quote: false,
+        short_candles: false,
+        bad_limit: (-4021, "Invalid depth limit."),
+        any_request_id: false,
+        seconds: false,
+        odd_trades: false,
+        decimals: Decimals::AsSteps,
+        symbol: usdt,
+        parts: as_they_look,
+        weights: &[],
+    };
+}
+
+fn usdt(asset: &str) -> String {
+    format!("{asset}USDT")
+}
+
+fn as_they_look(_: &str) -> Option<Parts<'_>> {
+    None
 }
 
 /// How update ids are given out.
@@ -49,25 +161,6 @@ pub enum IdScheme {
     PerFrame,
     /// One counter of the whole venue, so that a symbol's ids have holes; diffs carry `pu`.
     Shared,
-}
-
-/// The grammar of everything that is said on the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speech {
-    /// Binance's: names in the URL or in SUBSCRIBE, an envelope, REST snapshots.
-    Envelope,
-    /// AscendEX's: `op` to the venue, `m` from it, pings as messages, snapshots in-band.
-    Ascendex {
-        /// Subscriptions are confirmed by one message for all their symbols, instead of one for each.
-        combined_ack: bool,
-    },
-}
-
-impl Speech {
-    /// Whether this is AscendEX's.
-    pub fn is_ascendex(self) -> bool {
-        matches!(self, Speech::Ascendex { .. })
-    }
 }
 
 /// A stream that only some venues of the envelope's grammar have.
@@ -83,6 +176,8 @@ pub enum Extra {
     Windows,
     /// Trades with the accounts that made them: `@tradepro`.
     TradePro,
+    /// Candles of contracts by pair: `<pair>_perpetual@continuousKline_1m`.
+    ContinuousCandles,
     /// Streams of pairs: index prices, candles of mark and index prices.
     PriceCandles,
     /// `@rpiDepth@500ms`.
@@ -157,9 +252,10 @@ impl Dialect {
         Dialect {
             venue,
             variants: &[],
-            product: Product::Other,
+            is_futures: true,
+            tempo: Tempo::Futures,
             words: Some(words),
-            speech: Speech::Envelope,
+            prints: &Prints::BASE,
             extras: &[],
             ids: IdScheme::Dense,
             bids_ascend: false,
@@ -194,6 +290,7 @@ impl Dialect {
             trades_weight: 1,
             agg_trades_weight: 1,
             retry_after: false,
+            bans_sockets: false,
         }
     }
 }
@@ -206,13 +303,15 @@ pub struct Dialect {
     /// Other ways in which the venue may speak (what its documentation says where that is not what was seen), by name;
     /// a simulator takes one of them on demand.
     pub variants: &'static [(&'static str, &'static Dialect)],
-    /// What is traded.
-    pub product: Product,
-    /// Grammar of the socket.
-    pub speech: Speech,
+    /// Whether futures are traded: mark prices, liquidations.
+    pub is_futures: bool,
+    /// How lively the market is.
+    pub tempo: Tempo,
+    /// What it prints in its own way, if it has no words of its own.
+    pub prints: &'static Prints,
     /// What it has beside the streams of all venues of its grammar.
     pub extras: &'static [Extra],
-    /// The words of a venue that does not speak as Binance does.
+    /// The words of a venue that speaks another grammar than that of SUBSCRIBE and envelopes.
     pub words: Option<&'static dyn Words>,
     /// Update ids.
     pub ids: IdScheme,
@@ -236,7 +335,7 @@ pub struct Dialect {
     pub all_ticker: bool,
     /// Whether `!markPrice@arr` exists.
     pub all_mark: bool,
-    /// Where streams flow.
+    /// Where streams flow. With words of its own: the paths that are served, "" = all.
     pub routes: &'static [Route],
     /// The venue's ping.
     pub ping_every_ms: u64,
@@ -280,4 +379,6 @@ pub struct Dialect {
     pub agg_trades_weight: u32,
     /// Whether 429 and 418 carry `Retry-After`.
     pub retry_after: bool,
+    /// Whether an address that REST turns away is not let in by socket either.
+    pub bans_sockets: bool,
 }

@@ -137,7 +137,7 @@ impl SequenceRule {
         replaces: false,
     };
     /// Binance spot.
-    pub const BINANCE_SPOT: SequenceRule = SequenceRule {
+    pub const DENSE: SequenceRule = SequenceRule {
         chain: Chain::Next,
         drop_equal: true,
         overlap_ok: true,
@@ -152,7 +152,7 @@ impl SequenceRule {
     /// AscendEX: `seqnum` rises by one per frame. A snapshot states the id up to which it holds, on the diffs' own
     /// connection; a diff at or below the book's id is dropped, five of them in a row, or one that is 5 s newer, are a
     /// count that began anew; and a crossed book is a broken one.
-    pub const ASCENDEX: SequenceRule = SequenceRule {
+    pub const PER_FRAME: SequenceRule = SequenceRule {
         chain: Chain::Next,
         drop_equal: true,
         overlap_ok: true,
@@ -165,7 +165,7 @@ impl SequenceRule {
         replaces: false,
     };
     /// Aster spot.
-    pub const ASTER_SPOT: SequenceRule = SequenceRule {
+    pub const POINTED_OR_DENSE: SequenceRule = SequenceRule {
         chain: Chain::PrevElseNext,
         drop_equal: true,
         overlap_ok: false,
@@ -178,7 +178,7 @@ impl SequenceRule {
         replaces: false,
     };
     /// Pumpkin, of which no frame was ever seen: ids that may chain, have holes or touch; whole views and changes.
-    pub const PUMPKIN: SequenceRule = SequenceRule {
+    pub const LEARNED: SequenceRule = SequenceRule {
         chain: Chain::PrevElseNext,
         drop_equal: true,
         overlap_ok: true,

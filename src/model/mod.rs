@@ -17,8 +17,8 @@ pub mod time;
 pub mod words;
 
 pub use control::{
-    BoundaryTimer, ConnEvent, GapNote, LatencyEntry, LatencyNote, RunStart, RunStop, StreamName, Subscribed,
-    TimerEvent,
+    BoundaryTimer, ConnEvent, GapNote, LatencyEntry, LatencyNote, Listed, RunStart, RunStop, StreamName,
+    Subscribed, TimerEvent,
 };
 pub use dialect::Dialect;
 pub use event::{

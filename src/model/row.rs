@@ -181,7 +181,7 @@ pub struct GapRow<'a> {
     pub epoch_after: i64,
     /// What found it (`ids`, `close`, `watchdog`, `subscription`, `recovery`, `audit`).
     pub detector: &'a str,
-    /// What ended it (`snapshot`, `reconnect`, `frame`, `backfill`, `backfill_partly`, ""), "" while open.
+    /// What ended it (`ids`, `snapshot`, `reconnect`, `frame`, `acknowledgement`, `listing`, `backfill`, `backfill_partly`, ""), "" while open.
     pub recovered_by: &'a str,
     /// For people.
     pub detail: &'a str,

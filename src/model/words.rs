@@ -1,5 +1,7 @@
-//! How a venue speaks that does not speak as Binance does: pure functions from facts to bytes and from bytes to wishes,
+//! How a venue speaks that has a grammar of its own: pure functions from facts to bytes and from bytes to wishes,
 //! filled in by the venue folders, for the simulator alone. The recorder never calls them.
+
+use std::borrow::Cow;
 
 /// How a symbol is named and printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct SymbolFact<'a> {
     pub interest: i64,
     /// Whether it is traded, not only listed.
     pub is_trading: bool,
+    /// What the list shall say of it while it is not, "" = the venue's own word.
+    pub status: &'a str,
 }
 
 /// A book, or changes of one. Levels are mantissas, bids best first.
@@ -48,6 +52,8 @@ pub struct BookFact<'a> {
     pub of: SymbolFact<'a>,
     /// A whole view, not a change.
     pub whole: bool,
+    /// Place of its speed in the dialect.
+    pub speed: usize,
     /// First id, last id, last id of the message before; of one counter without holes.
     pub ids: (i64, i64, i64),
     /// Venue times of the first and the last change, ms.
@@ -75,6 +81,28 @@ pub struct TradeFact<'a> {
     pub now: i64,
 }
 
+/// Best bid and ask.
+#[derive(Clone, Copy, Debug)]
+pub struct TopFact<'a> {
+    /// Whose.
+    pub of: SymbolFact<'a>,
+    /// Bid and ask as price and size, mantissas.
+    pub top: [(i64, i64); 2],
+    /// Time of the message, ms.
+    pub now: i64,
+}
+
+/// A mark price.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkFact<'a> {
+    /// Whose; mark, index, rate and open interest are known.
+    pub of: SymbolFact<'a>,
+    /// Time of the next funding, ms.
+    pub next: i64,
+    /// Time of the message, ms.
+    pub now: i64,
+}
+
 /// A candle.
 #[derive(Clone, Copy, Debug)]
 pub struct CandleFact<'a> {
@@ -95,29 +123,96 @@ pub struct CandleFact<'a> {
 /// What flows on a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feed<'a> {
-    /// Changes of the book at the dialect's first speed, and whole views where the venue sends them.
-    Book,
+    /// Changes of the book at this of the dialect's speeds, and whole views where the venue sends them (at the first).
+    Book(u8),
     /// Trades.
     Trades,
+    /// What one order took at one price, as one trade.
+    Sums,
+    /// Best bid and ask.
+    Top,
     /// Candles of this interval, in the simulator's words.
     Candles(&'a str),
+    /// A price to which others refer, each second.
+    Reference,
+    /// Mark prices of all symbols: about no symbol.
+    Marks,
     /// Acknowledged and silent.
     Silent,
+}
+
+/// Topics that shall begin or end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Their names.
+    pub topics: Vec<String>,
+    /// The number of the request, where it has one.
+    pub id: Option<String>,
+    /// They shall end.
+    pub ends: bool,
+}
+
+impl Wish {
+    /// That these topics begin, or end.
+    pub fn of(topics: Vec<String>, ends: bool) -> Wish {
+        Wish { topics, id: None, ends }
+    }
+}
+
+/// A book that is asked for on the connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BookWish {
+    /// Whose.
+    pub symbol: String,
+    /// Whose ids it shall have: place of the speed in the dialect.
+    pub speed: usize,
+    /// Levels a side.
+    pub levels: usize,
+    /// What was asked for, in the venue's words.
+    pub action: String,
+    /// The number of the request, where it has one.
+    pub id: Option<String>,
+    /// The topic of whose diffs it is the snapshot, if it is one.
+    pub topic: Option<String>,
+}
+
+/// Why a book that was asked for does not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoBook {
+    /// There is no such symbol.
+    Unknown,
+    /// Later, perhaps.
+    NotNow,
 }
 
 /// What a client's text asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Something to answer with this text.
+    /// Something to answer with this text, at once.
     Answer(String),
-    /// The client's own ping, to be answered with this text.
-    Ping(String),
-    /// These topics shall begin.
-    Subscribe(Vec<String>),
-    /// These topics shall end.
-    Unsubscribe(Vec<String>),
+    /// The client's own ping, to be answered with this text; the venue's own wait for so many ms.
+    Ping(String, i64),
+    /// The answer to the venue's ping.
+    Pong,
+    /// Topics shall begin or end.
+    Wish(Wish),
+    /// A book.
+    Book(BookWish),
+    /// Something that [`Words::look`] answers.
+    Look,
     /// Nothing to do.
     Nothing,
+}
+
+/// How many messages of a client are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Wishes in a minute.
+    pub wishes: usize,
+    /// Books and the like in a minute.
+    pub books: usize,
+    /// One more, and the kind is ignored for so long, ms.
+    pub ignored_ms: i64,
 }
 
 /// A REST request.
@@ -150,6 +245,8 @@ pub trait Market {
     fn book(&self, symbol: &str, levels: usize, each: &mut dyn FnMut(&BookFact<'_>)) -> Option<i64>;
     /// The latest trades of a symbol, newest first.
     fn trades(&self, symbol: &str, most: usize, each: &mut dyn FnMut(&TradeFact<'_>));
+    /// The latest sums of trades of a symbol ([`Feed::Sums`]), newest first; their id is that of their last trade.
+    fn sums(&self, symbol: &str, most: usize, each: &mut dyn FnMut(&TradeFact<'_>));
     /// The latest candles of a symbol and interval, newest first: that one is still being made.
     fn candles(&self, symbol: &str, interval: &str, most: usize, each: &mut dyn FnMut(&CandleFact<'_>));
     /// Payments of funding of a symbol, newest first: time in ms, rate in 1e-8.
@@ -161,14 +258,54 @@ pub trait Words: Sync + std::fmt::Debug {
     /// The name of an asset's contract; `size_dec` is that of its real one.
     fn listed(&self, asset: &str, size_dec: u8) -> Listed;
 
-    /// What a topic is about: its symbol and feed. `None`: no topic at all.
-    fn topic<'a>(&self, name: &'a str) -> Option<(&'a str, Feed<'a>)>;
+    /// What a topic is about: its symbol ("" = the whole market) and feed. `None`: no topic at all.
+    fn topic<'a>(&self, name: &'a str) -> Option<(Cow<'a, str>, Feed<'a>)>;
 
-    /// What a client says.
-    fn hear(&self, text: &str) -> Heard;
+    /// What is said when a connection opens.
+    fn greeting(&self) -> Option<&'static str> {
+        None
+    }
 
-    /// The answer to topics that were taken (or `refused`, if one of them is none).
-    fn answer(&self, topics: &[String], refused: bool) -> Vec<String>;
+    /// What a client says, at a venue time in ms.
+    fn hear(&self, text: &str, now: i64) -> Heard;
+
+    /// The answers to a wish, in their order; `taken` has a word for each topic (one topic that is none refuses all, if
+    /// not [`Words::judges_each`]).
+    fn answer(&self, wish: &Wish, taken: &[bool]) -> Vec<String>;
+
+    /// Whether each topic of a wish is taken or refused by itself; then one of a symbol that is not listed is refused,
+    /// else it is taken and silent.
+    fn judges_each(&self) -> bool {
+        false
+    }
+
+    /// Answers to wishes, and books, come so much later, ms.
+    fn delays(&self) -> (i64, i64) {
+        (0, 0)
+    }
+
+    /// How many messages are heard; `None`: all.
+    fn quotas(&self) -> Option<Quotas> {
+        None
+    }
+
+    /// Prints a book that was asked for on the connection.
+    fn book_wished(&self, wish: &BookWish, b: &BookFact<'_>) -> String {
+        let _ = (wish, b);
+        String::new()
+    }
+
+    /// Says that it does not come.
+    fn no_book(&self, wish: &BookWish, why: NoBook) -> String {
+        let _ = (wish, why);
+        String::new()
+    }
+
+    /// Answers a text that was [`Heard::Look`].
+    fn look(&self, text: &str, market: &dyn Market) -> String {
+        let _ = (text, market);
+        String::new()
+    }
 
     /// Whether whole views come on the topics of books: every so many ms, 0 = once after a subscription, `None` = never.
     fn whole_every_ms(&self) -> Option<u32> {
@@ -204,11 +341,51 @@ pub trait Words: Sync + std::fmt::Debug {
         false
     }
 
-    /// Prints a trade.
+    /// The id that a trade prints.
+    fn trade_id(&self, t: &TradeFact<'_>) -> i64 {
+        t.id
+    }
+
+    /// Prints a trade, or a sum of trades.
     fn trade(&self, t: &TradeFact<'_>, out: &mut Vec<u8>);
 
     /// Prints a candle.
     fn candle(&self, c: &CandleFact<'_>, out: &mut Vec<u8>);
+
+    /// Whether the volume of a candle is in the unit of sizes, as far as one knows.
+    fn volume_as_sizes(&self) -> bool {
+        false
+    }
+
+    /// Prints a best bid and ask.
+    fn top(&self, t: &TopFact<'_>, out: &mut Vec<u8>) {
+        let _ = (t, out);
+    }
+
+    /// Prints a price to which others refer: that of the last trade.
+    fn reference(&self, of: &SymbolFact<'_>, now: i64, out: &mut Vec<u8>) {
+        let _ = (of, now, out);
+    }
+
+    /// Prints a mark price.
+    fn mark(&self, m: &MarkFact<'_>, out: &mut Vec<u8>) {
+        let _ = (m, out);
+    }
+
+    /// Prints the message around mark prices that are a JSON array already.
+    fn marks(&self, array: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(array);
+    }
+
+    /// The venue's ping, where that is a message that wants an answer; when, the dialect says.
+    fn asks(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What is said to a client that does not answer it.
+    fn farewell(&self) -> Option<&'static str> {
+        None
+    }
 
     /// A text that the venue sends by itself, and how often, ms.
     fn pings(&self) -> Option<(&'static str, u64)> {
@@ -223,6 +400,11 @@ pub trait Words: Sync + std::fmt::Debug {
     /// Answers a request: status, body, id of the snapshot in it (−1 = none).
     fn rest(&self, asked: &Asked<'_>, market: &dyn Market) -> (u16, String, i64);
 
-    /// The body of a refusal: 429, 418, 503.
+    /// The body of a refusal: 401 (the key), 403, 418, 429, 439, 503.
     fn refusal(&self, status: u16, wait_s: i64) -> String;
+
+    /// A refusal on the socket that names no topic.
+    fn reproach(&self) -> String {
+        self.answer(&Wish::default(), &[false]).concat()
+    }
 }

@@ -111,7 +111,7 @@ pub struct SimConfig {
 impl Default for SimConfig {
     fn default() -> SimConfig {
         SimConfig {
-            venue: "aster-futures".to_owned(),
+            venue: crate::venue::first().spec().id.to_owned(),
             variant: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 1,

@@ -10,7 +10,7 @@ use super::streams::{self, Channel, Scope, Wanted};
 use super::strike::log_conn;
 use super::text::escaped;
 use super::world::{Hold, Sub, World};
-use crate::model::dialect::{ErrorShape, Product, TooManyStreams};
+use crate::model::dialect::{ErrorShape, TooManyStreams};
 
 const METHODS: &str = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`";
 
@@ -27,11 +27,9 @@ impl World {
     /// Reads the path of an upgrade request. `None`: no WebSocket is served there.
     pub(super) fn entry(&self, target: &str) -> Option<Entry> {
         let (path, _) = target.split_once('?').unwrap_or((target, ""));
-        if self.shape.d.speech.is_ascendex() {
-            return super::ascendex::entry(self.shape.d, path);
-        }
         if self.shape.d.words.is_some() {
-            return Some(Entry { public: true, market: true, combined: false, names: Vec::new() });
+            let served = self.shape.d.routes.iter().any(|r| r.prefix.is_empty() || r.prefix == path);
+            return served.then(|| Entry { public: true, market: true, combined: false, names: Vec::new() });
         }
         let route = self.shape.d.routes.iter().find(|r| !r.prefix.is_empty() && path.starts_with(r.prefix));
         let route = route.or_else(|| self.shape.d.routes.iter().find(|r| r.prefix.is_empty()))?;
@@ -100,7 +98,6 @@ impl World {
     pub(super) fn on_text(&mut self, conn: &Rc<Conn>, text: &str) {
         match self.shape.d.words {
             Some(words) => self.foreign_text(conn, words, text),
-            None if self.shape.d.speech.is_ascendex() => self.on_ascendex_text(conn, text),
             None => self.on_request(conn, text),
         }
     }
@@ -119,15 +116,15 @@ impl World {
             let msg = invalid(&format!("missing field `method` at line 1 column {end}"));
             return self.reply_error(conn, 2, &msg, None);
         };
-        let spot = self.shape.d.product == Product::Spot;
+        let any = self.shape.d.prints.any_request_id;
         let id = match v.get("id") {
             Some(id) if id.is_u64() => id.clone(),
             Some(id)
-                if spot && (id.is_i64() || id.is_null() || id.as_str().is_some_and(|s| s.len() <= 36)) =>
+                if any && (id.is_i64() || id.is_null() || id.as_str().is_some_and(|s| s.len() <= 36)) =>
             {
                 id.clone()
             }
-            None if spot => Value::Null,
+            None if any => Value::Null,
             _ => {
                 return self.reply_error(conn, 2, &invalid("request ID must be an unsigned integer"), None);
             }

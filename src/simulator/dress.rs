@@ -37,10 +37,7 @@ pub(super) fn dressed(kind: FaultKind, stream: Option<&str>, payload: &[u8]) -> 
 /// A refusal of the venue's that names no stream.
 pub(super) fn error_reply(d: &Dialect) -> String {
     if let Some(words) = d.words {
-        return words.answer(&[], true).concat();
-    }
-    if d.speech.is_ascendex() {
-        return super::ascendex::error_text(None, 100_005, "INVALID_WS_REQUEST_DATA", "out of nowhere");
+        return words.reproach();
     }
     let error = r#"{"code":2,"msg":"Invalid request: too many parameters"}"#;
     match d.errors {
@@ -53,11 +50,6 @@ pub(super) fn error_reply(d: &Dialect) -> String {
 pub(super) fn denied(d: &Dialect) -> (u16, String) {
     if let Some(words) = d.words {
         return (200, words.refusal(401, 0));
-    }
-    if d.speech.is_ascendex() {
-        let body =
-            r#"{"code":100009,"reason":"AUTHORIZATION_NEEDED","message":"this key has no such right"}"#;
-        return (200, body.to_owned());
     }
     let body = r#"{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}"#;
     (401, body.to_owned())

@@ -1,19 +1,21 @@
-//! Venues that do not speak as Binance does: their words are a [`Words`], the facts are the world's.
+//! Venues with a grammar of their own: their words are a [`Words`], the facts are the world's.
 
 use std::rc::Rc;
 
-use super::faults::FaultKind;
 use super::http::{Answer, Head, query};
 use super::listing::Listing;
 use super::market::Ev;
 use super::outbound::{Conn, End};
-use super::payload::{Face, Out, Shape, Span};
-use super::stats::Bar;
+use super::payload::{Face, Marked, Out, Shape, Span};
+use super::stats::{Bar, Stats};
 use super::streams::{Channel, INTERVALS, Scope, Wanted};
+use super::symbols::SymbolDef;
 use super::text::{key_int, key_str};
 use super::world::{NONE, Symbol, World};
-use crate::model::dialect::Dialect;
-use crate::model::words::{Asked, BookFact, CandleFact, Feed, Heard, Market, SymbolFact, TradeFact, Words};
+use crate::model::dialect::{Dialect, IdScheme};
+use crate::model::words::{
+    Asked, BookFact, CandleFact, Feed, MarkFact, Market, SymbolFact, TopFact, TradeFact, Words,
+};
 
 /// What frames say of a symbol.
 fn face(f: &Face) -> SymbolFact<'_> {
@@ -29,11 +31,32 @@ fn face(f: &Face) -> SymbolFact<'_> {
         mark: (0, 0, 0),
         interest: 0,
         is_trading: true,
+        status: "",
     }
 }
 
 /// Levels as `(price in ticks, size in steps)`.
 type Levels<'a> = &'a [(i64, i64)];
+
+/// A book that was asked for: id, time of its last change, time of the message; levels in ticks and steps.
+pub(super) fn book_of(
+    f: &Face,
+    (id, changed, now): (i64, i64, i64),
+    speed: usize,
+    (bids, asks): (Levels<'_>, Levels<'_>),
+    each: impl FnOnce(&BookFact<'_>),
+) {
+    each(&BookFact {
+        of: face(f),
+        whole: true,
+        speed,
+        ids: (id, id, id),
+        changed: (changed, changed),
+        now,
+        bids: &mantissas(f, bids),
+        asks: &mantissas(f, asks),
+    });
+}
 
 /// Levels in ticks and steps as mantissas.
 fn mantissas(f: &Face, levels: &[(i64, i64)]) -> Vec<(i64, i64)> {
@@ -56,6 +79,7 @@ impl Shape {
         let b = BookFact {
             of: face(f),
             whole,
+            speed: s.speed,
             ids: (s.first, s.last, s.prev),
             changed: (s.t, s.t),
             now: s.e,
@@ -66,11 +90,46 @@ impl Shape {
         (sp.ids(&b), sp.time(&b))
     }
 
-    /// A trade in a venue's own words.
-    pub(super) fn foreign_trade(sp: &dyn Words, o: &mut Out, f: &Face, ev: Ev, now: i64) {
-        let Ev::Fill { t, px, qty, buyer_maker, .. } = ev else { return };
-        let deal = (f.px(px), f.qty(qty));
-        sp.trade(&TradeFact { of: face(f), id: t, deal, sold: buyer_maker, now }, &mut o.data);
+    /// A trade, or a sum of trades, in a venue's own words. Returns its id as printed.
+    pub(super) fn foreign_trade(sp: &dyn Words, o: &mut Out, f: &Face, ev: Ev, now: i64) -> i64 {
+        let (id, px, qty, sold) = match ev {
+            Ev::Fill { t, px, qty, buyer_maker, .. } => (t, px, qty, buyer_maker),
+            Ev::Agg { last, px, qty, buyer_maker, .. } => (last, px, qty, buyer_maker),
+            _ => return -1,
+        };
+        let t = TradeFact { of: face(f), id, deal: (f.px(px), f.qty(qty)), sold, now };
+        sp.trade(&t, &mut o.data);
+        sp.trade_id(&t)
+    }
+
+    /// A best bid and ask in a venue's own words.
+    pub(super) fn foreign_top(sp: &dyn Words, o: &mut Out, f: &Face, m: &super::market::Market, now: i64) {
+        let (bid, ask) = m.top();
+        let top = [bid, ask].map(|l| (f.px(l.0), f.qty(l.1)));
+        sp.top(&TopFact { of: face(f), top, now }, &mut o.data);
+    }
+
+    /// A mark price in a venue's own words.
+    pub(super) fn foreign_mark(sp: &dyn Words, o: &mut Out, f: &Face, p: Marked, next: i64, now: i64) {
+        let of = SymbolFact {
+            mark: (f.px(p.mark), f.px(p.index), p.rate_e8),
+            interest: f.qty(p.interest),
+            ..face(f)
+        };
+        sp.mark(&MarkFact { of, next, now }, &mut o.data);
+    }
+
+    /// A reference price in a venue's own words.
+    pub(super) fn foreign_reference(
+        sp: &dyn Words,
+        o: &mut Out,
+        f: &Face,
+        def: &SymbolDef,
+        s: &Stats,
+        now: i64,
+    ) {
+        let of = SymbolFact { base: &def.base, quote: &def.quote, last: s.day.close, ..face(f) };
+        sp.reference(&of, now, &mut o.data);
     }
 
     /// A candle in a venue's own words.
@@ -95,14 +154,19 @@ pub(super) fn parse(
 ) -> Option<Wanted> {
     let (symbol, feed) = sp.topic(name)?;
     let channel = match feed {
-        Feed::Book => Channel::Diff(0),
+        Feed::Book(speed) => Channel::Diff(speed),
         Feed::Trades => Channel::Trade,
+        Feed::Sums => Channel::AggTrade,
+        Feed::Top => Channel::BookTicker,
         Feed::Candles(i) => Channel::Kline(INTERVALS.iter().position(|x| x.0 == i)? as u8),
+        Feed::Reference => Channel::ReferencePrice,
+        Feed::Marks => return Some(Wanted { scope: Scope::All, channel: Channel::Mark1s }),
         Feed::Silent => Channel::Silent,
     };
-    // A topic of a symbol that nobody trades is taken and stays silent.
-    Some(match symbols.get(symbol) {
+    Some(match symbols.get(&*symbol) {
         Some(&ix) if channel != Channel::Silent => Wanted { scope: Scope::Symbol(ix), channel },
+        None if sp.judges_each() => return None,
+        // A topic of a symbol that nobody trades is taken and stays silent.
         _ => Wanted { scope: Scope::Nobody, channel: Channel::Silent },
     })
 }
@@ -140,30 +204,6 @@ impl World {
         self.spread(ix);
     }
 
-    /// Answers a text in a venue's own words.
-    pub(super) fn foreign_text(&mut self, conn: &Rc<Conn>, sp: &dyn Words, text: &str) {
-        match sp.hear(text) {
-            Heard::Answer(t) => self.reply(conn, &t),
-            Heard::Ping(t) => {
-                conn.side.borrow_mut().client_ping = self.now;
-                self.reply(conn, &t);
-            }
-            Heard::Subscribe(names) => {
-                let refused = self.rest.use_up(FaultKind::RefuseSubscribe, "").is_some();
-                let bad = refused || names.iter().any(|n| sp.topic(n).is_none());
-                if !bad && !self.subscribe(conn, &names, None) {
-                    return;
-                }
-                sp.answer(&names, bad).iter().for_each(|t| self.reply(conn, t));
-            }
-            Heard::Unsubscribe(names) => {
-                self.unsubscribe(conn, &names);
-                sp.answer(&names, false).iter().for_each(|t| self.reply(conn, t));
-            }
-            Heard::Nothing => {}
-        }
-    }
-
     /// Pings and deadlines that are texts. `Some`: the connection ends.
     pub(super) fn foreign_pings(&self, conn: &Rc<Conn>) -> Option<End> {
         let sp = self.shape.d.words?;
@@ -190,6 +230,12 @@ impl World {
         let header = |name: &str| head.header(name).map(str::to_owned);
         let asked = Asked { path, target: &head.target, query: &q, header: &header };
         let symbol = asked.get("symbol").unwrap_or("").to_owned();
+        if self.shape.d.ids == IdScheme::PerFrame
+            && let Some(sym) = self.find(&symbol)
+        {
+            // What the diffs have not told yet has no id yet.
+            self.flush_depth(sym, 0);
+        }
         let (status, body, id) = sp.rest(&asked, &Shown(self));
         let mut a = Answer::new(status, body);
         a.delay_ms = self.cfg.rest_delay_ms;
@@ -198,9 +244,26 @@ impl World {
 }
 
 /// The world as REST answers see it.
-struct Shown<'w>(&'w World);
+pub(super) struct Shown<'w>(pub &'w World);
 
 impl Shown<'_> {
+    /// The latest fills of a kind, newest first.
+    fn fills(
+        &self,
+        symbol: &str,
+        most: usize,
+        each: &mut dyn FnMut(&TradeFact<'_>),
+        of_kind: impl Fn(Ev) -> Option<(i64, i64, i64, bool)>,
+    ) {
+        let Some(ix) = self.0.find(symbol) else { return };
+        let s = &self.0.symbols[ix];
+        let fills = s.fills.iter().rev().filter_map(|(e, at)| Some((of_kind(*e)?, *at)));
+        for ((id, px, qty, sold), now) in fills.take(most) {
+            let deal = (s.face.px(px), s.face.qty(qty));
+            each(&TradeFact { of: self.fact(ix, s), id, deal, sold, now });
+        }
+    }
+
     fn fact<'s>(&self, ix: usize, s: &'s Symbol) -> SymbolFact<'s> {
         let (day, p) = (&s.stats.day, self.0.mark_of(ix));
         SymbolFact {
@@ -213,6 +276,10 @@ impl Shown<'_> {
             mark: (s.face.px(p.mark), s.face.px(p.index), p.rate_e8),
             interest: s.face.qty(self.0.interest_of(ix)),
             is_trading: s.listing == Listing::Trading,
+            status: match &s.listing {
+                Listing::Halted(word) => word,
+                _ => "",
+            },
             ..face(&s.face)
         }
     }
@@ -234,29 +301,35 @@ impl Market for Shown<'_> {
         let bids = mantissas(&s.face, &m.bids.best_first().take(levels).collect::<Vec<_>>());
         let asks = mantissas(&s.face, &m.asks.best_first().take(levels).collect::<Vec<_>>());
         let now = self.0.now;
+        let (id, changed) = match self.0.shape.d.ids {
+            IdScheme::PerFrame => (s.told(0), m.touched.last().map_or(now, |t| t.at)),
+            _ => (m.last_id, now),
+        };
         each(&BookFact {
             of: self.fact(ix, s),
             whole: true,
-            ids: (m.last_id, m.last_id, m.last_id),
-            changed: (now, now),
+            speed: 0,
+            ids: (id, id, id),
+            changed: (changed, changed),
             now,
             bids: &bids,
             asks: &asks,
         });
-        Some(m.last_id)
+        Some(id)
     }
 
     fn trades(&self, symbol: &str, most: usize, each: &mut dyn FnMut(&TradeFact<'_>)) {
-        let Some(ix) = self.0.find(symbol) else { return };
-        let s = &self.0.symbols[ix];
-        let fills = s.fills.iter().rev().filter_map(|(e, at)| match *e {
-            Ev::Fill { t, px, qty, buyer_maker, .. } => Some((t, px, qty, buyer_maker, *at)),
+        self.fills(symbol, most, each, |e| match e {
+            Ev::Fill { t, px, qty, buyer_maker, .. } => Some((t, px, qty, buyer_maker)),
             _ => None,
         });
-        for (id, px, qty, sold, now) in fills.take(most) {
-            let deal = (s.face.px(px), s.face.qty(qty));
-            each(&TradeFact { of: self.fact(ix, s), id, deal, sold, now });
-        }
+    }
+
+    fn sums(&self, symbol: &str, most: usize, each: &mut dyn FnMut(&TradeFact<'_>)) {
+        self.fills(symbol, most, each, |e| match e {
+            Ev::Agg { last, px, qty, buyer_maker, .. } => Some((last, px, qty, buyer_maker)),
+            _ => None,
+        });
     }
 
     fn candles(&self, symbol: &str, interval: &str, most: usize, each: &mut dyn FnMut(&CandleFact<'_>)) {

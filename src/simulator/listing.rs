@@ -6,7 +6,7 @@ use super::recording::Recording;
 use super::symbols::{self, SymbolDef};
 use super::text::{key_int, key_str, put};
 use super::world::{Stream, Symbol, World};
-use crate::model::dialect::{Dialect, Product};
+use crate::model::dialect::{Dialect, Extra};
 
 /// Whether a symbol is traded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,17 +50,10 @@ impl World {
 
     /// What the list says of a symbol.
     pub(super) fn status(&self, s: &Symbol) -> String {
-        let (trading, halted) = match self.shape.d.product {
-            Product::Spot | Product::AsterSpot => ("TRADING", "BREAK"),
-            Product::AsterPrediction => ("TRADING", "SETTLED"),
-            Product::UsdM | Product::AsterFutures | Product::Other => ("TRADING", "SETTLING"),
-            Product::CoinM => ("TRADING", "DELIVERING"),
-            Product::AscendexSpot | Product::AscendexFutures => ("Normal", "NoTrading"),
-        };
         match &s.listing {
             Listing::Halted(word) if !word.is_empty() => super::text::escaped(word),
-            Listing::Halted(_) => halted.to_owned(),
-            Listing::Trading | Listing::Gone => trading.to_owned(),
+            Listing::Halted(_) => self.shape.d.prints.halted.to_owned(),
+            Listing::Trading | Listing::Gone => "TRADING".to_owned(),
         }
     }
 
@@ -88,8 +81,9 @@ impl World {
         let s = &self.symbols[sym];
         let (symbol, is_trading) = (s.face.s.as_str(), s.listing == Listing::Trading);
         let mut data = Vec::new();
-        let name = match self.shape.d.product {
-            Product::AsterPrediction => {
+        let d = self.shape.d;
+        let name = match (d.has(Extra::Events), d.has(Extra::ContractInfo)) {
+            (true, _) => {
                 let market = symbol.trim_end_matches("_YUSDT");
                 put(&mut data, if is_trading { "{\"e\":\"market_start\"" } else { "{\"e\":\"market_twap\"" });
                 key_str(&mut data, "m", market);
@@ -106,7 +100,7 @@ impl World {
                 let series = market.rsplit_once('_').map_or(market, |m| m.0);
                 format!("{}@event", symbols::lower(series))
             }
-            Product::UsdM | Product::CoinM => {
+            (_, true) => {
                 put(&mut data, "{\"e\":\"contractInfo\"");
                 key_int(&mut data, "E", self.now);
                 key_str(&mut data, "s", symbol);

@@ -7,7 +7,7 @@
 use super::ladder::Ladder;
 use super::rng::Rng;
 use super::symbols::SymbolDef;
-use crate::model::dialect::{IdScheme, Product};
+use crate::model::dialect::{Dialect, IdScheme, Tempo};
 
 /// Something to tell the world at once. Diffs are collected apart ([`Market::touched`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,18 +135,17 @@ pub struct Market {
 impl Market {
     /// The market before its first action.
     pub fn new(
-        p: Product,
-        ids: IdScheme,
+        d: &Dialect,
         def: &SymbolDef,
         rank: usize,
         levels: usize,
         first_id: i64,
         rng: &mut Rng,
     ) -> Market {
-        let table = match p {
-            Product::Spot | Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot => 1,
-            Product::CoinM => 2,
-            Product::UsdM | Product::AsterFutures | Product::AscendexFutures | Product::Other => 0,
+        let table = match d.tempo {
+            Tempo::Futures => 0,
+            Tempo::Spot => 1,
+            Tempo::Inverse => 2,
         };
         let mut m = Market {
             bids: Ladder::new(true),
@@ -161,9 +160,9 @@ impl Market {
             typical: def.typical_steps,
             levels_max: [5000, 2900, 1350][table].max(levels + levels / 3),
             quiet: rank >= 5,
-            dense: ids != IdScheme::Shared,
-            odd_trades: matches!(p, Product::UsdM | Product::CoinM),
-            futures: p.is_futures(),
+            dense: d.ids != IdScheme::Shared,
+            odd_trades: d.prints.odd_trades,
+            futures: d.is_futures,
         };
         // Levels stand closer near the touch; a whole side stays within a third of the price.
         let room = def.start_ticks / 3;
@@ -445,7 +444,7 @@ mod tests {
     fn market(d: &'static crate::model::Dialect) -> (Market, Rng) {
         let def = &symbols::define(d, &Symbols::Count(1), false)[0];
         let mut rng = Rng::new(3, 1);
-        (Market::new(d.product, d.ids, def, 0, 1000, 1_000_000, &mut rng), rng)
+        (Market::new(d, def, 0, 1000, 1_000_000, &mut rng), rng)
     }
 
     fn invariants(m: &Market) {

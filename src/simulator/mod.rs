@@ -12,7 +12,6 @@
 //! Content is a function of the seed and of venue time. The recorder under test shares no code with it but the
 //! vocabulary in `model`: what both sides got wrong in the same way would otherwise look right.
 
-mod ascendex;
 pub mod config;
 mod control;
 pub mod dialects;
@@ -42,6 +41,7 @@ mod symbols;
 mod text;
 mod tls;
 mod transport;
+mod wishes;
 mod world;
 mod ws;
 

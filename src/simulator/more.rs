@@ -80,9 +80,9 @@ impl Shape {
 
     /// The price to which others refer; there is none every tenth second.
     pub(super) fn reference_price(&self, o: &mut Out, f: &Face, def: &SymbolDef, s: &Stats, now: i64) {
-        if self.d.speech.is_ascendex() {
+        if let Some(sp) = self.d.words {
             o.begin("refPrice", &f.s);
-            super::ascendex::reference(o, f, def, s, now);
+            Shape::foreign_reference(sp, o, f, def, s, now);
         } else {
             o.begin("referencePrice", &f.s);
             put(&mut o.data, "{\"e\":\"referencePrice\"");

@@ -8,8 +8,9 @@ use super::stats::{Bar, Stats};
 use super::streams::INTERVALS;
 use super::symbols::SymbolDef;
 use super::text::{escaped, fixed, int, key_fixed, key_int, key_str, put};
-use crate::model::dialect::{Dialect, IdScheme, Product};
+use crate::model::dialect::{Dialect, IdScheme, PairKey, TopKeys};
 use crate::model::num::write_plain_bytes;
+use crate::model::words::Words;
 
 /// Buffers of one message, reused.
 #[derive(Debug, Default)]
@@ -187,12 +188,12 @@ pub struct Span {
 impl Shape {
     /// Whether depth messages say the time of the last change.
     fn says_matched(&self) -> bool {
-        self.d.product != Product::Spot
+        self.d.prints.matched
     }
 
     /// Whether depth messages name the one before them.
     fn says_prev(&self) -> bool {
-        self.d.product != Product::Spot && self.d.ids == IdScheme::Shared
+        self.d.prints.matched && self.d.ids == IdScheme::Shared
     }
 
     pub(super) fn head(&self, o: &mut Out, event: &str, e: i64) {
@@ -205,16 +206,16 @@ impl Shape {
     /// `st` (and `ps` where USD-M has it), before the closing brace.
     pub(super) fn tail(&self, o: &mut Out, f: &Face, with_ps: bool) {
         if self.st_ps {
-            if self.d.product == Product::UsdM && with_ps {
+            if self.d.prints.pair == PairKey::AtTheEnd && with_ps {
                 key_str(&mut o.data, "ps", &f.ps);
             }
-            key_int(&mut o.data, "st", if self.d.product == Product::CoinM { 2 } else { 1 });
+            key_int(&mut o.data, "st", self.d.prints.code);
         }
         o.data.push(b'}');
     }
 
     pub(super) fn coin_ps(&self, o: &mut Out, f: &Face) {
-        if self.d.product == Product::CoinM {
+        if self.d.prints.pair == PairKey::BehindSymbol {
             key_str(&mut o.data, "ps", &f.ps);
         }
     }
@@ -230,9 +231,6 @@ impl Shape {
         asks: &[(i64, i64)],
     ) {
         o.begin(kind, &f.s);
-        if self.d.speech.is_ascendex() {
-            return super::ascendex::depth(self, o, f, s, bids, asks);
-        }
         if let Some(sp) = self.d.words {
             let whole = kind != "depth";
             let ids = Shape::foreign_book(sp, o, f, whole, s, (bids, asks));
@@ -253,7 +251,7 @@ impl Shape {
         if self.says_prev() {
             key_int(&mut o.data, "pu", s.prev);
         }
-        let whole = kind == "partial" && self.d.product.is_spot();
+        let whole = kind == "partial" && !self.d.is_futures;
         put(&mut o.data, if whole { ",\"bids\":[" } else { ",\"b\":[" });
         levels(&mut o.data, f, bids);
         put(&mut o.data, if whole { "],\"asks\":[" } else { "],\"a\":[" });
@@ -322,30 +320,29 @@ impl Shape {
     /// Best bid and ask.
     pub fn book_ticker(&self, o: &mut Out, f: &Face, m: &Market, id: i64, now: i64) {
         o.begin("bookTicker", &f.s);
-        if self.d.speech.is_ascendex() {
-            return super::ascendex::bbo(o, f, m, now);
-        }
         let ((bp, bq), (ap, aq)) = m.top();
+        if let Some(sp) = self.d.words {
+            Shape::foreign_top(sp, o, f, m, now);
+            o.log_int("u", -1);
+            o.log_int("T", now);
+            return self.log_top(o, f, m);
+        }
         let w = &mut o.data;
-        match self.d.product {
-            Product::Spot
-            | Product::AsterSpot
-            | Product::AsterPrediction
-            | Product::AscendexSpot
-            | Product::Other => {
+        match self.d.prints.top {
+            TopKeys::Bare => {
                 put(w, "{\"u\":");
                 int(w, id);
             }
-            Product::UsdM => {
+            TopKeys::EventFirst => {
                 put(w, "{\"e\":\"bookTicker\",\"u\":");
                 int(w, id);
             }
-            Product::CoinM => {
+            TopKeys::IdFirst => {
                 put(w, "{\"u\":");
                 int(w, id);
                 key_str(w, "e", "bookTicker");
             }
-            Product::AsterFutures | Product::AscendexFutures => {
+            TopKeys::TimesFirst => {
                 put(w, "{\"e\":\"bookTicker\",\"u\":");
                 int(w, id);
                 key_int(w, "E", now);
@@ -359,31 +356,52 @@ impl Shape {
         key_fixed(w, "B", f.qty(bq).into(), f.sd);
         key_fixed(w, "a", f.px(ap).into(), f.pd);
         key_fixed(w, "A", f.qty(aq).into(), f.sd);
-        match self.d.product {
-            Product::Spot
-            | Product::AsterSpot
-            | Product::AsterPrediction
-            | Product::AscendexSpot
-            | Product::Other => {
-                w.push(b'}');
-            }
-            Product::UsdM | Product::CoinM => {
+        match self.d.prints.top {
+            TopKeys::Bare => w.push(b'}'),
+            TopKeys::EventFirst | TopKeys::IdFirst => {
                 key_int(w, "T", now);
                 key_int(w, "E", now);
                 self.tail(o, f, true);
             }
-            Product::AsterFutures | Product::AscendexFutures => self.tail(o, f, false),
+            TopKeys::TimesFirst => self.tail(o, f, false),
         }
         if o.logged {
             key_int(&mut o.line, "u", id);
-            if self.d.product.is_futures() {
+            if self.d.is_futures {
                 key_int(&mut o.line, "T", now);
                 key_int(&mut o.line, "E", now);
             }
+            self.log_top(o, f, m);
+        }
+    }
+
+    fn log_top(&self, o: &mut Out, f: &Face, m: &Market) {
+        let ((bp, bq), (ap, aq)) = m.top();
+        if o.logged {
             key_fixed(&mut o.line, "bp", f.px(bp).into(), f.pd);
             key_fixed(&mut o.line, "bq", f.qty(bq).into(), f.sd);
             key_fixed(&mut o.line, "ap", f.px(ap).into(), f.pd);
             key_fixed(&mut o.line, "aq", f.qty(aq).into(), f.sd);
+        }
+    }
+
+    /// A fill, or a sum of fills, in a venue's own words.
+    fn foreign_fill(
+        &self,
+        sp: &dyn Words,
+        o: &mut Out,
+        f: &Face,
+        (px, qty): (i64, i64),
+        buyer_maker: bool,
+        (ev, now): (Ev, i64),
+    ) {
+        let id = Shape::foreign_trade(sp, o, f, ev, now);
+        if o.logged {
+            key_int(&mut o.line, "t", id);
+            key_fixed(&mut o.line, "p", f.px(px).into(), f.pd);
+            key_fixed(&mut o.line, "q", f.qty(qty).into(), f.sd);
+            put(&mut o.line, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
+            key_int(&mut o.line, "T", now);
         }
     }
 
@@ -392,18 +410,10 @@ impl Shape {
         let Ev::Fill { t, px, qty, buyer_maker, insurance } = ev else { return };
         o.begin(if self.d.words.is_some_and(|w| !w.trades_chain()) { "sparseTrade" } else { "trade" }, &f.s);
         if let Some(sp) = self.d.words {
-            Shape::foreign_trade(sp, o, f, ev, now);
-            if o.logged {
-                key_int(&mut o.line, "t", t);
-                key_fixed(&mut o.line, "p", f.px(px).into(), f.pd);
-                key_fixed(&mut o.line, "q", f.qty(qty).into(), f.sd);
-                put(&mut o.line, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
-                key_int(&mut o.line, "T", now);
-            }
-            return;
+            return self.foreign_fill(sp, o, f, (px, qty), buyer_maker, (ev, now));
         }
         self.head(o, "trade", now);
-        let futures = self.d.product.is_futures();
+        let futures = self.d.is_futures;
         let w = &mut o.data;
         if futures {
             key_int(w, "T", now);
@@ -429,8 +439,8 @@ impl Shape {
         if futures {
             self.tail(o, f, false);
         } else {
-            // Aster's spot page has `M` on aggregates only.
-            put(w, if self.d.product == Product::Spot { ",\"M\":true}" } else { "}" });
+            // Some have `M` on aggregates only.
+            put(w, if self.d.prints.flag_m { ",\"M\":true}" } else { "}" });
         }
         o.log_int("t", t);
         self.log_fill(o, f, (px, qty), buyer_maker, (now, now));
@@ -456,14 +466,14 @@ impl Shape {
     /// The fills of one order at one price, matched at `t`, sent at `e`.
     pub fn agg_trade(&self, o: &mut Out, f: &Face, ev: Ev, t: i64, e: i64) {
         let Ev::Agg { a, px, qty, first, last, buyer_maker } = ev else { return };
-        if self.d.speech.is_ascendex() {
-            o.begin("sparseTrade", &f.s);
-            return super::ascendex::trade(o, f, ev, t);
+        if let Some(sp) = self.d.words {
+            o.begin(if sp.trades_chain() { "trade" } else { "sparseTrade" }, &f.s);
+            return self.foreign_fill(sp, o, f, (px, qty), buyer_maker, (ev, t));
         }
         o.begin("aggTrade", &f.s);
         self.head(o, "aggTrade", e);
         let w = &mut o.data;
-        if matches!(self.d.product, Product::UsdM | Product::CoinM) {
+        if self.d.prints.agg_id_first {
             key_int(w, "a", a);
             key_str(w, "s", &f.s);
         } else {
@@ -472,14 +482,14 @@ impl Shape {
         }
         key_fixed(w, "p", f.px(px).into(), f.pd);
         key_fixed(w, "q", f.qty(qty).into(), f.sd);
-        if self.d.product == Product::UsdM {
+        if self.d.prints.agg_size_twice {
             key_fixed(w, "nq", f.qty(qty).into(), f.sd);
         }
         key_int(w, "f", first);
         key_int(w, "l", last);
         key_int(w, "T", t);
         put(w, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
-        if self.d.product.is_spot() {
+        if !self.d.is_futures {
             put(w, ",\"M\":true}");
         } else {
             self.tail(o, f, false);
@@ -493,8 +503,8 @@ impl Shape {
     /// Mark price, printed with two more decimals than the price. `next` is the next funding time.
     pub fn mark(&self, o: &mut Out, f: &Face, p: Marked, next: i64, now: i64) {
         o.begin("mark", &f.s);
-        if self.d.speech.is_ascendex() {
-            return super::ascendex::contract(o, f, p, next, now);
+        if let Some(sp) = self.d.words {
+            return self.foreign_marked(sp, o, f, p, next, now);
         }
         self.head(o, "markPriceUpdate", now);
         let dec = f.pd + 2;
@@ -502,7 +512,7 @@ impl Shape {
         let w = &mut o.data;
         key_str(w, "s", &f.s);
         key_fixed(w, "p", m, dec);
-        if self.d.product == Product::AsterFutures {
+        if self.d.prints.index_first {
             key_fixed(w, "i", i, dec);
             key_fixed(w, "P", i, dec);
         } else {
@@ -525,7 +535,18 @@ impl Shape {
         );
     }
 
-    /// Index price of a pair (COIN-M).
+    fn foreign_marked(&self, sp: &dyn Words, o: &mut Out, f: &Face, p: Marked, next: i64, now: i64) {
+        Shape::foreign_mark(sp, o, f, p, next, now);
+        let dec = f.pd + 2;
+        o.log_int("tm", now);
+        o.log_int("T", next);
+        o.log_fixed("p", f.px(p.mark).into(), dec);
+        o.log_fixed("oi", f.qty(p.interest).into(), f.sd);
+        let rate = ("funding_rate", p.rate_e8.into(), 8);
+        o.log_columns(&[], &[], &[("index_px", f.px(p.index).into(), dec), rate]);
+    }
+
+    /// Index price of a pair.
     pub fn index_price(&self, o: &mut Out, f: &Face, index: i64, now: i64) {
         o.begin("indexPrice", &f.ps);
         self.head(o, "indexPriceUpdate", now);
@@ -551,15 +572,12 @@ impl Shape {
     /// A candle; `continuous` names the contract instead of the symbol.
     pub fn kline(&self, o: &mut Out, f: &Face, interval: usize, b: &Bar, continuous: bool, now: i64) {
         o.begin(if continuous { "continuousKline" } else { "kline" }, &f.s);
-        if self.d.speech.is_ascendex() {
-            return super::ascendex::bar(o, f, interval, b);
-        }
         if let Some(sp) = self.d.words {
-            o.log_columns(
-                &[("interval", INTERVALS[interval].0)],
-                &[("ts_open", b.open_ms * MS)],
-                &prices(b, f),
-            );
+            let [open, high, low, close] = prices(b, f);
+            let all = [open, high, low, close, ("volume", b.volume, f.sd)];
+            let known = if sp.volume_as_sizes() { &all[..] } else { &all[..4] };
+            let name = [("interval", INTERVALS[interval].0)];
+            o.log_columns(&name, &[("ts_open", b.open_ms * MS)], known);
             return Shape::foreign_candle(sp, o, f, interval, b, now);
         }
         let closed = now > b.close_ms;
@@ -647,12 +665,12 @@ impl Shape {
         key_fixed(w, "P", change * 100_000 / i128::from(d.open.max(1)), 3);
         key_fixed(w, "w", f.average(d), f.pd);
         let ((bp, bq), (ap, aq)) = m.top();
-        if self.d.product == Product::Spot {
+        if self.d.prints.day_has_top {
             key_fixed(w, "x", d.open.into(), f.pd);
         }
         key_fixed(w, "c", d.close.into(), f.pd);
         key_fixed(w, "Q", f.qty(s.last_qty).into(), f.sd);
-        if self.d.product == Product::Spot {
+        if self.d.prints.day_has_top {
             key_fixed(w, "b", f.px(bp).into(), f.pd);
             key_fixed(w, "B", f.qty(bq).into(), f.sd);
             key_fixed(w, "a", f.px(ap).into(), f.pd);

@@ -5,7 +5,7 @@ use crate::simulator::{config::Symbols, dialects, rng::Rng, symbols};
 
 fn world(d: &'static Dialect) -> (Shape, Face, Market, Stats) {
     let def = &symbols::define(d, &Symbols::Count(1), false)[0];
-    let m = Market::new(d.product, d.ids, def, 0, 100, 5_000_000_000_000, &mut Rng::new(1, 1));
+    let m = Market::new(d, def, 0, 100, 5_000_000_000_000, &mut Rng::new(1, 1));
     let f = Face::new(def);
     let px = f.px(def.start_ticks);
     (Shape { d, st_ps: d.st_ps }, f, m, Stats::new(1_700_000_000_000, px))

@@ -7,7 +7,7 @@ use super::stats::Bar;
 use super::streams::INTERVALS;
 use super::text::{escaped, fixed, int, key_fixed, key_int, key_str, put};
 use super::world::World;
-use crate::model::dialect::Product;
+use crate::model::dialect::{PairKey, Prints};
 
 /// Funding is paid this often, ms.
 const FUNDING_MS: i64 = 28_800_000;
@@ -26,24 +26,9 @@ fn list(parts: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// What a request weighs beside snapshots, lists and trades: `(one symbol, all of them)`.
-pub(super) fn weight(p: Product, name: &str, of_one: bool) -> u32 {
-    let binance = matches!(p, Product::UsdM | Product::CoinM);
-    let (one, all) = match (name, p) {
-        ("24hr", Product::Spot) => (2, 80),
-        ("24hr", _) => (1, 40),
-        ("bookTicker" | "price", Product::Spot) => (2, 4),
-        ("bookTicker", _) if binance => (2, 5),
-        ("bookTicker" | "price", _) => (1, 2),
-        ("premiumIndex", Product::UsdM) => (1, 10),
-        ("premiumIndex", Product::CoinM) => (10, 10),
-        ("historicalTrades", _) if binance => (200, 200),
-        ("historicalTrades", Product::Spot) => (25, 25),
-        ("historicalTrades" | "rpiDepth", _) => (20, 20),
-        ("klines" | "avgPrice" | "referencePrice", Product::Spot) => (2, 2),
-        _ => (1, 1),
-    };
-    if of_one { one } else { all }
+/// What a request weighs beside snapshots, lists and trades: of one symbol, or of all of them.
+pub(super) fn weight(p: &Prints, name: &str, of_one: bool) -> u32 {
+    p.weights.iter().find(|w| w.0 == name).map_or(1, |w| if of_one { w.1 } else { w.2 })
 }
 
 impl World {
@@ -119,8 +104,7 @@ impl World {
             ("fundingRate", Some(ix)) => self.fundings(ix, limit),
             _ => {
                 let parts: Vec<Vec<u8>> = all.iter().map(|&ix| self.small(name, ix)).collect();
-                // COIN-M answers with an array even for one symbol.
-                let coin = self.shape.d.product == Product::CoinM
+                let coin = self.shape.d.prints.lists_of_one
                     && matches!(name, "premiumIndex" | "ticker/24hr" | "ticker/price" | "ticker/bookTicker");
                 if one.is_some() && !coin && name != "fundingInfo" { parts.concat() } else { list(&parts) }
             }
@@ -165,7 +149,7 @@ impl World {
             "ticker/24hr" => self.day(&mut b, ix),
             "openInterest" => {
                 key_fixed(&mut b, "openInterest", f.qty(self.interest_of(ix)).into(), f.sd);
-                if self.shape.d.product == Product::CoinM {
+                if self.shape.d.prints.pair == PairKey::BehindSymbol {
                     key_str(&mut b, "pair", &f.ps);
                     key_str(&mut b, "contractType", "PERPETUAL");
                 }
@@ -203,7 +187,7 @@ impl World {
         }
         key_fixed(b, "lastQty", f.qty(s.stats.last_qty).into(), f.sd);
         key_fixed(b, "volume", d.volume, f.sd);
-        let quote = if self.shape.d.product == Product::CoinM { "baseVolume" } else { "quoteVolume" };
+        let quote = if self.shape.d.prints.inverse { "baseVolume" } else { "quoteVolume" };
         key_fixed(b, quote, d.quote, f.qd);
         key_int(b, "openTime", self.now - 86_400_000);
         key_int(b, "closeTime", self.now);
@@ -229,10 +213,10 @@ impl World {
         list(&paid[from..].iter().map(one).collect::<Vec<_>>())
     }
 
-    /// Twelve cells; Aster spot's sample lacks the last one.
+    /// Twelve cells; some leave the last one out.
     fn candles(&self, ix: usize, bars: &[Bar]) -> Vec<u8> {
         let f = &self.symbols[ix].face;
-        let short = matches!(self.shape.d.product, Product::AsterSpot | Product::AsterPrediction);
+        let short = self.shape.d.prints.short_candles;
         let one = |k: &Bar| {
             let mut b = vec![b'['];
             let cell = |b: &mut Vec<u8>, m: i128, dec: u8| {

@@ -10,7 +10,7 @@ use super::rng::mix;
 use super::strike::log_conn;
 use super::text::{fixed, int, key_fixed, key_int, key_str, put};
 use super::world::World;
-use crate::model::dialect::{DepthLimits, IdScheme, Product};
+use crate::model::dialect::{DepthLimits, Extra, IdScheme, PairKey};
 
 /// A book as `(last id, bids, asks)`, best first.
 type Kept = (i64, Vec<(i64, i64)>, Vec<(i64, i64)>);
@@ -109,7 +109,6 @@ impl World {
         let mut a = match self.turned_away(path, get("limit"), !symbol.is_empty()) {
             Some(a) => a,
             None if head.method != "GET" => error(405, -1000, "only GET is served"),
-            None if self.shape.d.speech.is_ascendex() => self.ascendex_rest(head),
             None if self.shape.d.words.is_some() => {
                 let said = self.shape.d.words.map(|sp| self.foreign_rest(sp, head));
                 let (a, id, _) =
@@ -178,7 +177,7 @@ impl World {
             "exchangeInfo" => d.instruments_weight,
             "trades" => d.trades_weight,
             "aggTrades" => d.agg_trades_weight,
-            name => super::polled::weight(d.product, name, of_one),
+            name => super::polled::weight(d.prints, name, of_one),
         };
         r.used += u64::from(weight);
         r.timed.retain(|f| f.1 > now);
@@ -245,10 +244,10 @@ impl World {
         let limit = match (d.depth_limits, limit) {
             (DepthLimits::OneOf(l), Some(n)) if l.contains(&n) => n,
             (DepthLimits::UpTo(max), Some(n)) if n > 0 => n.min(max),
-            _ if d.product == Product::AsterFutures => {
-                return (error(400, -1130, "Data sent for parameter 'limit' is not valid."), -1);
+            _ => {
+                let (code, why) = d.prints.bad_limit;
+                return (error(400, code, why), -1);
             }
-            _ => return (error(400, -4021, "Invalid depth limit."), -1),
         };
         let late = self.rest.use_up(FaultKind::LateSnapshot, symbol).map_or(0, |f| f.for_ms);
         let delay_ms = late + self.cfg.rest_delay_ms;
@@ -278,11 +277,11 @@ impl World {
         let mut b = Vec::with_capacity(64 * n);
         put(&mut b, "{\"lastUpdateId\":");
         int(&mut b, id);
-        if d.product != Product::Spot {
+        if d.prints.matched {
             key_int(&mut b, "E", self.now);
             key_int(&mut b, "T", self.now);
         }
-        if d.product == Product::CoinM {
+        if d.prints.pair == PairKey::BehindSymbol {
             key_str(&mut b, "symbol", &s.face.s);
             key_str(&mut b, "pair", &s.face.ps);
         }
@@ -333,7 +332,7 @@ impl World {
 
     fn one_fill(&self, ix: usize, e: Ev, at: i64) -> Vec<u8> {
         let f = &self.symbols[ix].face;
-        let p = self.shape.d.product;
+        let p = self.shape.d.prints;
         let mut b = Vec::new();
         match e {
             Ev::Agg { a, px, qty, first, last, buyer_maker } => {
@@ -345,20 +344,20 @@ impl World {
                 key_int(&mut b, "l", last);
                 key_int(&mut b, "T", at);
                 put(&mut b, if buyer_maker { ",\"m\":true" } else { ",\"m\":false" });
-                put(&mut b, if p == Product::Spot { ",\"M\":true}" } else { "}" });
+                put(&mut b, if p.flag_m { ",\"M\":true}" } else { "}" });
             }
             Ev::Fill { t, px, qty, buyer_maker, .. } => {
                 put(&mut b, "{\"id\":");
                 int(&mut b, t);
                 key_fixed(&mut b, "price", f.px(px).into(), f.pd);
                 let quote = f.turnover(f.px(px), f.qty(qty));
-                if matches!(p, Product::AsterSpot | Product::AsterPrediction) {
+                if p.fills_in_quote {
                     // As the samples have it: `qty` is the turnover here.
                     key_fixed(&mut b, "qty", quote, f.qd);
                     key_fixed(&mut b, "baseQty", f.qty(qty).into(), f.sd);
                 } else {
                     key_fixed(&mut b, "qty", f.qty(qty).into(), f.sd);
-                    let key = if p == Product::CoinM { "baseQty" } else { "quoteQty" };
+                    let key = if p.inverse { "baseQty" } else { "quoteQty" };
                     key_fixed(&mut b, key, quote, f.qd);
                 }
                 key_int(&mut b, "time", at);
@@ -371,8 +370,7 @@ impl World {
 
     fn exchange_info(&self) -> Vec<u8> {
         let d = self.shape.d;
-        // COIN-M's list still prints a budget of its own, though the pool is USD-M's.
-        let listed = if d.product == Product::CoinM { 6000 } else { d.weight_per_minute };
+        let listed = d.prints.listed_weight.unwrap_or(d.weight_per_minute);
         let max = self.cfg.weight_per_minute.unwrap_or(listed);
         let mut b = Vec::new();
         put(&mut b, "{\"timezone\":\"UTC\",\"serverTime\":");
@@ -386,7 +384,7 @@ impl World {
             &mut b,
             "},{\"rateLimitType\":\"ORDERS\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":1200}],\"exchangeFilters\":[]",
         );
-        if d.product.is_futures() {
+        if d.is_futures {
             put(
                 &mut b,
                 ",\"assets\":[{\"asset\":\"USDT\",\"marginAvailable\":true,\"autoAssetExchange\":\"-10000\"}]",
@@ -400,7 +398,7 @@ impl World {
             self.instrument(&mut b, ix);
         }
         b.push(b']');
-        if d.product == Product::AsterPrediction {
+        if d.has(Extra::Events) {
             self.prediction_events(&mut b);
         }
         b.push(b'}');
@@ -434,26 +432,25 @@ impl World {
 
     fn instrument(&self, b: &mut Vec<u8>, ix: usize) {
         let s = &self.symbols[ix];
-        let (f, p) = (&s.face, self.shape.d.product);
+        let (f, p, futures) = (&s.face, self.shape.d.prints, self.shape.d.is_futures);
         let esc = super::text::escaped;
         put(b, "{\"symbol\":\"");
         put(b, &f.s);
         b.push(b'"');
-        let status = if p == Product::CoinM { "contractStatus" } else { "status" };
-        key_str(b, status, &self.status(s));
+        key_str(b, p.status_key, &self.status(s));
         key_str(b, "baseAsset", &esc(&s.def.base));
         key_str(b, "quoteAsset", &esc(&s.def.quote));
-        if p.is_futures() {
+        if futures {
             key_str(b, "pair", &f.ps);
             key_str(b, "contractType", "PERPETUAL");
             key_int(b, "deliveryDate", 4_133_404_800_000);
             key_int(b, "onboardDate", 1_569_398_400_000);
-            key_str(b, "marginAsset", &esc(if p == Product::CoinM { &s.def.base } else { &s.def.quote }));
+            key_str(b, "marginAsset", &esc(if p.inverse { &s.def.base } else { &s.def.quote }));
             key_int(b, "pricePrecision", f.pd.into());
             key_int(b, "quantityPrecision", f.sd.into());
             key_int(b, "baseAssetPrecision", 8);
             key_int(b, "quotePrecision", 8);
-            if p == Product::CoinM {
+            if p.inverse {
                 key_int(b, "contractSize", s.def.contract.unwrap_or(1));
                 key_int(b, "equalQtyPrecision", 4);
             }
@@ -483,23 +480,6 @@ impl World {
         fixed(b, i128::from(f.qty(1)) * 10_000_000, f.sd);
         put(b, "\",\"minQty\":\"");
         fixed(b, f.qty(1).into(), f.sd);
-        put(b, last_filters(p));
-    }
-}
-
-/// What closes the filters of an instrument.
-fn last_filters(p: Product) -> &'static str {
-    match p {
-        // The price steps of these markets and their smallest price do not agree in the venue's sample either.
-        Product::AsterSpot | Product::AsterPrediction | Product::AscendexSpot | Product::AscendexFutures => {
-            "\"},{\"filterType\":\"MIN_NOTIONAL\",\"minNotional\":\"5\"},{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":200}]}"
-        }
-        Product::Spot => {
-            "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}"
-        }
-        Product::CoinM => "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"}]}",
-        Product::UsdM | Product::AsterFutures | Product::Other => {
-            "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"},{\"notional\":\"5\",\"filterType\":\"MIN_NOTIONAL\"}]}"
-        }
+        put(b, p.filters);
     }
 }

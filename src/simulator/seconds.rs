@@ -213,7 +213,13 @@ impl World {
         if data.len() == 2 {
             return;
         }
-        self.out.data = if self.shape.d.speech.is_ascendex() { super::ascendex::priced(&data) } else { data };
+        match self.shape.d.words {
+            Some(sp) => {
+                self.out.data.clear();
+                sp.marks(&data, &mut self.out.data);
+            }
+            None => self.out.data = data,
+        }
         self.out.line.clear();
         if self.out.logged {
             key_str(&mut self.out.line, "kind", "array");

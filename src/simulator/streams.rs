@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::StreamKind;
-use crate::model::dialect::{Dialect, Extra, Product};
+use crate::model::dialect::{Dialect, Extra};
 
 /// Candle intervals and their length in ms (`1M` is of calendar length: 0).
 pub const INTERVALS: [(&str, i64); 16] = [
@@ -194,9 +194,6 @@ pub fn parse(
     pairs: &BTreeMap<String, usize>,
     name: &str,
 ) -> Option<Wanted> {
-    if d.speech.is_ascendex() {
-        return super::ascendex::parse(d, |s| symbols.get(s).copied(), name);
-    }
     if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return None;
     }
@@ -235,8 +232,7 @@ pub fn parse(
             },
         });
     }
-    if d.product.is_futures()
-        && d.product != Product::AsterFutures
+    if d.has(Extra::ContinuousCandles)
         && let Some(i) = channel.strip_prefix("continuousKline_")
         && let Some(pair) = symbol.strip_suffix("_perpetual")
         && let (Some(&ix), Some(i)) = (pairs.get(pair), interval(d, i))
@@ -247,7 +243,7 @@ pub fn parse(
 }
 
 fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {
-    let futures = d.product.is_futures();
+    let futures = d.is_futures;
     Some(match name {
         "miniTicker@arr" => Channel::MiniTicker,
         "ticker@arr" if d.all_ticker => Channel::Ticker,
@@ -263,13 +259,10 @@ fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {
 
 /// Reads the part after the symbol.
 pub fn parse_channel(d: &Dialect, channel: &str) -> Option<Channel> {
-    if d.speech.is_ascendex() {
-        return super::ascendex::channel(d, channel);
-    }
     if d.words.is_some() {
         return super::foreign::channel(d, channel);
     }
-    let futures = d.product.is_futures();
+    let futures = d.is_futures;
     Some(match channel {
         "bookTicker" => Channel::BookTicker,
         "trade" => Channel::Trade,
@@ -319,8 +312,7 @@ fn window(d: &Dialect, name: &str) -> Option<Channel> {
 
 fn interval(d: &Dialect, name: &str) -> Option<u8> {
     let i = INTERVALS.iter().position(|i| i.0 == name)?;
-    // Seconds exist on spot only.
-    (i > 0 || matches!(d.product, Product::Spot | Product::AsterPrediction)).then_some(i as u8)
+    (i > 0 || d.prints.seconds).then_some(i as u8)
 }
 
 #[cfg(test)]

@@ -376,16 +376,17 @@ impl World {
                 pings.push(c.clone());
             }
         }
-        let by_message = d.speech.is_ascendex();
         for c in pings {
-            match by_message {
-                true => self.ping_by_message(&c),
-                false => c.push_control(PING, now.to_string().as_bytes()),
+            match d.words.and_then(|sp| sp.asks()) {
+                Some(text) => self.reply(&c, text),
+                None => c.push_control(PING, now.to_string().as_bytes()),
             }
         }
         for (c, end) in ends {
-            if by_message && super::ascendex::is_pong_timeout(&end) {
-                self.give_up(&c);
+            if super::wishes::is_pong_timeout(&end)
+                && let Some(text) = d.words.and_then(|sp| sp.farewell())
+            {
+                self.reply(&c, text);
             }
             c.finish(end);
         }

@@ -2,7 +2,7 @@
 
 use super::config::Symbols;
 use super::rng::mix;
-use crate::model::dialect::{Dialect, Product};
+use crate::model::dialect::{Decimals, Dialect, Parts, Prints};
 
 /// One instrument of the simulated venue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn define(d: &Dialect, symbols: &Symbols, non_ascii: bool) -> Vec<SymbolDef>
         Symbols::Count(n) => (0..*n)
             .map(|i| match d.words {
                 Some(sp) => sp.listed(&asset(i), 0).symbol,
-                None => listed(d.product, i),
+                None => (d.prints.symbol)(&asset(i)),
             })
             .collect(),
         Symbols::List(l) => l.clone(),
@@ -82,7 +82,7 @@ pub fn define(d: &Dialect, symbols: &Symbols, non_ascii: bool) -> Vec<SymbolDef>
     names.retain(|n| !n.is_empty() && seen.insert(lower(n)));
     let def = |(i, n): (usize, &String)| match d.words {
         Some(sp) => foreign(sp, n, i),
-        None => one(d.product, n, i),
+        None => one(d.prints, n, i),
     };
     names.iter().enumerate().map(def).collect()
 }
@@ -99,7 +99,10 @@ fn foreign(sp: &dyn crate::model::words::Words, symbol: &str, rank: usize) -> Sy
     let base = symbol.split(['_', '/', '-']).next().unwrap_or(symbol);
     let (start_ticks, tick_dec, step_dec) =
         known.map_or((20_000 + (h % 180_000) as i64, 3, 2), |k| (k.1, k.2, k.3));
-    let l = sp.listed(known.map_or(base, |k| k.0), step_dec);
+    let mut l = sp.listed(known.map_or(base, |k| k.0), step_dec);
+    if let Some((base, quote)) = symbol.split_once('/') {
+        (l.base, l.quote) = (base.to_owned(), quote.to_owned());
+    }
     SymbolDef {
         price_dec: tick_dec,
         size_dec: l.size_dec,
@@ -109,29 +112,9 @@ fn foreign(sp: &dyn crate::model::words::Words, symbol: &str, rank: usize) -> Sy
     }
 }
 
-fn listed(p: Product, i: usize) -> String {
-    let base = asset(i);
-    match p {
-        Product::CoinM => format!("{base}USD_PERP"),
-        Product::AscendexSpot => format!("{base}/USDT"),
-        Product::AscendexFutures => format!("{base}-PERP"),
-        // Five-minute rounds: the number is the window's start in seconds.
-        Product::AsterPrediction => format!("{base}_UP_DOWN_5M_1778483280_YUSDT"),
-        _ => format!("{base}USDT"),
-    }
-}
-
-fn split(p: Product, symbol: &str) -> (&str, &str, &str) {
-    if p == Product::AsterPrediction {
-        let base = symbol.strip_suffix("USDT").unwrap_or(symbol);
-        // The name of the series: without the round and the side.
-        return (base, "USDT", symbol.rsplitn(3, '_').nth(2).unwrap_or(symbol));
-    }
-    if let Some((base, quote)) = symbol.split_once('/') {
-        return (base, quote, symbol);
-    }
-    if p == Product::AscendexFutures {
-        return (symbol.strip_suffix("-PERP").unwrap_or(symbol), "USDT", symbol);
+fn split<'s>(p: &Prints, symbol: &'s str) -> Parts<'s> {
+    if let Some(parts) = (p.parts)(symbol) {
+        return parts;
     }
     if let Some(cut) = symbol.find('_') {
         let pair = &symbol[..cut];
@@ -148,14 +131,13 @@ fn split(p: Product, symbol: &str) -> (&str, &str, &str) {
     (symbol, "USDT", symbol)
 }
 
-fn one(p: Product, symbol: &str, rank: usize) -> SymbolDef {
+fn one(p: &Prints, symbol: &str, rank: usize) -> SymbolDef {
     let (base, quote, pair) = split(p, symbol);
     let known = KNOWN.iter().find(|k| k.0 == base).map(|k| (k.1, k.2, k.3));
     let h = mix(symbol.bytes().fold(0u64, |a, b| mix(a ^ u64::from(b))));
     let (start_ticks, tick_dec, step_dec) =
         known.unwrap_or((20_000 + (h % 180_000) as i64, 3 + (h >> 32) as u8 % 3, (h >> 40) as u8 % 3));
-    if p == Product::AsterPrediction {
-        // Probabilities.
+    if p.decimals == Decimals::Probabilities {
         return SymbolDef {
             price_dec: 4,
             tick_mult: 1,
@@ -165,24 +147,20 @@ fn one(p: Product, symbol: &str, rank: usize) -> SymbolDef {
             ..plain(symbol, (base, quote, pair), h, rank)
         };
     }
-    let (price_dec, size_dec, step_real) = match p {
-        Product::Spot => (8, 8, (step_dec + 2).min(8)),
-        // Binance prints `pricePrecision` decimals, which may exceed the tick's.
-        Product::UsdM => (tick_dec.max(2), step_dec, step_dec),
-        Product::CoinM => (tick_dec, 0, 0),
-        Product::AsterFutures
-        | Product::AsterSpot
-        | Product::AsterPrediction
-        | Product::AscendexSpot
-        | Product::AscendexFutures
-        | Product::Other => (tick_dec, step_dec, step_dec),
+    let (price_dec, size_dec, step_real) = match p.decimals {
+        Decimals::Eight => (8, 8, (step_dec + 2).min(8)),
+        // What is printed may exceed the tick's.
+        Decimals::AtLeastTwo => (tick_dec.max(2), step_dec, step_dec),
+        Decimals::Contracts => (tick_dec, 0, 0),
+        Decimals::AsSteps | Decimals::Probabilities => (tick_dec, step_dec, step_dec),
     };
+    let worth = if base == "BTC" { 100 } else { 10 };
     SymbolDef {
         price_dec,
         tick_mult: crate::model::pow10(price_dec - tick_dec.min(price_dec)),
         size_dec,
         step_mult: crate::model::pow10(size_dec - step_real.min(size_dec)),
-        contract: (p == Product::CoinM).then_some(if base == "BTC" { 100 } else { 10 }),
+        contract: (p.decimals == Decimals::Contracts).then_some(worth),
         start_ticks,
         ..plain(symbol, (base, quote, pair), h, rank)
     }

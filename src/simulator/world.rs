@@ -26,7 +26,7 @@ use super::strike::Strikes;
 use super::symbols::{self, SymbolDef};
 use super::text::{escaped, key_int, key_str};
 use crate::model::Dialect;
-use crate::model::dialect::{Extra, IdScheme, Product};
+use crate::model::dialect::{Extra, IdScheme};
 
 /// "No stream" in a table of streams.
 pub(super) const NONE: u32 = u32::MAX;
@@ -148,7 +148,7 @@ pub(super) struct World {
     pub recording: Option<Recording>,
     pub doorbook: super::server::Doorbook,
     /// Answers that take their time.
-    pub later: super::ascendex::Later,
+    pub later: super::wishes::Later,
     rng: Rng,
     venue_id: i64,
     weights: Vec<u64>,
@@ -553,7 +553,7 @@ impl World {
             asks.clear();
             bids.extend(s.market.bids.best_first().take(PARTIAL_LEVELS[n]));
             asks.extend(s.market.asks.best_first().take(PARTIAL_LEVELS[n]));
-            if d.product != Product::Spot {
+            if d.prints.matched {
                 if d.bids_ascend {
                     bids.reverse();
                 }
@@ -657,7 +657,7 @@ fn symbol(
         IdScheme::Dense | IdScheme::PerFrame => 1_000_000 + rng.below(1 << 36) as i64,
         IdScheme::Shared => venue_id,
     };
-    let market = Market::new(d.product, d.ids, &def, i, levels, first_id, &mut rng);
+    let market = Market::new(d, &def, i, levels, first_id, &mut rng);
     let face = Face::new(&def);
     Symbol {
         stats: Stats::new(start, face.px(def.start_ticks)),

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use crate::dataset::{ClosedPart, Dataset, DatasetError, Provenance, PublishReport};
 use crate::fold::{Fold, FoldCounters};
 use crate::model::control::from_payload;
-use crate::model::{Kind, LaneId, Record, RunStart, TimerEvent, time};
+use crate::model::{InstrumentVersion, Kind, LaneId, Record, RunStart, TimerEvent, time};
 
 use lane::LaneSink;
 
@@ -85,6 +85,14 @@ impl Converter {
     /// The lanes of which a record or a checkpoint was taken.
     pub fn lanes(&self) -> impl Iterator<Item = LaneId> + '_ {
         self.lanes.keys().copied()
+    }
+
+    /// The versions in force of all instruments of which a list was recorded, by lane.
+    pub fn instruments(&self) -> Vec<(LaneId, InstrumentVersion)> {
+        let of = |(lane, l): (&LaneId, &Lane)| -> Vec<(LaneId, InstrumentVersion)> {
+            l.fold.listed().map(|v| (*lane, v.clone())).collect()
+        };
+        self.lanes.iter().flat_map(of).collect()
     }
 
     /// What a lane's fold counted.

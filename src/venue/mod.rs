@@ -48,6 +48,11 @@ pub fn add(more: &[&'static dyn Venue]) -> bool {
     ALL.set(BUILT_IN.iter().chain(more).copied().collect()).is_ok()
 }
 
+/// The first venue of this build: for those who want any.
+pub fn first() -> &'static dyn Venue {
+    BUILT_IN[0]
+}
+
 /// The venue of a slug and its place in [`all`].
 pub fn by_id(id: &str) -> Option<(VenueIx, &'static dyn Venue)> {
     let place = all().iter().position(|v| v.spec().id == id)?;

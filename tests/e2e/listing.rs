@@ -174,6 +174,55 @@ fn a_named_symbol_that_is_gone_is_said_to_be_and_nothing_else_waits_for_it() {
     }
 }
 
+/// Rows of `instruments` that a restart adds are those of what changed meanwhile, also of what is not recorded any more.
+#[test]
+fn what_happened_while_nobody_looked_is_said_at_the_next_start() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 5, 300, |_| {});
+    venue.rule = Some("{ status = \"TRADING\" }".to_owned());
+    place.configure("1h", 0, &[&venue]);
+    let has = |venue: &Venue, n: u64| {
+        wait_for(Duration::from_secs(40), || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n)
+    };
+    let recorder = place.record();
+    assert!(has(&venue, 25), "nobody came: {}", recorder.words());
+    pass(Duration::from_millis(1500));
+    recorder.stop();
+    let [still, gone, killed] = [1, 2, 3].map(|n: usize| venue.symbols[n].clone());
+    venue.sim.inject(of(FaultKind::Halt, &still)).unwrap();
+    venue.sim.inject(of(FaultKind::Delist, &gone)).unwrap();
+    assert!(has(&venue, 0));
+    let said = |recorder: &Recorder, n: usize| {
+        let times = || recorder.log().matches("an instrument changed").count() >= n;
+        wait_for(Duration::from_secs(20), times)
+    };
+    let recorder = place.record();
+    assert!(has(&venue, 15) && said(&recorder, 2), "{}", recorder.words());
+    // What is in no file yet when the recorder dies counts as well.
+    recorder.kill();
+    assert!(has(&venue, 0));
+    venue.sim.inject(of(FaultKind::Delist, &killed)).unwrap();
+    venue.sim.inject(of(FaultKind::Delist, &still)).unwrap();
+    let recorder = place.record();
+    assert!(has(&venue, 10) && said(&recorder, 4), "{}", recorder.words());
+    pass(Duration::from_millis(500));
+    recorder.stop();
+    let (all, (id, _)) = (venue.symbols.clone(), venue.end());
+    let root = place.dataset();
+    refold(&root);
+    let (code, report) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{report}");
+    for symbol in &all {
+        let due: &[&str] = match symbol {
+            s if *s == still => &["TRADING", "SETTLING", "DELISTED"],
+            s if [&gone, &killed].contains(&s) => &["TRADING", "DELISTED"],
+            _ => &["TRADING"],
+        };
+        assert_eq!(words(&states(&root, &id, symbol)), due, "{symbol}");
+    }
+}
+
 #[test]
 fn a_venue_that_says_what_opens_and_closes_is_not_waited_for() {
     let _turn = turn();
@@ -231,10 +280,12 @@ fn what_only_a_stream_of_the_whole_market_names_has_versions_too() {
     let place = Place::new();
     let mut venue = Venue::start(place.dir.path(), "binance-usdm", 4, 200, |_| {});
     let all = venue.symbols.clone();
-    venue.symbols.truncate(1);
+    // The second one is in another lane than the stream of the whole market: both record it, one says so.
+    venue.symbols.truncate(2);
     venue.channels.push("!miniTicker@arr".to_owned());
     venue.more = "list_every = \"1s\"\n".to_owned();
     place.configure("1h", 0, &[&venue]);
+    place.change("[capture]\n", "[capture]\ncores = [0, 1]\n");
     let recorder = place.record();
     let connected = || recorder.log().contains("connected venue=");
     assert!(wait_for(Duration::from_secs(40), connected), "nobody came: {}", recorder.words());

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use lobtape::dataset::Table;
+use lobtape::simulator::{FaultKind, FaultSpec};
 use serde_json::Value;
 
 use super::rig::{Place, Venue, turn, wait_for};
@@ -81,6 +83,57 @@ fn status_and_metrics_show_books_and_what_has_no_table_and_no_series_twice() {
     venue.end();
     let summary = recorder.stop();
     assert!(summary["others"]["continuous_kline"].as_u64() > Some(10), "{summary}");
+}
+
+/// Of what a rule will choose nobody knows the streams before the list is there: status says that nothing is recorded, and
+/// what is recorded begins when it comes.
+#[test]
+fn a_rule_without_a_list_says_so_and_begins_when_it_comes() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 2, 300, |_| {});
+    venue.rule = Some("{ quote = \"USDT\" }".to_owned());
+    let addr = super::rig::status_of(&mut venue);
+    let down = FaultSpec { for_ms: 600_000, ..FaultSpec::new(FaultKind::Http503) };
+    venue.sim.inject(down).unwrap();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let mut seen = (Value::Null, String::new());
+    let waits = wait_for(Duration::from_secs(30), || {
+        seen = (super::rig::status(addr).unwrap_or_default(), get(addr, "/metrics").unwrap_or_default());
+        seen.0["venues"][0]["waits_for_list"] == true && sum(&seen.1, "lobtape_list_waits{") == 1.0
+    });
+    assert!(waits, "{}\n{}\n{}", seen.0, seen.1, recorder.words());
+    let why = seen.0["not_ready"].as_str().unwrap_or_default();
+    assert!(why.contains("its instrument list does not come"), "{why}");
+    let asked = || venue.sim.stats().requests.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(wait_for(Duration::from_secs(30), || asked() >= 3), "it is asked again");
+    assert!(recorder.log().contains("a rule has nothing to choose from"), "{}", recorder.words());
+    let before =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
+    venue.sim.quiesce().unwrap();
+    let ready = wait_for(Duration::from_secs(60), || {
+        seen.0 = super::rig::status(addr).unwrap_or_default();
+        seen.0["ready"] == true
+            && seen.0["books_synced"] == 2
+            && seen.0["venues"][0]["waits_for_list"] == false
+    });
+    assert!(ready, "{}\n{}", seen.0, recorder.words());
+    recorder.stop();
+    let (id, _) = venue.end();
+    let root = place.dataset();
+    let covers = super::tape::coverage(&root, &id);
+    assert!(covers.len() >= 10 && covers.iter().all(|c| c.begin >= before), "{covers:?}");
+    let mut failed = 0;
+    super::tape::batches(&root, Table::Connections, &id, |b| {
+        let (event, detail) = (b.text("event").unwrap(), b.text("detail").unwrap());
+        failed += (0..b.rows())
+            .filter(|i| event.value(*i) == "failed" && detail.value(*i).contains("no instrument list"))
+            .count();
+    });
+    assert_eq!(failed, 1, "that the venue was asked in vain is said once");
+    let (code, words) = super::rig::lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
 }
 
 /// All events so far, from place to place; how many were missed.

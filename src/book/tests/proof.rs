@@ -113,10 +113,10 @@ fn run(seed: u64, rule: SequenceRule, with_prev: bool, legs: usize) -> usize {
 fn a_proven_book_is_never_wrong() {
     for (rule, with_prev) in [
         (SequenceRule::FUTURES, true),
-        (SequenceRule::ASTER_SPOT, true),
-        (SequenceRule::ASTER_SPOT, false),
-        (SequenceRule::BINANCE_SPOT, false),
-        (SequenceRule::ASCENDEX, false),
+        (SequenceRule::POINTED_OR_DENSE, true),
+        (SequenceRule::POINTED_OR_DENSE, false),
+        (SequenceRule::DENSE, false),
+        (SequenceRule::PER_FRAME, false),
     ] {
         for legs in [1, 2] {
             let proven: usize = (0..400).map(|seed| run(seed, rule, with_prev, legs)).sum();
@@ -153,16 +153,16 @@ fn another_connection_goes_on_by_proof_only() {
 
 #[test]
 fn spot_goes_on_across_connections_too() {
-    let mut s = live(SequenceRule::BINANCE_SPOT);
+    let mut s = live(SequenceRule::DENSE);
     assert_eq!(s.on_diff(&ids(2, 112, 113, -1), true), Verdict::Wait);
     assert_eq!(s.on_diff(&ids(2, 112, 113, -1), false), Verdict::Gap { before: 110, after: 111 });
-    let mut s = live(SequenceRule::BINANCE_SPOT);
+    let mut s = live(SequenceRule::DENSE);
     assert_eq!(s.on_diff(&ids(2, 111, 113, -1), false), Verdict::Apply { overlap: false });
 }
 
 #[test]
 fn where_ids_do_not_survive_a_reconnect_the_chain_ends() {
-    let rule = SequenceRule { ids_survive_reconnect: false, ..SequenceRule::BINANCE_SPOT };
+    let rule = SequenceRule { ids_survive_reconnect: false, ..SequenceRule::DENSE };
     let mut s = live(rule);
     assert_eq!(s.on_diff(&ids(2, 111, 112, -1), true), Verdict::Ignored);
     assert_eq!(s.on_diff(&ids(2, 111, 112, -1), false), Verdict::Gap { before: 110, after: -1 });
@@ -215,12 +215,12 @@ fn a_missing_pu_is_a_gap_when_live_and_the_documented_rule_before() {
 
 #[test]
 fn an_id_reset_is_found_and_a_lagging_leg_is_none() {
-    let mut s = live(SequenceRule::BINANCE_SPOT);
+    let mut s = live(SequenceRule::DENSE);
     for n in 0..10 {
         assert_eq!(s.on_diff(&ids(1, n, n, -1), false), Verdict::Ignored);
     }
     assert_eq!(s.on_diff(&ids(1, 10, 10, -1), false), Verdict::Gap { before: 110, after: -1 });
-    let mut s = live(SequenceRule::BINANCE_SPOT);
+    let mut s = live(SequenceRule::DENSE);
     for n in 0..10 {
         assert_eq!(s.on_diff(&ids(1, n, n, -1), false), Verdict::Ignored);
     }

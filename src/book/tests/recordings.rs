@@ -122,9 +122,9 @@ fn recorded_books_equal_the_reference() {
         ("binance-usdm_btcusdt_20230404-05", SequenceRule::FUTURES),
         ("binance-usdm_4symbols_20210722", SequenceRule::FUTURES),
         ("binance-coinm_ethusd_perp_20240808-09", SequenceRule::FUTURES),
-        ("binance-spot_btcusdt_20240808-09", SequenceRule::BINANCE_SPOT),
-        ("binance-spot_btcusdt_20230405_nosnapshot", SequenceRule::BINANCE_SPOT),
-        ("binance-spot_4symbols_20211012", SequenceRule::BINANCE_SPOT),
+        ("binance-spot_btcusdt_20240808-09", SequenceRule::DENSE),
+        ("binance-spot_btcusdt_20230405_nosnapshot", SequenceRule::DENSE),
+        ("binance-spot_4symbols_20211012", SequenceRule::DENSE),
     ] {
         match replay(name, rule) {
             Some(compared) => {

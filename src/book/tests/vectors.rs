@@ -24,9 +24,9 @@ fn word(v: &Verdict) -> &'static str {
 fn rule(name: &str) -> SequenceRule {
     match name {
         "aster-futures" | "coinm" | "usdm" => SequenceRule::FUTURES,
-        "aster-spot" => SequenceRule::ASTER_SPOT,
-        "spot" => SequenceRule::BINANCE_SPOT,
-        "ascendex" => SequenceRule::ASCENDEX,
+        "aster-spot" => SequenceRule::POINTED_OR_DENSE,
+        "spot" => SequenceRule::DENSE,
+        "ascendex" => SequenceRule::PER_FRAME,
         other => panic!("no rule {other}"),
     }
 }

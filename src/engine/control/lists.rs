@@ -9,7 +9,50 @@ use crate::instrument::{DELISTED, Versions};
 use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
 
+/// The versions that earlier runs recorded last, by venue.
+pub(super) type Earlier = BTreeMap<String, Vec<(LaneId, InstrumentVersion)>>;
+
 impl Control {
+    /// What earlier runs recorded, as soon as the converter has read so far.
+    pub(super) fn hear_earlier(&mut self, now: i64) {
+        let Some(all) = self.parts.missed.take_earlier() else { return };
+        let mut by_venue = Earlier::new();
+        for (lane, version) in all {
+            by_venue.entry(version.venue.clone()).or_default().push((lane, version));
+        }
+        self.earlier = Some(by_venue);
+        for v in 0..self.venues.len() {
+            if let Some((list, body)) = self.venues[v].early.take() {
+                self.remember(v, &list, &body, now);
+            }
+        }
+    }
+
+    /// What earlier runs recorded of a venue and this one does not carry is followed all the same: what became of it while
+    /// nobody looked is said at the first list. What this run carries its lanes compare themselves.
+    fn remember(&mut self, v: usize, list: &InstrumentList, body: &[u8], now: i64) {
+        let venue = &mut self.venues[v];
+        let Some(before) = self.earlier.as_mut().and_then(|e| e.remove(&venue.plan.config.id)) else {
+            return;
+        };
+        let lanes: Vec<LaneId> = self.parts.lanes.iter().map(|l| l.lane).collect();
+        let mut newest: BTreeMap<String, (LaneId, InstrumentVersion)> = BTreeMap::new();
+        for (lane, version) in before {
+            // Symbols move between lanes from run to run: the one that recorded it last knows best.
+            let is_newer =
+                newest.get(&version.symbol).is_none_or(|(_, old)| old.ts_valid_from <= version.ts_valid_from);
+            if !venue.recorded.contains(&version.symbol) && is_newer {
+                newest.insert(version.symbol.clone(), (lane, version));
+            }
+        }
+        for (lane, version) in newest.into_values() {
+            // A lane that is gone has left its instruments to one that is there.
+            let lane = if lanes.contains(&lane) { lane } else { 1 };
+            venue.recorded.note(lane, version);
+        }
+        self.follow(v, list, body, now);
+    }
+
     pub(super) fn list_due(&mut self, v: usize, now: i64) {
         if self.venues[v].list_at.is_none_or(|at| at > now) {
             return;
@@ -90,12 +133,22 @@ impl Control {
     }
 
     /// The first list did not come: what the venue is to carry lacks from now on. Of symbols that a rule chooses nobody
-    /// knows which they are.
-    fn waits_for_a_list(&mut self, v: usize) {
+    /// knows which they are: that the venue was asked in vain is a row of `connections`, and status says so until it comes.
+    fn waits_for_a_list(&mut self, v: usize, path: &str, why: &str) {
         let venue = &mut self.venues[v];
-        if !venue.listed.is_empty() || std::mem::replace(&mut venue.told_waiting, true) {
+        if !venue.listed.is_empty() {
             return;
         }
+        venue.metrics.list_waits.set(1);
+        if std::mem::replace(&mut venue.told_waiting, true) {
+            return;
+        }
+        let id = venue.plan.config.id.clone();
+        let is_rule = venue.next.as_ref().unwrap_or(&venue.plan.config).rule.is_some();
+        let lacks = if is_rule { "a rule has nothing to choose from" } else { "its streams wait" };
+        tracing::error!(venue = id, why, "no instrument list: {lacks}, nothing of the venue is recorded yet");
+        self.record_failure(v, path, why);
+        let venue = &self.venues[v];
         let config = venue.next.as_ref().unwrap_or(&venue.plan.config).clone();
         let symbols = config.symbols.clone();
         let listed: Vec<&str> = symbols.iter().map(String::as_str).collect();
@@ -127,9 +180,12 @@ impl Control {
         }
         let wait = self.venues[v].list_backoff.next_wait(fastrand::u64(..));
         self.venues[v].list_at = Some(now + i64::try_from(wait.as_nanos()).unwrap_or(S));
-        let Ok(r) = result else {
-            self.waits_for_a_list(v);
-            return Ok(());
+        let r = match result {
+            Ok(r) => r,
+            Err(e) => {
+                self.waits_for_a_list(v, path, &e.to_string());
+                return Ok(());
+            }
         };
         self.record_body(v, path, &r);
         let list = match (r.status, self.venues[v].plan.venue.parse_instruments(&r.body)) {
@@ -142,7 +198,7 @@ impl Control {
                     why,
                     "no instrument list, will be asked for again"
                 );
-                self.waits_for_a_list(v);
+                self.waits_for_a_list(v, path, &format!("status {status} {why}"));
                 return Ok(());
             }
         };
@@ -157,6 +213,7 @@ impl Control {
         }
         venue.list_backoff.reset();
         venue.listed_now(now);
+        venue.metrics.list_waits.set(0);
         if list.weight_per_minute > 0 {
             self.groups[venue.group].budget.set_limit(list.weight_per_minute);
         }
@@ -171,6 +228,11 @@ impl Control {
         let versions = recorded.meet(&list.instruments, &|s| venue.lanes_of(s));
         venue.recorded = recorded;
         self.tell_versions(versions);
+        if self.earlier.is_some() {
+            self.remember(v, &list, &r.body, now);
+        } else {
+            self.venues[v].early = Some((list, r.body));
+        }
         Ok(())
     }
 
@@ -189,7 +251,7 @@ impl Control {
             venue.listed.iter().filter(|s| venue.recorded.is_delisted(s)).cloned().collect();
         let versions = venue.recorded.follow(&list.instruments, &is_unreadable);
         let mut moved = false;
-        for i in versions.values().flatten() {
+        for i in versions.values().flatten().map(|l| &l.version) {
             let (id, symbol, status) = (&venue.plan.config.id, &i.symbol, &i.status);
             if !venue.plan.config.symbols.contains(symbol) {
                 tracing::info!(venue = id, symbol, status, "an instrument changed");
@@ -204,13 +266,35 @@ impl Control {
         for symbol in &delisted {
             venue.renew(symbol, now);
         }
-        for i in versions.values().flatten() {
+        for i in versions.values().flatten().map(|l| &l.version) {
             self.alive(v, &i.symbol, i.status != DELISTED, now);
         }
         self.tell_versions(versions);
         if moved {
             self.plan_polls(v);
         }
+    }
+
+    /// What happens to a venue's REST connection on lane 000.
+    fn rest_event(&self, v: usize, event: &str, detail: String) -> Vec<u8> {
+        to_payload(&ConnEvent {
+            event: event.to_owned(),
+            venue: self.venues[v].plan.config.id.clone(),
+            leg: 0,
+            slot: u32::MAX,
+            code: 0,
+            cause: String::new(),
+            answered: false,
+            detail,
+        })
+    }
+
+    /// A request without an answer leaves no body.
+    fn record_failure(&mut self, v: usize, path: &str, why: &str) {
+        let conn = self.next_conn();
+        let payload = self.rest_event(v, "failed", format!("REST: no instrument list: {why}"));
+        let entry = Entry { conn: (conn, -1), url: path.to_owned(), ..Entry::new(Kind::Connection, payload) };
+        self.parts.lane0.append(clock::wall_ns(), clock::mono_ns(), entry);
     }
 
     /// Bodies that change no lane's state are kept on lane 000.
@@ -220,17 +304,8 @@ impl Control {
             None => {
                 let conn = self.next_conn();
                 self.venues[v].rest_conns.insert(0, conn);
-                let e = ConnEvent {
-                    event: "open".to_owned(),
-                    venue: self.venues[v].plan.config.id.clone(),
-                    leg: 0,
-                    slot: u32::MAX,
-                    code: 0,
-                    cause: String::new(),
-                    answered: false,
-                    detail: "REST".to_owned(),
-                };
-                let entry = Entry { conn: (conn, -1), ..Entry::new(Kind::Connection, to_payload(&e)) };
+                let payload = self.rest_event(v, "open", "REST".to_owned());
+                let entry = Entry { conn: (conn, -1), ..Entry::new(Kind::Connection, payload) };
                 self.parts.lane0.append(r.ts_recv, r.mono_recv, entry);
                 conn
             }

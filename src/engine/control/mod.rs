@@ -115,6 +115,8 @@ pub struct Control {
     backfills: Vec<backfill::BackfillJob>,
     /// The list of them that was read last.
     missed_seen: u64,
+    /// What earlier runs recorded of venues of which this one has no list yet; `None`: nobody has told yet.
+    earlier: Option<lists::Earlier>,
 }
 
 /// Why control ended before it was asked to.
@@ -168,6 +170,7 @@ impl Control {
             under_way: 0,
             backfills: Vec::new(),
             missed_seen: 0,
+            earlier: None,
         };
         for link in links {
             control.add_venue(link)?;
@@ -279,6 +282,7 @@ impl Control {
         self.audits_due(now);
         self.grant_snapshots(now);
         self.hear_missed(now);
+        self.hear_earlier(now);
         self.backfill_due(now);
         if now - self.last_tick >= S {
             self.last_tick = now;

@@ -129,6 +129,7 @@ impl Control {
     fn give_up(&mut self, v: usize, now: i64) {
         let venue = &mut self.venues[v];
         (venue.gone, venue.next, venue.list_at) = (true, None, None);
+        venue.metrics.list_waits.set(0);
         let none: Vec<LaneStreams> = self.parts.lanes.iter().map(|l| (l.lane, Vec::new())).collect();
         if let Err(e) = self.adopt(v, &none, now) {
             // No streams are no streams too many.

@@ -8,7 +8,8 @@
 //! when it has missed several messages. All other channels speak when something happens, and nothing proves that it did.
 //!
 //! A silent stream has a `silent` timer record in its lane: its book ends there, its gap begins at its last message, and
-//! ends when it speaks again and is proven. Its connection is replaced, the new one first.
+//! ends when it speaks again and is proven, or where the instrument list says that its symbol is gone. Its connection is
+//! replaced, the new one first.
 
 use std::collections::BTreeSet;
 
@@ -187,6 +188,11 @@ impl Control {
         let symbol = s.symbol.clone().unwrap_or_default();
         let diffs = s.kind == StreamKind::DepthDiff && venue.spec().snapshot == SnapshotSource::Rest;
         if !diffs && pace.is_none() {
+            return false;
+        }
+        if pace.is_some() && self.venues[v].recorded.is_delisted(&symbol) {
+            // Nobody has anything to say of it. When it comes back it has all its time again.
+            self.silence.watches.remove(&(v, s.name.clone()));
             return false;
         }
         let w = self.silence.watches.entry((v, s.name.clone())).or_insert(Watch::new(heard, now, after));

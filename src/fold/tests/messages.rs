@@ -266,6 +266,57 @@ fn a_replacement_waits_until_the_connection_of_the_book_is_gone() {
     }
 }
 
+#[test]
+fn a_book_goes_on_with_the_other_leg_whose_snapshot_is_the_same_book() {
+    let mut t = Tape::proven();
+    let asks = |t: &Tape, conn: i64| {
+        let word = format!("Successor {{ conn: {conn}");
+        t.rows.effects.iter().filter(|e| e.starts_with(&word)).count()
+    };
+    t.opens_leg(8, 1);
+    assert_eq!(asks(&t, 8), 1);
+    t.change(7, 11);
+    t.change(8, 11);
+    t.book(8, "depth-snapshot", 1, 11, r#"["1","5"]"#, r#"["2","1"]"#);
+    // It stands by, for however long.
+    for n in 12..6000 {
+        t.change(8, n);
+        t.change(7, n);
+    }
+    t.change(8, 6000);
+    t.fold = crate::fold::Fold::restore(&t.fold.save().unwrap(), &mut super::Rows::default()).unwrap();
+    t.event("close", 7, "venue_disconnect", false);
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    t.change(8, 6001);
+    // The first leg comes back, and stands by in its turn.
+    t.opens_leg(9, 0);
+    assert_eq!(asks(&t, 9), 1);
+    t.change(9, 6002);
+    t.change(8, 6002);
+    t.book(9, "depth-snapshot", 1, 6002, r#"["1","5"]"#, r#"["2","1"]"#);
+    t.event("close", 8, "venue_disconnect", false);
+    t.change(9, 6003);
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    assert_eq!((t.rows.of("delta").len(), t.asked()), (6003 - 10 + 1, 1));
+    assert_eq!(t.fold.counters().seq_gaps, 0);
+}
+
+#[test]
+fn a_leg_with_a_hole_of_its_own_is_asked_again_before_it_may_go_on() {
+    let mut t = Tape::proven();
+    t.opens_leg(8, 1);
+    t.change(7, 11);
+    t.change(8, 11);
+    t.book(8, "depth-snapshot", 1, 11, r#"["1","5"]"#, r#"["2","1"]"#);
+    t.change(7, 12);
+    t.change(7, 13);
+    t.change(8, 13);
+    let asks = t.rows.effects.iter().filter(|e| e.starts_with("Successor { conn: 8")).count();
+    assert_eq!(asks, 2, "{:?}", t.rows.effects);
+    t.event("close", 7, "venue_disconnect", false);
+    assert!(!t.is_proven());
+}
+
 /// What the leg that stands by has brought is in `raw`: no row calls it missing when that one takes over. If a hole lies
 /// between, all is named from the last one on that the book took.
 #[test]

@@ -67,7 +67,7 @@ const BASE: VenueSpec = VenueSpec {
     snapshot: crate::model::SnapshotSource::InBand,
     trades_chain: false,
     snapshot_levels: 500,
-    sequence: SequenceRule::ASCENDEX,
+    sequence: SequenceRule::PER_FRAME,
     heartbeat: HEARTBEAT,
     acknowledges: true,
     // 150 a minute and address are the first threshold, and there are two products.

@@ -1,11 +1,55 @@
 //! How Aster speaks: its protocol pages as data for the simulator.
 
-use crate::model::dialect::{Dialect, Extra, IdScheme, Product, Speed, TooManyStreams};
-use crate::venue::family::dialect::{FUTURES as BASE, MINUTE, speed};
+use crate::model::dialect::{
+    Decimals, Dialect, Extra, IdScheme, Parts, Prints, Speed, Tempo, TooManyStreams, TopKeys,
+};
+use crate::venue::family::dialect::{FUTURES as BASE, FUTURES_FILTERS, MINUTE, speed};
+
+const WEIGHTS: &[(&str, u32, u32)] =
+    &[("24hr", 1, 40), ("bookTicker", 1, 2), ("price", 1, 2), ("historicalTrades", 20, 20)];
+
+const FUTURES_PRINTS: Prints = Prints {
+    top: TopKeys::TimesFirst,
+    index_first: true,
+    halted: "SETTLING",
+    filters: FUTURES_FILTERS,
+    bad_limit: (-1130, "Data sent for parameter 'limit' is not valid."),
+    weights: WEIGHTS,
+    ..Prints::BASE
+};
+/// As the samples have it: `qty` of a trade by REST is the turnover, candles lack their last cell, and price steps and the
+/// smallest price do not agree.
+const SPOT_PRINTS: Prints = Prints {
+    fills_in_quote: true,
+    short_candles: true,
+    filters: "\"},{\"filterType\":\"MIN_NOTIONAL\",\"minNotional\":\"5\"},{\"filterType\":\"MAX_NUM_ORDERS\",\"limit\":200}]}",
+    weights: WEIGHTS,
+    ..Prints::BASE
+};
+const PREDICTION_PRINTS: Prints = Prints {
+    halted: "SETTLED",
+    seconds: true,
+    decimals: Decimals::Probabilities,
+    symbol: round,
+    parts: parts_of_round,
+    ..SPOT_PRINTS
+};
+
+/// Five-minute rounds: the number is the window's start in seconds.
+fn round(asset: &str) -> String {
+    format!("{asset}_UP_DOWN_5M_1778483280_YUSDT")
+}
+
+/// The pair is the name of the series: without the round and the side.
+fn parts_of_round(symbol: &str) -> Option<Parts<'_>> {
+    let base = symbol.strip_suffix("USDT").unwrap_or(symbol);
+    Some((base, "USDT", symbol.rsplitn(3, '_').nth(2).unwrap_or(symbol)))
+}
 
 /// USD-M perpetual futures.
 pub static FUTURES: Dialect = Dialect {
     venue: "aster-futures",
+    prints: &FUTURES_PRINTS,
     extras: &[Extra::TradePro],
     too_many_streams: TooManyStreams::Close(3003, "subscribed channels exceeds limit"),
     names_per_subscribe_max: 120,
@@ -16,7 +60,9 @@ pub static FUTURES: Dialect = Dialect {
 const SPOT_SPEEDS: &[Speed] = &[speed("", 1000), speed("@100ms", 100)];
 const SPOT_BASE: Dialect = Dialect {
     venue: "aster-spot",
-    product: Product::AsterSpot,
+    is_futures: false,
+    tempo: Tempo::Spot,
+    prints: &SPOT_PRINTS,
     extras: &[Extra::TradePro],
     bids_ascend: false,
     diff_speeds: SPOT_SPEEDS,
@@ -47,7 +93,7 @@ pub static SPOT: Dialect = Dialect { variants: &[("doc-literal", &SPOT_LITERAL)]
 
 const PREDICTION_BASE: Dialect = Dialect {
     venue: "aster-prediction",
-    product: Product::AsterPrediction,
+    prints: &PREDICTION_PRINTS,
     extras: &[Extra::TradePro, Extra::Events],
     rest_prefixes: &["/api/v3/prediction/", "/api/v3/"],
     ..SPOT_BASE

@@ -54,7 +54,7 @@ pub static PREDICTION: Family = Family {
         weight_group: "aster-prediction",
         weight_header: "x-mbx-used-weight-1m",
         snapshot: SnapshotSource::Rest,
-        sequence: SequenceRule::ASTER_SPOT,
+        sequence: SequenceRule::POINTED_OR_DENSE,
         channels_default: &["depth@100ms", "aggTrade", "trade", "bookTicker", "miniTicker"],
         ..VenueSpec::BASE
     },

@@ -47,7 +47,7 @@ pub static SPOT: Family = Family {
         weight_group: "aster-spot",
         weight_header: "x-mbx-used-weight-1m",
         snapshot: SnapshotSource::Rest,
-        sequence: SequenceRule::ASTER_SPOT,
+        sequence: SequenceRule::POINTED_OR_DENSE,
         channels_default: &["depth@100ms", "aggTrade", "trade", "bookTicker", "miniTicker"],
         ..VenueSpec::BASE
     },

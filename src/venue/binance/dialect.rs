@@ -1,15 +1,90 @@
 //! How Binance speaks: `protocols/binance.md` as data for the simulator, one constant per product.
 
 use crate::model::dialect::{
-    DepthLimits, Dialect, ErrorShape, Extra, IdScheme, Product, Route, TooManyStreams,
+    Decimals, DepthLimits, Dialect, ErrorShape, Extra, IdScheme, PairKey, Prints, Route, Tempo,
+    TooManyStreams, TopKeys,
 };
-use crate::venue::family::dialect::{FUTURES as BASE, MINUTE, speed};
+use crate::venue::family::dialect::{FUTURES as BASE, FUTURES_FILTERS, MINUTE, speed};
+
+const USDM_PRINTS: Prints = Prints {
+    pair: PairKey::AtTheEnd,
+    top: TopKeys::EventFirst,
+    agg_id_first: true,
+    agg_size_twice: true,
+    halted: "SETTLING",
+    filters: FUTURES_FILTERS,
+    odd_trades: true,
+    // `pricePrecision` decimals.
+    decimals: Decimals::AtLeastTwo,
+    weights: &[
+        ("24hr", 1, 40),
+        ("bookTicker", 2, 5),
+        ("price", 1, 2),
+        ("premiumIndex", 1, 10),
+        ("historicalTrades", 200, 200),
+        ("rpiDepth", 20, 20),
+    ],
+    ..Prints::BASE
+};
+const COINM_PRINTS: Prints = Prints {
+    pair: PairKey::BehindSymbol,
+    code: 2,
+    top: TopKeys::IdFirst,
+    agg_id_first: true,
+    status_key: "contractStatus",
+    halted: "DELIVERING",
+    filters: "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"}]}",
+    // The list still prints a budget of its own, though the pool is USD-M's.
+    listed_weight: Some(6000),
+    inverse: true,
+    lists_of_one: true,
+    odd_trades: true,
+    decimals: Decimals::Contracts,
+    symbol: perpetual,
+    weights: &[
+        ("24hr", 1, 40),
+        ("bookTicker", 2, 5),
+        ("price", 1, 2),
+        ("premiumIndex", 10, 10),
+        ("historicalTrades", 200, 200),
+    ],
+    ..Prints::BASE
+};
+const SPOT_PRINTS: Prints = Prints {
+    matched: false,
+    flag_m: true,
+    day_has_top: true,
+    filters: "\"},{\"filterType\":\"NOTIONAL\",\"minNotional\":\"5.00000000\",\"applyMinToMarket\":true,\"maxNotional\":\"9000000.00000000\",\"applyMaxToMarket\":false,\"avgPriceMins\":5}]}",
+    any_request_id: true,
+    seconds: true,
+    decimals: Decimals::Eight,
+    weights: &[
+        ("24hr", 2, 80),
+        ("bookTicker", 2, 4),
+        ("price", 2, 4),
+        ("historicalTrades", 25, 25),
+        ("klines", 2, 2),
+        ("avgPrice", 2, 2),
+        ("referencePrice", 2, 2),
+    ],
+    ..Prints::BASE
+};
+
+fn perpetual(asset: &str) -> String {
+    format!("{asset}USD_PERP")
+}
 
 /// USD-M column.
 pub static USDM: Dialect = Dialect {
     venue: "binance-usdm",
-    product: Product::UsdM,
-    extras: &[Extra::RpiDepth, Extra::ContractInfo, Extra::Indexes, Extra::TradingSession],
+    prints: &USDM_PRINTS,
+    extras: &[
+        Extra::RpiDepth,
+        Extra::ContractInfo,
+        Extra::Indexes,
+        Extra::TradingSession,
+        Extra::ContinuousCandles,
+    ],
     st_ps: true,
     diff_speeds: &[speed("", 250), speed("@500ms", 500), speed("@100ms", 100), speed("@0ms", 52)],
     ticker_every_ms: 2000,
@@ -34,8 +109,9 @@ pub static USDM: Dialect = Dialect {
 /// COIN-M column.
 pub static COINM: Dialect = Dialect {
     venue: "binance-coinm",
-    product: Product::CoinM,
-    extras: &[Extra::PriceCandles, Extra::ContractInfo],
+    tempo: Tempo::Inverse,
+    prints: &COINM_PRINTS,
+    extras: &[Extra::PriceCandles, Extra::ContractInfo, Extra::ContinuousCandles],
     st_ps: true,
     diff_speeds: &[speed("", 250), speed("@500ms", 500), speed("@100ms", 100), speed("@0ms", 16)],
     all_mark: false,
@@ -54,7 +130,9 @@ pub static COINM: Dialect = Dialect {
 /// spot column.
 pub static SPOT: Dialect = Dialect {
     venue: "binance-spot",
-    product: Product::Spot,
+    is_futures: false,
+    tempo: Tempo::Spot,
+    prints: &SPOT_PRINTS,
     extras: &[Extra::Averages, Extra::BlockTrades, Extra::EastCandles, Extra::Windows],
     ids: IdScheme::Dense,
     bids_ascend: false,

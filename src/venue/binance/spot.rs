@@ -48,7 +48,7 @@ pub static SPOT: Family = Family {
         weight_group: "binance-spot",
         weight_header: "x-mbx-used-weight-1m",
         snapshot: SnapshotSource::Rest,
-        sequence: SequenceRule::BINANCE_SPOT,
+        sequence: SequenceRule::DENSE,
         channels_default: &["depth@100ms", "trade", "bookTicker", "miniTicker"],
         ..VenueSpec::BASE
     },

@@ -1,7 +1,7 @@
 //! How venues of the family speak, as a simulator must know it: the part that the futures venues share.
 
 use crate::model::dialect::{
-    DepthLimits, Dialect, ErrorShape, IdScheme, Product, Route, Speech, Speed, TooManyStreams,
+    DepthLimits, Dialect, ErrorShape, IdScheme, Prints, Route, Speed, Tempo, TooManyStreams,
 };
 
 /// A minute in ms.
@@ -22,8 +22,9 @@ const FUTURES_PARTIAL: &[Speed] = &[speed("", 250), speed("@500ms", 500), speed(
 pub const FUTURES: Dialect = Dialect {
     venue: "",
     variants: &[],
-    product: Product::AsterFutures,
-    speech: Speech::Envelope,
+    is_futures: true,
+    tempo: Tempo::Futures,
+    prints: &Prints::BASE,
     words: None,
     extras: &[],
     ids: IdScheme::Shared,
@@ -59,4 +60,8 @@ pub const FUTURES: Dialect = Dialect {
     trades_weight: 1,
     agg_trades_weight: 20,
     retry_after: false,
+    bans_sockets: false,
 };
+
+/// What closes the filters of most futures.
+pub const FUTURES_FILTERS: &str = "\"},{\"limit\":200,\"filterType\":\"MAX_NUM_ORDERS\"},{\"notional\":\"5\",\"filterType\":\"MIN_NOTIONAL\"}]}";

@@ -1,5 +1,7 @@
 //! How Pumpkin speaks, for the simulator: its protocol page, and where that does not say, each way that it may be.
 
+use std::borrow::Cow;
+
 use prost::bytes::BufMut;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use serde_json::json;
@@ -8,7 +10,7 @@ use super::sign;
 use crate::model::Dec;
 use crate::model::dialect::{DepthLimits, Dialect, TooManyStreams};
 use crate::model::words::{
-    Asked, BookFact, CandleFact, Feed, Heard, Listed, Market, SymbolFact, TradeFact, Words,
+    Asked, BookFact, CandleFact, Feed, Heard, Listed, Market, SymbolFact, TradeFact, Wish, Words,
 };
 
 /// Secret of a simulated account; its key is `test_key`.
@@ -147,22 +149,22 @@ impl Words for Way {
         Listed { symbol: format!("{base}_usdt"), base, quote: "usdt".to_owned(), size_dec: 0 }
     }
 
-    fn topic<'a>(&self, name: &'a str) -> Option<(&'a str, Feed<'a>)> {
+    fn topic<'a>(&self, name: &'a str) -> Option<(Cow<'a, str>, Feed<'a>)> {
         let (base, rest) = name.split_once('@')?;
         let (symbol, arg) = rest.split_once(',').unwrap_or((rest, ""));
         let feed = match base {
             "trade" if arg.is_empty() => Feed::Trades,
-            "depth" if arg.parse::<usize>().is_ok_and(|n| n > 0) => Feed::Book,
+            "depth" if arg.parse::<usize>().is_ok_and(|n| n > 0) => Feed::Book(0),
             "depth.update" if arg.is_empty() => Feed::Silent,
             "kline" if INTERVALS.contains(&arg) => Feed::Candles(arg),
             _ => return None,
         };
-        Some((symbol, feed))
+        Some((symbol.into(), feed))
     }
 
-    fn hear(&self, text: &str) -> Heard {
+    fn hear(&self, text: &str, _now: i64) -> Heard {
         match text {
-            "ping" => return Heard::Ping("pong".to_owned()),
+            "ping" => return Heard::Ping("pong".to_owned(), 0),
             "pong" => return Heard::Nothing,
             _ => {}
         }
@@ -173,14 +175,14 @@ impl Words for Way {
         let Some(events) = v["events"].as_array() else { return bad(40004, "parameters are wrong") };
         let names = events.iter().filter_map(|e| e.as_str()).map(str::to_owned).collect();
         match v["method"].as_str() {
-            Some("sub") => Heard::Subscribe(names),
-            Some("unsub") => Heard::Unsubscribe(names),
+            Some("sub") => Heard::Wish(Wish::of(names, false)),
+            Some("unsub") => Heard::Wish(Wish::of(names, true)),
             _ => bad(40004, "parameters are wrong"),
         }
     }
 
-    fn answer(&self, _topics: &[String], refused: bool) -> Vec<String> {
-        let (code, msg) = if refused { (40002, "no such topic") } else { (0, "success") };
+    fn answer(&self, _wish: &Wish, taken: &[bool]) -> Vec<String> {
+        let (code, msg) = if taken.contains(&false) { (40002, "no such topic") } else { (0, "success") };
         vec![json!({"code": code, "msg": msg}).to_string()]
     }
 

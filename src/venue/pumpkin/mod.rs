@@ -47,7 +47,7 @@ static SPEC: VenueSpec = VenueSpec {
     weight_group: "pumpkin-perp",
     weight_header: "",
     snapshot: SnapshotSource::Rest,
-    sequence: SequenceRule::PUMPKIN,
+    sequence: SequenceRule::LEARNED,
     channels_default: &["depth,10", "trade", "kline,1m"],
     heartbeat: Heartbeat { ping: Some(("ping", 3)), pong: Some("pong") },
     acknowledges: true,

@@ -12,6 +12,8 @@ use crate::parse::fields::{exact, levels, shape, text};
 use crate::parse::url::{encode_into, path_and_query, query_value};
 use crate::parse::{Limits, Scratch, Val};
 
+/// The firewall bans an address for an hour.
+const BANNED_S: u32 = 3600;
 /// Levels of a snapshot: the most that the venue gives.
 const LEVELS: u32 = 50;
 const DEPTH: &str = "/v2/public/q/depth";
@@ -414,13 +416,19 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
         #[serde(default)]
         data: serde_json::Value,
     }
-    let r: Refusal = serde_json::from_slice(body).ok().filter(|r: &Refusal| r.code != 0)?;
+    let Some(r) = serde_json::from_slice(body).ok().filter(|r: &Refusal| r.code != 0) else {
+        // The firewall's own page knows no codes.
+        let page = RestRefusal { status: 418, retry_after_s: Some(BANNED_S), code: 403, why: meaning(403) };
+        return (status == 403).then_some(page);
+    };
     let reset = r.data.get("reset").and_then(serde_json::Value::as_u64);
     let reset = reset.and_then(|s| u32::try_from(s).ok());
     let said = (r.msg + &r.message).to_ascii_lowercase();
     let (status, retry_after_s) = match r.code {
-        // A ban of an hour; 418 and -1 do not mend by waiting, but asking on would make it worse.
-        403 => (418, reset.or(Some(3600))),
+        // About the address, whoever asks.
+        403 => (418, reset.or(Some(BANNED_S))),
+        // About the key. Each request is signed with it, so all of them rest; streams want none and go on. Neither mends by
+        // waiting, but asking on would make it worse.
         418 | -1 => (418, reset.or(Some(600))),
         // One code for a wrong signature, which every request would have, and for a request that is wrong by itself, such as one
         // for a symbol that is gone: that one must not keep the others waiting.

@@ -152,6 +152,7 @@ fn rest_answers_become_rows_and_refusals_have_their_cause() {
     assert_eq!(refusal(200, r#"{"code":439}"#), Some((429, None)));
     assert_eq!(refusal(200, r#"{"code":403}"#), Some((418, Some(3600))));
     assert_eq!(refusal(200, r#"{"code":418}"#), Some((418, Some(600))));
+    assert_eq!(refusal(403, "<html>"), Some((418, Some(3600))), "the page of a firewall has no code");
     assert_eq!(refusal(503, "x"), None);
 }
 

@@ -1,8 +1,10 @@
 //! How it speaks, for the simulator.
 
+use std::borrow::Cow;
+
 use lobtape::model::Dec;
 use lobtape::model::words::{
-    Asked, BookFact, CandleFact, Feed, Heard, Listed, Market, SymbolFact, TradeFact, Words,
+    Asked, BookFact, CandleFact, Feed, Heard, Listed, Market, SymbolFact, TradeFact, Wish, Words,
 };
 use serde_json::{Value, json};
 
@@ -27,32 +29,32 @@ impl Words for Minnow {
         Listed { symbol: format!("{asset}-EUR"), base, quote, size_dec }
     }
 
-    fn topic<'a>(&self, name: &'a str) -> Option<(&'a str, Feed<'a>)> {
+    fn topic<'a>(&self, name: &'a str) -> Option<(Cow<'a, str>, Feed<'a>)> {
         let (channel, symbol) = name.split_once(':')?;
         let feed = match channel {
-            "book" => Feed::Book,
+            "book" => Feed::Book(0),
             "trade" => Feed::Trades,
             _ => return None,
         };
-        Some((symbol, feed))
+        Some((symbol.into(), feed))
     }
 
-    fn hear(&self, text: &str) -> Heard {
+    fn hear(&self, text: &str, _now: i64) -> Heard {
         let v: Value = serde_json::from_str(text).unwrap_or_default();
         let names = |k: &str| {
             v[k].as_array().map(|a| a.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect())
         };
         match (names("sub"), names("unsub")) {
-            (Some(names), _) => Heard::Subscribe(names),
-            (None, Some(names)) => Heard::Unsubscribe(names),
+            (Some(names), _) => Heard::Wish(Wish::of(names, false)),
+            (None, Some(names)) => Heard::Wish(Wish::of(names, true)),
             _ => Heard::Answer(json!({"no": "what?"}).to_string()),
         }
     }
 
-    fn answer(&self, topics: &[String], refused: bool) -> Vec<String> {
-        match refused {
+    fn answer(&self, wish: &Wish, taken: &[bool]) -> Vec<String> {
+        match taken.contains(&false) {
             true => vec![json!({"no": "no such stream"}).to_string()],
-            false => topics.iter().map(|t| json!({ "ok": t }).to_string()).collect(),
+            false => wish.topics.iter().map(|t| json!({ "ok": t }).to_string()).collect(),
         }
     }
 
