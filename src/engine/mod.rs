@@ -11,6 +11,7 @@ pub mod choose;
 pub mod control;
 pub mod converting;
 pub mod keys;
+pub mod ladder;
 pub mod lane;
 pub mod lane0;
 pub mod links;

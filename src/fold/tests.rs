@@ -8,6 +8,7 @@ mod listing;
 mod messages;
 pub(crate) mod pumpkin;
 mod repeats;
+mod shed;
 mod twins;
 
 use super::*;
