@@ -170,11 +170,10 @@ impl Capture {
         config: Config,
         line: Box<dyn FnMut(&str) + Send>,
     ) -> Result<Capture, CaptureError> {
-        let ready = prepare(ds, config)?;
         let (reports_in, reports) = bounded(REPORTS_MAX);
         let (journal_in, journal_out) = bounded(ORDERS_MAX);
         let (reloads_in, reloads) = bounded(RELOADS_MAX);
-        let Ready { ds, config, run, recovered, rings, tls, shared, ladder } = ready;
+        let Ready { ds, config, run, recovered, rings, tls, shared, ladder } = prepare(ds, config)?;
         let last0 = recovered.report.lane(0).map_or(0, |l| l.state.max_ts_recv);
         let lane0 = Arc::new(Lane0::new(last0, run.interval_ns, journal_in));
         let (producers, consumers): (Vec<_>, Vec<_>) = rings.into_iter().unzip();
@@ -427,7 +426,8 @@ pub(super) fn seeds(
     let seed = |ring: RawProducer| {
         let id = ring.lane();
         let state = before.iter().find(|l| l.state.lane == id).map(|l| l.state);
-        let crash = state.filter(recovering::crashed).map(|s| recovering::crash_gap(&s, cause));
+        let crash = planted!("crash_untold", None, state.filter(recovering::crashed))
+            .map(|s| recovering::crash_gap(&s, cause));
         let mut clock = LaneClock::new(id, ring.last_lane_seq(), interval_ns);
         if let Some(s) = state {
             // Only sets the clock to where the last run ended; nothing can be due yet. One further: the last record may be

@@ -145,7 +145,7 @@ impl Core {
                 self.stream_removed(id, rec, sink);
             }
         }
-        self.shed(&mut conn, &e.shed, rec, sink);
+        planted!("shed_without_a_word", (), self.shed(&mut conn, &e.shed, rec, sink));
         for id in e.confirmed.iter().filter_map(|n| conn.by_name.get(n.as_bytes())) {
             self.acknowledged(*id, rec, sink);
         }

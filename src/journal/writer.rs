@@ -292,7 +292,11 @@ impl JournalWriter {
             }
             self.begin_segment(need, note.ts_recv, false)?;
         }
-        let at = self.put(bytes)?;
+        let at = planted!(
+            "rotation_loses_a_record",
+            if fits { self.put(bytes)? } else { self.position() },
+            self.put(bytes)?
+        );
         self.lanes.note(note.kind, note.lane, note.lane_seq, note.conn, note.ts_recv);
         if let Some(c) = &mut self.current {
             c.dirty = true;
@@ -402,7 +406,7 @@ impl JournalWriter {
 
     fn end_sync(&mut self, answer: io::Result<()>) -> Result<Position, JournalError> {
         let done = self.syncing.take();
-        if let Err(e) = answer {
+        if let Err(e) = planted!("failed_sync_taken_for_done", Ok::<_, io::Error>(()), answer) {
             return Err(self.fail("sync", e));
         }
         if let Some(d) = done {

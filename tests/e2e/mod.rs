@@ -7,6 +7,7 @@ mod audits;
 mod backfill;
 mod capture;
 mod disk;
+mod flips;
 mod kill;
 mod legs;
 mod listing;
