@@ -266,6 +266,7 @@ impl Converting {
                 self.record(c, at, lane0);
             }
         }
+        planted!("reclaimed_too_early", lane0.reclaim(self.reader.position()), ());
         self.retain();
         let wanted = |lane: &LaneId| {
             let fold = self.converter.fold(*lane);
@@ -365,8 +366,7 @@ impl Converting {
         let r = self.resume.lock().unwrap_or_else(PoisonError::into_inner);
         // Each lane that the journal has records of: one without a checkpoint yet is read from its first record.
         if self.converter.lanes().all(|l| r.contains_key(&l))
-            && let Some(before) =
-                planted!("reclaimed_too_early", Some(self.reader.position()), r.values().min().copied())
+            && let Some(before) = r.values().min().copied()
         {
             lane0.reclaim(before);
         }
