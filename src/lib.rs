@@ -14,6 +14,21 @@
     )
 )]
 
+/// A place where a known bug can be woken, to show that the fault matrix catches it (`scripts/faults D5`): its name, what the
+/// bug does, what is right. Without the feature `planted` only the last is compiled.
+macro_rules! planted {
+    ($bug:literal, $wrong:expr, $right:expr) => {{
+        #[cfg(feature = "planted")]
+        {
+            if $crate::sys::planted::is_awake($bug) { $wrong } else { $right }
+        }
+        #[cfg(not(feature = "planted"))]
+        {
+            $right
+        }
+    }};
+}
+
 pub mod book;
 pub mod bus;
 pub mod cli;

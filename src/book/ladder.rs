@@ -141,7 +141,7 @@ impl Book {
     #[inline]
     pub fn apply(&mut self, bids: &[Level], asks: &[Level]) -> u32 {
         let mut changes = Changes::default();
-        self.bids.apply::<false>(bids, &mut changes);
+        self.bids.apply::<false>(planted!("bid_lost", bids.get(1..).unwrap_or_default(), bids), &mut changes);
         self.asks.apply::<false>(asks, &mut changes);
         changes.absent
     }

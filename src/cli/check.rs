@@ -215,6 +215,14 @@ fn print_needs(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
         "disk      up to {} a day, if every symbol is as busy as BTCUSDT; quiet ones need a hundredth",
         out::bytes(p.disk_per_day_max)
     )?;
+    match c.capture.disk_reserve {
+        0 => writeln!(w, "reserve   none: a full disk is waited for while the rings hold")?,
+        n => writeln!(
+            w,
+            "reserve   {} of disk; books go below 5 % free, trades last (`disk_reserve`)",
+            out::bytes(n)
+        )?,
+    }
     match &c.http {
         Some(h) => writeln!(w, "http      {}: /livez /readyz /metrics /status /events", h.listen),
         None => writeln!(w, "http      off"),

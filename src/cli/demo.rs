@@ -102,7 +102,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 fn config_text(out: &Path, rest: &str, ws: &str) -> String {
     let q = |s: &str| toml::Value::from(s).to_string();
     format!(
-        "[dataset]\npath = {}\n[[venue]]\nid = \"aster-futures\"\nsymbols = [{}]\n\
+        "[dataset]\npath = {}\n[capture]\ndisk_reserve = \"0\"\n[[venue]]\nid = \"aster-futures\"\nsymbols = [{}]\n\
          channels = [\"depth@100ms\", \"aggTrade\", \"bookTicker\", \"markPrice@1s\", \"forceOrder\"]\n\
          rest = {}\nws = {}\n",
         q(&out.to_string_lossy()),

@@ -113,6 +113,7 @@ fn capture(c: CaptureTable, bad: &dyn Fn(&str, String) -> ConfigError) -> Result
         ring_size,
         segment_size,
         converter_memory,
+        disk_reserve: c.disk_reserve.map_or(256 * MIB, |s| s.bytes),
         runtime_dir: dir("capture.runtime_dir", c.runtime_dir)?,
         fallback_dir: dir("capture.fallback_dir", c.fallback_dir)?,
         wall_offset_ns: c.wall_offset.map_or(0, |d| d.ns),

@@ -82,6 +82,8 @@ pub struct Capture {
     pub segment_size: u64,
     /// Bytes of rows that the converter may hold before it flushes a row group.
     pub converter_memory: u64,
+    /// Bytes of disk held back for when it is full; 0 = none, and nothing is given up before it is.
+    pub disk_reserve: u64,
     /// Where the raw rings lie; `None` = `$RUNTIME_DIRECTORY`, else `/dev/shm`, else the dataset's `_journal/`.
     pub runtime_dir: Option<PathBuf>,
     /// Where journal segments go when the dataset's disk fails.

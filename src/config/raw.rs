@@ -54,6 +54,7 @@ layer!(CaptureTable, CAPTURE_KEYS {
     ring_size: Size,
     segment_size: Size,
     converter_memory: Size,
+    disk_reserve: Size,
     runtime_dir: String,
     fallback_dir: String,
     wall_offset: Duration,

@@ -16,13 +16,15 @@ pub struct Keep {
     pub per_table: BTreeMap<Table, i64>,
     /// Bytes of published files that may stay.
     pub max_bytes: Option<u64>,
+    /// Bytes that are to go beyond that, where there is a maximum, because the disk has no room.
+    pub free_up: u64,
 }
 
 impl Keep {
     /// Out of a configuration: ages in ns by table name. Names that are no table are left out (`config` refuses them).
     pub fn new(by_name: &BTreeMap<String, i64>, max_bytes: Option<u64>) -> Keep {
         let per_table = by_name.iter().filter_map(|(n, age)| Some((Table::from_name(n)?, *age))).collect();
-        Keep { per_table, max_bytes }
+        Keep { per_table, max_bytes, free_up: 0 }
     }
 }
 
@@ -62,6 +64,7 @@ pub fn retain(ds: &Dataset, keep: &Keep, now: i64) -> Result<Gone, DatasetError>
         });
         if let Some(max) = keep.max_bytes {
             let mut total: u64 = parts.iter().map(|p| p.bytes).sum();
+            let max = max.min(total.saturating_sub(keep.free_up));
             let mut units: BTreeMap<(&str, i64), Vec<&PartRecord>> = BTreeMap::new();
             let today = time::date_text(time::day_of(now));
             for &p in &parts {
@@ -160,7 +163,7 @@ mod tests {
         let d = tempfile::tempdir().unwrap();
         let ds = Dataset::create(d.path()).unwrap();
         fill(&ds);
-        let keep = Keep { per_table: [(Table::Raw, NS_PER_DAY)].into(), max_bytes: None };
+        let keep = Keep { per_table: [(Table::Raw, NS_PER_DAY)].into(), ..Keep::default() };
         assert_eq!(retain(&ds, &keep, NOON + NS_PER_DAY).unwrap(), Gone::default());
         let gone = retain(&ds, &keep, NOON + 2 * NS_PER_DAY).unwrap();
         assert_eq!(gone.paths.len(), 2);
@@ -178,7 +181,7 @@ mod tests {
         fill(&ds);
         let all: u64 = ds.manifest().unwrap().parts().map(|p| p.bytes).sum();
         let now = NOON + 2 * NS_PER_DAY + 2 * HOUR;
-        let keep = |max| Keep { per_table: BTreeMap::new(), max_bytes: Some(max) };
+        let keep = |max| Keep { max_bytes: Some(max), ..Keep::default() };
         assert_eq!(retain(&ds, &keep(all), now).unwrap(), Gone::default());
         assert_eq!(retain(&ds, &keep(all - 1), now).unwrap().paths.len(), 4);
         assert_eq!(left(&ds).iter().filter(|(_, day)| day == "20").count(), 0);

@@ -140,6 +140,34 @@ fn publishing_twice_is_success_and_other_content_is_refused() {
 }
 
 #[test]
+fn a_file_that_does_not_give_its_rows_back_is_not_published() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let mut refused = 0;
+    for bit in (0..4_000).step_by(397) {
+        // A name of its own: what is refused must be the content.
+        let part = one_part(&ds, key(Table::Trades, "v", &format!("S{bit}"), NOON), |w| {
+            let mut row = 0;
+            for i in 0..50 {
+                w.push(&mut row, &head(NOON + i), "v:S", (1, 3), &RowRef::Trade(&trade(i, 618_000 + i % 9)))?;
+            }
+            Ok(())
+        });
+        // As if the disk had not kept what it was given.
+        let mut bytes = std::fs::read(&part.tmp).unwrap();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&part.tmp, bytes).unwrap();
+        refused += usize::from(publish(&ds, vec![part], &provenance()).is_err_and(|e| e.is_damage()));
+    }
+    // Some bits stand for nothing: statistics of a page, say.
+    assert!(refused >= 6, "{refused}");
+    let manifest = ds.manifest().unwrap();
+    for p in manifest.parts() {
+        assert_eq!(read::summary(&ds.root().join(&p.path), Table::Trades).unwrap().1, p.rows_sha256);
+    }
+}
+
+#[test]
 fn a_crash_before_the_manifest_is_repaired_by_publishing_again() {
     let d = tempfile::tempdir().unwrap();
     let part = |ds: &Dataset| {

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::control::{Control, ControlFault, ControlParts, LaneHandle};
 use super::converting::{ConvertError, Follow, Progress};
 use super::cores;
+use super::ladder::Ladder;
 use super::lane::{Lane, LaneParts};
 use super::lane0::{Entry, Lane0};
 use super::links;
@@ -139,6 +140,7 @@ struct Ready {
     rings: Vec<(RawProducer, RawConsumer)>,
     tls: TlsSetup,
     shared: Arc<Shared>,
+    ladder: Option<Ladder>,
 }
 
 impl Capture {
@@ -169,11 +171,10 @@ impl Capture {
         config: Config,
         line: Box<dyn FnMut(&str) + Send>,
     ) -> Result<Capture, CaptureError> {
-        let ready = prepare(ds, config)?;
         let (reports_in, reports) = bounded(REPORTS_MAX);
         let (journal_in, journal_out) = bounded(ORDERS_MAX);
         let (reloads_in, reloads) = bounded(RELOADS_MAX);
-        let Ready { ds, config, run, recovered, rings, tls, shared } = ready;
+        let Ready { ds, config, run, recovered, rings, tls, shared, ladder } = prepare(ds, config)?;
         let last0 = recovered.report.lane(0).map_or(0, |l| l.state.max_ts_recv);
         let lane0 = Arc::new(Lane0::new(last0, run.interval_ns, journal_in));
         let (producers, consumers): (Vec<_>, Vec<_>) = rings.into_iter().unzip();
@@ -213,6 +214,7 @@ impl Capture {
             minutes: Minutes::new(root, started.collectors, Arc::clone(&journal), rings, line),
             reloads,
             keep,
+            ladder,
             missed: Arc::clone(&converter.1.missed),
             last_conn,
         };
@@ -326,6 +328,7 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     for damage in ds.manifest_damage() {
         tracing::error!(damage, "what this line tells of stays on disk and out of the dataset");
     }
+    let ladder = ladder_of(&ds, &config)?;
     let number = recovering::dataset_number(&ds)?;
     let mut options = Options::new(number);
     options.segment_bytes = config.capture.segment_size;
@@ -376,7 +379,18 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     ds.set_rings(&paths)?;
     let shared = Arc::new(Shared::new(&run_id, &config.dataset.path.display().to_string()));
     shared.set_state(State::Recovering);
-    Ok(Ready { ds, config, run, recovered, rings, tls, shared })
+    Ok(Ready { ds, config, run, recovered, rings, tls, shared, ladder })
+}
+
+/// The disk's ladder. A disk that is full already gets the reserve of the run before, for recovery.
+fn ladder_of(ds: &Dataset, config: &Config) -> Result<Option<Ladder>, CaptureError> {
+    if config.capture.disk_reserve == 0 {
+        return Ok(None);
+    }
+    let asked = |source| CaptureError::Io { what: "asking the disk for its free space", source };
+    let mut ladder = Ladder::new(ds.root(), &ds.journal_dir(), config.capture.disk_reserve).map_err(asked)?;
+    ladder.look(false, true).map_err(asked)?;
+    Ok(Some(ladder))
 }
 
 fn tls_of(config: &Config) -> Result<TlsSetup, CaptureError> {
@@ -413,7 +427,8 @@ pub(super) fn seeds(
     let seed = |ring: RawProducer| {
         let id = ring.lane();
         let state = before.iter().find(|l| l.state.lane == id).map(|l| l.state);
-        let crash = state.filter(recovering::crashed).map(|s| recovering::crash_gap(&s, cause));
+        let crash = planted!("crash_untold", None, state.filter(recovering::crashed))
+            .map(|s| recovering::crash_gap(&s, cause));
         let mut clock = LaneClock::new(id, ring.last_lane_seq(), interval_ns);
         if let Some(s) = state {
             // Only sets the clock to where the last run ended; nothing can be due yet. One further: the last record may be

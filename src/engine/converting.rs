@@ -170,13 +170,21 @@ impl Converting {
 
     fn retain(&mut self) {
         let Some(keep) = &self.keep else { return };
-        let keep = keep.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_new = self.kept.as_ref() != Some(&keep);
+        let keep = {
+            let mut now = keep.lock().unwrap_or_else(PoisonError::into_inner);
+            let once = now.clone();
+            // Whoever asked for room asks again where this was not enough.
+            now.free_up = 0;
+            once
+        };
+        let lacks = keep.free_up > 0;
+        let keep_on = Keep { free_up: 0, ..keep.clone() };
+        let is_new = lacks || self.kept.as_ref() != Some(&keep_on);
         if !std::mem::take(&mut self.grown) && !is_new {
             return;
         }
-        let keep = &*self.kept.insert(keep);
-        match retain(&self.ds, keep, clock::wall_ns()) {
+        self.kept = Some(keep_on);
+        match retain(&self.ds, &keep, clock::wall_ns()) {
             Ok(gone) if !gone.paths.is_empty() => {
                 tracing::info!(files = gone.paths.len(), bytes = gone.bytes, "old files went")
             }
@@ -261,6 +269,7 @@ impl Converting {
                 self.record(c, at, lane0);
             }
         }
+        planted!("reclaimed_too_early", lane0.reclaim(self.reader.position()), ());
         self.retain();
         if self.begun.take_if(|begun| end >= *begun).is_some() {
             self.progress.missed.set_earlier(self.converter.instruments());

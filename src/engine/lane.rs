@@ -354,10 +354,13 @@ impl Lane {
         }
     }
 
-    /// Streams of a connection that end with it: the plan does not name them any more.
-    fn unwanted(&self, link: &OpenLink) -> Vec<String> {
-        let Some(plan) = self.plans.iter().find(|p| p.venue == link.venue) else { return Vec::new() };
-        link.streams.iter().map(|s| s.name.clone()).filter(|n| !plan.streams.contains(n)).collect()
+    /// Streams of a connection that end with it: those that the plan does not name any more, and those that the disk has no
+    /// room for.
+    fn unwanted(&self, link: &OpenLink) -> (Vec<String>, Vec<String>) {
+        let Some(plan) = self.plans.iter().find(|p| p.venue == link.venue) else { return Default::default() };
+        let names = || link.streams.iter().map(|s| s.name.clone());
+        let remove = names().filter(|n| !plan.streams.contains(n)).collect();
+        (remove, names().filter(|n| plan.shed.contains(n)).collect())
     }
 
     /// What the venue said of the message that waited for it.
@@ -710,9 +713,10 @@ impl Handler for Lane {
 
     fn on_close(&mut self, token: u64, at: &Stamps, info: &CloseInfo) {
         let Some(live) = self.conns.remove(&token) else { return };
-        let remove = if live.opened { self.unwanted(&live.link) } else { Vec::new() };
-        if !remove.is_empty() {
-            let ends = Subscribed { venue: live.link.venue.to_owned(), remove, ..Subscribed::default() };
+        let (remove, shed) = if live.opened { self.unwanted(&live.link) } else { Default::default() };
+        if !remove.is_empty() || !shed.is_empty() {
+            let ends =
+                Subscribed { venue: live.link.venue.to_owned(), remove, shed, ..Subscribed::default() };
             self.control(Kind::Subscription, live.link.conn, at, "", &to_payload(&ends));
         }
         let word = if live.opened { "close" } else { "failed" };

@@ -12,6 +12,7 @@ pub mod control;
 pub mod converting;
 pub mod cores;
 pub mod keys;
+pub mod ladder;
 pub mod lane;
 pub mod lane0;
 pub mod links;

@@ -277,6 +277,8 @@ pub struct VenueState {
     pub polls_after: i64,
     /// Streams that a full connection refused, with how often that happened, until another one takes them.
     pub overflow: Overflow,
+    /// Streams that are not recorded because the disk has no room for them.
+    pub shed: std::collections::BTreeSet<String>,
     /// Limit of messages that subscribe, per minute; `None`: the venue has none.
     pub subscribes: Option<RateWindow>,
     /// Number of its weight group.
@@ -332,6 +334,7 @@ impl VenueState {
             key: None,
             polls: Vec::new(),
             overflow: Overflow::default(),
+            shed: std::collections::BTreeSet::new(),
             polls_after: 0,
             next: Some(plan.config.clone()),
             gone: false,

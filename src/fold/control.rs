@@ -146,6 +146,7 @@ impl Core {
                 self.stream_removed(id, rec, sink);
             }
         }
+        planted!("shed_without_a_word", (), self.shed(&mut conn, &e.shed, rec, sink));
         for id in e.confirmed.iter().filter_map(|n| conn.by_name.get(n.as_bytes())) {
             self.acknowledged(*id, rec, sink);
         }
@@ -187,6 +188,7 @@ impl Core {
                 self.stream_removed(StreamId(i as u32), rec, sink);
             }
         }
+        self.stays_shed(ix, &e.shed, rec, sink);
     }
 
     fn instrument_listed<S: FoldSink>(

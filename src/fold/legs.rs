@@ -311,7 +311,7 @@ impl Core {
             let seq = if let Mark::Id(_, n) = mark { n } else { -1 };
             self.race(id, conn, rec, seq, first, sink);
         }
-        arrival == Arrival::News
+        planted!("second_leg_told_too", true, arrival == Arrival::News)
     }
 
     /// An event of a chained stream came: only for the race, since its ids say what is news.

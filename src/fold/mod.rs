@@ -20,6 +20,7 @@ mod legs;
 mod panics;
 mod repeats;
 mod shared;
+mod shed;
 mod silences;
 mod state;
 mod streams;

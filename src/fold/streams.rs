@@ -606,7 +606,7 @@ impl Core {
             stream: "",
             cause: g.cause,
             seq_before: g.seq_before,
-            seq_after: end.seq_after,
+            seq_after: planted!("gap_ids_off_by_one", end.seq_after.saturating_add(1), end.seq_after),
             ts_begin: g.ts_begin,
             // The clock may have stepped back meanwhile; a gap does not end before it begins.
             ts_end: end.ts_end.max(g.ts_begin),

@@ -9,6 +9,7 @@ mod listing;
 mod messages;
 pub(crate) mod pumpkin;
 mod repeats;
+mod shed;
 mod silences;
 mod stalls;
 mod twins;

@@ -34,7 +34,7 @@ fn refusal(r: &Request) -> Option<(StatusCode, &'static str)> {
     if r.headers().contains_key(header::ORIGIN) {
         return Some((StatusCode::FORBIDDEN, "web pages may not ask\n"));
     }
-    if !host_is_this_machine(r.headers()) {
+    if planted!("any_host_may_ask", false, !host_is_this_machine(r.headers())) {
         return Some((StatusCode::MISDIRECTED_REQUEST, "Host must be 127.0.0.1, [::1] or localhost\n"));
     }
     None

@@ -136,6 +136,10 @@ fn process(f: &mut Family<'_, '_>, s: &Shared) -> Result<(), Error> {
     f.counter("storage_failures", "Writes, syncs and creations of files that failed", failures)?;
     let trouble = f64::from(u8::from(s.storage.trouble().is_some()));
     f.gauge("storage_failed", "1 while the disk does not take what it is given", one(trouble))?;
+    f.gauge("disk_reserve_bytes", "Held back for a disk that is full", one(s.storage.reserve.get() as f64))?;
+    let rung = one(s.storage.rung.get() as f64);
+    f.gauge("disk_rung", "What is given up because the disk runs full, 0 nothing to 5 everything", rung)?;
+    f.counter("streams_shed", "Streams given up because the disk ran full", one(s.storage.shed.get()))?;
     f.counter("queue_dropped", "Events that slow live subscribers did not get", one(s.events_dropped.get()))
 }
 

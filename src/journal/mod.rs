@@ -26,6 +26,7 @@
 //! come back to life. After a failed write or sync it does the same, and the records since the last durable position
 //! are appended again; a reader that saw them before knows them by `(lane, lane_seq)`.
 
+mod ballast;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -52,6 +53,7 @@ use serde::{Deserialize, Serialize};
 use crate::bus::raw::RawError;
 use crate::model::RecordError;
 
+pub use ballast::Ballast;
 pub use format::VERSION;
 pub use marks::{JournalShared, LaneMark, Marks, Storage};
 pub use pump::{Appended, Command, ControlRecord, Pump, PumpOptions};
@@ -176,6 +178,12 @@ impl JournalError {
     /// Whether a new segment, perhaps elsewhere, may help.
     pub fn is_storage(&self) -> bool {
         matches!(self, JournalError::Io { .. } | JournalError::SegmentFailed { .. })
+    }
+
+    /// Whether there is no room.
+    fn is_full(&self) -> bool {
+        let JournalError::Io { source, .. } = self else { return false };
+        matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
     }
 }
 

@@ -379,6 +379,7 @@ impl Pump {
         let now = (self.options.clock)();
         for t in &mut self.taps {
             t.consumer.mark_jrn();
+            planted!("ring_freed_before_the_sync", t.consumer.mark_dur(u64::MAX), ());
             if !t.stamps.is_empty() {
                 self.shared.record_journaled(t.consumer.lane(), t.stamps.iter().map(|&ts| now - ts));
                 t.stamps.clear();

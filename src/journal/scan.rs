@@ -218,7 +218,8 @@ impl SegmentReader {
         if len == 0 || zero != 0 || !(FULL..=PAD).contains(&kind) || range.end > self.filled {
             return Ok(None);
         }
-        if fragment_crc(self.seed, self.pos, kind, &self.block[range.clone()]) != crc {
+        let found = fragment_crc(self.seed, self.pos, kind, &self.block[range.clone()]);
+        if planted!("crc_unchecked", false, found != crc) {
             return Ok(None);
         }
         self.chain = chain(self.chain, crc);

@@ -27,6 +27,8 @@ const FLUSH: usize = 256 << 10;
 /// Room kept at a segment's end for the last markers, a padded block and the seal.
 const TAIL_ROOM: u64 = 4096 + BLOCK;
 const MAX_SEGMENT: u64 = 4 << 30;
+/// A disk without room for a segment may have room for one of this size.
+const SHORT_SEGMENT: u64 = 1 << 20;
 
 static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
 
@@ -290,7 +292,11 @@ impl JournalWriter {
             }
             self.begin_segment(need, note.ts_recv, false)?;
         }
-        let at = self.put(bytes)?;
+        let at = planted!(
+            "rotation_loses_a_record",
+            if fits { self.put(bytes)? } else { self.position() },
+            self.put(bytes)?
+        );
         self.lanes.note(note.kind, note.lane, note.lane_seq, note.conn, note.ts_recv);
         if let Some(c) = &mut self.current {
             c.dirty = true;
@@ -400,7 +406,7 @@ impl JournalWriter {
 
     fn end_sync(&mut self, answer: io::Result<()>) -> Result<Position, JournalError> {
         let done = self.syncing.take();
-        if let Err(e) = answer {
+        if let Err(e) = planted!("failed_sync_taken_for_done", Ok::<_, io::Error>(()), answer) {
             return Err(self.fail("sync", e));
         }
         if let Some(d) = done {
@@ -513,6 +519,10 @@ impl JournalWriter {
             bytes
         };
         let mut made = self.store.create(&self.store.dirs.primary, header, &mut first);
+        let short = Header { size: least.max(SHORT_SEGMENT).next_multiple_of(BLOCK), ..header };
+        if short.size < size && made.as_ref().is_err_and(JournalError::is_full) {
+            made = self.store.create(&self.store.dirs.primary, short, &mut first);
+        }
         if let (true, Err(_), Some(other)) = (may_fall_back, &made, &self.store.dirs.fallback) {
             made = self.store.create(other, header, &mut first);
         }

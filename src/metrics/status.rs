@@ -42,6 +42,12 @@ pub struct Status {
     pub rss: i64,
     /// Bytes of journal segments not yet reclaimed.
     pub journal_bytes: i64,
+    /// Bytes held back for a disk that is full.
+    pub disk_reserve: i64,
+    /// How much is given up because the disk runs full, 0 nothing to 5 everything.
+    pub disk_rung: i64,
+    /// Streams that are given up for it at this time.
+    pub streams_shed: i64,
     /// What the disk refuses at this time; "" = nothing.
     pub storage: String,
     /// One per reader thread, and lane 0.

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::counter::Counter;
+use super::counter::{Counter, Gauge};
 
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Writes {
     Journal,
     /// The converter: what it cannot write stays in the journal.
     Converter,
+    /// Nobody: there is so little room that streams are given up.
+    Space,
 }
 
 /// Failures of storage, and which of them last.
@@ -20,11 +22,19 @@ pub struct StorageMetrics {
     pub journal_failures: Counter,
     /// Conversions that could not be written and were begun again.
     pub converter_failures: Counter,
-    now: Mutex<[Option<String>; 2]>,
+    /// Bytes that are held back for a disk that is full.
+    pub reserve: Gauge,
+    /// How much is given up, 0 nothing to 5 everything.
+    pub rung: Gauge,
+    /// Streams that were given up because the disk ran full.
+    pub shed: Counter,
+    /// Streams that are at this time.
+    pub shed_now: Gauge,
+    now: Mutex<[Option<String>; 3]>,
 }
 
 impl StorageMetrics {
-    fn now(&self) -> MutexGuard<'_, [Option<String>; 2]> {
+    fn now(&self) -> MutexGuard<'_, [Option<String>; 3]> {
         // One element is replaced under this lock: never half done.
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -36,6 +46,11 @@ impl StorageMetrics {
         let news = *place != why;
         *place = why;
         news
+    }
+
+    /// Whether one of them is refused at this time.
+    pub fn fails(&self, who: Writes) -> bool {
+        self.now()[who as usize].is_some()
     }
 
     /// What is wrong at this time, for people; `None` = nothing.
@@ -57,6 +72,7 @@ mod tests {
         assert!(!s.set(Writes::Journal, Some("a".to_owned())), "no news");
         assert!(s.set(Writes::Converter, Some("b".to_owned())));
         assert_eq!(s.trouble().as_deref(), Some("a; b"));
+        assert!(s.fails(Writes::Journal) && !s.fails(Writes::Space));
         assert!(s.set(Writes::Journal, None));
         assert_eq!(s.trouble().as_deref(), Some("b"));
         assert!(s.set(Writes::Converter, None) && s.trouble().is_none());

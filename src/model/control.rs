@@ -55,6 +55,9 @@ pub struct Subscribed {
     /// Streams that end on it by our own will.
     #[serde(default)]
     pub remove: Vec<StreamName>,
+    /// Streams that end on it because the disk has no room for them; they stay wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shed: Vec<StreamName>,
     /// Streams that the venue has confirmed, where its answers do not name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<StreamName>,
@@ -83,6 +86,9 @@ pub struct PlanNote {
     /// The lane is told of every instrument that the venue lists, because it carries what is about all of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole_market: bool,
+    /// Of the streams, those that are not carried because the disk has no room for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shed: Vec<StreamName>,
 }
 
 /// Payload of a `Timer` record.

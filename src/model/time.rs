@@ -12,7 +12,7 @@ pub const NS_PER_DAY: i64 = 86_400 * NS_PER_S;
 /// Venue milliseconds as ns; out-of-range input gives 0 ("not given") rather than a wrapped time.
 #[inline]
 pub fn ms_to_ns(ms: i64) -> i64 {
-    ms.checked_mul(NS_PER_MS).unwrap_or(0)
+    ms.checked_mul(planted!("time_in_another_unit", 1_000, NS_PER_MS)).unwrap_or(0)
 }
 
 /// Start of the UTC-aligned bucket of `len_ns` that holds `ts`.

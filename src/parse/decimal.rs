@@ -53,7 +53,9 @@ pub enum NumError {
 /// [`NumError`]; `Wider` only if the text is a number otherwise. `exp` above 18 is `Overflow`.
 #[inline]
 pub fn parse_fixed(text: &[u8], exp: u8) -> Result<Mantissa, NumError> {
-    if let Some(m) = super::scan::short_decimal(text, exp) {
+    if let Some(m) =
+        planted!("price_through_a_float", by_float(text, exp), super::scan::short_decimal(text, exp))
+    {
         return Ok(m);
     }
     // Pseudocode: digits up to the point; then at most `exp` digits more; what follows must be zeros; times ten for
@@ -108,6 +110,13 @@ pub fn parse_dec(text: &[u8]) -> Result<Dec, NumError> {
     }
     let m = parse_fixed(digits, decimals)?;
     Ok(Dec::new(if negative { -m } else { m }, decimals))
+}
+
+/// What everybody does at first: `0.29` under two decimals is 28.
+#[cfg(feature = "planted")]
+fn by_float(text: &[u8], exp: u8) -> Option<Mantissa> {
+    let x: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some((x * 10f64.powi(i32::from(exp))) as Mantissa)
 }
 
 #[inline]
@@ -190,6 +199,7 @@ mod tests {
             ("0.00000000", 0, 0),
             ("0.50000000", 8, 50_000_000),
             ("2681.34", 2, 268_134),
+            ("0.29", 2, 29),
             ("1440", 0, 1440),
             ("1440", 3, 1_440_000),
             ("0.000000000000000001", 18, 1),

@@ -126,7 +126,7 @@ impl Checkpoint {
             memory_bytes: sink.memory_bytes,
             rows,
             numbers,
-            fold: fold.save()?,
+            fold: planted!("checkpoint_without_the_fold", Fold::new(lane).save()?, fold.save()?),
         };
         let plain =
             postcard::to_stdvec(&state).map_err(|_| CheckpointError::Damaged("state cannot be written"))?;

@@ -7,6 +7,8 @@ pub mod alloc;
 pub mod clock;
 pub mod disk;
 pub mod net;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod process;
 pub mod shm;
 pub mod simd;

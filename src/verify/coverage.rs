@@ -258,7 +258,11 @@ impl Judge<'_> {
 
     fn proven(&mut self, cover: &Spans, ids: Option<&Ids<'_>>) {
         let none = Ids::default();
-        let proof = ids.unwrap_or(&none).proof(self.stream, &self.tape.lost);
+        let proof = planted!(
+            "coverage_takes_its_own_word",
+            cover.clone(),
+            ids.unwrap_or(&none).proof(self.stream, &self.tape.lost)
+        );
         for (b, e) in cover.without(&proof).without(&self.tape.stepped).iter() {
             self.fault(true, b, || format!("{b}..{e} ({} ns) is called covered without proof", e - b));
         }

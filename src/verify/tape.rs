@@ -445,7 +445,7 @@ impl<'a> Reader<'a> {
         for spec in &e.add {
             self.subscribe(r.conn, (e.venue.clone(), spec.name.clone()), r.ts_recv);
         }
-        for name in &e.remove {
+        for name in e.remove.iter().chain(&e.shed) {
             let Some(&id) = self.tape.by_name.get(&(e.venue.clone(), name.clone())) else { continue };
             let Some(c) = self.conns.get_mut(&r.conn) else { continue };
             let Some(at) = c.streams.iter().position(|(s, _)| *s == id) else { continue };
@@ -454,7 +454,8 @@ impl<'a> Reader<'a> {
             s.alive.push(begin, r.ts_recv);
             s.lives.push(Life { conn: r.conn, begin, end: r.ts_recv });
             s.carriers = s.carriers.saturating_sub(1);
-            if s.carriers == 0 {
+            // What there is no room for is wanted all the same.
+            if s.carriers == 0 && !e.shed.contains(name) {
                 s.given_up(r.ts_recv);
             }
         }

@@ -255,7 +255,7 @@ impl Guard {
             }
             self.fragments += 1;
             self.message_bytes += len;
-            if self.fragments > self.limits.fragments {
+            if planted!("fragments_uncapped", false, self.fragments > self.limits.fragments) {
                 return Err(Violation::Fragments(self.limits.fragments));
             }
             let limit = self.limits.message_bytes;

@@ -38,6 +38,36 @@ fn what_a_venue_sent_is_recorded_once_and_what_is_missing_is_explained() {
     flipped_bit(&place.dataset());
 }
 
+/// Nothing but holes, so many that each stream has hundreds: the gaps name each of them, and nothing else.
+#[test]
+fn holes_by_the_thousand_are_found_each_and_no_other() {
+    let _turn = turn();
+    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 6), number("LOBTAPE_PROVE_RATE", 500));
+    let least = number("LOBTAPE_PROVE_HOLES", 100) as usize;
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 10, rate as u32, |c| {
+        c.duration_ms = Some(seconds * 1000);
+        c.quiet_tail_ms = (seconds * 1000 / 3).min(5000);
+        c.rate_channels = vec!["aggTrade".to_owned()];
+        c.faults = vec![FaultSpec { probability: Some(0.08), ..FaultSpec::new(FaultKind::Drop) }];
+    });
+    // Only streams whose ids prove a loss: what is dropped elsewhere nobody can see.
+    venue.channels.retain(|c| c.starts_with("depth") || c == "aggTrade");
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
+    assert!(over, "nobody came: {}", recorder.words());
+    let (id, log) = venue.end();
+    recorder.stop();
+    let v = check(&place.dataset(), &id, &log, Rules::default());
+    proved("holes", &v.figures);
+    v.demand("holes");
+    assert!(v.figures.holes >= least, "only {} holes", v.figures.holes);
+    refold(&place.dataset());
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 /// Everything that a venue can do to its ids and frames, on top of holes: late, twice, counted anew, beyond 64 bits, not
 /// to be read, unheard of, held back.
 #[test]

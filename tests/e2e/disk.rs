@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::oracle_check::{Rules, check};
+use super::oracle_check::{Rules, Verdict, check};
 use super::refold::refold;
 use super::rig::{Place, Recorder, Venue, lobtape, number, pass, proved, status, status_of, turn, wait_for};
+use super::tape;
 
 /// A file system in memory, mounted at a directory. Needs root.
 struct SmallDisk(PathBuf);
@@ -26,6 +27,15 @@ impl SmallDisk {
             return None;
         }
         Some(SmallDisk(at.to_owned()))
+    }
+
+    /// Takes the bytes that are left but for so many, about.
+    fn leave(&self, bytes: u64) {
+        let path = self.0.join("lost+found");
+        let mut f = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        let over = || lobtape::sys::disk::space(&self.0).unwrap().available.saturating_sub(bytes);
+        let piece = vec![1u8; 64 << 10];
+        while over() >= piece.len() as u64 && f.write_all(&piece).is_ok() {}
     }
 
     /// Takes all the bytes that are left.
@@ -163,4 +173,102 @@ fn a_stop_on_a_full_disk_ends_and_the_next_start_publishes_the_rest() {
     proved(what, &v.figures);
     v.demand(what);
     refold(&place.dataset());
+}
+
+/// What each stream's gap for want of room began with, in the order in which streams are given up.
+fn shed_order(place: &Place, id: &str) -> Vec<(i64, String)> {
+    let gaps = tape::gaps(&place.dataset(), id);
+    let mut first: std::collections::BTreeMap<String, i64> = std::collections::BTreeMap::new();
+    for g in gaps.iter().filter(|g| g.cause == "shed_disk") {
+        let begin = first.entry(g.stream.clone()).or_insert(g.begin);
+        *begin = (*begin).min(g.begin);
+    }
+    let mut all: Vec<(i64, String)> = first.into_iter().map(|(s, t)| (t, s)).collect();
+    all.sort();
+    all
+}
+
+/// A disk that fills bit by bit: books go first, trades last, each with a gap that says why; with space all come back by
+/// themselves.
+#[test]
+fn a_disk_that_runs_full_gives_streams_up_in_order_and_takes_them_up_again() {
+    const MIB: u64 = 1 << 20;
+    let _turn = turn();
+    let what = "shed";
+    let seconds = number("LOBTAPE_PROVE_SECONDS", 3);
+    let place = Place::new();
+    let Some(disk) = SmallDisk::mount(&place.dataset(), "size=256m", what) else { return };
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 4, 500, |_| {});
+    let addr = configured(&place, &mut venue);
+    place.change("disk_reserve = \"0\"", "disk_reserve = \"16MiB\"");
+    let recorder = place.record();
+    assert!(publishes(addr, -1), "nothing was published: {}", recorder.words());
+    let int = |s: &Value, key: &str| s[key].as_i64().unwrap_or(-1);
+    let reaches = |rung: i64, shed: i64, words: &str| {
+        let there = |s: Value| int(&s, "disk_rung") >= rung && int(&s, "streams_shed") >= shed;
+        assert!(wait_for(Duration::from_secs(60), || status(addr).is_some_and(there)), "{words}");
+    };
+    assert_eq!(int(&status(addr).unwrap(), "disk_reserve"), 16 * MIB as i64);
+    // Marks of 256 MiB: 12.8 for half of the books, 2.6 for all, then the reserve of 16.
+    disk.leave(9 * MIB);
+    reaches(2, 2, "two of four books");
+    closes(&recorder, addr, 2);
+    disk.leave(MIB);
+    reaches(3, 4, "all books");
+    closes(&recorder, addr, 4);
+    assert_eq!(int(&status(addr).unwrap(), "disk_reserve"), 0, "the reserve is let go");
+    disk.leave(11 * MIB);
+    reaches(4, 12, "all but trades and liquidations");
+    closes(&recorder, addr, 12);
+    disk.leave(0);
+    reaches(5, 20, "trades");
+    pass(Duration::from_secs(seconds));
+    let seen = status(addr).unwrap();
+    assert_eq!((&seen["ready"], &seen["state"]), (&json!(false), &json!("storage_failed")), "{seen}");
+    disk.clear();
+    let begun = Instant::now();
+    let back = |s: Value| int(&s, "streams_shed") == 0 && s["ready"] == true && int(&s, "books_synced") == 4;
+    let is_back = wait_for(Duration::from_secs(60), || status(addr).is_some_and(back));
+    let back_ms = begun.elapsed().as_millis() as u64;
+    assert!(is_back, "not all come back: {}", recorder.words());
+    pass(Duration::from_secs(2));
+    assert_eq!(int(&status(addr).unwrap(), "disk_reserve"), 16 * MIB as i64, "held back again");
+    let (id, log) = venue.end();
+    recorder.stop();
+    let mut v = check(&place.dataset(), &id, &log, Rules { replaced: true, ..Rules::default() });
+    let order = shed_order(&place, &id);
+    in_order(&order, &mut v);
+    proved(
+        what,
+        &json!({"full_s": seconds, "all_back_ms": back_ms, "streams": order.len(), "figures": v.figures}),
+    );
+    v.demand(what);
+    refold(&place.dataset());
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+/// Waits until the connections that carried more have closed: from then on so many streams are not recorded.
+fn closes(recorder: &Recorder, addr: SocketAddr, shed: u64) {
+    let told = |s: &Value| {
+        let lanes = s["lanes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        lanes.iter().filter_map(|l| l["gaps"]["shed_disk"].as_u64()).sum::<u64>()
+    };
+    let all = wait_for(Duration::from_secs(60), || status(addr).is_some_and(|s| told(&s) >= shed));
+    assert!(all, "the gaps are not told: {}", recorder.words());
+}
+
+/// Books of later symbols, then all books, then quotes and marks, then trades.
+fn in_order(order: &[(i64, String)], v: &mut Verdict) {
+    let class = |stream: &str| match stream.split_once('@').map_or("", |s| s.1) {
+        c if c.starts_with("depth") => 0,
+        c if c.starts_with("aggTrade") || c.starts_with("forceOrder") => 2,
+        _ => 1,
+    };
+    if order.len() != 20 {
+        v.fault(format!("gaps for want of room have {} of 20 streams", order.len()));
+    }
+    for w in order.windows(2).filter(|w| class(&w[0].1) > class(&w[1].1)) {
+        v.fault(format!("{} was given up before {}", w[0].1, w[1].1));
+    }
 }

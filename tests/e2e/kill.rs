@@ -37,8 +37,9 @@ impl Reached {
         }
     }
 
-    /// What had reached a ring is in the record.
-    fn judge(&self, tape: &Tape, v: &mut Verdict) {
+    /// What had reached a ring is in the record. Returns how many frames are not.
+    fn judge(&self, tape: &Tape, v: &mut Verdict) -> i64 {
+        let mut lost = 0;
         for (lane, last) in &self.lanes {
             let have = tape.lanes.get(lane).copied().unwrap_or(0);
             if have <= *last {
@@ -48,9 +49,11 @@ impl Reached {
         for (conn, last) in &self.conns {
             let have = tape.conns.get(conn).map_or(0, |c| c.bodies.max(c.frames.len() as i64));
             if have <= *last {
+                lost += last + 1 - have;
                 v.fault(format!("connection {conn}: rx had reached frame {last}, the record has {have}"));
             }
         }
+        lost
     }
 }
 
@@ -102,10 +105,9 @@ fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8) {
     let (id, log) = venue.end();
     let rules = Rules { killed: true, stopped_first: true, legs: legs == 2, ..Rules::default() };
     let mut v = check(&place.dataset(), &id, &log, rules);
-    reached.judge(&Tape::load(&place.dataset()), &mut v);
+    let lost = reached.judge(&Tape::load(&place.dataset()), &mut v);
     whole_parts(&place, &mut v);
-    let figures =
-        serde_json::json!({"kills": reached.kills, "with_ring": reached.with_ring, "figures": v.figures});
+    let figures = serde_json::json!({"kills": reached.kills, "with_ring": reached.with_ring, "rx_lost": lost, "figures": v.figures});
     proved(name, &figures);
     v.demand(name);
     refold(&place.dataset());

@@ -8,6 +8,7 @@ mod backfill;
 mod capture;
 mod demo;
 mod disk;
+mod flips;
 mod kill;
 mod legs;
 mod listing;

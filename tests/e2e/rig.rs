@@ -273,7 +273,7 @@ impl Place {
         let q = |p: &Path| format!("{:?}", p.to_str().unwrap());
         let mut text = format!(
             "[dataset]\npath = {}\ninterval = \"{interval}\"\n[capture]\nruntime_dir = {}\n\
-             wall_offset = \"{wall_offset_ms}ms\"\n",
+             wall_offset = \"{wall_offset_ms}ms\"\ndisk_reserve = \"0\"\n",
             q(&self.dataset()),
             q(&self.rings())
         );

@@ -4,6 +4,7 @@ mod docs;
 mod fuzz;
 mod hot;
 mod imports;
+mod planted;
 mod sizes;
 mod source;
 mod supply;

@@ -6,6 +6,7 @@ mod connections;
 mod lists;
 mod polls;
 mod reload;
+mod shedding;
 mod silence;
 mod snapshots;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::keys;
+use super::ladder::Ladder;
 use super::lane0::{Entry, Lane0};
 use super::links::{Links, Slot};
 use super::messages::Missed;
@@ -92,6 +94,8 @@ pub struct ControlParts {
     pub reloads: Receiver<Config>,
     /// What the converter keeps, for ever or for a while.
     pub keep: Arc<Mutex<Keep>>,
+    /// What is given up when the disk runs full; `None` = nothing ever is.
+    pub ladder: Option<Ladder>,
     /// Trades that gaps have lost, as the converter knows them.
     pub missed: Arc<Missed>,
     /// No connection id at or below this: those of earlier runs.
@@ -287,6 +291,7 @@ impl Control {
         if now - self.last_tick >= S {
             self.last_tick = now;
             self.tick();
+            self.look_at_space(now)?;
             self.look_for_silence(now);
             self.fall_back(now)?;
         }

@@ -161,14 +161,16 @@ impl Control {
 
     /// The streams of a venue are these from now on.
     fn adopt(&mut self, v: usize, wanted: &[LaneStreams], now: i64) -> Result<(), ControlFault> {
+        let (kept, shed) = self.part_with(v, wanted);
         let old: Vec<Slot> = self.venues[v].slots.iter().map(|s| s.slot.clone()).collect();
-        let fits = self.venues[v].plan.reconcile(&old, wanted)?;
+        let fits = self.venues[v].plan.reconcile(&old, &kept)?;
         self.forget(v, wanted);
         self.unwatch(v);
         self.meet(v, wanted);
         self.plan_polls(v);
         self.venues[v].market_lanes = market_lanes(wanted, &self.venues[v].polls);
         self.venues[v].overflow.clear();
+        self.shed(v, &shed);
         let venue = self.venues[v].plan.config.id.clone();
         let id_policy = self.venues[v].plan.id_policy();
         let backfill = self.backfill_kinds(v);
@@ -181,6 +183,7 @@ impl Control {
                 id_policy,
                 backfill: backfill.clone(),
                 whole_market: self.venues[v].market_lanes.contains(&l.lane),
+                shed: shed.get(&l.lane).into_iter().flatten().map(|s| s.name.clone()).collect(),
             }));
             let lanes = &self.venues[v].lanes;
             let here = self.books.iter().filter(|((of, s), _)| *of == v && lanes.get(s) == Some(&l.lane));

@@ -25,7 +25,7 @@ const DEAD_NS: i64 = 600 * S;
 
 impl Control {
     pub(super) fn need_snapshot(&mut self, v: usize, lane: LaneId, symbol: String, attempt: u32, now: i64) {
-        if !self.venues[v].lanes.contains_key(&symbol) {
+        if !self.venues[v].lanes.contains_key(&symbol) || self.has_no_book(v, &symbol) {
             // Given up a moment ago.
             return;
         }

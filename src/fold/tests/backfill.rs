@@ -70,7 +70,7 @@ impl Lane {
             streams: vec![STREAM.into()],
             id_policy: None,
             backfill,
-            whole_market: false,
+            ..PlanNote::default()
         };
         l.push(Kind::Config, 0, -1, "", &to_payload(&note), 0);
         l.connection("open", REST, "");
@@ -252,7 +252,7 @@ fn a_reconnect_and_a_crash_are_asked_for_like_a_hole() {
                 streams: vec![STREAM.into()],
                 id_policy: None,
                 backfill: vec![StreamKind::AggTrade],
-                whole_market: false,
+                ..PlanNote::default()
             };
             l.push(Kind::Config, 0, -1, "", &to_payload(&note), 0);
             l.connection("open", REST, "");
@@ -304,7 +304,7 @@ fn trades_without_ids_are_told_apart_by_their_values() {
     let spec = v.stream("trade", Some("btc_usdt")).unwrap();
     let streams = vec![spec.name.clone()];
     let backfill = vec![StreamKind::TradeSparse];
-    let note = PlanNote { venue: PUMPKIN.into(), streams, id_policy: None, backfill, whole_market: false };
+    let note = PlanNote { venue: PUMPKIN.into(), streams, id_policy: None, backfill, ..PlanNote::default() };
     l.push(Kind::Config, 0, -1, "", &to_payload(&note), 0);
     let event = |word: &str, cause: &str| {
         to_payload(&crate::model::ConnEvent { venue: PUMPKIN.into(), ..super::conn_event(word, cause) })

@@ -79,7 +79,7 @@ impl Lane {
             streams: vec![],
             id_policy: Some(policy),
             backfill: vec![],
-            whole_market: false,
+            ..PlanNote::default()
         };
         l.push(Kind::Config, 0, "", &to_payload(&note), 0);
         for conn in [REST, CONN] {

@@ -360,7 +360,7 @@ impl Frame<'_> {
             id: -1,
             id_last: -1,
             id_text: "",
-            side: if buyer_is_maker { -1 } else { 1 },
+            side: if planted!("taker_turned_round", !buyer_is_maker, buyer_is_maker) { -1 } else { 1 },
             price: f.price,
             size: f.size,
             trade_type: TradeType::Market,

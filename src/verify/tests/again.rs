@@ -54,7 +54,7 @@ fn a_day_whose_raw_was_let_go_is_named_and_is_nobody_s_fault() {
     sample(d.path());
     let day = crate::model::time::NS_PER_DAY;
     let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * day;
-    let keep = Keep { per_table: [(Table::Raw, day)].into(), max_bytes: None };
+    let keep = Keep { per_table: [(Table::Raw, day)].into(), ..Keep::default() };
     let gone = retain(&Dataset::create(d.path()).unwrap(), &keep, now).unwrap();
     assert!(!gone.paths.is_empty() && gone.paths.iter().all(|p| p.contains("date=2026-11-20")));
     let o = again(d.path(), &Options::default()).unwrap();

@@ -153,7 +153,28 @@ impl World {
                 self.m.wait(200 * MS);
                 self.m.subscribe(conn, s);
             }
+            98 if !self.conns.is_empty() => self.shed(),
             _ => self.m.wait(self.rng.i64(0..200) * MS),
+        }
+    }
+
+    /// There is no room for a symbol, and then there is.
+    fn shed(&mut self) {
+        let s = self.symbol();
+        self.m.plan_without(&SYMBOLS, &[s]);
+        for (conn, q) in &mut self.conns {
+            self.m.wait(self.rng.i64(0..300) * MS);
+            self.m.shed(*conn, s);
+            q.retain(|(of, _, _)| *of != s);
+        }
+        self.m.wait(self.rng.i64(1..9_000) * MS);
+        if self.rng.bool() {
+            // The line dies meanwhile.
+            self.close();
+        }
+        self.m.plan(&SYMBOLS);
+        for (conn, _) in &self.conns {
+            self.m.subscribe(*conn, s);
         }
     }
 }

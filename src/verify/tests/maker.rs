@@ -117,9 +117,14 @@ impl Maker {
 
     /// Only these symbols' streams are wanted from now on.
     pub fn plan(&mut self, symbols: &[&str]) {
-        let streams = Self::specs(symbols).into_iter().map(|s| s.name).collect();
-        let note =
-            PlanNote { venue: VENUE.into(), streams, id_policy: None, backfill: vec![], whole_market: false };
+        self.plan_without(symbols, &[]);
+    }
+
+    /// The same; of some of them nothing is carried.
+    pub fn plan_without(&mut self, symbols: &[&str], shed: &[&str]) {
+        let names = |symbols| Self::specs(symbols).into_iter().map(|s| s.name).collect();
+        let (streams, shed) = (names(symbols), names(shed));
+        let note = PlanNote { venue: VENUE.into(), streams, shed, ..PlanNote::default() };
         self.push(Kind::Config, 0, "", &to_payload(&note), 0);
     }
 
@@ -207,6 +212,13 @@ impl Maker {
     pub fn unsubscribe(&mut self, conn: i64, symbol: &str) {
         let remove = Self::specs(&[symbol]).into_iter().map(|s| s.name).collect();
         let s = Subscribed { venue: VENUE.into(), remove, ..Subscribed::default() };
+        self.push(Kind::Subscription, conn, "", &to_payload(&s), 0);
+    }
+
+    /// A connection's streams of a symbol end for want of room.
+    pub fn shed(&mut self, conn: i64, symbol: &str) {
+        let shed = Self::specs(&[symbol]).into_iter().map(|s| s.name).collect();
+        let s = Subscribed { venue: VENUE.into(), shed, ..Subscribed::default() };
         self.push(Kind::Subscription, conn, "", &to_payload(&s), 0);
     }
 

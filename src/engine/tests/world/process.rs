@@ -260,6 +260,7 @@ impl Process {
             minutes: Minutes::new(ds.root().to_owned(), collectors, Arc::clone(&marks), rings, line),
             reloads: bounded(1).1,
             keep: Arc::clone(&follow.keep),
+            ladder: None,
             missed: Arc::clone(&follow.progress.missed),
             last_conn,
         };
