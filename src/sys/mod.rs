@@ -5,9 +5,11 @@
 
 pub mod alloc;
 pub mod clock;
+pub mod crc;
 pub mod disk;
 pub mod net;
 pub mod process;
+pub mod sha;
 pub mod shm;
 pub mod simd;
 pub mod thread;
