@@ -78,7 +78,7 @@ struct Fold {
 
 impl Fold {
     fn file(&mut self, path: &Path, at: i64) -> Result<(), DatasetError> {
-        let want = Want { columns: &COLUMNS, ts_recv_max: Some(at), ts_recv_min: None };
+        let want = Want { columns: &COLUMNS, ts_recv_max: Some(at), ..Want::default() };
         for batch in read::open(path, want)? {
             self.batch(&batch?, at)?;
         }

@@ -5,9 +5,9 @@
 //! different versions, but nobody attacks a file between its writing and its re-reading. Against chance and faulty
 //! code a CRC-32C over every column is as good: what differs is missed once in four thousand million times.
 
+use crate::sys::crc::{crc32c, crc32c_append};
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatch, cast::AsArray};
-use crc32c::crc32c_append;
 
 /// Checksums of the columns of a part, in row order; how the rows were split into batches does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn add(a: &dyn Array, (values, other): &mut (u32, u32), scratch: &mut Vec<u8>) -
         let Some(texts) = a.values().as_string_opt::<i32>() else { return false };
         // Dictionaries differ between batches: each row says what its text is.
         let sums: Vec<[u8; 4]> =
-            texts.iter().map(|t| crc32c::crc32c(t.unwrap_or("").as_bytes()).to_le_bytes()).collect();
+            texts.iter().map(|t| crc32c(t.unwrap_or("").as_bytes()).to_le_bytes()).collect();
         a.keys().values().iter().for_each(|k| scratch.extend_from_slice(&sums[*k as usize]));
         *values = crc32c_append(*values, scratch);
     } else {

@@ -9,7 +9,8 @@ use arrow_array::{
     cast::AsArray,
 };
 use arrow_schema::DataType;
-use sha2::{Digest, Sha256};
+
+use crate::sys::sha::{Sha256, update_both};
 
 /// Rows laid out at once: a block stays in the first-level cache until it is hashed.
 const BLOCK: usize = 128;
@@ -20,10 +21,16 @@ pub struct RowsHash {
     sha: Sha256,
     /// Rows of one block, one after the other.
     block: Vec<u8>,
+    /// Bytes of `block` that are rows.
+    laid: usize,
+    /// Bytes of those that are hashed.
+    taken: usize,
     /// The texts that stand in the rows of `block` at the same place; none if its rows differ in length.
     same: Vec<u8>,
     /// Where the next cell of each row goes, for rows that differ in length.
     ends: Vec<usize>,
+    /// Bytes of each cell, for rows of one length.
+    widths: Vec<usize>,
 }
 
 enum Cells<'a> {
@@ -159,29 +166,46 @@ fn put_bytes(b: &[u8], out: &mut Vec<u8>) {
 impl RowsHash {
     /// Adds the rows of a batch. Returns false (and adds nothing) if a column has a type that no table has.
     pub fn update(&mut self, batch: &RecordBatch) -> bool {
-        let Some(cells) = batch.columns().iter().map(Cells::of).collect::<Option<Vec<_>>>() else {
-            return false;
-        };
-        let mut widths = Vec::with_capacity(cells.len());
-        for at in (0..batch.num_rows()).step_by(BLOCK) {
-            let n = BLOCK.min(batch.num_rows() - at);
-            widths.clear();
-            widths.extend(cells.iter().map_while(|c| c.width(at, n)));
-            if widths.len() == cells.len() {
-                let len = self.even_rows(&cells, &widths, at, n);
-                self.sha.update(&self.block[..len]);
-            } else {
-                self.uneven_rows(&cells, at, n);
-                self.sha.update(&self.block);
-            }
-        }
+        let Some(cells) = cells(batch) else { return false };
+        self.rest(&cells, 0, batch.num_rows());
         true
+    }
+
+    /// Adds the rows from `at` on, and what was laid out before them.
+    fn rest(&mut self, cells: &[Cells<'_>], mut at: usize, rows: usize) {
+        loop {
+            self.sha.update(&self.block[self.taken..self.laid]);
+            self.taken = self.laid;
+            if at == rows {
+                return;
+            }
+            at += self.lay(cells, at, rows);
+        }
+    }
+
+    /// Whether what is laid out is hashed.
+    fn is_even(&self) -> bool {
+        self.taken == self.laid
+    }
+
+    /// Lays the next rows of a batch out, when all before them are hashed; how many.
+    fn lay(&mut self, cells: &[Cells<'_>], at: usize, rows: usize) -> usize {
+        let n = BLOCK.min(rows - at);
+        self.widths.clear();
+        self.widths.extend(cells.iter().map_while(|c| c.width(at, n)));
+        self.taken = 0;
+        self.laid = if self.widths.len() == cells.len() {
+            self.even_rows(cells, at, n)
+        } else {
+            self.uneven_rows(cells, at, n)
+        };
+        n
     }
 
     /// Rows of one length are filled column by column over the rows of the block before: what is the same in all of
     /// them, as the name of the instrument, stands there already. Returns their bytes at the start of `block`.
-    fn even_rows(&mut self, cells: &[Cells<'_>], widths: &[usize], at: usize, n: usize) -> usize {
-        let row: usize = widths.iter().sum();
+    fn even_rows(&mut self, cells: &[Cells<'_>], at: usize, n: usize) -> usize {
+        let row: usize = self.widths.iter().sum();
         let first = self.same.len();
         for c in cells {
             if let Cells::Text(..) = c {
@@ -201,7 +225,7 @@ impl RowsHash {
         }
         let rows = &mut self.block[..n * row];
         let mut to = 0;
-        for (c, width) in cells.iter().zip(widths) {
+        for (c, width) in cells.iter().zip(&self.widths) {
             c.spread(at, rows, row, to);
             to += width;
         }
@@ -210,7 +234,7 @@ impl RowsHash {
 
     /// Rows of different lengths, as those of `raw`: where each begins is summed up first, then they are filled column by
     /// column all the same.
-    fn uneven_rows(&mut self, cells: &[Cells<'_>], at: usize, n: usize) {
+    fn uneven_rows(&mut self, cells: &[Cells<'_>], at: usize, n: usize) -> usize {
         self.same.clear();
         self.ends.clear();
         self.ends.resize(n, 0);
@@ -221,12 +245,76 @@ impl RowsHash {
         }
         self.block.resize(all, 0);
         cells.iter().for_each(|c| c.scatter(at, &mut self.ends, &mut self.block));
+        all
     }
 
     /// The hash so far, hex.
     pub fn hex(&self) -> String {
-        hex(&self.sha.clone().finalize())
+        hex(&self.sha.finish())
     }
+}
+
+/// The columns of a batch; `None` if one has a type that no table has.
+fn cells(batch: &RecordBatch) -> Option<Vec<Cells<'_>>> {
+    batch.columns().iter().map(Cells::of).collect()
+}
+
+/// Whether a batch can be hashed.
+pub(super) fn is_known(batch: &RecordBatch) -> bool {
+    cells(batch).is_some()
+}
+
+/// Rows of a batch that wait for their hash: those from `at` on, and what is laid out of those before.
+pub(super) struct Group {
+    pub(super) batch: RecordBatch,
+    at: usize,
+}
+
+impl Group {
+    pub(super) fn new(batch: RecordBatch) -> Group {
+        Group { batch, at: 0 }
+    }
+
+    /// Hashes what is left of it.
+    pub(super) fn alone(&mut self, hash: &mut RowsHash) {
+        let rows = self.batch.num_rows();
+        hash.rest(&cells(&self.batch).unwrap_or_default(), self.at, rows);
+        self.at = rows;
+    }
+
+    /// Hashes two groups of different parts at once, until one has nothing left: two streams fill the processor's unit
+    /// for SHA-256, one does not. Returns which are done.
+    pub(super) fn both(a: (&mut Group, &mut RowsHash), b: (&mut Group, &mut RowsHash)) -> (bool, bool) {
+        let ((a, hash_a), (b, hash_b)) = (a, b);
+        let (Some(cells_a), Some(cells_b)) = (cells(&a.batch), cells(&b.batch)) else {
+            // Nobody makes a group of what is not known.
+            return (true, true);
+        };
+        loop {
+            let done =
+                (!more(&mut a.at, &cells_a, &a.batch, hash_a), !more(&mut b.at, &cells_b, &b.batch, hash_b));
+            if done.0 || done.1 {
+                return done;
+            }
+            let bytes = |h: &RowsHash| h.taken..h.laid;
+            let (of_a, of_b) = (bytes(hash_a), bytes(hash_b));
+            let (n, m) =
+                update_both((&mut hash_a.sha, &hash_a.block[of_a]), (&mut hash_b.sha, &hash_b.block[of_b]));
+            hash_a.taken += n;
+            hash_b.taken += m;
+        }
+    }
+}
+
+/// Lays more rows out if all before them are hashed; whether there are any.
+fn more(at: &mut usize, cells: &[Cells<'_>], batch: &RecordBatch, hash: &mut RowsHash) -> bool {
+    if hash.is_even() {
+        if *at == batch.num_rows() {
+            return false;
+        }
+        *at += hash.lay(cells, *at, batch.num_rows());
+    }
+    true
 }
 
 /// Lower-case hex.
@@ -246,6 +334,7 @@ mod tests {
     use arrow_array::{Int32Array, Int64Array};
     use arrow_schema::{Field, Schema};
     use proptest::prelude::*;
+    use sha2::Digest as _;
     use std::sync::Arc;
 
     /// The definition, value by value.
@@ -257,7 +346,7 @@ mod tests {
                 cells.iter().for_each(|c| c.put(i, &mut all));
             }
         }
-        hex(&Sha256::digest(&all))
+        hex(&sha2::Sha256::digest(&all))
     }
 
     fn batch(rows: &[(i64, Option<f64>, usize, bool)], texts: &[String], binary: bool) -> RecordBatch {

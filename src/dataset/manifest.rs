@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DatasetError;
 use super::schema::Table;
+use crate::sys::crc;
 
 /// Bytes after which a new manifest file is begun.
 const FILE_MAX: u64 = 64 << 20;
@@ -329,7 +330,7 @@ fn number_of(content: &[u8]) -> Option<u64> {
 pub(crate) fn seal(json: &mut Vec<u8>) {
     // The object's closing brace.
     json.pop();
-    let crc = crc32c::crc32c(json);
+    let crc = crc::crc32c(json);
     json.extend_from_slice(SEAL);
     json.extend_from_slice(format!("{crc:08x}\"}}").as_bytes());
 }
@@ -339,7 +340,7 @@ fn parse(line: &[u8]) -> Result<(Line, Option<u64>), String> {
     let (content, digits) = sealed
         .and_then(|(l, digits)| Some((l.strip_suffix(SEAL)?, digits)))
         .ok_or("it does not end with its checksum")?;
-    let crc = crc32c::crc32c(content);
+    let crc = crc::crc32c(content);
     if format!("{crc:08x}").as_bytes() != digits {
         return Err(format!("its checksum is {crc:08x}, it says {}", String::from_utf8_lossy(digits)));
     }

@@ -19,6 +19,7 @@ pub mod layout;
 pub mod manifest;
 pub mod name;
 pub mod overview;
+mod pairing;
 pub mod part;
 pub mod publish;
 pub mod raw;

@@ -25,8 +25,8 @@ use super::columns;
 use super::content::Content;
 use super::encode;
 use super::error::DatasetError;
-use super::hash::RowsHash;
 use super::layout::Dataset;
+use super::pairing::PartHash;
 use super::schema::{ColumnType, Encoding, SCHEMA_VERSION, Table, TableSpec};
 use super::spare;
 use crate::model::{Head, LaneId, RowRef, time};
@@ -150,7 +150,7 @@ pub struct PartWriter {
     rules_version: u32,
     builder: Builder,
     out: Option<SerializedFileWriter<TmpFile>>,
-    hash: RowsHash,
+    hash: PartHash,
     content: Content,
     stats: PartStats,
     exps: (u8, u8),
@@ -172,7 +172,7 @@ impl PartWriter {
             tmp,
             rules_version,
             out: None,
-            hash: RowsHash::default(),
+            hash: PartHash::default(),
             content: Content::default(),
             stats: PartStats::default(),
             exps: (0, 0),
@@ -236,7 +236,7 @@ impl PartWriter {
             move |source| DatasetError::Encode { path: tmp, doing, source }
         };
         let batch = self.builder.take().map_err(|e| fail("building columns")(e.into()))?;
-        if !(self.hash.update(&batch) && self.stats.add(spec, &batch) && self.content.update(&batch)) {
+        if !(self.hash.add(&batch) && self.stats.add(spec, &batch) && self.content.update(&batch)) {
             // The builder makes every batch in its table's schema.
             return Err(fail("hashing rows")(ParquetError::General("a column of an unknown type".into())));
         }

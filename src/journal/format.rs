@@ -2,6 +2,7 @@
 
 use super::Position;
 use super::scan::LaneState;
+use crate::sys::crc;
 
 /// Version of the segment format.
 pub const VERSION: u32 = 1;
@@ -80,7 +81,7 @@ impl Header {
             b[80..88].copy_from_slice(&p.end.offset.to_le_bytes());
             b[88..92].copy_from_slice(&p.chain.to_le_bytes());
         }
-        let crc = crc32c::crc32c(&b[..124]);
+        let crc = crc::crc32c(&b[..124]);
         b[124..].copy_from_slice(&crc.to_le_bytes());
         b
     }
@@ -93,7 +94,7 @@ impl Header {
         if u32_at(b, 8) > VERSION {
             return Err(BadHeader::Newer(u32_at(b, 8)));
         }
-        if u32_at(b, 8) != VERSION || crc32c::crc32c(&b[..124]) != u32_at(b, 124) {
+        if u32_at(b, 8) != VERSION || crc::crc32c(&b[..124]) != u32_at(b, 124) {
             return Err(BadHeader::Damaged);
         }
         let flags = u32_at(b, 12);
@@ -114,7 +115,7 @@ impl Header {
 
     /// What every fragment CRC of this segment begins with.
     pub fn seed(&self) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c(&self.salt), &self.number.to_le_bytes())
+        crc::crc32c_append(crc::crc32c(&self.salt), &self.number.to_le_bytes())
     }
 }
 
@@ -145,13 +146,13 @@ pub(super) fn fragment_crc(seed: u32, offset: u64, kind: u8, bytes: &[u8]) -> u3
     let shape = (bytes.len() as u32) << 8 | u32::from(kind);
     // Both factors are odd, so different places and different shapes begin differently.
     let begin = seed ^ place.wrapping_mul(0x9E37_79B1) ^ shape.wrapping_mul(0x85EB_CA6B);
-    crc32c::crc32c_append(begin, bytes)
+    crc::crc32c_append(begin, bytes)
 }
 
 /// The chain after one more fragment.
 #[inline]
 pub(super) fn chain(chain: u32, crc: u32) -> u32 {
-    crc32c::crc32c_append(chain, &crc.to_le_bytes())
+    crc::crc32c_append(chain, &crc.to_le_bytes())
 }
 
 /// Most bytes that a record of `len` bytes takes, wherever it begins.

@@ -189,21 +189,27 @@ impl LaneSink {
     }
 
     fn close_where(&mut self, mut which: impl FnMut(Slot) -> bool) -> Result<(), DatasetError> {
+        // A part is closed when the next has encoded its rows: parts are hashed two at a time.
+        let mut before: Option<PartWriter> = None;
         let mut at = 0;
         while at < self.open.len() {
             if which(self.open[at].slot) {
-                let o = self.open.swap_remove(at);
+                let mut o = self.open.swap_remove(at);
                 self.by_slot.remove(&o.slot);
                 if let Some(moved) = self.open.get(at) {
                     self.by_slot.insert(moved.slot, at);
                 }
                 self.bytes -= o.bytes;
-                if let Some(closed) = o.part.close()? {
-                    self.cut.push(closed);
+                o.part.flush_group()?;
+                if let Some(part) = before.replace(o.part) {
+                    self.cut.extend(part.close()?);
                 }
             } else {
                 at += 1;
             }
+        }
+        if let Some(part) = before {
+            self.cut.extend(part.close()?);
         }
         Ok(())
     }

@@ -5,11 +5,13 @@
 
 pub mod alloc;
 pub mod clock;
+pub mod crc;
 pub mod disk;
 pub mod net;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod process;
+pub mod sha;
 pub mod shm;
 pub mod simd;
 pub mod thread;

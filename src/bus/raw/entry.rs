@@ -1,6 +1,7 @@
 //! One entry: where it lies, whether it is one.
 
 use crate::model::record::HEADER_LEN;
+use crate::sys::crc;
 
 pub(super) const ENTRY_HEADER: usize = 8;
 pub(super) const SKIP: u32 = u32::MAX;
@@ -20,7 +21,7 @@ fn seed(pos: u64, len: u32) -> u32 {
 /// `check` of an entry.
 #[inline]
 pub(super) fn check(pos: u64, record: &[u8]) -> u32 {
-    crc32c::crc32c_append(seed(pos, record.len() as u32), record)
+    crc::crc32c_append(seed(pos, record.len() as u32), record)
 }
 
 /// `check` of a skip marker.

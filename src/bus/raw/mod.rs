@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::model::ids::LaneId;
-use crate::sys::shm;
+use crate::sys::{crc, shm};
 
 pub use consumer::{RawConsumer, RawMonitor};
 pub use place::{find_rings, ring_dir, ring_file_name};
@@ -215,7 +215,7 @@ impl Header {
         b[32..40].copy_from_slice(&self.capacity.to_le_bytes());
         b[40..42].copy_from_slice(&self.lane.to_le_bytes());
         b[48..52].copy_from_slice(&self.pid.to_le_bytes());
-        let crc = crc32c::crc32c(&b[..CHECKED]);
+        let crc = crc::crc32c(&b[..CHECKED]);
         b[CHECKED..].copy_from_slice(&crc.to_le_bytes());
         b
     }
@@ -242,7 +242,7 @@ impl Header {
             lane: u16::from_le_bytes([b[40], b[41]]),
             pid: u32_at(48),
         };
-        let sound = crc32c::crc32c(&b[..CHECKED]) == u32_at(CHECKED) && u32_at(8) == VERSION;
+        let sound = crc::crc32c(&b[..CHECKED]) == u32_at(CHECKED) && u32_at(8) == VERSION;
         if sound && check_capacity(h.capacity).is_ok() { Ok(Some(h)) } else { Err(damaged()) }
     }
 }

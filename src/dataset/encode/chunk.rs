@@ -12,6 +12,7 @@ use parquet::file::metadata::{
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
+use zstd::zstd_safe::CParameter;
 
 /// Smallest and largest value of a page or chunk.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +115,8 @@ pub(super) struct Chunk {
 pub(super) struct Pages {
     out: TrackedWrite<Vec<u8>>,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    /// Size of zstd's table of places, as a power of two; 0 = the level's own.
+    places_log: u32,
     /// A page before it is copied behind the others.
     packed: Vec<u8>,
     about: Vec<About>,
@@ -128,6 +131,7 @@ impl Default for Pages {
         Pages {
             out: TrackedWrite::new(Vec::new()),
             zstd: None,
+            places_log: 0,
             packed: Vec::new(),
             about: Vec::new(),
             places: Vec::new(),
@@ -147,16 +151,28 @@ impl Pages {
         self.uncompressed = 0;
     }
 
-    fn compress(&mut self, values: &[u8]) -> Result<Bytes> {
-        let zstd = match &mut self.zstd {
+    /// Has the pages from here on compressed with a table of places of this size (a power of two; 0 = the level's own).
+    pub(super) fn set_places(&mut self, log: u32) -> Result<()> {
+        if self.places_log != log {
+            self.zstd()?.set_parameter(CParameter::HashLog(log))?;
+            self.places_log = log;
+        }
+        Ok(())
+    }
+
+    fn zstd(&mut self) -> Result<&mut zstd::bulk::Compressor<'static>> {
+        Ok(match &mut self.zstd {
             Some(z) => z,
             // Made once: a context is a megabyte, and a new one for each page costs more than the compression.
             none => none.insert(zstd::bulk::Compressor::new(super::ZSTD_LEVEL)?),
-        };
+        })
+    }
+
+    fn compress(&mut self, values: &[u8]) -> Result<Bytes> {
         let mut packed = std::mem::take(&mut self.packed);
         packed.clear();
         packed.reserve(zstd::zstd_safe::compress_bound(values.len()));
-        zstd.compress_to_buffer(values, &mut packed)?;
+        self.zstd()?.compress_to_buffer(values, &mut packed)?;
         Ok(Bytes::from(packed))
     }
 
