@@ -41,7 +41,7 @@ pub use crate::book::Changes;
 use crate::model::{AuditVerdict, Head, InstrumentId, InstrumentVersion, RowRef, StreamKind};
 
 /// Version of the fold's rules: rises when the same records would give other rows.
-pub const RULES_VERSION: u32 = 4;
+pub const RULES_VERSION: u32 = 5;
 
 /// What the fold tells whoever runs it.
 pub trait FoldSink {
