@@ -52,17 +52,19 @@ impl Texts {
 /// Whether two texts are equal. They mostly are, and short: a call of `memcmp` would cost more than the comparison.
 #[inline]
 fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes().chunks_exact(8), b.as_bytes().chunks_exact(8));
-    let tail = |r: &[u8]| r.iter().fold(0u64, |n, x| n << 8 | u64::from(*x));
-    a.len() == b.len()
-        && a.remainder().len() == b.remainder().len()
-        && tail(a.remainder()) == tail(b.remainder())
-        && a.zip(b).all(|(x, y)| word(x) == word(y))
-}
-
-#[inline]
-fn word(x: &[u8]) -> u64 {
-    x.try_into().map_or(0, u64::from_le_bytes)
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let (words_a, rest_a) = a.as_chunks::<8>();
+    let (words_b, rest_b) = b.as_chunks::<8>();
+    let word = |w: &[u8; 8]| u64::from_le_bytes(*w);
+    words_a.iter().zip(words_b).all(|(x, y)| word(x) == word(y))
+        && match (a.last_chunk::<8>(), b.last_chunk::<8>()) {
+            // Once more what the last whole word has, and what is behind it.
+            (Some(x), Some(y)) => word(x) == word(y),
+            _ => rest_a.iter().zip(rest_b).all(|(x, y)| x == y),
+        }
 }
 
 /// One column of an open group.
@@ -285,5 +287,27 @@ impl Row<'_> {
     /// Whether every column got its value.
     pub(super) fn is_full(&self) -> bool {
         self.at == self.cols.cols.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_the_same_only_if_every_byte_is() {
+        let text = "binance-usdm:BTCUSDT and more";
+        for n in 0..=text.len() {
+            let own = text[..n].to_owned();
+            assert!(same(&own, &text[..n]));
+            for at in 0..n {
+                let mut other = own.clone().into_bytes();
+                other[at] ^= 1;
+                assert!(!same(&own, &String::from_utf8(other).unwrap()), "{n} bytes, another one at {at}");
+            }
+            assert!(
+                !same(&own, "binance-usdm:BTCUSDT and more of it") && (n == 0 || !same(&own, &text[..n - 1]))
+            );
+        }
     }
 }

@@ -324,6 +324,8 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     if let Err(e) = crate::sys::process::raise_nofile_limit() {
         tracing::warn!(error = %e, "the limit of open files stays as it is");
     }
+    // Refused where there are none.
+    let _ = crate::sys::process::disable_huge_pages();
     let tls = tls_of(&config)?;
     for damage in ds.manifest_damage() {
         tracing::error!(damage, "what this line tells of stays on disk and out of the dataset");

@@ -46,6 +46,18 @@ pub fn disable_core_dumps() -> io::Result<()> {
     Ok(())
 }
 
+/// Has the kernel give this process its memory in ordinary pages, whatever the allocator asks for: a huge page is zeroed whole
+/// for the few bytes that are needed of it, and stays.
+///
+/// # Errors
+/// The kernel does not know huge pages, and so gives none.
+pub fn disable_huge_pages() -> io::Result<()> {
+    let (on, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: PR_SET_THP_DISABLE takes integers and no pointer.
+    super::check(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, on, none, none, none) })?;
+    Ok(())
+}
+
 /// Names this run of the machine: another one after each start of it. "" where the kernel does not say.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
@@ -112,6 +124,16 @@ pub fn hostname() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn huge_pages_are_off_where_the_kernel_has_them() {
+        if disable_huge_pages().is_ok() {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            // Kernels before 5.0 have no such line.
+            let line = status.lines().find_map(|l| l.strip_prefix("THP_enabled:"));
+            assert!(line.is_none_or(|l| l.trim() == "0"), "{line:?}");
+        }
+    }
 
     #[test]
     fn a_process_uses_memory_and_time() {
