@@ -36,7 +36,7 @@ impl Core {
     /// The venue refused a subscription: nothing of it is proven until it says otherwise.
     pub fn refused<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
         let Some(s) = self.streams.get_mut(id.0 as usize) else { return };
-        if s.alive() > 1 && s.left_by(rec.conn, 0) {
+        if s.alive() > 1 && s.left_by(rec.conn, 0).is_some() {
             // The other leg has it.
             return;
         }

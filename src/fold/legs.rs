@@ -215,15 +215,17 @@ impl Stream {
         });
     }
 
-    /// A connection is gone, and had brought all that it would until `until`. `false`: it never carried the stream.
-    pub fn left_by(&mut self, conn: ConnId, until: i64) -> bool {
-        let Some(at) = self.carriers.iter().position(|c| c.conn == conn) else { return false };
-        self.carriers.remove(at);
-        self.lived = self.lived.max(until);
+    /// A connection is gone, and had brought all that it would until `until`. Says since when it had carried the stream,
+    /// and until when others that were gone before it had lived. `None`: it never carried the stream.
+    pub fn left_by(&mut self, conn: ConnId, until: i64) -> Option<(i64, i64)> {
+        let at = self.carriers.iter().position(|c| c.conn == conn)?;
+        let since = self.carriers.remove(at).since;
+        let before = self.lived;
+        self.lived = before.max(until);
         if self.feed == conn {
             self.feed = self.carriers.first().map_or(0, |c| c.conn);
         }
-        true
+        Some((since, before))
     }
 
     /// All connections are gone.

@@ -418,13 +418,14 @@ impl Core {
         for &id in &conn.streams {
             let until = if answered { rec.ts_recv } else { conn.ts_last };
             let s = self.s(id);
-            if !s.left_by(conn.id, until) {
-                continue;
-            }
+            let Some(life) = s.left_by(conn.id, until) else { continue };
             if s.alive() > 0 {
-                if !self.feed_lost(id, (conn.id, until), cause, det, rec, sink) && !answered {
-                    // Otherwise it brought all that it ever sent, and lived until now.
-                    self.handed_over(id, conn, cause, det, rec, sink);
+                if !self.feed_lost(id, (conn.id, until), cause, det, rec, sink) {
+                    self.left_alone(id, life, cause, det, rec, sink);
+                    if !answered {
+                        // Otherwise it brought all that it ever sent, and lived until now.
+                        self.handed_over(id, conn, cause, det, rec, sink);
+                    }
                 }
                 continue;
             }
@@ -489,6 +490,44 @@ impl Core {
         };
         self.close_gap(id, end, rec, sink);
         self.open_cover(id, since, -1, -1, conn);
+    }
+
+    /// A connection came and went, `life` as [`Stream::left_by`] has it, and those that carry the stream on were not heard
+    /// since before it came. Should they be dead, nobody knows what was sent between their last word and its first.
+    fn left_alone<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        (since, lived): (i64, i64),
+        cause: GapCause,
+        det: Detector,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let s = &self.streams[id.0 as usize];
+        let heard = s.carriers.iter().filter_map(|c| self.conns.get(&c.conn)).map(|c| c.ts_last).max();
+        let heard = heard.unwrap_or(0).max(lived);
+        let Some(c) = s.cover else { return };
+        let has_ids = s.kind.is_chained() && s.last_id >= 0;
+        if heard >= since || (has_ids && s.ts_chain >= since) {
+            return;
+        }
+        // Ids that turn out to be missing may have been sent at any time since the last one.
+        let begin = if has_ids { heard.min(s.ts_chain) } else { heard }.max(c.ts_begin);
+        if begin >= since {
+            return;
+        }
+        let (last, conn) = (s.last_id, s.conn);
+        self.close_cover(id, begin, cause.as_str(), rec, sink);
+        self.open_gap(id, cause, begin, det, last, 0);
+        let end = GapEnd {
+            ts_end: since,
+            seq_after: -1,
+            rseq_after: -1,
+            epoch_after: 0,
+            recovered_by: "reconnect",
+        };
+        self.close_gap(id, end, rec, sink);
+        self.open_cover(id, since, if has_ids { last } else { -1 }, -1, conn);
     }
 
     /// A stream ends by our own will.

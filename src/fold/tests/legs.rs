@@ -427,3 +427,36 @@ fn what_waits_when_an_interval_ends_may_come_in_the_next_one() {
         }
     }
 }
+
+#[test]
+fn a_connection_that_came_and_went_does_not_vouch_for_the_time_before_it() {
+    let mut t = Tape::new();
+    t.leg(7, 0);
+    t.frame(7, &quote(1));
+    let heard = t.ts;
+    t.ts += S;
+    t.leg(8, 1);
+    let came = t.ts;
+    t.conn("close", 8, "venue_disconnect");
+    t.ts += S;
+    t.conn("close", 7, "venue_disconnect");
+    // The first one may have been dead since its last word, long before the second one came.
+    let covered: Vec<&str> = t.rows.of("cover btcusdt@bookTicker");
+    assert!(covered[0].contains(&format!("..{heard} ")), "{covered:?}");
+    let begins = |l: &&str| {
+        let begin = l.split_once("..").unwrap().0.rsplit(' ').next().unwrap().parse::<i64>().unwrap();
+        (heard..came - 1).contains(&begin)
+    };
+    assert!(!covered.iter().any(begins), "{covered:?}");
+    let gaps = t.rows.of("gap btcusdt@bookTicker venue_disconnect");
+    assert!(gaps[0].contains(&format!(" {heard}..")), "{gaps:?}");
+    // One that was heard meanwhile lived all the time.
+    let mut t = Tape::new();
+    t.leg(7, 0);
+    t.frame(7, &quote(1));
+    t.ts += S;
+    t.leg(8, 1);
+    t.frame(7, &quote(2));
+    t.conn("close", 8, "venue_disconnect");
+    assert!(t.rows.of("gap btcusdt@bookTicker").is_empty(), "{:?}", t.rows.of("gap"));
+}

@@ -190,7 +190,9 @@ fn tape(seed: u64, steps: u32) {
     w.m.stop();
     w.m.done();
     let r = verified(d.path());
-    assert!(r.well, "seed {seed}, {steps} steps:\n{}", all(&r));
+    if !r.well {
+        panic!("seed {seed}, {steps} steps, left in {}:\n{}", d.keep().display(), all(&r));
+    }
     let o = rebuilt(d.path(), None);
     assert!(o.is_equal(), "seed {seed}: {o:?}");
 }
