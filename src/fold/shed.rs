@@ -69,7 +69,6 @@ impl Core {
             };
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::ShedDisk, rec.ts_recv, Detector::Subscription, last, 0);
-            self.say_gap(id, GapCause::ShedDisk, sink);
         }
     }
 }

@@ -533,7 +533,8 @@ fn any_file_that_went_with_its_line_of_the_manifest_is_missed() {
     says(&verified(d.path()), CheckId::Files, "1 line(s) are missing at the end");
     // A writer that goes on does not cover it up.
     let ds = Dataset::create(d.path()).unwrap();
-    let one = crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None };
+    let one =
+        crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None, free_up: 0 };
     let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * crate::model::time::NS_PER_DAY;
     assert!(!crate::dataset::retention::retain(&ds, &one, now).unwrap().paths.is_empty());
     drop(ds);
@@ -569,7 +570,8 @@ fn a_manifest_without_numbers_is_well_and_is_counted_from_then_on() {
     let lines = Dataset::open(d.path()).unwrap().manifest().unwrap().lines();
     let p = parts(d.path(), Table::Trades).pop().unwrap();
     let ds = Dataset::create(d.path()).unwrap();
-    let one = crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None };
+    let one =
+        crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None, free_up: 0 };
     let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * crate::model::time::NS_PER_DAY;
     let gone = crate::dataset::retention::retain(&ds, &one, now).unwrap().paths.len() as u64;
     drop(ds);
@@ -585,7 +587,8 @@ fn a_manifest_without_numbers_is_well_and_is_counted_from_then_on() {
 fn what_is_left_when_raw_of_old_days_was_let_go_is_well() {
     let d = made();
     let ds = Dataset::create(d.path()).unwrap();
-    let keep = crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None };
+    let keep =
+        crate::dataset::retention::Keep { per_table: [(Table::Raw, 1)].into(), max_bytes: None, free_up: 0 };
     let now = (crate::model::time::parse_date("2026-11-21").unwrap() + 1) * crate::model::time::NS_PER_DAY;
     assert!(!crate::dataset::retention::retain(&ds, &keep, now - 1).unwrap().paths.is_empty());
     drop(ds);
