@@ -322,6 +322,9 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
         tracing::warn!(error = %e, "the limit of open files stays as it is");
     }
     let tls = tls_of(&config)?;
+    for place in ds.manifest_mended() {
+        tracing::warn!(place, "a byte of the manifest had been changed: the line is as it was");
+    }
     for damage in ds.manifest_damage() {
         tracing::error!(damage, "what this line tells of stays on disk and out of the dataset");
     }
