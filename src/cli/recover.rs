@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::{Fault, WELL, out};
+use super::{DATA, Fault, WELL, out};
 use crate::engine::recovering::{self, RecoverError};
 
 /// Arguments of `lobtape recover`.
@@ -15,7 +15,7 @@ use crate::engine::recovering::{self, RecoverError};
   lobtape recover data --json
 
 Drains the raw rings of a run that died into the journal, states the gap of the crash, converts what is left and makes
-it visible. Running it twice does nothing the second time. A capture does the same by itself when it starts.")]
+it visible. A line of the manifest of which one byte was changed becomes what it was. Running it twice does nothing the second time. A capture does the same by itself when it starts.")]
 pub struct Args {
     /// The dataset.
     #[arg(value_name = "DIR")]
@@ -50,7 +50,13 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             o.damage
         )?;
         writeln!(stdout, "{} rows in {} files", o.rows, o.files)?;
+        for place in &o.manifest_mended {
+            writeln!(stdout, "{place}: a byte of the manifest had been changed; the line is as it was")?;
+        }
+        for damage in &o.manifest_damage {
+            writeln!(stdout, "{damage}")?;
+        }
     }
     stdout.flush()?;
-    Ok(WELL)
+    Ok(if o.manifest_damage.is_empty() { WELL } else { DATA })
 }

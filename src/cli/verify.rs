@@ -25,7 +25,8 @@ const SHOWN: usize = 10;
 Files against the manifest (SHA-256, rows, ranges), rows without holes, every frame once, ids of books and trades
 chained, books recomputed, every second of every stream covered or explained and the covered ones proven from raw.
 --deep folds raw again and compares the rows as well. With --date, what was before that day is unknown and not judged.
-While a capture runs, only what is published is looked at. Exit codes: 0 well, 2 the data is at fault.")]
+While a capture runs, only what is published is looked at. README.md, views.sql and _hlog (a copy of the table latency
+for other tools) are not: nothing depends on them. The marker LOBTAPE is held against the manifest only. Exit codes: 0 well, 2 the data is at fault.")]
 pub struct Args {
     /// The dataset.
     #[arg(value_name = "DIR")]

@@ -99,7 +99,7 @@ pub enum DatasetError {
         detail: String,
     },
     /// The manifest is not what it should be.
-    #[error("{}:{line}: damaged manifest: {detail}; the files themselves are intact", path.display())]
+    #[error("{}:{line}: damaged manifest: {detail}; the files themselves are intact (lobtape recover mends a changed byte, lobtape rebuild --out makes a new dataset)", path.display())]
     Manifest {
         /// The manifest file.
         path: PathBuf,

@@ -63,6 +63,7 @@ struct Writer {
     log: Mutex<Log>,
     manifest: Mutex<Manifest>,
     manifest_damage: Vec<String>,
+    manifest_mended: Vec<String>,
 }
 
 fn locked<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -140,6 +141,7 @@ impl Dataset {
     }
 
     fn writer(root: &Path, lock: File, marker: Marker) -> Result<Dataset, DatasetError> {
+        let manifest_mended = Manifest::mend(root)?;
         let (manifest, manifest_damage) = Manifest::load_sound(root)?;
         sweep(root, &manifest)?;
         let mut names = Names::default();
@@ -165,6 +167,7 @@ impl Dataset {
                 log: Mutex::new(Log::new(root, lines)?),
                 manifest: Mutex::new(manifest),
                 manifest_damage,
+                manifest_mended,
             }),
         };
         super::readme::refresh(&ds, true)?;
@@ -249,6 +252,19 @@ impl Dataset {
     /// works on without them. Empty for a reader, which does not.
     pub fn manifest_damage(&self) -> &[String] {
         self.writer.as_ref().map_or(&[], |w| &w.manifest_damage)
+    }
+
+    /// Places of lines of the manifest of which a byte had been changed: they are as they were since this writer began.
+    pub fn manifest_mended(&self) -> &[String] {
+        self.writer.as_ref().map_or(&[], |w| &w.manifest_mended)
+    }
+
+    /// What is published as far as the manifest can be read, and what is wrong with the lines that cannot.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn sound_manifest(&self) -> Result<(Manifest, Vec<String>), DatasetError> {
+        Manifest::load_sound(&self.root)
     }
 
     fn w(&self) -> Result<&Writer, DatasetError> {

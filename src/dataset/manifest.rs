@@ -147,7 +147,7 @@ impl Manifest {
         Ok(m)
     }
 
-    /// The same for a writer: damaged lines are left out and named. What they told of stays where it is; frames that
+    /// The same for whoever must go on: damaged lines are left out and named. What they told of stays where it is; frames that
     /// are not recorded now would be lost for ever.
     pub(super) fn load_sound(root: &Path) -> Result<(Manifest, Vec<String>), DatasetError> {
         let (mut m, mut damage) = (Manifest::default(), Vec::new());
@@ -190,6 +190,16 @@ impl Manifest {
         let at_end = written.saturating_sub(self.lines);
         let last = Lost { file: DIR.to_owned(), line: 0, count: at_end };
         self.lost.iter().cloned().chain((at_end > 0).then_some(last)).collect()
+    }
+
+    /// Lines of which one byte was changed, as they were, in the place of the damaged ones; says which, with their places.
+    /// For a writer only.
+    pub(super) fn mend(root: &Path) -> Result<Vec<String>, DatasetError> {
+        let mut all = Vec::new();
+        for path in files(root)? {
+            all.extend(super::mend::mend(&path)?.into_iter().map(|n| format!("{}:{n}", path.display())));
+        }
+        Ok(all)
     }
 
     pub(super) fn apply(&mut self, line: Line) {
@@ -305,7 +315,7 @@ fn each_line(
 }
 
 /// What stands between a line's content and the eight hex digits of its checksum.
-const SEAL: &[u8] = b",\"crc\":\"";
+pub(super) const SEAL: &[u8] = b",\"crc\":\"";
 
 /// What stands between a line's content and its number.
 const NUMBER: &[u8] = b",\"line\":";
@@ -335,7 +345,7 @@ pub(crate) fn seal(json: &mut Vec<u8>) {
     json.extend_from_slice(format!("{crc:08x}\"}}").as_bytes());
 }
 
-fn parse(line: &[u8]) -> Result<(Line, Option<u64>), String> {
+pub(super) fn parse(line: &[u8]) -> Result<(Line, Option<u64>), String> {
     let sealed = line.strip_suffix(b"\"}").and_then(|l| l.split_last_chunk::<8>());
     let (content, digits) = sealed
         .and_then(|(l, digits)| Some((l.strip_suffix(SEAL)?, digits)))

@@ -17,6 +17,7 @@ mod fixture;
 pub mod hash;
 pub mod layout;
 pub mod manifest;
+mod mend;
 pub mod name;
 pub mod overview;
 mod pairing;

@@ -6,8 +6,9 @@ use super::error::DatasetError;
 use super::layout::{Dataset, replace};
 use super::schema::{Level, Table};
 
-/// Writes `README.md` where it is missing, and `views.sql` for the tables that have files (a view over nothing is an
-/// error in DuckDB); at the `start` of a writer too, because the directory may have moved.
+/// Writes `README.md`, and `views.sql` for the tables that have files (a view over nothing is an error in DuckDB); at the
+/// `start` of a writer too where they are not what they would be now: the directory may have moved, or an older version
+/// wrote them.
 pub(super) fn refresh(ds: &Dataset, start: bool) -> Result<(), DatasetError> {
     let tables = ds.current()?.tables();
     let path = std::path::absolute(ds.root()).unwrap_or_else(|_| ds.root().to_owned());
@@ -16,8 +17,10 @@ pub(super) fn refresh(ds: &Dataset, start: bool) -> Result<(), DatasetError> {
     if !same {
         replace(ds.root(), "views.sql", views.as_bytes())?;
     }
-    if !ds.root().join("README.md").exists() {
-        replace(ds.root(), "README.md", readme(&path, ds.id()).as_bytes())?;
+    let there = std::fs::read_to_string(ds.root().join("README.md"));
+    let text = readme(&path, ds.id());
+    if there.as_ref().map_or(true, |old| start && *old != text) {
+        replace(ds.root(), "README.md", text.as_bytes())?;
     }
     Ok(())
 }
@@ -72,6 +75,7 @@ fn readme(path: &Path, id: &str) -> String {
         r#"# A Lobtape dataset
 
 Order books and trades as recorded by Lobtape, plain Parquet, partitioned by folders. Dataset id {id}.
+This file and `views.sql` are generated, and written anew when a newer version records here: keep notes elsewhere.
 
 ```text
 v1/<table>/venue=…/symbol=…/date=…/part-<interval start>-<lane>-<n>.parquet

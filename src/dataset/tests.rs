@@ -336,7 +336,17 @@ fn a_flipped_byte_anywhere_in_a_manifest_line_is_named_and_stops_no_writer() {
             assert!(named && e.is_damage(), "byte {}: {e}", at - begin);
         }
     }
-    // Frames come only once: a capture goes on, and says what it saw.
+    // A writer mends what one byte has done.
+    let ds = Dataset::create(d.path()).unwrap();
+    let mended = ds.manifest_mended();
+    assert!(mended.len() == 1 && mended[0].ends_with("000000.jsonl:2"), "{mended:?}");
+    assert!(ds.manifest_damage().is_empty());
+    drop(ds);
+    assert_eq!(std::fs::read(&log).unwrap(), good);
+    // Frames come only once: where more is gone a capture goes on, and says what it saw.
+    let mut bad = good.clone();
+    bad[begin + 30..begin + 40].fill(b'#');
+    std::fs::write(&log, &bad).unwrap();
     let ds = Dataset::create(d.path()).unwrap();
     let damage = ds.manifest_damage();
     assert!(damage.len() == 1 && damage[0].contains("000000.jsonl:2"), "{damage:?}");

@@ -327,6 +327,9 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     // Refused where there are none.
     let _ = crate::sys::process::disable_huge_pages();
     let tls = tls_of(&config)?;
+    for place in ds.manifest_mended() {
+        tracing::warn!(place, "a byte of the manifest had been changed: the line is as it was");
+    }
     for damage in ds.manifest_damage() {
         tracing::error!(damage, "what this line tells of stays on disk and out of the dataset");
     }

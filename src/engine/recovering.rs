@@ -154,6 +154,10 @@ pub struct Outcome {
     pub rows: i64,
     /// Places where the journal was damaged.
     pub damage: i64,
+    /// Lines of the manifest that were damaged and are as they were.
+    pub manifest_mended: Vec<String>,
+    /// Lines of the manifest that cannot be read, and why.
+    pub manifest_damage: Vec<String>,
 }
 
 /// What capture does first after a crash, by hand: salvage, state the gap, convert, publish, seal.
@@ -193,7 +197,14 @@ pub fn by_hand(root: &Path, runtime_dir: Option<&Path>) -> Result<Outcome, Recov
     ds.set_rings(&[])?;
     let p = converting.progress();
     let get = |n: &std::sync::atomic::AtomicI64| n.load(Ordering::Relaxed);
-    Ok(Outcome { report: r.report, files: get(&p.files), rows: get(&p.rows), damage: get(&p.damage) })
+    Ok(Outcome {
+        report: r.report,
+        files: get(&p.files),
+        rows: get(&p.rows),
+        damage: get(&p.damage),
+        manifest_mended: ds.manifest_mended().to_vec(),
+        manifest_damage: ds.manifest_damage().to_vec(),
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The journal and the rings: does anything wait there that belongs into the files?
 
+use std::collections::BTreeMap;
+
 use super::report::{CheckId, Report};
 use super::tape::Tape;
 use super::{Options, VerifyError};
@@ -42,7 +44,7 @@ pub(super) fn look(
     if !tail.sealed {
         report.fault(id, "_journal", -1, || "not closed; run `lobtape recover` first".to_owned());
     } else if !o.is_partial() {
-        for (lane, last, published) in unpublished(&dirs, tail.end, tapes)? {
+        for (lane, last, published) in unpublished(&dirs, tail.end, tapes, report)? {
             report.fault(id, "_journal", -1, || {
                 format!(
                     "lane {lane:03}: records up to {last} wait, {published} is published; run `lobtape recover`"
@@ -53,25 +55,82 @@ pub(super) fn look(
     Ok(())
 }
 
+/// What cannot be read of a journal, between the last records before it and the first behind it.
+struct Loss {
+    what: String,
+    /// Last record of each lane before it.
+    before: BTreeMap<LaneId, i64>,
+    /// Records that are not there, by lane.
+    records: Vec<(LaneId, i64, i64)>,
+}
+
+impl Loss {
+    /// Whether the lanes' own records say that these are lost, so that the files explain it.
+    fn is_told(&self, tapes: &[Tape]) -> bool {
+        let told = |(lane, first, last): &(LaneId, i64, i64)| {
+            let tape = tapes.iter().find(|t| t.lane == *lane);
+            tape.is_some_and(|t| t.told.iter().any(|(a, b)| a <= first && last <= b))
+        };
+        !self.records.is_empty() && self.records.iter().all(told)
+    }
+}
+
+/// Says what is damaged. What is published is not touched by it: segments are let go when all that they hold is.
+fn damaged(losses: &[Loss], breaks: &[u64], tapes: &[Tape], report: &mut Report) {
+    for l in losses {
+        if l.is_told(tapes) {
+            report.note(CheckId::Journal, format!("{}: a gap tells of it", l.what));
+        } else {
+            report.fault(CheckId::Journal, "_journal", -1, || l.what.clone());
+        }
+    }
+    for segment in breaks {
+        report.fault(CheckId::Journal, "_journal", -1, || {
+            format!("segment {segment} does not go on from what is in front of it: bytes were changed")
+        });
+    }
+}
+
 /// Readers' lanes of which the journal has more than `raw`: lane, last record, last published one. Lane 000 goes on
 /// after the readers have stopped (checkpoints); its last words come with the next run.
 fn unpublished(
     dirs: &Dirs,
     end: crate::journal::Position,
     tapes: &[Tape],
+    report: &mut Report,
 ) -> Result<Vec<(LaneId, i64, i64)>, VerifyError> {
+    let mut losses: Vec<Loss> = Vec::new();
     let mut reader = JournalReader::new(dirs.clone(), crate::journal::Position::START);
-    let mut last: std::collections::BTreeMap<LaneId, i64> = std::collections::BTreeMap::new();
+    let mut last: BTreeMap<LaneId, i64> = BTreeMap::new();
     loop {
         match reader.read(end) {
             Ok(Some(ReadItem::Record { record, .. })) => {
-                last.insert(record.lane, record.lane_seq);
+                let (lane, seq) = (record.lane, record.lane_seq);
+                let before = last.insert(lane, seq);
+                if let Some(l) = losses.last_mut()
+                    && l.before.remove(&lane).is_some()
+                    && let Some(before) = before.filter(|b| b + 1 < seq)
+                {
+                    l.records.push((lane, before + 1, seq - 1));
+                }
             }
-            Ok(Some(_)) | Err(JournalError::Record { .. }) => {}
+            Ok(Some(ReadItem::Corrupt { segment, offset, len })) => {
+                let what = match len {
+                    0 => format!("segment {segment} cannot be read"),
+                    _ => format!("segment {segment} is damaged at {offset}, {len} bytes"),
+                };
+                losses.push(Loss { what, before: last.clone(), records: Vec::new() });
+            }
+            Ok(Some(ReadItem::Missing { first, last: to })) => {
+                let what = format!("segments {first} to {to} are missing");
+                losses.push(Loss { what, before: last.clone(), records: Vec::new() });
+            }
+            Err(JournalError::Record { .. }) => {}
             Ok(None) => break,
             Err(e) => return Err(e.into()),
         }
     }
+    damaged(&losses, &reader.stats().chain_breaks, tapes, report);
     let published = |l: LaneId| tapes.iter().find(|t| t.lane == l).map_or(-1, |t| t.last_seq);
     let waits = last.into_iter().filter(|(l, seq)| *l != 0 && *seq > published(*l));
     Ok(waits.map(|(l, seq)| (l, seq, published(l))).collect())

@@ -88,6 +88,8 @@ pub(super) struct Tape {
     pub end: i64,
     /// Last record.
     pub last_seq: i64,
+    /// Records that were lost before they were published, as the lane's own records say: first and last of each run.
+    pub told: Vec<(i64, i64)>,
     pub streams: Vec<Stream>,
     by_name: BTreeMap<(String, String), usize>,
     /// Frames that were asked for.
@@ -184,6 +186,7 @@ impl<'a> Reader<'a> {
             whole: false,
             end: 0,
             last_seq: -1,
+            told: Vec::new(),
             streams: Vec::new(),
             by_name: BTreeMap::new(),
             looked: FxHashMap::default(),
@@ -319,6 +322,7 @@ impl<'a> Reader<'a> {
             Some(next) if seq > next && std::mem::take(&mut self.told_lost) => {
                 // The record that says so has the place of the first of them.
                 self.report.count(CheckId::Raw, "records_lost", seq - next + 1);
+                self.tape.told.push((next - 1, seq - 1));
             }
             Some(next) if seq > next && self.all_venues => {
                 self.fault(|| format!("lane_seq {next} to {} are missing", seq - 1));

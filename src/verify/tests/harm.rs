@@ -444,6 +444,49 @@ fn what_waits_beside_the_files_is_told() {
 }
 
 #[test]
+fn a_flipped_byte_in_a_closed_journal_is_found() {
+    let d = made();
+    let mut options = crate::journal::Options::new(7);
+    options.segment_bytes = 1 << 20;
+    let mut w = crate::journal::JournalWriter::open(d.path().join("_journal"), options).unwrap();
+    let payload = vec![b'x'; 3_000];
+    for lane_seq in 0..200 {
+        let record = crate::model::Record {
+            kind: crate::model::Kind::Frame,
+            flags: 0,
+            lane: 1,
+            status: 0,
+            conn: 1,
+            lane_seq,
+            rseq: lane_seq,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv: 1,
+            url: "",
+            payload: &payload,
+        };
+        w.append(&record).unwrap();
+    }
+    w.close().unwrap();
+    let r = verified(d.path());
+    assert!(r.well, "what it holds is published: {}", all(&r));
+    let segment = std::fs::read_dir(d.path().join("_journal"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension().is_some_and(|e| e == "seg"))
+        .unwrap();
+    let good = std::fs::read(&segment).unwrap();
+    for at in [9_000, 150_000, 400_000] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&segment, bad).unwrap();
+        says(&verified(d.path()), CheckId::Journal, "is damaged at");
+    }
+    std::fs::write(&segment, good).unwrap();
+    assert!(verified(d.path()).well);
+}
+
+#[test]
 fn a_choice_of_files_is_judged_for_what_it_can_show() {
     let d = made();
     let ds = Dataset::open(d.path()).unwrap();
