@@ -301,6 +301,47 @@ fn a_book_goes_on_with_the_other_leg_whose_snapshot_is_the_same_book() {
     assert_eq!(t.fold.counters().seq_gaps, 0);
 }
 
+/// A replacement of the first leg goes before the second one, which proves itself anew to it.
+#[test]
+fn legs_are_replaced_and_die_without_a_gap() {
+    let same = |t: &mut Tape, conn: i64, id: i64| {
+        t.book(conn, "depth-snapshot", 1, id, r#"["1","5"]"#, r#"["2","1"]"#);
+    };
+    let mut t = Tape::proven();
+    t.opens_leg(8, 1);
+    t.change(7, 11);
+    t.change(8, 11);
+    same(&mut t, 8, 11);
+    // The first leg is replaced: the book goes on with the new connection at once.
+    t.opens_leg(9, 0);
+    for conn in [7, 8, 9] {
+        t.change(conn, 12);
+    }
+    same(&mut t, 9, 12);
+    for conn in [9, 8, 7] {
+        t.change(conn, 13);
+    }
+    t.event("close", 7, "operator", true);
+    // Now the other one stands by again, and is asked again.
+    let asks = |t: &Tape| t.rows.effects.iter().filter(|e| e.starts_with("Successor { conn: 8")).count();
+    let before = asks(&t);
+    t.change(9, 14);
+    t.change(8, 14);
+    same(&mut t, 8, 14);
+    assert!(asks(&t) >= before.max(2), "{:?}", t.rows.effects);
+    // It is replaced as well, which is no matter of the book's.
+    t.opens_leg(10, 1);
+    t.change(10, 15);
+    t.change(8, 15);
+    t.change(9, 15);
+    t.event("close", 8, "operator", true);
+    same(&mut t, 10, 15);
+    t.event("close", 9, "venue_disconnect", false);
+    t.change(10, 16);
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    assert_eq!((t.rows.of("delta").len(), t.asked()), (7, 1));
+}
+
 #[test]
 fn a_leg_with_a_hole_of_its_own_is_asked_again_before_it_may_go_on() {
     let mut t = Tape::proven();
