@@ -138,6 +138,9 @@ fn tapes(bare: Vec<Own>) -> ([Vec<Own>; 4], u64) {
     let mut fold = Fold::new(1);
     let mut tapes: [Vec<Own>; 4] = Default::default();
     let (mut frames, mut last, mut due, mut audits) = (0, None, None, 0);
+    // Snapshots come as the recording's own one did.
+    let first = bare.iter().find(|r| r.kind == Kind::Rest).expect("a snapshot");
+    let (url, conn, rseq) = (first.url.clone(), first.conn, first.rseq);
     for (seq, r) in bare.into_iter().enumerate() {
         fold.step(&r.record(seq as i64), &mut NoSink);
         last = last_id(&r.payload).or(last);
@@ -165,14 +168,13 @@ fn tapes(bare: Vec<Own>) -> ([Vec<Own>; 4], u64) {
         if let Some((at, Some(body))) = &due
             && frames >= *at
         {
-            let url = format!("/fapi/v1/depth?symbol=BTCUSDT&limit={LIMIT}");
             for way in [1, 3] {
                 let (url, payload) = (url.clone(), body.clone().into_bytes());
                 tapes[way].push(Own {
                     kind: Kind::Rest,
                     status: 200,
-                    conn: 77,
-                    rseq: audits,
+                    conn,
+                    rseq: rseq + 1 + audits,
                     times,
                     url,
                     payload,
