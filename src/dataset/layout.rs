@@ -501,7 +501,7 @@ mod tests {
         assert!(matches!(Dataset::open(d.path()), Err(DatasetError::Missing { .. })));
         assert_eq!(std::fs::read_dir(d.path()).unwrap().count(), 1);
         let below_a_file = d.path().join("letter.txt/data");
-        assert!(matches!(Dataset::create(&below_a_file), Err(DatasetError::NotWritable { .. })));
+        assert!(matches!(Dataset::create(&below_a_file), Err(DatasetError::NotADirectory { .. })));
     }
 
     #[test]

@@ -92,7 +92,7 @@ mod tests {
         let e = fault(&venue("\"trade\"", "{ \"!ticker/24hr\" = \"2s\" }"));
         assert!(e.contains("1200 of weight a minute") && e.contains("600"), "{e}");
         // Both live on one budget.
-        let coinm = "[[venue]]\nid = \"binance-coinm\"\nsymbols = [\"A\"]\nchannels = [\"trade\"]\n\
+        let coinm = "[[venue]]\nid = \"binance-coinm\"\nsymbols = [\"A_PERP\"]\nchannels = [\"trade\"]\n\
                      polls = { \"!ticker/24hr\" = \"6s\" }\n";
         let e = fault(&format!("{}{coinm}", venue("\"trade\"", "{ \"!ticker/24hr\" = \"10s\" }")));
         assert!(e.contains("640 of weight a minute"), "{e}");
