@@ -336,7 +336,8 @@ impl Reader {
         if self.any_paused && handler.may_read() {
             self.resume();
         }
-        let wait = self.wait(max_wait);
+        let asked = clock::mono_ns();
+        let wait = self.wait(max_wait, asked);
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(0),
             other => other?,
@@ -358,14 +359,15 @@ impl Reader {
             work += self.drive(slot, handler, now);
         }
         self.turn = turn;
-        // Sockets first: after a freeze of the whole process their bytes speak before the watchdogs do.
-        if now >= self.next_timer {
-            work += self.timers(handler, now);
+        // Sockets first: after a freeze of the whole process their bytes speak before the watchdogs do. The time is that
+        // before the question, since a freeze behind the answer would leave bytes that nobody was told of.
+        if asked >= self.next_timer {
+            work += self.timers(handler, asked);
         }
         Ok(work)
     }
 
-    fn wait(&self, max_wait: Duration) -> Duration {
+    fn wait(&self, max_wait: Duration, now: i64) -> Duration {
         if !self.ready.is_empty() || self.config.wait == WaitMode::Spin {
             return Duration::ZERO;
         }
@@ -373,7 +375,7 @@ impl Reader {
         if self.next_timer == i64::MAX {
             return max_wait;
         }
-        let left = self.next_timer.saturating_sub(clock::mono_ns()).max(0);
+        let left = self.next_timer.saturating_sub(now).max(0);
         max_wait.min(Duration::from_nanos(left.unsigned_abs()))
     }
 
