@@ -28,6 +28,8 @@
 
 mod ballast;
 mod format;
+#[cfg(test)]
+mod formats_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod marks;

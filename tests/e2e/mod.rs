@@ -11,6 +11,7 @@ mod disk;
 mod flips;
 mod kill;
 mod legs;
+mod line;
 mod listing;
 mod memory;
 mod midnight;

@@ -27,6 +27,8 @@ mod place;
 mod producer;
 mod salvage;
 #[cfg(test)]
+mod stress_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fs::File;

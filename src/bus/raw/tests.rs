@@ -12,7 +12,7 @@ fn options(capacity: u64) -> RawOptions {
     RawOptions { dataset: ID, lane: 3, capacity, last_lane_seq: -1 }
 }
 
-fn record(seq: i64, payload: &[u8]) -> Record<'_> {
+pub(super) fn record(seq: i64, payload: &[u8]) -> Record<'_> {
     Record {
         kind: Kind::Frame,
         flags: 0,
@@ -34,7 +34,7 @@ fn payload(seq: i64, len: usize) -> Vec<u8> {
     (0..len).map(|i| (seq as usize).wrapping_mul(31).wrapping_add(i) as u8).collect()
 }
 
-fn ring(capacity: u64) -> (tempfile::TempDir, PathBuf, RawProducer, RawConsumer) {
+pub(super) fn ring(capacity: u64) -> (tempfile::TempDir, PathBuf, RawProducer, RawConsumer) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(ring_file_name(ID, 3));
     let (p, c) = create(&path, &options(capacity)).unwrap();

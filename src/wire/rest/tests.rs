@@ -95,6 +95,19 @@ fn refusals_are_answers() {
 }
 
 #[test]
+fn an_answer_cut_at_any_byte_is_an_error_and_never_a_part() {
+    let body = br#"{"lastUpdateId":1027024,"bids":[["4.00000000","431.00000000"]],"asks":[["4.00000200","12.00000000"]]}"#;
+    let whole = http("200 OK\r\nX-MBX-USED-WEIGHT-1M: 42", body);
+    for n in 0..=whole.len() {
+        let (c, t) = answering(whole[..n].to_vec());
+        match get(c, t) {
+            Ok(r) => assert!(n == whole.len() && r.body == body, "cut at {n}: {} bytes", r.body.len()),
+            Err(_) => assert!(n < whole.len(), "a whole answer is one"),
+        }
+    }
+}
+
+#[test]
 fn redirects_are_not_followed() {
     let (c, t) = answering(http("302 Found\r\nLocation: https://evil.example/", b"moved"));
     let r = get(c, t).unwrap();

@@ -1,5 +1,6 @@
 //! A reader against servers in threads. Nothing sleeps to wait for something: each side waits for the fact.
 
+mod cuts;
 mod hostile;
 mod plain;
 mod secure;
