@@ -612,7 +612,7 @@ impl Core {
             leg: i64::from(s.leg),
             ts_begin: c.ts_begin,
             ts_end,
-            proof: if s.kind.is_chained() { "ids" } else { "heartbeat" },
+            proof: if self.ids_prove(id, &c) { "ids" } else { "heartbeat" },
             id_first: c.id_first,
             id_last: if s.kind.is_chained() { s.last_id } else { -1 },
             rseq_begin: c.rseq_begin,
@@ -620,6 +620,15 @@ impl Core {
             end_cause: cause,
         };
         sink.row(&head, RowRef::Coverage(row));
+    }
+
+    /// Whether a stretch was proven by ids: some came, and they chain. Where none came, or a book only believes them, it was the
+    /// connection that lived.
+    fn ids_prove(&self, id: StreamId, c: &Cover) -> bool {
+        let s = &self.streams[id.0 as usize];
+        let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
+        let is_believed = book.is_some_and(|b| b.stream == id && b.seq.is_unverified());
+        s.kind.is_chained() && c.id_first >= 0 && !is_believed
     }
 
     /// The open gap ends; holes in it that were held are told first.

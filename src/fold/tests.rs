@@ -59,8 +59,8 @@ impl FoldSink for Rows {
             ),
             RowRef::Coverage(c) => {
                 format!(
-                    "cover {} {}..{} ids {}..{} {}",
-                    c.stream, c.ts_begin, c.ts_end, c.id_first, c.id_last, c.end_cause
+                    "cover {} {}..{} {} {}..{} {}",
+                    c.stream, c.ts_begin, c.ts_end, c.proof, c.id_first, c.id_last, c.end_cause
                 )
             }
             RowRef::Trade(t) => format!("trade {} {}", t.id, t.id_text),

@@ -52,6 +52,15 @@ fn a_recorder_that_stood_still_does_not_call_the_time_covered() {
 }
 
 #[test]
+fn a_stream_that_has_ids_and_never_spoke_is_covered_by_its_connection_alone() {
+    let mut t = Tape::synced();
+    t.stop();
+    let of = |what: &str| t.rows.of(&format!("cover btcusdt@{what}")).join(" ");
+    assert!(of("trade").contains(" heartbeat -1..-1"), "{}", of("trade"));
+    assert!(of("depth").contains(" ids 12..") && of("bookTicker").contains(" heartbeat "), "{}", of("depth"));
+}
+
+#[test]
 fn ids_that_are_missing_after_a_silence_may_be_of_any_time_since_the_last_one() {
     let mut t = Tape::synced();
     t.trade(7, 1);
