@@ -67,6 +67,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     // second recorder on one dataset must hear of that, not of the address that the first one has.
     let address = config.http.as_ref().map(|h| h.listen);
     let ds = Capture::lock(&config).map_err(fault)?;
+    super::demo::keep(ds.root());
     let bound = address.map(Bound::new).transpose().map_err(Fault::usage)?;
     let capture = Capture::start_on(ds, config, line).map_err(fault)?;
     let http = match bound.map(|b| b.serve(capture.shared(), capture.events())).transpose() {

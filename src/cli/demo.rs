@@ -130,6 +130,13 @@ fn make_room(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A directory that something else writes to from now on is no demo's any more, and no later demo may replace it.
+pub(super) fn keep(dir: &Path) {
+    if std::fs::remove_file(dir.join(MARK)).is_ok() {
+        tracing::info!(data = %dir.display(), "was made by a demo; a later demo will leave it alone");
+    }
+}
+
 fn watch(capture: &Capture, shared: &Shared, seconds: u64, stop: &AtomicBool, quiet: bool) {
     let mut progress = out::Progress::new(quiet);
     let begin = clock::mono_ns();
@@ -298,4 +305,23 @@ fn gap_lines<'p>(ds: &Dataset, parts: impl Iterator<Item = &'p PartRecord>) -> a
         .collect();
     lines.extend(holes.into_iter().map(|h| format!("   {h}")));
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_capture_went_on_with_is_no_demo_s_any_more() {
+        let d = tempfile::tempdir().unwrap();
+        let dir = d.path().join("lobtape-demo");
+        drop(Dataset::create(&dir).unwrap());
+        std::fs::write(dir.join(MARK), "").unwrap();
+        keep(&dir);
+        assert!(make_room(&dir).unwrap_err().to_string().contains("was not made by a demo"));
+        // Where nothing else wrote, it is.
+        std::fs::write(dir.join(MARK), "").unwrap();
+        make_room(&dir).unwrap();
+        assert!(!dir.exists());
+    }
 }

@@ -302,6 +302,8 @@ pub struct VenueState {
     /// Snapshots in a row that were of no use, by symbol, until a book is proven or the instrument list says that the symbol
     /// is alive.
     pub in_vain: BTreeMap<String, u32>,
+    /// Monotonic ns at which a refused snapshot was last told of in the log, 0 = never.
+    pub refusal_told: i64,
     /// REST connection per lane (0 = lane 000), and the next number on lane 000's.
     pub rest_conns: BTreeMap<LaneId, ConnId>,
     /// Number of the next body on lane 000.
@@ -353,6 +355,7 @@ impl VenueState {
             homes: BTreeMap::new(),
             wanted: BTreeMap::new(),
             in_vain: BTreeMap::new(),
+            refusal_told: 0,
             rest_conns: BTreeMap::new(),
             rest_rseq: 0,
             list_at: Some(0),

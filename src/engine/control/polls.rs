@@ -59,13 +59,13 @@ impl PollState {
 
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
-struct Refused {
+pub(super) struct Refused {
     /// HTTP status, 0 = no answer at all.
-    status: u16,
+    pub status: u16,
     /// The venue's own code, "" where it says none.
-    code: String,
+    pub code: String,
     /// The beginning of the body, or why there is none.
-    said: String,
+    pub said: String,
 }
 
 /// The beginning of a body, for people.
@@ -75,7 +75,10 @@ pub(super) fn beginning(body: &[u8]) -> String {
 }
 
 /// What is wrong with an answer; `None`: nothing.
-fn refused(venue: &dyn crate::venue::Venue, result: &Result<RestResponse, RestError>) -> Option<Refused> {
+pub(super) fn refused(
+    venue: &dyn crate::venue::Venue,
+    result: &Result<RestResponse, RestError>,
+) -> Option<Refused> {
     let r = match result {
         Ok(r) => r,
         Err(e) => return Some(Refused { status: 0, code: String::new(), said: e.to_string() }),

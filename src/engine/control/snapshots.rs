@@ -8,6 +8,7 @@ use crate::metrics::BookState;
 use crate::model::{ConnId, LaneId, SnapshotSource, StreamKind, StreamSpec, TimerEvent};
 use crate::wire::Priority;
 use crate::wire::budget::Next;
+use crate::wire::clock;
 use crate::wire::rest::{RestError, RestResponse};
 
 /// A book that waits so long for the budget says so in its gap.
@@ -18,6 +19,8 @@ const ANSWER_NS: i64 = 5 * S;
 const SUCCESSOR_TRIES: u32 = 2;
 /// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
 const ANEW_AFTER: u32 = 3;
+/// Refusals are told no more often than this.
+const REFUSAL_EVERY_NS: i64 = 60 * S;
 /// After so many tries in vain a symbol is thought dead.
 const DEAD_AFTER: u32 = 9;
 /// A dead symbol is asked for at least so often.
@@ -148,6 +151,7 @@ impl Control {
             said.map_or(r.status, |s| s.status)
         });
         *venue.in_vain.entry(symbol.to_owned()).or_default() += weight(answer);
+        tell_refusal(venue, symbol, path, &result);
         self.hand_over(v, lane, path, result);
     }
 
@@ -219,6 +223,27 @@ impl Control {
             self.order(lane, ToLane::Send { conn, text });
         }
     }
+}
+
+/// Says in the log that a snapshot was refused and why, once a minute and venue: hundreds of books may ask.
+fn tell_refusal(venue: &mut VenueState, symbol: &str, path: &str, result: &Result<RestResponse, RestError>) {
+    let now = clock::mono_ns();
+    // Where no answer came, the one who asked has said so.
+    if result.is_err() || venue.refusal_told != 0 && now - venue.refusal_told < REFUSAL_EVERY_NS {
+        return;
+    }
+    let Some(r) = super::polls::refused(venue.plan.venue, result) else { return };
+    venue.refusal_told = now;
+    let (id, status, code, said) = (&venue.plan.config.id, r.status, r.code, r.said);
+    tracing::warn!(
+        venue = id,
+        symbol,
+        path,
+        status,
+        code,
+        said,
+        "a snapshot was refused, it will be asked for again; more of them in the next minute are in `rejects` only"
+    );
 }
 
 /// How long to wait after so many snapshots in a row that did not prove the book, with as many in vain. The venue's answer

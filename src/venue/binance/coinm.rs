@@ -51,7 +51,8 @@ pub static COINM: Family = Family {
         Channel::new("markPrice", &["", "@1s"], Mark).of(Subject::SymbolOrPair),
         Channel::new("kline_", NONE, Kline).args(INTERVALS),
         Channel::new("continuousKline_", NONE, RawOnly).args(INTERVALS).of(Subject::PairContract),
-        Channel::new("indexPrice", &["", "@1s"], RawOnly).of(Subject::Pair),
+        // `@1s` was removed and is silent: whoever asked for it would wait for ever.
+        Channel::new("indexPrice", NONE, RawOnly).of(Subject::Pair),
         Channel::new("indexPriceKline_", NONE, RawOnly).args(INTERVALS).of(Subject::Pair),
         Channel::new("markPriceKline_", NONE, RawOnly).args(INTERVALS),
         Channel::new("miniTicker", NONE, MiniTicker),
