@@ -72,12 +72,10 @@ pub fn channels(venue: &str) -> &'static [&'static str] {
 }
 
 /// Streams of which nothing comes, as the venues' own pages say.
-const SILENT: [(&str, &str); 5] = [
+const SILENT: [(&str, &str); 4] = [
     // Retired, and not documented; alive on hosts that speak an older dialect.
     ("binance-spot", "!ticker@arr"),
     ("binance-spot", "!bookTicker"),
-    // Removed with the integration of 2026.
-    ("binance-coinm", "indexPrice@1s"),
     // Nobody knows on which topic changes come: here they come with the whole views.
     ("pumpkin-perp", "depth.update"),
     // Another family of a book's changes than the one that is asked for.
