@@ -8,11 +8,13 @@
 //!
 //! A recording of another tool has no heartbeats beside its frames, and nobody says that its recorder watched for silence.
 //! What it does not show is not covered either: the time is told as that of a cut line is, and streams with ids say when
-//! they are back whether anything is missing.
+//! they are back whether anything is missing. A stream of a fixed pace that brings nothing for as long as a live one would not be
+//! borne is silent there too, though its connection lives.
 
 use super::FoldSink;
 use super::state::{Conn, Core, Detector};
 use super::streams::GapEnd;
+use crate::instrument::DELISTED;
 use crate::model::record::LATE_NS;
 use crate::model::time::NS_PER_S;
 use crate::model::{Record, StreamId, VenueIx, row::GapCause};
@@ -22,6 +24,10 @@ use crate::venue;
 const NOTICE_NS: i64 = 2 * NS_PER_S;
 /// Silence that is believed of a connection while the recorder stood still: nobody asked it meanwhile whether it lives.
 const STOOD_NS: i64 = 6 * NS_PER_S;
+/// Silence of a stream of a fixed pace that another tool's recording may have: what a live one has unless it is told
+/// otherwise, and never less than so many messages.
+pub(super) const PACED_NS: i64 = 60 * NS_PER_S;
+const PACES: i64 = 5;
 
 /// Silence that a venue's connection is believed to live through, ns.
 fn limit_of(ix: VenueIx) -> i64 {
@@ -74,6 +80,36 @@ impl Core {
     pub fn cut_silence_at<S: FoldSink>(&mut self, id: StreamId, at: i64, rec: &Record<'_>, sink: &mut S) {
         let limit = limit_of(self.streams[id.0 as usize].venue);
         self.cut_silence(id, None, (at, limit), rec, sink);
+        self.lost_pace(id, at, rec, sink);
+    }
+
+    /// A stream of a fixed pace that brought nothing up to `until`, for too long: in a recording nobody watched for that.
+    #[cold]
+    pub(super) fn lost_pace<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        until: i64,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let s = &self.streams[id.0 as usize];
+        let Some(c) = s.cover.filter(|_| self.is_import()) else { return };
+        // An interval that ended meanwhile is no sign of life.
+        let heard = if c.ts_begin == self.boundary_at { s.ts_last } else { s.ts_last.max(c.ts_begin) };
+        let begin = heard.max(c.ts_begin);
+        if until.saturating_sub(heard) <= PACED_NS || begin >= until {
+            return;
+        }
+        let v = super::state::venue_of(s.venue);
+        let pace = v.parse_stream(&s.name).and_then(|spec| v.pace_s(&spec.channel));
+        let Some(pace) = pace.map(|p| i64::from(p) * NS_PER_S) else { return };
+        let is_gone = self.insts.get(s.instrument.ix()).is_some_and(|i| i.version.status == DELISTED);
+        if is_gone || until.saturating_sub(heard) <= pace.saturating_mul(PACES) {
+            return;
+        }
+        let (last, cause) = (s.last_id, GapCause::SilentStream);
+        self.close_cover(id, begin, cause.as_str(), rec, sink);
+        self.open_gap(id, cause, begin, Detector::Watchdog, last, 0);
     }
 
     /// Whether none of the connections that carry a stream has given a sign of life of late.
@@ -121,8 +157,9 @@ impl Core {
             // Its next id ends the gap and says what is missing.
             return;
         }
-        let end =
-            GapEnd { ts_end: until, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "frame" };
+        // Where the interval ends the silence does not: the next sign of life tells the rest.
+        let recovered_by = if until == self.boundary_at { "boundary" } else { "frame" };
+        let end = GapEnd { ts_end: until, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by };
         self.close_gap(id, end, rec, sink);
         self.open_cover(id, until, if has_ids { last } else { -1 }, -1, conn);
     }

@@ -358,11 +358,17 @@ impl Fold {
         self.core.streams.iter().filter_map(|s| s.gap.map(|g| g.cause))
     }
 
-    /// Takes the lane's next record.
-    pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+    /// What stands at the start of a UTC day, if the lane's last record was the boundary that began one. Part of the next
+    /// step; whoever ends the day's first part before that step asks for it here.
+    pub fn day_begins<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
         if self.core.day_opens != 0 {
             self.core.open_day(rec, sink);
         }
+    }
+
+    /// Takes the lane's next record.
+    pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        self.day_begins(rec, sink);
         if S::ROWS {
             self.core.flush_tops(rec.ts_recv, sink);
         }

@@ -198,7 +198,10 @@ impl Core {
             return false;
         }
         let Some(s) = self.streams.get(id.0 as usize) else { return true };
-        if s.gap.is_some() {
+        if rec.ts_recv.saturating_sub(s.ts_last) > super::silences::PACED_NS {
+            self.lost_pace(id, rec.ts_recv, rec, sink);
+        }
+        if self.streams[id.0 as usize].gap.is_some() {
             self.resumes(id, rec, "frame", sink);
         }
         if S::ROWS && !self.is_news(id, mark.key()) {

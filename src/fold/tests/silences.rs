@@ -2,7 +2,7 @@
 
 use super::{REST, Tape, run_start};
 use crate::model::control::to_payload;
-use crate::model::{InstrumentId, Kind, RunStart, RunStop};
+use crate::model::{InstrumentId, Kind, RunStart, RunStop, TimerEvent, control::BoundaryTimer};
 
 const LONG: i64 = 600_000_000_000;
 
@@ -121,4 +121,51 @@ fn a_recording_without_a_silence_has_none() {
     t.stop();
     let gaps = t.rows.of("gap");
     assert!(!gaps.iter().any(|g| g.contains("stale_timeout")), "{gaps:?}");
+}
+
+/// A mark price, which comes every second.
+fn mark(t: &mut Tape, at: i64) {
+    let f = format!(
+        "{{\"stream\":\"btcusdt@markPrice@1s\",\"data\":{{\"e\":\"markPriceUpdate\",\"E\":{at},\"s\":\"BTCUSDT\",\
+         \"p\":\"1.5\",\"i\":\"1.4\",\"P\":\"1.5\",\"r\":\"0.0001\",\"T\":0}}}}"
+    );
+    t.frame(7, &f);
+}
+
+#[test]
+fn a_recording_s_stream_of_a_fixed_pace_is_silent_though_its_connection_lives() {
+    let mut t = Tape::imported();
+    let beat = |t: &mut Tape, n: i64, from: i64| {
+        for n in from..from + n {
+            t.ts += 1_000_000_000;
+            t.trade(7, n);
+        }
+    };
+    let gaps = |t: &Tape| -> Vec<String> {
+        t.rows.of("gap btcusdt@markPrice@1s silent_stream").iter().map(|g| (*g).to_owned()).collect()
+    };
+    mark(&mut t, 1);
+    // A minute is borne, as it is live.
+    beat(&mut t, 59, 1);
+    mark(&mut t, 2);
+    let last = t.ts;
+    beat(&mut t, 70, 60);
+    assert!(gaps(&t).is_empty(), "{:?}", gaps(&t));
+    mark(&mut t, 3);
+    let (back, told) = (t.ts, gaps(&t));
+    assert!(told.len() == 1 && told[0].contains(&format!(" {last}..{back} ")), "{told:?}");
+    assert!(told[0].ends_with(" frame"), "{told:?}");
+    // What says something when there is something to say is quiet.
+    assert!(!t.rows.of("gap").iter().any(|g| g.contains("bookTicker") || g.contains("@trade")));
+    // Silent for good: the end of an interval splits it, and the end of the recording ends it.
+    beat(&mut t, 65, 130);
+    let boundary = t.ts + 1;
+    let timer = TimerEvent::Boundary(BoundaryTimer { at: boundary, interval_ns: 3_600_000_000_000 });
+    t.push(Kind::Timer, 0, -1, "", &to_payload(&timer), 0);
+    beat(&mut t, 3, 195);
+    t.stop();
+    let told = gaps(&t);
+    assert!(told.len() == 3 && told[1].contains(&format!(" {back}..{boundary} ")), "{told:?}");
+    assert!(told[1].ends_with(" boundary"), "{told:?}");
+    assert!(told[2].contains(&format!(" {boundary}..{} ", t.ts)), "{told:?}");
 }

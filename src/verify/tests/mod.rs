@@ -10,6 +10,7 @@ use std::path::Path;
 use super::*;
 use crate::dataset::Dataset;
 use crate::engine::rebuild;
+use crate::model::time;
 use maker::*;
 
 fn verified(dir: &Path) -> Report {
@@ -44,4 +45,40 @@ fn a_sound_dataset_is_well_and_comes_out_again() {
     }
     assert!(rebuilt(d.path(), None).checkpoints_equal > 0);
     assert_eq!(std::fs::read_dir(d.path().join("_tmp")).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn days_of_silence_behind_a_midnight_hold_no_books_of_other_days() {
+    for days in [1, 2, 3] {
+        let d = tempfile::tempdir().unwrap();
+        let mut m = Maker::new(d.path());
+        m.wait(12 * S);
+        let a = m.open(&["BTCUSDT"]);
+        m.sync(a, "BTCUSDT");
+        m.beats(a, "BTCUSDT", 30);
+        // The machine sleeps for days, from the day's last interval on.
+        m.wait(days * 24 * 3_600 * S + 12 * S);
+        m.conn_event(a, "close", "stale_timeout");
+        let b = m.open(&["BTCUSDT"]);
+        m.beats(b, "BTCUSDT", 5);
+        m.wait(12 * S);
+        m.beats(b, "BTCUSDT", 5);
+        m.stop();
+        let manifest = m.ds.manifest().unwrap();
+        let of = |table: &str| -> Vec<(String, i64)> {
+            let parts = manifest.parts().filter(|p| p.table == table);
+            parts.map(|p| (p.date.clone(), p.interval_start)).collect()
+        };
+        let (evening, night) = ("2026-11-20".to_owned(), EVENING + 20 * S);
+        let entered = (time::date_text(time::day_of(m.ts)), night + days * 24 * 3_600 * S);
+        // The day that began has its book in its first part; so has the one that was entered. Between them nothing.
+        let books = of("book_delta");
+        assert_eq!(books[..3], [(evening, EVENING + 10 * S), ("2026-11-21".into(), night), entered.clone()]);
+        assert!(books[3..].iter().all(|b| b.0 == entered.0), "{books:?}");
+        m.done();
+        let r = verified(d.path());
+        assert!(r.well, "{days} days: {}", all(&r));
+        let o = rebuilt(d.path(), None);
+        assert!(o.is_equal() && o.equal > 0, "{o:?}");
+    }
 }
