@@ -10,7 +10,7 @@ use super::links::{Links, Slot};
 use crate::config::VenueConfig;
 use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
-use crate::model::{ConnId, ConnPlan, LaneId, StreamSpec};
+use crate::model::{ConnId, ConnPlan, LaneId, StreamKind, StreamSpec};
 use crate::venue::InstrumentList;
 use crate::wire::rate::RateWindow;
 use crate::wire::rest::RestClient;
@@ -47,14 +47,30 @@ pub struct Overflow {
 }
 
 impl Overflow {
-    /// One more. `false`: it was refused too often.
-    pub fn push(&mut self, (lane, leg): (LaneId, u8), stream: StreamSpec, now: i64) -> bool {
-        let moves = self.moves.entry((leg, stream.name.clone())).or_default();
+    /// What moves to another connection when the one that carries `streams` refuses `name`, and what stays. What is said of
+    /// one book moves together: its ids are a chain of one connection.
+    pub fn parts(streams: &[StreamSpec], name: &str) -> Option<(Vec<StreamSpec>, Vec<StreamSpec>)> {
+        let refused = streams.iter().find(|s| s.name == name)?;
+        let of_book = |s: &StreamSpec| {
+            let may_be = matches!(s.kind, StreamKind::DepthDiff | StreamKind::RawOnly);
+            may_be && s.symbol.is_some() && s.symbol == refused.symbol
+        };
+        let moves = |s: &StreamSpec| s.name == name || (of_book(refused) && of_book(s));
+        Some(streams.iter().cloned().partition(moves))
+    }
+
+    /// `name` was refused, and moves with `streams`. `false`: it was refused too often.
+    pub fn push(&mut self, place: (LaneId, u8), name: &str, streams: Vec<StreamSpec>, now: i64) -> bool {
+        let moves = self.moves.entry((place.1, name.to_owned())).or_default();
         *moves += 1;
         if *moves > MOVES_MAX {
             return false;
         }
-        self.waiting.push(((lane, leg), stream));
+        for s in streams {
+            if !self.waiting.iter().any(|(at, w)| *at == place && w.name == s.name) {
+                self.waiting.push((place, s));
+            }
+        }
         self.last = now;
         true
     }
@@ -495,6 +511,27 @@ mod tests {
             limits: crate::wire::rest::RestLimits::default(),
         });
         VenueState::new(plan, client.unwrap(), 0, Arc::new(VenueMetrics::default())).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_of_one_book_moves_together_and_once() {
+        let (_, venue) = crate::venue::by_id("pumpkin-perp").unwrap();
+        let of = |channel, symbol| venue.stream(channel, Some(symbol)).unwrap();
+        let mut carried: Vec<StreamSpec> =
+            ["depth,10", "depth.update", "trade"].into_iter().map(|c| of(c, "btc_usdt")).collect();
+        carried.push(of("depth,10", "eth_usdt"));
+        let names = |s: &[StreamSpec]| s.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+        let mut o = Overflow::default();
+        for refused in ["depth.update@btc_usdt", "depth@btc_usdt,10", "trade@btc_usdt"] {
+            let (moves, stays) = Overflow::parts(&carried, refused).unwrap();
+            assert_eq!(moves.len() + stays.len(), carried.len());
+            assert_eq!(moves.len(), if refused.starts_with("trade") { 1 } else { 2 }, "{moves:?}");
+            assert!(o.push((1, 0), refused, moves, S));
+        }
+        assert_eq!(Overflow::parts(&carried, "trade@eth_usdt"), None);
+        let (at, streams) = o.take(100 * S).unwrap();
+        assert_eq!(at, (1, 0));
+        assert_eq!(names(&streams), ["depth@btc_usdt,10", "depth.update@btc_usdt", "trade@btc_usdt"]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Core {
             return;
         }
         let (last, inst, kind) = (s.last_id, s.instrument, s.kind);
-        if kind == StreamKind::DepthDiff {
+        if kind == StreamKind::DepthDiff && self.feeds(inst, id) {
             self.forget_book(rec, inst, sink);
         }
         self.close_cover(id, rec.ts_recv, GapCause::SubscribeRefused.as_str(), rec, sink);

@@ -84,9 +84,14 @@ impl Core {
 
     /// A diff of the stream's instrument.
     pub fn on_diff<S: FoldSink>(&mut self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>, sink: &mut S) {
-        let id = d.instrument;
+        let (id, stream) = (d.instrument, d.stream);
+        if !self.feeds(id, stream) {
+            // Of the chain that the book has left: it says nothing of the one that feeds it now, and stays in `raw`.
+            self.counters.others += 1;
+            self.count_other("diff of another chain");
+            return self.touch(stream, conn, rec);
+        }
         sink.observe(Observed::Diff { instrument: id });
-        let stream = d.stream;
         let other_alive = match self.shared_diff(rec, conn, d, sink) {
             Shared::Alone => false,
             Shared::Other => true,
@@ -284,22 +289,24 @@ impl Core {
         let inst = &mut self.insts[id.ix()];
         let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
         let in_band = d.stream != StreamId::NONE;
+        if in_band && b.stream != d.stream {
+            // It belongs to another chain of ids.
+            self.insts[id.ix()].book = Some(b);
+            return;
+        }
         let limit = levels_of(venue, in_band, url);
         let replaces = rule.replaces && in_band && d.last >= b.seq.live_id();
         if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, replaces) {
             return self.beside(rec, d, b, sink);
         }
-        if (b.synced && !replaces) || (in_band && b.stream != d.stream) {
-            // Nobody waits for it: it is only compared. Or it is older than the book, or belongs to another chain of ids.
+        if b.synced && !replaces {
+            // Nobody waits for it: it is only compared. Or it is older than the book.
             if !in_band && !rule.replaces {
                 let ahead = super::compare::is_ahead(&b, d, limit);
                 sink.effect(Effect::Compared { instrument: id, ahead });
             }
-            let is_of_it = !in_band || b.stream == d.stream;
             self.insts[id.ix()].book = Some(b);
-            if is_of_it {
-                self.audit_snapshot(rec, d, limit, sink);
-            }
+            self.audit_snapshot(rec, d, limit, sink);
             return;
         }
         if rule.replaces && !in_band && !self.may_seed(&b, d.last) {

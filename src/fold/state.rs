@@ -563,6 +563,7 @@ impl Core {
         // A depth frame that cannot be read may have changed the book: its chain must be proven again.
         if let Some(s) = self.streams.get(about.stream.0 as usize)
             && s.kind == StreamKind::DepthDiff
+            && self.feeds(s.instrument, about.stream)
         {
             self.depth_unreadable(rec, s.instrument, sink);
         }

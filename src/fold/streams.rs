@@ -72,7 +72,7 @@ impl Core {
             return Some(id);
         }
         if spec.kind == StreamKind::DepthDiff {
-            self.feeds_book(instrument, id);
+            self.feeds_book(instrument, id, rec, sink);
         }
         let s = self.s(id);
         s.carried_by(conn, rec.ts_recv);
@@ -80,7 +80,9 @@ impl Core {
         if s.alive() == 1 {
             s.conn = conn.id;
             s.leg = conn.leg;
-            self.reconnected(rec, instrument, spec.kind, sink);
+            if self.feeds(instrument, id) {
+                self.reconnected(rec, instrument, spec.kind, sink);
+            }
             self.begins(id, rec, sink);
         } else {
             self.begins_beside(id, conn, sink);
@@ -432,8 +434,8 @@ impl Core {
                 }
                 continue;
             }
-            let inst = s.instrument;
-            if s.kind == StreamKind::DepthDiff && inst != InstrumentId::NONE {
+            let (inst, is_depth) = (s.instrument, s.kind == StreamKind::DepthDiff);
+            if is_depth && inst != InstrumentId::NONE && self.feeds(inst, id) {
                 self.waits_in_vain(rec, inst, sink);
             }
             let s = self.s(id);
@@ -441,9 +443,10 @@ impl Core {
             let lived = conn.ts_last.max(s.lived);
             let begin = lived.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
             let (last, inst) = (s.last_id, s.instrument);
-            let epoch = match self.insts.get(inst.ix()).and_then(|i| i.book.as_ref()) {
-                Some(b) => b.epoch,
-                None => 0,
+            let book = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref());
+            let epoch = match book {
+                Some(b) if !is_depth || b.stream == id => b.epoch,
+                _ => 0,
             };
             if self.s(id).gap.is_some() {
                 // Never proven, or waiting for a snapshot: that gap ends, this one begins.
@@ -541,7 +544,7 @@ impl Core {
             return;
         }
         let (kind, inst) = (s.kind, s.instrument);
-        if kind == StreamKind::DepthDiff && inst != InstrumentId::NONE {
+        if kind == StreamKind::DepthDiff && inst != InstrumentId::NONE && self.feeds(inst, id) {
             self.waits_in_vain(rec, inst, sink);
         }
         self.close_cover(id, rec.ts_recv, "unsubscribed", rec, sink);

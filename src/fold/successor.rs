@@ -208,7 +208,7 @@ impl Core {
             return;
         }
         let Some(inst) = self.insts.get_mut(s.instrument.ix()) else { return };
-        if let Some(b) = inst.book.as_mut().filter(|b| b.synced) {
+        if let Some(b) = inst.book.as_mut().filter(|b| b.synced && b.stream == id) {
             b.succeeds(conn.id).asked = true;
             let (venue, symbol) = (inst.version.venue.as_str(), inst.version.symbol.as_str());
             sink.effect(Effect::Successor { conn: conn.id, venue, symbol });

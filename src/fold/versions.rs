@@ -1,8 +1,8 @@
 //! An instrument's versions: wider exponents, what is in force from when on, which stream feeds its book.
 
 use super::FoldSink;
-use super::state::{BookState, Core};
-use crate::model::{InstrumentId, Record, RowRef, StreamId};
+use super::state::{BookState, Core, Detector};
+use crate::model::{GapCause, InstrumentId, Record, RowRef, StreamId};
 
 impl Core {
     /// Wider exponents: the book and its buffer are rescaled in place, the part is cut.
@@ -46,16 +46,40 @@ impl Core {
         }
     }
 
-    /// Whether this instrument's diff stream is this one (a second one would make two books of one).
-    pub fn feeds_book(&mut self, id: InstrumentId, stream: StreamId) {
-        let inst = &mut self.insts[id.ix()];
-        match inst.book.as_mut() {
-            Some(b) => b.stream = stream,
-            None => {
-                let venue = inst.venue;
-                let book = BookState::new(self.rule(venue), stream);
-                self.insts[id.ix()].book = Some(Box::new(book));
+    /// Whether what a stream of diffs brings is for the instrument's book.
+    pub fn feeds(&self, id: InstrumentId, stream: StreamId) -> bool {
+        let book = self.insts.get(id.ix()).and_then(|i| i.book.as_ref());
+        book.is_none_or(|b| b.stream == stream || b.stream == StreamId::NONE)
+    }
+
+    /// From now on this stream of diffs feeds the instrument's book (a second one would make two books of one). Where another
+    /// one did, the book begins anew: the ids of two streams are two chains. In a recording of another tool the first one
+    /// stays while it lives.
+    pub fn feeds_book<S: FoldSink>(
+        &mut self,
+        id: InstrumentId,
+        stream: StreamId,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let inst = &self.insts[id.ix()];
+        let Some(b) = inst.book.as_ref() else {
+            let book = BookState::new(self.rule(inst.venue), stream);
+            self.insts[id.ix()].book = Some(Box::new(book));
+            return;
+        };
+        let (old, was, last, epoch) = (b.stream, b.synced, b.seq.last(), b.epoch);
+        if old != stream && old != StreamId::NONE {
+            if self.cfg.auto_register && self.streams[old.0 as usize].alive() > 0 {
+                return;
             }
+            self.forget_book(rec, id, sink);
+            if was {
+                self.depth_lost(old, rec, GapCause::Operator, Detector::Subscription, last, epoch, sink);
+            }
+        }
+        if let Some(b) = self.insts[id.ix()].book.as_mut() {
+            b.stream = stream;
         }
     }
 }

@@ -193,6 +193,12 @@ pub trait Venue: Send + Sync {
         false
     }
 
+    /// Whether a refusal of a subscription is about its symbol alone: then it says nothing of the channel.
+    fn is_of_symbol(&self, code: i64) -> bool {
+        let _ = code;
+        false
+    }
+
     /// What the configuration may say of the venue's ids, where nobody knows; empty: they are known.
     fn id_policies(&self) -> &'static [(&'static str, IdPolicy)] {
         &[]

@@ -1,7 +1,7 @@
 //! Connections: opened, replaced, opened again.
 
 use super::*;
-use crate::model::StreamSpec;
+use crate::engine::venues::Overflow;
 
 impl Control {
     pub(super) fn connect_due(&mut self, v: usize, now: i64) {
@@ -98,15 +98,13 @@ impl Control {
         let venue = &mut self.venues[v];
         let (plan, hosts) = (venue.plan.venue, venue.plan.hosts.clone());
         let Some(slot) = venue.slot_of(conn) else { return false };
-        let (mine, rest): (Vec<StreamSpec>, Vec<StreamSpec>) =
-            slot.slot.conn.streams.iter().cloned().partition(|s| s.name == stream);
+        let Some((mine, rest)) = Overflow::parts(&slot.slot.conn.streams, stream) else { return false };
         let place = (slot.slot.lane, slot.slot.leg);
-        let Some(one) = mine.into_iter().next() else { return false };
         // Only when it is opened again does the connection carry less; what it has is not touched.
         if let Ok([less]) = plan.plan(&rest, &hosts).as_deref() {
             slot.slot.conn = less.clone();
         }
-        venue.overflow.push(place, one, clock::mono_ns())
+        venue.overflow.push(place, stream, mine, clock::mono_ns())
     }
 
     /// What was refused for want of room gets a connection when no more is being refused.

@@ -290,9 +290,7 @@ impl Control {
         if venue.is_full(code) && self.moves_away(v, conn, stream) {
             return Ok(());
         }
-        let channel = venue.parse_stream(stream).map(|s| s.channel);
-        let in_use = channel.filter(|c| self.venues[v].plan.config.channels.contains(c));
-        match in_use.and_then(|c| venue.fallback(&c).map(|other| (c, other))) {
+        match second_choice(venue, &self.venues[v].plan.config.channels, code, stream) {
             Some((dead, other)) => self.take_instead(v, dead, other, clock::mono_ns()),
             None => Ok(()),
         }
@@ -311,6 +309,19 @@ impl Control {
         self.venues[v].fallen.push((dead, other));
         self.change(v, next, now)
     }
+}
+
+/// The channel of a stream that was refused and the one to take in its place. A refusal that is about the symbol costs the
+/// others nothing: if the venue does not serve the channel at all, its silence tells.
+fn second_choice(
+    venue: &dyn crate::venue::Venue,
+    channels: &[String],
+    code: i64,
+    stream: &str,
+) -> Option<(String, &'static str)> {
+    let channel = venue.parse_stream(stream).map(|s| s.channel)?;
+    let other = venue.fallback(&channel)?;
+    (channels.contains(&channel) && !venue.is_of_symbol(code)).then_some((channel, other))
 }
 
 fn replace_channel(config: &mut VenueConfig, dead: &str, other: &str) {
@@ -344,4 +355,21 @@ fn other_chain<'a>(old: &'a VenueConfig, new: &'a VenueConfig) -> Option<(&'a st
     let by_rule = old.rule.is_some() || new.rule.is_some();
     let stays = by_rule || new.symbols.iter().any(|s| old.symbols.contains(s));
     (a != b && stays).then_some((a, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symbol_that_is_refused_moves_no_other_one_off_its_channel() {
+        let (_, venue) = crate::venue::by_id("ascendex-spot").unwrap();
+        let channels = ["depth-realtime".to_owned(), "trades".to_owned()];
+        let choice = |code, stream| second_choice(venue, &channels, code, stream);
+        assert_eq!(choice(100_008, "depth-realtime:ETH/USDT"), None);
+        let dead = Some(("depth-realtime".to_owned(), "depth"));
+        assert_eq!(choice(100_009, "depth-realtime:ETH/USDT"), dead);
+        assert_eq!(choice(100_009, "trades:ETH/USDT"), None);
+        assert_eq!(second_choice(venue, &channels[1..], 100_009, "depth-realtime:ETH/USDT"), None);
+    }
 }

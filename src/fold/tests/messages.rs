@@ -29,11 +29,14 @@ impl Tape {
     }
 
     fn opens_leg(&mut self, conn: i64, leg: u8) {
+        self.carries(conn, leg, &["depth", "trades", "bbo"]);
+    }
+
+    fn carries(&mut self, conn: i64, leg: u8, channels: &[&str]) {
         let e = ConnEvent { venue: VENUE.into(), leg, ..super::conn_event("open", "") };
         self.push(Kind::Connection, conn, -1, "ws://x/1/api/pro/v1/stream", &to_payload(&e), 0);
         let v = venue::by_id(VENUE).unwrap().1;
-        let add: Vec<StreamSpec> =
-            ["depth", "trades", "bbo"].iter().map(|c| v.stream(c, Some(SYMBOL)).unwrap()).collect();
+        let add: Vec<StreamSpec> = channels.iter().map(|c| v.stream(c, Some(SYMBOL)).unwrap()).collect();
         let s = Subscribed { venue: VENUE.into(), add, ..Subscribed::default() };
         self.push(Kind::Subscription, conn, -1, "", &to_payload(&s), 0);
     }
@@ -484,4 +487,39 @@ fn trades_whose_ids_skip_leave_no_hole_and_two_connections_tell_each_once() {
     t.exchange(7, 106);
     assert_eq!(t.rows.of("trade"), ["trade 100 ", "trade 104 ", "trade 106 "]);
     assert!(!t.rows.of("gap").iter().any(|g| g.contains("venue_seq_gap")));
+}
+
+/// The old connection lives on for a while when the other family of diffs takes the place of one that is not served.
+#[test]
+fn diffs_of_the_family_that_a_book_has_left_prove_nothing_and_touch_nothing() {
+    let mut t = Tape::new();
+    t.carries(6, 0, &["depth-realtime", "trades"]);
+    t.book(6, "depth-realtime", 1, 10, r#"["1","5"]"#, "");
+    t.book(6, "depth-snapshot-realtime", 0, 10, r#"["1","2"]"#, r#"["2","1"]"#);
+    assert!(t.is_proven());
+    t.opens(7);
+    let left = t.ts;
+    assert!(!t.is_proven(), "the ids of two families are two chains");
+    let cover = t.rows.of("cover depth-realtime");
+    assert!(cover.len() == 1 && cover[0].contains(&format!("..{left} ids ")), "{cover:?}");
+    // Neither what waits for a snapshot nor a snapshot is of the chain that the book is to be built on.
+    t.book(6, "depth-realtime", 1, 11, r#"["1","7"]"#, "");
+    t.book(6, "depth-snapshot-realtime", 0, 11, r#"["1","2"]"#, r#"["2","1"]"#);
+    assert!(!t.is_proven());
+    t.change(7, 100);
+    t.whole(7, 100);
+    assert!(t.is_proven());
+    let rows = t.rows.of("delta").len();
+    // One that follows, one from far away, one that cannot be read, and a refusal.
+    t.book(6, "depth-realtime", 1, 101, r#"["1","9"]"#, "");
+    t.book(6, "depth-realtime", 1, 500, r#"["1","9"]"#, "");
+    t.book(6, "depth-realtime", 1, 501, r#"["x","9"]"#, "");
+    t.ack(6, "depth-realtime", 100_008);
+    assert!(t.is_proven() && t.rows.of("delta").len() == rows, "{:#?}", t.rows.lines);
+    t.change(7, 101);
+    t.event("close", 6, "operator", true);
+    t.change(7, 102);
+    assert!(t.is_proven() && t.rows.of("delta").len() == rows + 2, "{:#?}", t.rows.lines);
+    assert_eq!(t.rows.of("cover depth-realtime").len(), 1, "{:#?}", t.rows.lines);
+    assert!(t.fold.others().iter().any(|(name, n)| name == "diff of another chain" && *n == 3));
 }

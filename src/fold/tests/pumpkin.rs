@@ -283,3 +283,33 @@ fn a_seed_of_another_counter_is_refused() {
         same(1000, 900) && same(S, S + 1) && !same(S, S + (4_000_000 << 22)) && !same(1, S) && !same(-1, 5)
     );
 }
+
+/// A second connection carries changes: alone they are kept as they came; with the book's own topic they are taken.
+#[test]
+fn changes_on_another_connection_need_the_books_own_topic_there() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(10, r#"["5","1"]"#, r#"["6","1"]"#);
+    let venue = "pumpkin-perp".to_owned();
+    let change = |l: &mut Lane, conn: i64, id: i64| {
+        let t =
+            format!(r#"{{"e":"depth.update","s":"btc_usdt","U":{id},"u":{id},"b":[["5","{id}"]],"a":[]}}"#);
+        l.push(Kind::Frame, conn, "", t.as_bytes(), 0);
+    };
+    for (conn, channels) in [(8, &["depth.update"][..]), (9, &["depth,10", "depth.update"][..])] {
+        let open = ConnEvent { venue: venue.clone(), ..super::conn_event("open", "") };
+        l.push(Kind::Connection, conn, "", &to_payload(&open), 0);
+        let of = |c: &&str| crate::venue::pumpkin::PERP.stream(c, Some("btc_usdt")).unwrap();
+        let add: Vec<StreamSpec> = channels.iter().map(of).collect();
+        let s = Subscribed { venue: venue.clone(), add, ..Subscribed::default() };
+        l.push(Kind::Subscription, conn, "", &to_payload(&s), 0);
+    }
+    change(&mut l, 8, 11);
+    l.is("5x1 / 6x1");
+    assert_eq!(l.fold.others(), [("depth.update".to_owned(), 1)]);
+    let t = r#"{"e":"depth","s":"btc_usdt","U":1,"u":20,"b":[["5","2"]],"a":[["6","1"]]}"#;
+    l.push(Kind::Frame, 9, "", t.as_bytes(), 0);
+    l.is("5x2 / 6x1");
+    change(&mut l, 9, 21);
+    l.is("5x21 / 6x1");
+    assert!(!l.seen.rows.iter().any(|r| r.starts_with("reject")), "{:#?}", l.seen.rows);
+}

@@ -116,6 +116,11 @@ impl Venue for Ascendex {
         (channel == streams::REALTIME).then_some(streams::DEPTH)
     }
 
+    fn is_of_symbol(&self, code: i64) -> bool {
+        // SYMBOL_ERROR.
+        code == 100_008
+    }
+
     fn decode(
         &self,
         scratch: &mut Scratch,

@@ -145,6 +145,21 @@ fn read_sides(f: &Fields<'_, '_>, sides: &mut Sides, exps: &mut Exponents) -> Re
     Ok(())
 }
 
+/// Changes on a connection that carries them and not the book's own topic: no chain of ids here is the book's, so they are
+/// kept as they came.
+fn of_no_book(symbol: &str, ctx: &mut dyn DecodeCtx) -> Option<()> {
+    let mut buf = [0u8; SYMBOL_MAX + 16];
+    let mut at = 0;
+    for part in ["depth.update@", symbol] {
+        buf.get_mut(at..at + part.len())?.copy_from_slice(part.as_bytes());
+        at += part.len();
+    }
+    let info = ctx.peek(&buf[..at])?;
+    ctx.enter(&info);
+    ctx.event(Event::Other { name: "depth.update", stream: info.stream });
+    Some(())
+}
+
 fn depth(
     f: &Fields<'_, '_>,
     is_whole: bool,
@@ -152,7 +167,10 @@ fn depth(
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(), Reject> {
     let symbol = text(f.symbol, "s is missing or no text")?;
-    let (info, at) = topic(symbol, StreamKind::DepthDiff, ctx)?;
+    let (info, at) = match topic(symbol, StreamKind::DepthDiff, ctx) {
+        Ok(t) => t,
+        Err(r) => return of_no_book(symbol, ctx).ok_or(r),
+    };
     let last = id(f.last, "u is missing or no id")?;
     let first =
         if is_whole { optional_id(f.first, "U is no id")? } else { id(f.first, "U is missing or no id")? };
