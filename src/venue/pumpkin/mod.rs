@@ -7,6 +7,7 @@ mod decode;
 pub mod dialect;
 mod instruments;
 mod message;
+mod numbers;
 mod rest;
 mod sign;
 mod topics;
