@@ -411,6 +411,9 @@ pub struct VenueSpec {
     pub client_messages_per_s: u32,
     /// New connections per five minutes and address.
     pub connects_per_5min: u32,
+    /// A connection that was refused or lost is tried again after so long (milliseconds, the shortest and the longest wait):
+    /// doubling in between, jittered. Above zero.
+    pub retry_ms: (u32, u32),
     /// The venue closes a connection at this age.
     pub conn_age_max_s: u32,
     /// We replace it at this age, make-before-break.
@@ -451,6 +454,11 @@ pub struct VenueSpec {
     pub topics_per_message: usize,
     /// `rest` and `ws` are the venue's; if not, the configuration must name them.
     pub hosts_known: bool,
+    /// What the symbols of the venue's own tests begin with: a rule leaves them out unless it names them. Empty: none.
+    pub test_symbols: &'static str,
+    /// The venue's words for an instrument that is over although it is listed still: a rule that says no status leaves it
+    /// out. Empty: none.
+    pub ended_statuses: &'static [&'static str],
 }
 
 impl VenueSpec {
