@@ -473,6 +473,7 @@ impl VenueSpec {
         url_bytes_max: 3600,
         client_messages_per_s: 5,
         connects_per_5min: 300,
+        retry_ms: (250, 30_000),
         conn_age_max_s: 24 * 3600,
         rotate_after_s: 23 * 3600,
         ping_interval_s: 60,
@@ -492,5 +493,7 @@ impl VenueSpec {
         subscribes_per_minute: 0,
         topics_per_message: 0,
         hosts_known: true,
+        test_symbols: "",
+        ended_statuses: &[],
     };
 }
