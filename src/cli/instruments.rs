@@ -137,7 +137,9 @@ fn ask(asker: &mut Asker, rule: &SymbolRule) -> anyhow::Result<Asked> {
     let request = venue.instruments_request();
     let got = asker.get(&request)?;
     let list = venue.parse_instruments(&got.body).map_err(|e| unread(id, &request.path, &e.to_string()))?;
-    let fit = choose(rule, &list.instruments, &volumes, &BTreeSet::new());
+    // Who asks for nothing in particular sees all that is listed.
+    let spec = (*rule != SymbolRule::default()).then(|| venue.spec());
+    let fit = choose(rule, spec, &list.instruments, &volumes, &BTreeSet::new());
     Ok(Asked { list, fit, at: got.ts_recv, path: request.path })
 }
 

@@ -3,17 +3,21 @@
 use std::collections::BTreeSet;
 
 use crate::config::SymbolRule;
-use crate::model::InstrumentVersion;
+use crate::model::{InstrumentVersion, VenueSpec};
 
 /// A symbol and the volume of its last 24 hours, in whatever unit the venue ranks its markets by.
 pub type Volume = (String, u64);
 
 /// The symbols that the rule wants, in the list's order.
 ///
+/// `spec` is the venue whose list it is: the symbols of its own tests are left out unless a pattern of the rule is their
+/// name, and so is what is over if the rule says no status. `None`: the list is no venue's, and whatever fits is wanted.
+///
 /// With `top_by_volume = N` a symbol that is held already stays until it falls behind rank N + N/5, so that two markets
 /// of nearly equal volume do not take turns.
 pub fn choose(
     rule: &SymbolRule,
+    spec: Option<&VenueSpec>,
     listed: &[InstrumentVersion],
     volumes: &[Volume],
     held: &BTreeSet<String>,
@@ -26,6 +30,7 @@ pub fn choose(
             && same(&rule.contract_type, &i.contract_type)
             && (rule.glob.0.is_empty() || rule.glob.fits(&i.symbol))
             && !rule.exclude.fits(&i.symbol)
+            && spec.is_none_or(|s| is_usual(rule, s, i))
     };
     let mut fitting: Vec<&str> = listed.iter().filter(fits).map(|i| i.symbol.as_str()).collect();
     if let Some(n) = rule.top_by_volume {
@@ -33,6 +38,13 @@ pub fn choose(
         fitting.retain(|s| keep.contains(s));
     }
     fitting.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether a rule that does not ask for it by name may have it.
+fn is_usual(rule: &SymbolRule, spec: &VenueSpec, i: &InstrumentVersion) -> bool {
+    let is_test = !spec.test_symbols.is_empty() && i.symbol.starts_with(spec.test_symbols);
+    let is_over = rule.status.is_none() && spec.ended_statuses.contains(&i.status.as_str());
+    !is_over && (!is_test || rule.glob.0.contains(&i.symbol))
 }
 
 fn ranked<'a>(
@@ -87,11 +99,11 @@ mod tests {
             exclude: Patterns(vec!["*DOM*".into()]),
             ..SymbolRule::default()
         };
-        assert_eq!(choose(&rule, &listed(), &[], &BTreeSet::new()), ["BTCUSDT", "ETHUSDT", "DOGEUSDT"]);
+        assert_eq!(choose(&rule, None, &listed(), &[], &BTreeSet::new()), ["BTCUSDT", "ETHUSDT", "DOGEUSDT"]);
         let rule = SymbolRule { base: Some("BTC".into()), ..SymbolRule::default() };
-        assert_eq!(choose(&rule, &listed(), &[], &BTreeSet::new()), ["BTCUSDT", "BTCUSDC"]);
+        assert_eq!(choose(&rule, None, &listed(), &[], &BTreeSet::new()), ["BTCUSDT", "BTCUSDC"]);
         let rule = SymbolRule { glob: Patterns(vec!["D*".into(), "E*".into()]), ..SymbolRule::default() };
-        assert_eq!(choose(&rule, &listed(), &[], &BTreeSet::new()), ["ETHUSDT", "DOGEUSDT"]);
+        assert_eq!(choose(&rule, None, &listed(), &[], &BTreeSet::new()), ["ETHUSDT", "DOGEUSDT"]);
     }
 
     #[test]
@@ -103,9 +115,9 @@ mod tests {
             ..SymbolRule::default()
         };
         let none = BTreeSet::new();
-        assert_eq!(choose(&rule, &listed(), &volumes(), &none), ["BTCUSDT", "ETHUSDT"]);
+        assert_eq!(choose(&rule, None, &listed(), &volumes(), &none), ["BTCUSDT", "ETHUSDT"]);
         // Without volumes the names decide; nothing is left out for that.
-        assert_eq!(choose(&rule, &listed(), &[], &none).len(), 2);
+        assert_eq!(choose(&rule, None, &listed(), &[], &none).len(), 2);
 
         let five: Vec<InstrumentVersion> =
             (0..8).map(|i| InstrumentVersion::observed("v", &format!("S{i}"))).collect();
@@ -113,8 +125,40 @@ mod tests {
         let rule = SymbolRule { top_by_volume: Some(5), ..SymbolRule::default() };
         let held = |s: &[&str]| s.iter().map(|s| (*s).to_owned()).collect::<BTreeSet<_>>();
         // S5 is sixth: it stays where it is held, and S6 does not.
-        let chosen = choose(&rule, &five, &volumes, &held(&["S5", "S6", "S0"]));
+        let chosen = choose(&rule, None, &five, &volumes, &held(&["S5", "S6", "S0"]));
         assert_eq!(chosen, ["S0", "S1", "S2", "S3", "S5"]);
-        assert_eq!(choose(&rule, &five, &volumes, &none), ["S0", "S1", "S2", "S3", "S4"]);
+        assert_eq!(choose(&rule, None, &five, &volumes, &none), ["S0", "S1", "S2", "S3", "S4"]);
+    }
+
+    #[test]
+    fn the_venue_s_own_tests_and_what_is_over_are_chosen_by_name_only() {
+        let list = |venue: &str, all: &[(&str, &str)]| -> Vec<InstrumentVersion> {
+            let one = |(symbol, status): &(&str, &str)| InstrumentVersion {
+                quote: "USDT".into(),
+                status: (*status).into(),
+                ..InstrumentVersion::observed(venue, symbol)
+            };
+            all.iter().map(one).collect()
+        };
+        let of = |venue: &str, rule: &SymbolRule, listed: &[InstrumentVersion]| {
+            let spec = crate::venue::by_id(venue).map(|(_, v)| v.spec());
+            choose(rule, spec, listed, &[], &BTreeSet::new())
+        };
+        let spot =
+            list("aster-spot", &[("TESTUSDT", "TRADING"), ("ATESTUSDT", "TRADING"), ("BTCUSDT", "BREAK")]);
+        let rule = SymbolRule { quote: Some("USDT".into()), ..SymbolRule::default() };
+        assert_eq!(of("aster-spot", &rule, &spot), ["ATESTUSDT", "BTCUSDT"]);
+        assert_eq!(of("binance-spot", &rule, &spot).len(), 3, "the rule of one venue");
+        let glob = |p: &str| SymbolRule { glob: Patterns(vec![p.into()]), ..SymbolRule::default() };
+        assert!(of("aster-spot", &glob("TEST*"), &spot).is_empty(), "a pattern is no name");
+        assert_eq!(of("aster-spot", &glob("TESTUSDT"), &spot), ["TESTUSDT"]);
+
+        let rounds = [("A", "PREMARKET"), ("B", "TRADING"), ("C", "SETTLED"), ("D", "")];
+        let rounds = list("aster-prediction", &rounds);
+        assert_eq!(of("aster-prediction", &rule, &rounds), ["A", "B", "D"]);
+        let settled = SymbolRule { status: Some("SETTLED".into()), ..rule.clone() };
+        assert_eq!(of("aster-prediction", &settled, &rounds), ["C"]);
+        assert_eq!(of("aster-spot", &rule, &rounds).len(), 4, "its word there");
+        assert_eq!(choose(&rule, None, &rounds, &[], &BTreeSet::new()).len(), 4);
     }
 }

@@ -10,14 +10,15 @@ use super::links::{Links, Slot};
 use crate::config::VenueConfig;
 use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
-use crate::model::{ConnId, ConnPlan, LaneId, StreamKind, StreamSpec};
+use crate::model::{ConnId, ConnPlan, LaneId, StreamKind, StreamSpec, VenueSpec};
 use crate::venue::InstrumentList;
 use crate::wire::rate::RateWindow;
 use crate::wire::rest::RestClient;
 use crate::wire::{Backoff, ConnectLimiter};
 
-/// Reconnect delays: from a quarter of a second to half a minute, jittered.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Delays of a list that did not come: from a quarter of a second to half a minute, jittered. Those of connections are the
+/// venue's ([`VenueSpec::retry_ms`]).
+const RELIST: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// A connection that lived so long was a good one: its end does not make the next one wait longer. Each second of waiting
 /// is lost for ever, so this is short; whoever lets us in and throws us out again still makes us wait longer each time.
 const GOOD_NS: i64 = 5_000_000_000;
@@ -119,8 +120,9 @@ pub struct SlotState {
 }
 
 impl SlotState {
-    /// A slot that was never connected.
-    pub fn new(slot: Slot) -> Option<SlotState> {
+    /// A slot of a venue that was never connected. `None`: the venue's waits are none.
+    pub fn new(slot: Slot, spec: &VenueSpec) -> Option<SlotState> {
+        let ms = |n: u32| Duration::from_millis(u64::from(n));
         Some(SlotState {
             slot,
             current: None,
@@ -129,7 +131,7 @@ impl SlotState {
             opened_at: 0,
             rotate_at: i64::MAX,
             retry_at: 0,
-            backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
+            backoff: Backoff::new(ms(spec.retry_ms.0), ms(spec.retry_ms.1)).ok()?,
             addr: None,
             opens: 0,
             told_waiting: false,
@@ -377,7 +379,7 @@ impl VenueState {
             list_at: Some(0),
             list_got: (0, false),
             market_lanes: Vec::new(),
-            list_backoff: Backoff::new(RECONNECT.0, RECONNECT.1).ok()?,
+            list_backoff: Backoff::new(RELIST.0, RELIST.1).ok()?,
             metrics,
         })
     }

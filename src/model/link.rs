@@ -411,6 +411,9 @@ pub struct VenueSpec {
     pub client_messages_per_s: u32,
     /// New connections per five minutes and address.
     pub connects_per_5min: u32,
+    /// A connection that was refused or lost is tried again after so long (milliseconds, the shortest and the longest wait):
+    /// doubling in between, jittered. Above zero.
+    pub retry_ms: (u32, u32),
     /// The venue closes a connection at this age.
     pub conn_age_max_s: u32,
     /// We replace it at this age, make-before-break.
@@ -451,6 +454,11 @@ pub struct VenueSpec {
     pub topics_per_message: usize,
     /// `rest` and `ws` are the venue's; if not, the configuration must name them.
     pub hosts_known: bool,
+    /// What the symbols of the venue's own tests begin with: a rule leaves them out unless it names them. Empty: none.
+    pub test_symbols: &'static str,
+    /// The venue's words for an instrument that is over although it is listed still: a rule that says no status leaves it
+    /// out. Empty: none.
+    pub ended_statuses: &'static [&'static str],
 }
 
 impl VenueSpec {
@@ -465,6 +473,7 @@ impl VenueSpec {
         url_bytes_max: 3600,
         client_messages_per_s: 5,
         connects_per_5min: 300,
+        retry_ms: (250, 30_000),
         conn_age_max_s: 24 * 3600,
         rotate_after_s: 23 * 3600,
         ping_interval_s: 60,
@@ -484,5 +493,7 @@ impl VenueSpec {
         subscribes_per_minute: 0,
         topics_per_message: 0,
         hosts_known: true,
+        test_symbols: "",
+        ended_statuses: &[],
     };
 }

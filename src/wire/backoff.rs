@@ -22,7 +22,8 @@ pub enum BackoffError {
     TooLong(Duration),
 }
 
-/// The n-th wait is drawn evenly from `base ..= min(cap, base·2ⁿ)`, both ends included.
+/// The n-th wait is drawn evenly from the upper half of its step, `max(base, step / 2) ..= step` with
+/// `step = min(cap, base·2ⁿ)`, both ends included: whoever was refused often never asks again at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
     base: u64,
@@ -56,13 +57,19 @@ impl Backoff {
         self.base.saturating_mul(factor).min(self.cap)
     }
 
+    /// The least that the next wait can be; never above the ceiling, which is not below `base`.
+    fn floor_ns(&self) -> u64 {
+        self.base.max(self.ceiling_ns() / 2)
+    }
+
     /// The next wait. `random` must be even over all of `u64` (`fastrand::u64(..)`).
     pub fn next_wait(&mut self, random: u64) -> Duration {
-        let span = u128::from(self.ceiling_ns() - self.base) + 1;
+        let (least, most) = (self.floor_ns(), self.ceiling_ns());
+        let span = u128::from(most - least) + 1;
         // Multiply-shift maps the whole range of `random` onto 0..span with no value left out.
         let jitter = ((u128::from(random) * span) >> 64) as u64;
         self.attempt = self.attempt.saturating_add(1);
-        Duration::from_nanos(self.base + jitter)
+        Duration::from_nanos(least + jitter)
     }
 
     /// How many waits were given since the start or the last reset.
@@ -123,7 +130,7 @@ mod tests {
             for r in randoms {
                 let top = b.ceiling();
                 let w = b.next_wait(r);
-                prop_assert!(ns(base) <= w && w <= top && top <= ns(base + extra));
+                prop_assert!(ns(base) <= w && top / 2 <= w && w <= top && top <= ns(base + extra));
             }
         }
 
@@ -133,11 +140,13 @@ mod tests {
             for _ in 0..attempt {
                 b.next_wait(0);
             }
-            let span = b.ceiling().as_nanos() as u64 - base + 1;
+            let top = b.ceiling().as_nanos() as u64;
+            let least = base.max(top / 2);
+            let span = top - least + 1;
             let want = pick % span;
             // The least random that maps onto `want`.
             let random = ((u128::from(want) << 64).div_ceil(u128::from(span))) as u64;
-            prop_assert_eq!(b.next_wait(random), ns(base + want));
+            prop_assert_eq!(b.next_wait(random), ns(least + want));
         }
     }
 }

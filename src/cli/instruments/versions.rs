@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, dir: &Path, rule: &SymbolRule) -> anyhow::Result<
     let mut by_venue: BTreeMap<&str, Vec<InstrumentVersion>> = BTreeMap::new();
     newest.iter().for_each(|i| by_venue.entry(&i.venue).or_default().push(i.clone()));
     for (venue, listed) in by_venue {
-        let chosen = choose(rule, &listed, &[], &Default::default());
+        let chosen = choose(rule, None, &listed, &[], &Default::default());
         fit.extend(chosen.iter().filter_map(|s| all.get(&(venue.to_owned(), s.clone()))));
     }
     let mut stdout = out::stdout();

@@ -119,7 +119,8 @@ impl Control {
                 streams = conn.streams.len(),
                 "a further connection takes what was refused"
             );
-            venue.slots.extend(SlotState::new(Slot { lane, leg, number, conn }));
+            let slot = Slot { lane, leg, number, conn };
+            venue.slots.extend(SlotState::new(slot, venue.plan.venue.spec()));
         }
     }
 

@@ -123,7 +123,7 @@ impl Control {
         };
         let volumes = venue.volumes.as_ref().map_or(&[][..], |(_, v)| v);
         let held: BTreeSet<String> = venue.plan.config.symbols.iter().cloned().collect();
-        let symbols = choose(rule, listed, volumes, &held);
+        let symbols = choose(rule, Some(venue.plan.venue.spec()), listed, volumes, &held);
         if !changed && symbols.iter().cloned().collect::<BTreeSet<_>>() == held {
             return None;
         }
@@ -266,8 +266,9 @@ impl Control {
         for symbol in &delisted {
             venue.renew(symbol, now);
         }
+        let over = self.venues[v].plan.venue.spec().ended_statuses;
         for i in versions.values().flatten().map(|l| &l.version) {
-            self.alive(v, &i.symbol, i.status != DELISTED, now);
+            self.alive(v, &i.symbol, i.status != DELISTED && !over.contains(&i.status.as_str()), now);
         }
         self.tell_versions(versions);
         if moved {

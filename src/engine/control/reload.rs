@@ -208,7 +208,9 @@ impl Control {
             self.venues[v].slots.push(s);
         }
         let new = fits.new.len();
-        self.venues[v].slots.extend(fits.new.into_iter().filter_map(SlotState::new));
+        let spec = self.venues[v].plan.venue.spec();
+        let slots = fits.new.into_iter().filter_map(|s| SlotState::new(s, spec));
+        self.venues[v].slots.extend(slots);
         self.venues[v].show_open();
         let streams: usize = wanted.iter().map(|(_, s)| s.len()).sum();
         tracing::info!(venue, streams, new, changed, gone, "connections of the plan");

@@ -55,6 +55,8 @@ const BASE: VenueSpec = VenueSpec {
     streams_per_conn_max: 100,
     client_messages_per_s: 5,
     connects_per_5min: 45,
+    // Its CDN turns away whoever comes again too often.
+    retry_ms: (1000, 60_000),
     // None is known; sessions that end are announced or found by their silence.
     conn_age_max_s: u32::MAX,
     rotate_after_s: u32::MAX - 1,

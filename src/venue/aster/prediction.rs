@@ -56,6 +56,8 @@ pub static PREDICTION: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::POINTED_OR_DENSE,
         channels_default: &["depth@100ms", "aggTrade", "trade", "bookTicker", "miniTicker"],
+        // The venue lists a round for a day after it was decided.
+        ended_statuses: &["SETTLED"],
         ..VenueSpec::BASE
     },
     dialect: &super::dialect::PREDICTION,

@@ -49,6 +49,7 @@ pub static SPOT: Family = Family {
         snapshot: SnapshotSource::Rest,
         sequence: SequenceRule::POINTED_OR_DENSE,
         channels_default: &["depth@100ms", "aggTrade", "trade", "bookTicker", "miniTicker"],
+        test_symbols: "TEST",
         ..VenueSpec::BASE
     },
     dialect: &super::dialect::SPOT,

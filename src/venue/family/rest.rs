@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Family;
 use crate::model::time::ms_to_ns;
 use crate::model::{Reject, RejectCause, RestKind, RestRequest};
+use crate::parse::parse_dec;
 use crate::parse::url::{encode_into, path_and_query, query_value};
 
 /// A request of the venue's own version.
@@ -48,7 +49,8 @@ pub(super) fn endpoint<'p>(family: &Family, path: &'p str) -> Option<&'p str> {
     (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(endpoint)
 }
 
-/// As [`crate::venue::Venue::parse_volumes`]: the quote volume, COIN-M's base volume. Markets without one rank last.
+/// As [`crate::venue::Venue::parse_volumes`]: the quote volume. COIN-M's list has none: its base volume at the last price is
+/// what its contracts are worth, and so markets of different assets compare. Markets without one rank last.
 pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -58,14 +60,26 @@ pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
         quote_volume: Option<&'a str>,
         #[serde(borrow)]
         base_volume: Option<&'a str>,
+        #[serde(borrow)]
+        last_price: Option<&'a str>,
     }
     let days: Vec<Day<'_>> = serde_json::from_slice(body)
         .map_err(|e| body_fault(body, &e, "no list of markets with their volumes"))?;
-    let whole = |text: Option<&str>| {
-        let digits = text?.split('.').next()?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().unwrap_or(u64::MAX))
+    let decimal = |text: Option<&str>| parse_dec(text?.as_bytes()).ok().filter(|d| d.m >= 0);
+    let whole = |m: i128, decimals: u32| u64::try_from(m / 10i128.checked_pow(decimals)?).ok();
+    let worth = |d: &Day<'_>| match decimal(d.quote_volume) {
+        Some(quote) => whole(quote.m.into(), quote.e.into()),
+        None => {
+            let (base, price) = (decimal(d.base_volume)?, decimal(d.last_price)?);
+            // Of two `i64`.
+            whole(i128::from(base.m) * i128::from(price.m), u32::from(base.e) + u32::from(price.e))
+        }
     };
-    Ok(days.into_iter().map(|d| (d.symbol, whole(d.quote_volume.or(d.base_volume)).unwrap_or(0))).collect())
+    let rank = |d: Day<'_>| {
+        let worth = worth(&d).unwrap_or(0);
+        (d.symbol, worth)
+    };
+    Ok(days.into_iter().map(rank).collect())
 }
 
 /// As [`crate::venue::Venue::parse_time`].

@@ -4,6 +4,7 @@
 
 use super::binary;
 use super::message::{decimal, id, id_time, now, optional_id, side, sums, trade_t};
+use super::numbers::as_texts;
 use super::topics::SYMBOL_MAX;
 use crate::model::{
     DecodeCtx, Depth, Event, InstrumentRef, Kline, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
@@ -31,23 +32,52 @@ fn plain(scratch: &mut Scratch, frame: &[u8], ctx: &mut dyn DecodeCtx) -> Result
             ctx.event(Event::Notice(Notice::Ping));
             Ok(())
         }
-        [b'{' | b'[', ..] => scratch.read(frame, Limits::MESSAGE, |root, sides| json(root, sides, ctx)),
+        [b'{' | b'[', ..] => document(scratch, frame, ctx),
         _ if ctx.is_binary() => binary::frame(frame, ctx),
         _ => Err(Reject::new(RejectCause::Malformed, "text frame is neither JSON nor ping or pong")),
     }
 }
 
-fn json(root: Val<'_, '_>, sides: &mut Sides, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
-    let Some(elements) = root.elements() else { return object(root, sides, ctx) };
-    // One message a frame in every example; more are taken all the same, and a faulty one does not cost the others.
-    let mut first_fault = Ok(());
-    for element in elements {
-        let said = object(element, sides, ctx);
-        if first_fault.is_ok() {
-            first_fault = said;
+/// One message a frame in every example; more are taken all the same, and a faulty one does not cost the others.
+fn document(scratch: &mut Scratch, frame: &[u8], ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let mut said = 0;
+    let result = scratch.read(frame, Limits::MESSAGE, |root, sides| {
+        let Some(elements) = root.elements() else { return object(root, sides, ctx) };
+        for element in elements {
+            object(element, sides, ctx)?;
+            said += 1;
         }
+        Ok(())
+    });
+    match result {
+        // What is no JSON is none with texts in it either.
+        Err(fault) if fault.cause != RejectCause::Malformed => with_texts(scratch, frame, said, fault, ctx),
+        result => result,
     }
-    first_fault
+}
+
+/// What is faulty may be so because its decimals are numbers: from there on the frame is read with texts in their place.
+#[cold]
+fn with_texts(
+    scratch: &mut Scratch,
+    frame: &[u8],
+    said: usize,
+    fault: Reject,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
+    let texts = as_texts(frame);
+    let mut is_list = false;
+    let result = scratch.read(texts.as_deref().unwrap_or(frame), Limits::MESSAGE, |root, sides| {
+        let Some(elements) = root.elements() else { return object(root, sides, ctx) };
+        is_list = true;
+        let mut first_fault = Ok(());
+        for element in elements.skip(said) {
+            first_fault = first_fault.and(object(element, sides, ctx));
+        }
+        first_fault
+    });
+    // Of a single message the first reading tells what is wrong with what the venue wrote.
+    result.map_err(|e| if is_list { e } else { fault })
 }
 
 /// The keys of all messages.

@@ -56,7 +56,8 @@ pub(super) fn optional_id(v: Option<Val<'_, '_>>, what: &'static str) -> Result<
     }
 }
 
-/// A decimal of a text, or an integer; numbers with a fraction have lost their digits already and are refused.
+/// A decimal of a text, or an integer; of a number with a fraction the digits are lost already, so it is refused, and the
+/// document is read again with texts in such places ([`super::numbers`]).
 pub(super) fn decimal(v: Option<Val<'_, '_>>, what: &'static str) -> Result<Dec, Reject> {
     let Some(v) = v.filter(|v| !v.is_null()) else { return Ok(Dec::NONE) };
     match (v.as_str(), v.as_i64()) {

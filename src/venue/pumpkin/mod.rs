@@ -7,6 +7,7 @@ mod decode;
 pub mod dialect;
 mod instruments;
 mod message;
+mod numbers;
 mod rest;
 mod sign;
 mod topics;
@@ -39,6 +40,7 @@ static SPEC: VenueSpec = VenueSpec {
     streams_per_conn_max: 50,
     client_messages_per_s: 5,
     connects_per_5min: 60,
+    retry_ms: (1000, 30_000),
     ping_interval_s: 15,
     // A text `ping` goes out every 3 s anyway, and its answer is a frame.
     probe_after_s: 0,

@@ -1,6 +1,7 @@
 //! REST: the envelope, snapshots, what is asked for again and again because no stream has it, and refusals.
 
 use super::message::{decimal, id, id_time, now, optional_id, side, sums};
+use super::numbers::as_texts;
 use super::topics::INTERVALS;
 use crate::model::time::ms_to_ns;
 use crate::model::{
@@ -126,7 +127,8 @@ pub(super) fn snapshot(
     body: &[u8],
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(), Reject> {
-    scratch.read(body, Limits::SNAPSHOT, |root, sides| {
+    let texts = as_texts(body);
+    scratch.read(texts.as_deref().unwrap_or(body), Limits::SNAPSHOT, |root, sides| {
         let d = data(root)?;
         if d.entries().is_none() {
             return Err(shape("data is no object"));
@@ -173,7 +175,8 @@ pub(super) fn trades(
     body: &[u8],
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(), Reject> {
-    scratch.read(body, Limits::MESSAGE, |root, _| {
+    let texts = as_texts(body);
+    scratch.read(texts.as_deref().unwrap_or(body), Limits::MESSAGE, |root, _| {
         let Some(list) = data(root)?.elements() else { return Err(shape("data is no array")) };
         let Some(mut at) = ctx.instrument(symbol) else {
             return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
@@ -235,7 +238,8 @@ pub(super) fn polled(
 ) -> Result<(), Reject> {
     let (path, query) = path_and_query(url);
     let end = path.rsplit('/').next().unwrap_or("");
-    scratch.read(body, Limits::MESSAGE, |root, _| {
+    let texts = as_texts(body);
+    scratch.read(texts.as_deref().unwrap_or(body), Limits::MESSAGE, |root, _| {
         let d = data(root)?;
         let items = d.get("items").and_then(Val::elements).or_else(|| d.elements());
         let Some(items) = items else { return one(end, d, true, ctx) };

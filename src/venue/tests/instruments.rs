@@ -195,6 +195,23 @@ fn markets_are_ranked_by_what_is_traded_in_a_day() {
     let body = r#"{"code":0,"data":[{"t":1,"s":"btc_usdt","c":"1","h":"1","l":"1","o":"1","a":"5","v":"123456.78","r":"0"},
         {"s":"eth_usdt","v":99.5},{"s":"x_usdt","v":null}]}"#;
     assert_eq!(of("pumpkin-perp", body), [day("btc_usdt", 123_456), day("eth_usdt", 99), day("x_usdt", 0)]);
+    // Contracts of 100 and of 10 USD: 2,089 of the first are more than 5,751 of the second, base coins say nothing.
+    let body = r#"[{"symbol":"DOGEUSD_PERP","pair":"DOGEUSD","lastPrice":"0.20000","volume":"5751","baseVolume":"287550.0"},
+        {"symbol":"BTCUSD_PERP","pair":"BTCUSD","lastPrice":"61800.0","volume":"2089","baseVolume":"3.38025889"},
+        {"symbol":"NEWUSD_PERP"},{"symbol":"XUSD_PERP","baseVolume":"5"}]"#;
+    assert_eq!(
+        of("binance-coinm", body),
+        [
+            day("DOGEUSD_PERP", 57_510),
+            day("BTCUSD_PERP", 208_899),
+            day("NEWUSD_PERP", 0),
+            day("XUSD_PERP", 0)
+        ]
+    );
+    let body = r#"[{"symbol":"BTCUSDT","lastPrice":"2","volume":"3","quoteVolume":"6.99"}]"#;
+    for id in ["binance-spot", "binance-usdm", "aster-spot", "aster-futures", "aster-prediction"] {
+        assert_eq!(of(id, body), [day("BTCUSDT", 6)], "{id}");
+    }
     for id in ["ascendex-spot", "ascendex-futures", "pumpkin-perp"] {
         for bad in ["", "{}", "[]", r#"{"code":7}"#, r#"{"code":0,"data":{}}"#] {
             assert!(venue(id).parse_volumes(bad.as_bytes()).is_err(), "{id}: {bad}");

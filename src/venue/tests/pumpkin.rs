@@ -83,6 +83,80 @@ fn text_where_binary_is_due_and_back_is_read_or_refused() {
     assert_eq!(notice(b"pong"), Ok(vec!["notice Alive".to_owned()]));
 }
 
+/// "Decimal in a JSON string; accept a JSON number too": the same rows, to the last digit, and no float has more than 17.
+#[test]
+fn decimals_as_numbers_are_those_as_texts() {
+    let v = venue(ID);
+    let of = |frame: &str| said(v, &TOPICS, frame.as_bytes(), None).unwrap();
+    for (texts, numbers) in [
+        (
+            r#"{"e":"depth","s":"btc_usdt","U":5,"u":6,"b":[["123456789.123456789","1"]],"a":[["123456790","0.300000000"],["123456791.5","7"]]}"#,
+            r#"{"e":"depth","s":"btc_usdt","U":5,"u":6,"b":[[123456789.123456789,1]],"a":[[123456790,0.300000000],["123456791.5",7]]}"#,
+        ),
+        (
+            r#"{"e":"depth.update","s":"btc_usdt","U":5,"u":6,"b":[["123456789.123456789","0"]]}"#,
+            r#"{"e":"depth.update","s":"btc_usdt","U":5,"u":6,"b":[[123456789.123456789,0]]}"#,
+        ),
+        (
+            r#"{"e":"trade","s":"btc_usdt","t":1769598709094,"p":"123456789.123456789","a":"3","m":"ASK"}"#,
+            r#"{"e":"trade","s":"btc_usdt","t":1769598709094,"p":123456789.123456789,"a":3,"m":"ASK"}"#,
+        ),
+        (
+            r#"{"e":"kline","s":"trx_usdt","k":{"s":"trx_usdt","i":"1m","t":1646382900000,"o":"0.1234567890123456789"}}"#,
+            "",
+        ),
+        (
+            r#"{"e":"kline","s":"trx_usdt","k":{"s":"trx_usdt","i":"1m","t":1646382900000,"o":"0.123456789012345678","c":"0.3","h":"1","l":"0.1","v":"369","a":"117.57114"}}"#,
+            r#"{"e":"kline","s":"trx_usdt","k":{"s":"trx_usdt","i":"1m","t":1646382900000,"o":0.123456789012345678,"c":0.3,"h":1,"l":0.1,"v":369,"a":117.57114}}"#,
+        ),
+    ] {
+        if numbers.is_empty() {
+            assert_eq!(refused(v, &TOPICS, texts.as_bytes()), RejectCause::Number, "more than 18 decimals");
+            continue;
+        }
+        assert_eq!(of(numbers), of(texts), "{numbers}");
+        assert_eq!(of(&format!("[{texts},{numbers},{texts}]")).len(), 3 * of(texts).len(), "each once");
+    }
+    let snapshot = |levels: &str| {
+        let body = format!(
+            r#"{{"code":0,"data":{{"t":1769597897116,"s":"btc_usdt","u":586765918776852548,{levels}}}}}"#
+        );
+        let mut lines = Vec::new();
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| lines.push(line(&e)));
+        v.decode_snapshot(&mut Scratch::default(), "btc_usdt", body.as_bytes(), &mut ctx).unwrap();
+        lines
+    };
+    let texts = snapshot(r#""b":[["89390.8","11630"]],"a":[["89392","2240"]]"#);
+    assert_eq!(snapshot(r#""b":[[89390.8,11630]],"a":[[89392,2240]]"#), texts);
+    let rest = |url: &str, row: &str| {
+        let body = format!(r#"{{"code":0,"data":[{row}]}}"#);
+        let mut lines = Vec::new();
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| lines.push(line(&e)));
+        ctx.exponents = (EXP, EXP);
+        match v.rest_kind(url) {
+            RestKind::Trades { symbol } => {
+                v.decode_trades(&mut Scratch::default(), &symbol, body.as_bytes(), &mut ctx)
+            }
+            _ => v.decode_polled(&mut Scratch::default(), url, body.as_bytes(), &mut ctx),
+        }
+        .unwrap();
+        lines
+    };
+    let deal = "/v2/public/q/deal?num=50&symbol=btc_usdt";
+    assert_eq!(
+        rest(deal, r#"{"t":1769598709094,"s":"btc_usdt","p":123456789.123456789,"a":3,"m":"ASK"}"#),
+        rest(deal, r#"{"t":1769598709094,"s":"btc_usdt","p":"123456789.123456789","a":"3","m":"ASK"}"#)
+    );
+    let mark = "/v2/public/q/mark-price";
+    assert_eq!(
+        rest(mark, r#"{"s":"btc_usdt","p":123456789.123456789,"t":1}"#),
+        rest(mark, r#"{"s":"btc_usdt","p":"123456789.123456789","t":1}"#)
+    );
+    let funding = "/v2/public/q/funding-rate-record?limit=100&symbol=btc_usdt";
+    let row = |rate: &str| format!(r#"{{"symbol":"btc_usdt","fundingRate":{rate},"createdTime":1}}"#);
+    assert_eq!(rest(funding, &row("-0.0001")), rest(funding, &row("\"-0.0001\"")));
+}
+
 #[test]
 fn faulty_frames_have_their_cause() {
     for (frame, cause) in [
@@ -94,7 +168,9 @@ fn faulty_frames_have_their_cause() {
         (r#"{"e":"depth","s":"btc_usdt","u":1.5,"b":[],"a":[]}"#, RejectCause::Number),
         (r#"{"e":"depth","s":"btc_usdt","u":"9223372036854775808","b":[],"a":[]}"#, RejectCause::Number),
         (r#"{"e":"depth","s":"btc_usdt","u":1,"b":[["1","1e5"]],"a":[]}"#, RejectCause::Number),
-        (r#"{"e":"depth","s":"btc_usdt","u":1,"b":[["1",2]],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth","s":"btc_usdt","u":1,"b":[[1,1e5]],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth","s":"btc_usdt","u":1,"b":[[1,true]],"a":[]}"#, RejectCause::Shape),
+        (r#"{"e":"depth","s":"btc_usdt","u":1,"b":[[-1,2]],"a":[]}"#, RejectCause::Shape),
         (r#"{"e":"depth","s":"eth_usdt","u":1,"b":[],"a":[]}"#, RejectCause::UnknownStream),
         (r#"{"e":"depth","s":"BTC_USDT","u":1,"b":[],"a":[]}"#, RejectCause::UnknownStream),
         (r#"{"e":"depth","s":"","u":1}"#, RejectCause::UnknownSymbol),
