@@ -117,6 +117,11 @@ fn decimals_as_numbers_are_those_as_texts() {
         assert_eq!(of(numbers), of(texts), "{numbers}");
         assert_eq!(of(&format!("[{texts},{numbers},{texts}]")).len(), 3 * of(texts).len(), "each once");
     }
+}
+
+#[test]
+fn decimals_as_numbers_are_those_as_texts_by_rest_too() {
+    let v = venue(ID);
     let snapshot = |levels: &str| {
         let body = format!(
             r#"{{"code":0,"data":{{"t":1769597897116,"s":"btc_usdt","u":586765918776852548,{levels}}}}}"#
