@@ -20,10 +20,10 @@ use crate::sink::{Checkpoint, ControlLane, ControlRecord, Converter, SinkError};
   lobtape import eth_0808.gz eth_0809.gz --venue binance-coinm --out data --json
 
 Lines are `<receive time in ns> {frame}`, plain or .gz, as the hftbacktest collector writes them, or those of
-cryptofeed's raw data collection. Several files are one session, in the order given. The same files give the same
-bytes.")]
+cryptofeed's raw data collection. Several files are one session, in the order given, which is that of time. The same
+files give the same bytes.")]
 pub struct Args {
-    /// Recordings (plain or .gz), in order.
+    /// Recordings (plain or .gz), in order of time, each once.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Venue id.
@@ -120,7 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let options = Options { interval_ns, ..Options::default() };
     importing::venue(&args.venue)?;
     let fresh = !args.out.exists();
-    let result = into_dataset(&args, &options);
+    let result = into_dataset(&args, &options, fresh);
     if result.is_err() && fresh {
         // Half a session is none, and the recordings are still there. Best effort: the error is what counts.
         let _ = std::fs::remove_dir_all(&args.out);
@@ -128,7 +128,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     result
 }
 
-fn into_dataset(args: &Args, options: &Options) -> anyhow::Result<u8> {
+fn into_dataset(args: &Args, options: &Options, fresh: bool) -> anyhow::Result<u8> {
     let ds = Dataset::create(&args.out).map_err(super::ls::fault)?;
     if ds.manifest().map_err(super::ls::fault)?.parts().next().is_some() {
         return Err(Fault::usage(anyhow::anyhow!(
@@ -147,15 +147,20 @@ fn into_dataset(args: &Args, options: &Options) -> anyhow::Result<u8> {
     };
     let mut progress = out::Progress::new(args.json);
     let (mut n, mut first) = (0u64, FirstReject::default());
-    let stats = importing::records(&args.files, &args.venue, options, &mut |rec, at| {
+    let read = importing::records(&args.files, &args.venue, options, &mut |rec, at| {
         n += 1;
         progress
             .show(|| format!("file {} line {}: {} records", at.file + 1, out::count(at.line), out::count(n)));
         import.beside(rec)?;
         first.note(&import.converter.counters(1), at);
         Ok(())
-    })?;
+    });
     progress.clear();
+    if read.is_err() && !fresh && n > 0 {
+        let dir = args.out.display();
+        out::complain(&format!("{dir}: holds a part of a session now: remove it before the next import"));
+    }
+    let stats = read?;
     let counters = import.converter.counters(1);
     let mut stdout = out::stdout();
     let judged = importing::judge(&args.files, &args.venue, &stats, &counters, first)?;
@@ -175,7 +180,7 @@ fn summary(
     if args.json {
         let line = serde_json::json!({
             "out": args.out, "lines": stats.lines, "frames": stats.frames, "bodies": stats.bodies,
-            "faulty_lines": stats.faulty, "cut_files": stats.cut_files, "damaged_files": stats.damaged, "rejects": counters.rejects,
+            "faulty_lines": stats.faulty, "odd_stamps": stats.odd_stamps, "cut_files": stats.cut_files, "damaged_files": stats.damaged, "rejects": counters.rejects,
             "syncs": counters.syncs, "seq_gaps": counters.seq_gaps, "diffs_applied": counters.applied,
             "files": i.files, "rows": i.rows, "bytes": i.bytes,
         });

@@ -62,7 +62,11 @@ pub fn records(
     take: Take<'_>,
 ) -> anyhow::Result<ImportStats> {
     let v = venue(venue_id)?;
-    read(files, v, opts, take).map_err(|e| if e.is_damage() { Fault::data(e) } else { e.into() })
+    read(files, v, opts, take).map_err(|e| match (e.is_damage(), e.is_usage()) {
+        (true, _) => Fault::data(e),
+        (_, true) => Fault::usage(e),
+        _ => e.into(),
+    })
 }
 
 fn read(
@@ -134,7 +138,7 @@ pub fn judge(
     counters: &FoldCounters,
     first: FirstReject,
 ) -> anyhow::Result<Judged> {
-    let mut j = Judged { lines: Vec::new(), is_fault: !stats.damaged.is_empty() };
+    let mut j = Judged { lines: Vec::new(), is_fault: !stats.damaged.is_empty() || stats.odd_stamps > 0 };
     let place = |at: Position| {
         let file = files.get(at.file as usize).map_or_else(String::new, |f| f.display().to_string());
         format!("{file} line {}", at.line)
@@ -144,6 +148,12 @@ pub fn judge(
     );
     j.lines
         .extend(stats.damaged.iter().map(|d| format!("damaged: {d}; what could be read before was taken")));
+    j.lines.extend(stats.odd.iter().map(|o| {
+        format!("{o}: no line before or behind it was received near that time: not believed, see the table rejects")
+    }));
+    if stats.odd_stamps > stats.odd.len() as u64 {
+        j.lines.push(format!("{} lines have such a receive time", super::out::count(stats.odd_stamps)));
+    }
     if let Some(at) = first.at {
         let n = super::out::count(counters.rejects);
         j.lines.push(format!("{n} frames or bodies could not be read, the first at {}", place(at)));
@@ -181,13 +191,23 @@ struct Look {
     /// The first frame that was refused or is nothing that we know, and why.
     first: Option<(Position, String)>,
     is_dialect: bool,
+    /// The first frame of a stream of book updates by a name that the venue does not have.
+    no_book: Option<Position>,
 }
 
 impl Look {
     fn at(files: &[PathBuf], v: &'static dyn Venue) -> anyhow::Result<Look> {
         let counters = FoldCounters::default();
         let venue = v.spec().id;
-        let mut look = Look { venue, counters, snapshots: 0, strange: None, first: None, is_dialect: false };
+        let mut look = Look {
+            venue,
+            counters,
+            snapshots: 0,
+            strange: None,
+            first: None,
+            is_dialect: false,
+            no_book: None,
+        };
         let (mut fold, mut n) = (Fold::new(1), 0);
         let seen = read(files, v, &Options::default(), &mut |rec, at| {
             let mut why = Refusal::default();
@@ -201,11 +221,14 @@ impl Look {
             }
             let c = fold.counters();
             if c.others > look.counters.others && why.0.is_none() {
-                why.0 = Some((false, "an event that has no table".to_owned()));
+                why.0 = Some((String::new(), "an event that has no table".to_owned()));
             }
             look.counters = c;
-            if let Some((is_dialect, detail)) = why.0 {
-                look.is_dialect |= is_dialect;
+            if let Some((cause, detail)) = why.0 {
+                look.is_dialect |= cause == RejectCause::Dialect.as_str();
+                if cause == RejectCause::UnknownStream.as_str() && is_of_book(rec.payload) {
+                    look.no_book.get_or_insert(at);
+                }
                 look.first.get_or_insert((at, detail));
             }
             n += 1;
@@ -235,6 +258,11 @@ impl Look {
     /// cannot be read and another venue's reader can.
     fn is_foreign(&self, others: &[Look]) -> Option<(Position, String)> {
         let better = others.iter().any(|o| o.reads_better(self));
+        // Trades and quotes look alike at many venues; what books are made of does not.
+        let all = others.iter().any(|o| !o.is_dialect && o.no_book.is_none() && o.bad() * 10 <= self.bad());
+        if let Some(at) = self.no_book.filter(|_| all) {
+            return Some((at, "a stream of book updates that the venue does not have".to_owned()));
+        }
         let mostly = self.bad() * 2 > self.counters.frames;
         if self.is_dialect || (mostly && better) {
             return self.first.clone();
@@ -244,15 +272,20 @@ impl Look {
     }
 }
 
-/// Why the last record was refused, and whether because it is of another dialect.
+/// Whether an enveloped frame is of a stream of book updates.
+fn is_of_book(frame: &[u8]) -> bool {
+    frame[..frame.len().min(160)].windows(6).any(|w| w == b"@depth")
+}
+
+/// Why the last record was refused: the cause's word and the detail.
 #[derive(Default)]
-struct Refusal(Option<(bool, String)>);
+struct Refusal(Option<(String, String)>);
 
 impl FoldSink for Refusal {
     const ROWS: bool = true;
     fn row(&mut self, _: &Head, row: RowRef<'_>) {
         if let RowRef::Reject(r) = row {
-            self.0.get_or_insert_with(|| (r.cause == RejectCause::Dialect.as_str(), r.detail.to_owned()));
+            self.0.get_or_insert_with(|| (r.cause.to_owned(), r.detail.to_owned()));
         }
     }
     fn instrument(&mut self, _: InstrumentId, _: &InstrumentVersion) {}

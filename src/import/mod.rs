@@ -3,10 +3,11 @@
 //! Lines are those of `data/README.md` (which are the hftbacktest collector's, with notes): a receive stamp in
 //! nanoseconds (19 digits) or microseconds (16), a blank, and then a frame, a REST path with its body, `>` and a
 //! sent message, or `#` and a note. Those of cryptofeed's raw data collection are read too (see [`parse_line`]); its
-//! files are one per connection. Several files are one session, in the order given. The bytes of a frame are kept as they
-//! stand. The same files give the same records, so that two imports give the same bytes.
+//! files are one per connection. Several files are one session, in the order given, which must be that of time. The bytes
+//! of a frame are kept as they stand. The same files give the same records, so that two imports give the same bytes.
 
 mod lines;
+mod stamps;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +22,15 @@ use sha2::{Digest, Sha256};
 
 use crate::model::control::to_payload;
 use crate::model::record::{Kind, Record};
+use crate::model::time::NS_PER_S;
 use crate::model::{ConnEvent, LaneClock, RunStart, RunStop};
+use stamps::Stamps;
 
 /// Longest line, bytes: far beyond any frame or body, and little enough for memory, whatever a compressed file unfolds to.
 pub const LINE_MAX: u64 = 64 << 20;
+
+/// By how much a file may begin before the end of the one before it: a clock that was set between them.
+const OVERLAP_NS: i64 = 10 * NS_PER_S;
 
 /// What an import needs to know beside the files.
 pub struct ImportOptions<'a> {
@@ -69,6 +75,26 @@ pub enum ImportError {
     /// None of the files holds a single line that could be read.
     #[error("no frame in {0}: is it a recording (lines of `<ns> {{json}}`, plain or .gz)?")]
     Empty(String),
+    /// Files in another order than that of time, one twice, or two that were recorded at the same time.
+    #[error(
+        "{} begins at {}, but {} before it {what} at {}: give files in order of time, each once; recordings of the same time are imported each into a directory of its own",
+        path.display(),
+        stamps::text(*begin),
+        before.display(),
+        stamps::text(*at)
+    )]
+    Order {
+        /// The later file on the command line.
+        path: PathBuf,
+        /// Where it begins, ns.
+        begin: i64,
+        /// The one before it.
+        before: PathBuf,
+        /// `begins` or `ends`.
+        what: &'static str,
+        /// When that does, ns.
+        at: i64,
+    },
     /// Whoever takes the records stopped.
     #[error("{0}")]
     Consumer(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -78,6 +104,11 @@ impl ImportError {
     /// Whether the files are at fault, not the machine.
     pub fn is_damage(&self) -> bool {
         matches!(self, ImportError::Empty(_) | ImportError::LongLine { .. })
+    }
+
+    /// Whether the files were named wrongly.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, ImportError::Order { .. })
     }
 }
 
@@ -92,6 +123,10 @@ pub struct ImportStats {
     pub bodies: u64,
     /// Lines that could not be read; they are kept as frames and stand in `rejects`.
     pub faulty: u64,
+    /// Lines whose receive stamp cannot be true; they are kept as frames too and stand in `rejects`.
+    pub odd_stamps: u64,
+    /// The first three of these: where, and what the stamp says.
+    pub odd: Vec<String>,
     /// Files that end in the middle (a collector that was killed); what could be read was taken.
     pub cut_files: u64,
     /// Which those are, and the last line read.
@@ -122,9 +157,17 @@ pub fn import(
     opts: &ImportOptions<'_>,
     take: Consumer<'_>,
 ) -> Result<ImportStats, ImportError> {
-    let (run_id, symbol) = survey(files)?;
+    let Survey { run_id, symbol, begins } = survey(files)?;
     let mut s = Session::new(opts, run_id, symbol, take);
+    s.stamps.last = begins.iter().flatten().next().copied();
+    let mut before: Option<&PathBuf> = None;
     for (n, path) in files.iter().enumerate() {
+        if let (Some(begin), Some(before)) = (begins[n], before)
+            && begin < s.ts - OVERLAP_NS
+        {
+            return Err(out_of_order(path, begin, before, "ends", s.ts));
+        }
+        before = Some(path).filter(|_| begins[n].is_some()).or(before);
         let mut reader = open(path)?;
         let (mut line, mut number, mut more) = (Vec::new(), 0, true);
         while more {
@@ -184,10 +227,20 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, ImportError> {
     })
 }
 
-/// The run's name (a hash of the inputs, so that equal inputs give equal bytes) and the first symbol named.
-fn survey(files: &[PathBuf]) -> Result<(String, String), ImportError> {
+/// What is known of the files before any of them is taken.
+struct Survey {
+    /// A hash of the inputs, so that equal inputs give equal bytes.
+    run_id: String,
+    /// The first symbol named.
+    symbol: String,
+    /// Where each file begins, ns; `None` where no line near its start has a stamp.
+    begins: Vec<Option<i64>>,
+}
+
+fn survey(files: &[PathBuf]) -> Result<Survey, ImportError> {
     let mut sha = Sha256::new();
-    let mut symbol = None;
+    let (mut symbol, mut begins) = (None, Vec::new());
+    let mut before: Option<(&PathBuf, i64)> = None;
     for path in files {
         let io = |source| ImportError::Io { path: path.clone(), source };
         let mut f = File::open(path).map_err(io)?;
@@ -199,29 +252,45 @@ fn survey(files: &[PathBuf]) -> Result<(String, String), ImportError> {
             }
             sha.update(&buf[..n]);
         }
-        if symbol.is_none() {
-            symbol = first_symbol(path)?;
+        let begin = look(path, &mut symbol)?;
+        if let Some(begin) = begin {
+            if let Some((before, at)) = before.filter(|b| begin <= b.1) {
+                return Err(out_of_order(path, begin, before, "begins", at));
+            }
+            before = Some((path, begin));
         }
+        begins.push(begin);
     }
     let hex: String = sha.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-    Ok((format!("import-{hex}"), symbol.unwrap_or_default()))
+    Ok(Survey { run_id: format!("import-{hex}"), symbol: symbol.unwrap_or_default(), begins })
 }
 
-fn first_symbol(path: &Path) -> Result<Option<String>, ImportError> {
+fn out_of_order(path: &Path, begin: i64, before: &Path, what: &'static str, at: i64) -> ImportError {
+    ImportError::Order { path: path.to_owned(), begin, before: before.to_owned(), what, at }
+}
+
+/// Where a file begins, and the first symbol if it is not known yet.
+fn look(path: &Path, symbol: &mut Option<String>) -> Result<Option<i64>, ImportError> {
     let mut reader = open(path)?;
-    let mut line = Vec::new();
+    let (mut line, mut found) = (Vec::new(), Vec::new());
     for number in 1..=10_000 {
-        if !next_line(&mut *reader, &mut line).unwrap_or(false) {
+        if (symbol.is_some() && found.len() == 3) || !next_line(&mut *reader, &mut line).unwrap_or(false) {
             break;
         }
         if line.len() as u64 > LINE_MAX {
             return Err(ImportError::LongLine { path: path.to_path_buf(), line: number });
         }
-        if let Some(s) = lines::stream_symbol(&line) {
-            return Ok(Some(s));
+        if found.len() < 3
+            && let Ok((ts, _)) = parse_line(trim_newline(&line))
+            && stamps::is_possible(ts)
+        {
+            found.push(ts);
+        }
+        if symbol.is_none() {
+            *symbol = lines::stream_symbol(&line);
         }
     }
-    Ok(None)
+    Ok(stamps::begin(&found))
 }
 
 /// One session: a WebSocket connection and a REST connection on lane 1.
@@ -238,6 +307,9 @@ struct Session<'o, 'c> {
     last_conn: i64,
     ts: i64,
     started: bool,
+    stamps: Stamps,
+    /// What `stats.odd` tells of, with its stamp.
+    odd: Vec<(Position, i64)>,
     /// Faulty lines before the first that has a stamp; bounded by [`LINE_MAX`].
     early: Vec<(Vec<u8>, Position)>,
     early_bytes: u64,
@@ -262,6 +334,8 @@ impl<'o, 'c> Session<'o, 'c> {
             last_conn: 0,
             ts: 0,
             started: false,
+            stamps: Stamps::default(),
+            odd: Vec::new(),
             early: Vec::new(),
             early_bytes: 0,
         }
@@ -269,23 +343,64 @@ impl<'o, 'c> Session<'o, 'c> {
 
     fn line(&mut self, bytes: &[u8], at: Position) -> Result<(), ImportError> {
         self.stats.lines += 1;
-        match parse_line(bytes) {
-            Ok((ts, line)) => {
+        let parsed = parse_line(bytes);
+        if parsed == Err(LineError::Blank) {
+            return Ok(());
+        }
+        let ts = parsed.ok().map(|(ts, _)| ts).filter(|ts| stamps::is_possible(*ts));
+        if let Some(are_wrong) = self.stamps.settles(ts) {
+            self.release(are_wrong)?;
+        }
+        if self.stamps.holds(ts) {
+            self.stamps.hold(bytes, at, ts);
+            return Ok(());
+        }
+        self.settled(bytes, parsed, at, false)
+    }
+
+    /// Lines that waited until it was known whether their stamps are to be believed.
+    fn release(&mut self, are_wrong: bool) -> Result<(), ImportError> {
+        for (line, at) in self.stamps.release() {
+            self.settled(&line, parse_line(&line), at, are_wrong)?;
+        }
+        Ok(())
+    }
+
+    fn settled(
+        &mut self,
+        bytes: &[u8],
+        parsed: Result<(i64, Line<'_>), LineError>,
+        at: Position,
+        is_wrong: bool,
+    ) -> Result<(), ImportError> {
+        match parsed {
+            Ok((ts, line)) if !is_wrong && stamps::is_possible(ts) => {
+                self.stamps.last = Some(ts);
                 self.start(ts, at)?;
                 self.ts = ts;
                 self.taken(line, at)
             }
-            Err(LineError::Blank) => Ok(()),
-            Err(_) => {
-                // Nothing is thrown away: the line stands as a frame, and the fold rejects it.
-                self.stats.faulty += 1;
-                if self.started {
-                    return self.frame(bytes, at);
+            Ok((ts, _)) => {
+                self.stats.odd_stamps += 1;
+                if self.odd.len() < 3 {
+                    self.odd.push((at, ts));
                 }
-                self.wait(bytes, at);
-                Ok(())
+                self.unread(bytes, at)
+            }
+            Err(_) => {
+                self.stats.faulty += 1;
+                self.unread(bytes, at)
             }
         }
+    }
+
+    /// Nothing is thrown away: the line stands as a frame, and the fold rejects it.
+    fn unread(&mut self, bytes: &[u8], at: Position) -> Result<(), ImportError> {
+        if self.started {
+            return self.frame(bytes, at);
+        }
+        self.wait(bytes, at);
+        Ok(())
     }
 
     /// A line that has no time of its own takes that of the first which has one.
@@ -434,6 +549,11 @@ impl<'o, 'c> Session<'o, 'c> {
     }
 
     fn finish(mut self, files: &[PathBuf]) -> Result<ImportStats, ImportError> {
+        let is_wrong = self.stamps.settles_at_end();
+        self.release(is_wrong)?;
+        self.stats.odd.extend(self.odd.iter().map(|(at, ts)| {
+            format!("{} line {}: {}", files[at.file as usize].display(), at.line, stamps::text(*ts))
+        }));
         if !self.started {
             let names: Vec<_> = files.iter().map(|p| p.display().to_string()).collect();
             return Err(ImportError::Empty(names.join(", ")));

@@ -91,7 +91,10 @@ fn a_file_that_was_cut_counts_once_and_gives_what_it_holds() {
     let half = bad.len() / 2;
     bad[half..half + 64].fill(0xff);
     std::fs::write(&hurt, bad).unwrap();
-    let s = taken(&[hurt.clone(), whole]).unwrap();
+    let later = d.path().join("later");
+    let line = |i: u64| format!("{} {{\"x\":{i}}}\n", 1_723_161_256_030_314_667 + i);
+    std::fs::write(&later, (0..2000).map(line).collect::<String>()).unwrap();
+    let s = taken(&[hurt.clone(), later]).unwrap();
     assert!(s.damaged.len() == 1 && s.damaged[0].starts_with(&format!("{} line ", hurt.display())), "{s:?}");
     assert!(s.frames > 2000 + 400 && s.cut_files == 0, "{s:?}");
     let s = taken(&[cut]).unwrap();
@@ -110,4 +113,105 @@ fn lines_before_the_first_good_one_are_kept_too() {
     std::fs::write(&path, "nothing that we know\n".repeat(20_000)).unwrap();
     let e = taken(&[path]).unwrap_err();
     assert!(matches!(e, ImportError::Empty(_)), "{e}");
+}
+
+const T: i64 = 1_723_161_255_030_314_667;
+const SECOND: i64 = 1_000_000_000;
+const HOUR: i64 = 3600 * SECOND;
+
+/// A line per stamp.
+fn recording(path: &Path, stamps: impl IntoIterator<Item = i64>) {
+    let line = |(n, ts)| format!("{ts:019} {{\"n\":{n}}}\n");
+    std::fs::write(path, stamps.into_iter().enumerate().map(line).collect::<String>()).unwrap();
+}
+
+#[test]
+fn a_line_whose_time_jumps_away_and_back_is_kept_and_not_believed() {
+    let d = tempfile::tempdir().unwrap();
+    let path = d.path().join("a");
+    let good = |n: i64| T + n * SECOND;
+    let century = 7_000_000_000_000_000_000;
+    for (name, wrong, stamp) in [
+        ("into another century", 50..51, T + century),
+        ("into another year", 50..51, T + 1_000_000_000_000_000_000),
+        ("by a quarter of an hour", 50..51, T + HOUR / 4),
+        ("back by hours", 50..51, T - 10 * HOUR),
+        ("before there were venues", 50..51, T - 1_000_000_000_000_000_000),
+        ("a few lines", 50..53, T + 20 * HOUR),
+        ("many lines, where no venue can be", 20..99, T + century),
+        ("the first line", 0..1, T + 300 * HOUR),
+        ("the first line, earlier", 0..1, T - 300 * HOUR),
+        ("the last line", 99..100, T + 300 * HOUR),
+        ("the last line, earlier", 99..100, T - 300 * HOUR),
+    ] {
+        recording(&path, (0..100).map(|n| if wrong.contains(&n) { stamp } else { good(n) }));
+        let (mut frames, mut odd, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let s = taken_by(std::slice::from_ref(&path), &mut |r| {
+            times.push(r.ts_recv);
+            if r.kind == crate::model::Kind::Frame {
+                let text = String::from_utf8_lossy(r.payload).into_owned();
+                let to = if text.starts_with('{') { &mut frames } else { &mut odd };
+                to.push(text);
+            }
+        })
+        .unwrap();
+        assert_eq!(s.odd_stamps, wrong.clone().count() as u64, "{name}: {s:?}");
+        assert_eq!((s.faulty, s.odd.len()), (0, wrong.clone().count().min(3)), "{name}");
+        assert!(s.odd[0].starts_with(&format!("{} line {}: ", path.display(), wrong.start + 1)), "{s:?}");
+        let expected: Vec<_> =
+            (0..100).filter(|n| !wrong.contains(n)).map(|n| format!("{{\"n\":{n}}}")).collect();
+        assert_eq!(frames, expected, "{name}: nothing else is lost, and the order stays");
+        let kept: Vec<_> = wrong.clone().map(|n| format!("{stamp:019} {{\"n\":{n}}}")).collect();
+        assert_eq!(odd, kept, "{name}");
+        assert!(
+            times.is_sorted() && times[0] >= T && times[times.len() - 1] <= good(99),
+            "{name}: {times:?}"
+        );
+    }
+}
+
+#[test]
+fn times_that_go_forward_and_clocks_that_are_set_are_believed() {
+    let d = tempfile::tempdir().unwrap();
+    let path = d.path().join("a");
+    let weekly = (0..20).map(|n| T + n * 168 * HOUR).collect::<Vec<_>>();
+    let pause = (0..200).map(|n| T + n * SECOND + n / 100 * 99 * HOUR).collect::<Vec<_>>();
+    let set_back = (0..300).map(|n| T + n * SECOND - n / 100 * HOUR).collect::<Vec<_>>();
+    let set_back_quiet = (0..90).map(|n| T + n * 120 * SECOND - n / 30 * HOUR).collect::<Vec<_>>();
+    let small = (0..100).map(|n| T + n * SECOND - n % 7 * 5 * SECOND).collect::<Vec<_>>();
+    for stamps in [weekly, pause, set_back, set_back_quiet, small, vec![T], vec![T, T + 20 * HOUR]] {
+        recording(&path, stamps.iter().copied());
+        let (s, all) = frames(&path);
+        assert_eq!((s.odd_stamps, all.len()), (0, stamps.len()), "{stamps:?}");
+        assert_eq!(all, (0..stamps.len()).map(|n| format!("{{\"n\":{n}}}")).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn files_in_another_order_than_that_of_time_are_refused() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name);
+    let span = |from: i64, to: i64| (from..to).map(|n| T + n * SECOND);
+    recording(&at("a"), span(0, 100));
+    recording(&at("b"), span(100, 200));
+    recording(&at("half"), span(50, 150));
+    // A clock that was set by seconds between the files.
+    recording(&at("near"), span(95, 195));
+    std::fs::write(at("none"), "").unwrap();
+    for names in [&["a", "b"][..], &["a", "near"], &["none", "a", "none", "b"]] {
+        let s = taken(&names.iter().map(|n| at(n)).collect::<Vec<_>>()).unwrap();
+        assert_eq!((s.frames, s.odd_stamps), (200, 0), "{names:?}");
+    }
+    for (names, at_once, word) in [
+        (&["b", "a"][..], true, "b before it begins at 2024-08-08 23:55:55 UTC"),
+        (&["a", "a"], true, "a before it begins at 2024-08-08 23:54:15 UTC"),
+        (&["a", "none", "half"], false, "a before it ends at 2024-08-08 23:55:54 UTC"),
+    ] {
+        let mut n = 0;
+        let e = taken_by(&names.iter().map(|n| at(n)).collect::<Vec<_>>(), &mut |_| n += 1).unwrap_err();
+        assert!(e.is_usage() && !e.is_damage() && (n == 0) == at_once, "{names:?}: {e}");
+        let last = at(names[names.len() - 1]);
+        assert!(e.to_string().starts_with(&format!("{} begins at ", last.display())), "{e}");
+        assert!(e.to_string().contains(word) && e.to_string().contains("order of time, each once"), "{e}");
+    }
 }

@@ -112,6 +112,92 @@ fn a_recording_of_another_venue_is_told_with_line_and_remedy() {
     }
 }
 
+/// Most of what such venues send looks alike: trades and quotes are read, and the books are missing.
+#[test]
+fn a_recording_of_which_only_the_books_are_foreign_is_told_too() {
+    let d = tempfile::tempdir().unwrap();
+    for (file, venue, remedy) in [
+        ("binance-usdm_btcusdt_20240808.gz", "binance-spot", "--venue binance-usdm"),
+        ("binance-coinm_ethusd_perp_20240809.gz", "aster-spot", "--venue binance-coinm"),
+    ] {
+        let cut = d.path().join(venue);
+        let text = text_of(&format!("data/recordings/{file}"));
+        let lines: Vec<&str> = text.lines().take(2000).collect();
+        std::fs::write(&cut, lines.join("\n")).unwrap();
+        let (cut, out) = (cut.to_str().unwrap(), d.path().join("out"));
+        let first = lines.iter().position(|l| l.contains("@depth")).unwrap() + 1;
+        let o = run(&["import", cut, "--venue", venue, "--out", out.to_str().unwrap()]);
+        std::fs::remove_dir_all(out).unwrap();
+        let said = format!("{cut} line {first}: a stream of book updates");
+        assert!(o.status.code() == Some(2) && stdout(&o).contains(&said), "{}", stdout(&o));
+        assert!(stdout(&o).contains(remedy), "{}", stdout(&o));
+        for (code, _, err) in reads(cut, venue) {
+            assert!(code == Some(2) && err.contains(&said) && err.contains(remedy), "{err}");
+        }
+        let right = remedy.trim_start_matches("--venue ");
+        for (code, out, err) in reads(cut, right) {
+            assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+        }
+    }
+}
+
+/// One wrong digit in a receive stamp costs its line, not the dataset.
+#[test]
+fn a_receive_stamp_that_cannot_be_true_is_told_and_costs_its_line_only() {
+    let d = tempfile::tempdir().unwrap();
+    let file = d.path().join("digit.txt");
+    let mut lines: Vec<String> = text_of(USDM).lines().map(str::to_owned).collect();
+    let at = lines.len() / 2;
+    lines[at].replace_range(..1, "8");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let said = format!("{file} line {}: 2243-", at + 1);
+    for (code, _, err) in reads(file, "binance-usdm") {
+        assert!(code == Some(2) && err.contains(&said), "{err}");
+    }
+    let hashes = ["a", "b"].map(|name| {
+        let out = d.path().join(name);
+        let dir = out.to_str().unwrap();
+        let o = run(&["import", file, "--venue", "binance-usdm", "--out", dir]);
+        assert!(o.status.code() == Some(2) && stdout(&o).contains(&said), "{}", stdout(&o));
+        let o = run(&["verify", dir, "--deep"]);
+        assert!(o.status.success(), "{}", stdout(&o));
+        let ds = Dataset::open(&out).unwrap();
+        let m = ds.manifest().unwrap();
+        let rejects: i64 = m.parts().filter(|p| p.table() == Some(Table::Rejects)).map(|p| p.rows).sum();
+        assert_eq!(rejects, 1);
+        m.parts()
+            .filter(|p| p.table != "runs")
+            .map(|p| (p.path.clone(), p.sha256.clone()))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(hashes[0], hashes[1]);
+}
+
+/// Time that goes backwards from file to file would leave streams that nobody can prove.
+#[test]
+fn files_out_of_order_or_given_twice_are_refused_and_leave_nothing() {
+    let d = tempfile::tempdir().unwrap();
+    let text = text_of(USDM);
+    let lines: Vec<&str> = text.lines().collect();
+    let part = |name: &str, of: std::ops::Range<usize>| {
+        let path = d.path().join(name);
+        std::fs::write(&path, lines[of].join("\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (n, out) = (lines.len(), d.path().join("out"));
+    let (whole, early, late) = (part("whole", 0..n), part("early", 0..n / 2), part("late", n / 2..n));
+    for files in [[&late, &early], [&whole, &whole], [&whole, &late]] {
+        let o =
+            run(&["import", files[0], files[1], "--venue", "binance-usdm", "--out", out.to_str().unwrap()]);
+        assert_eq!(o.status.code(), Some(1), "{files:?}: {}", stderr(&o));
+        assert!(files.iter().all(|f| stderr(&o).contains(f.as_str())), "{}", stderr(&o));
+        assert!(stderr(&o).contains("in order of time, each once") && !out.exists(), "{}", stderr(&o));
+    }
+    let o = run(&["import", &early, &late, "--venue", "binance-usdm", "--out", out.to_str().unwrap()]);
+    assert!(o.status.success(), "{}", stdout(&o));
+}
+
 /// A few frames that cannot be read do not make a recording another venue's.
 #[test]
 fn frames_that_cannot_be_read_are_told_with_the_first_of_them() {
