@@ -23,7 +23,7 @@ fn len_of(seq: i64) -> usize {
 }
 
 #[test]
-#[ignore = "writes into the checkout, once for each version"]
+#[ignore = "writes into the checkout; by hand, once for each version: cargo test --lib files_of_this_version_are_made -- --ignored"]
 fn files_of_this_version_are_made() {
     let dir = formats().join(format!("journal-{VERSION}-ring-{}", raw::VERSION));
     std::fs::create_dir(&dir).unwrap();
