@@ -27,6 +27,7 @@ impl BookState {
             crossed_run: 0,
             attempt: 0,
             carry: false,
+            lapsed: 0,
             last: -1,
             top: super::top::TopState::default(),
             stream,
@@ -192,6 +193,7 @@ impl Core {
         if b.pending.is_some() {
             self.publish_sync(rec, id, b, sink);
         }
+        let before = b.proof_epoch();
         self.apply(head, id, b, ids, (d.bids, d.asks), false, sink);
         b.took(ids, d.bids, d.asks);
         if !b.buffer.is_empty() && b.crossed_run <= self.crossed_max(conn.venue) {
@@ -204,7 +206,7 @@ impl Core {
         }
         self.hidden_hole(stream, rec, ids, &b.seq, sink);
         let ids = DiffIds { last: b.seq.last(), ..*ids };
-        self.depth_proven(stream, conn, rec, &ids, b.epoch, sink);
+        self.depth_proven(stream, conn, rec, &ids, (before, b.epoch), sink);
     }
 
     pub fn diff_head(&self, rec: &Record<'_>, conn: &Conn, d: &Depth<'_>) -> Head {
@@ -265,7 +267,7 @@ impl Core {
     fn too_old<S: FoldSink>(&mut self, id: InstrumentId, b: &mut BookState, sink: &mut S) {
         b.seq.invalidate();
         b.book.clear();
-        b.pending = None;
+        (b.pending, b.lapsed) = (None, 0);
         b.attempt = b.attempt.saturating_add(1);
         self.ask(id, b, sink);
     }
@@ -274,7 +276,7 @@ impl Core {
     pub fn snapshot_failed<S: FoldSink>(&mut self, id: InstrumentId, sink: &mut S) {
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
         b.audit = b.audit.take().filter(|a| a.has_snapshot());
-        if !b.synced && b.pending.is_none() {
+        if !b.synced && b.lapsed == 0 && b.pending.is_none() {
             b.attempt = b.attempt.saturating_add(1);
             self.ask(id, &b, sink);
         }
@@ -299,7 +301,7 @@ impl Core {
         if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, replaces) {
             return self.beside(rec, d, b, sink);
         }
-        if b.synced && !replaces {
+        if (b.synced || b.lapsed != 0) && !replaces {
             // Nobody waits for it: it is only compared. Or it is older than the book.
             if !in_band && !rule.replaces {
                 let ahead = super::compare::is_ahead(&b, d, limit);
@@ -405,6 +407,7 @@ impl Core {
             return;
         }
         if !b.synced {
+            b.lapsed = 0;
             self.ask(id, b, sink);
             return;
         }
@@ -536,7 +539,7 @@ impl Core {
         b.epoch = rec.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
         let was = std::mem::replace(&mut b.synced, true);
         self.audit_replaced(&self.head_of(rec, id), b, p.snap_id, sink);
-        b.attempt = 0;
+        (b.attempt, b.lapsed) = (0, 0);
         b.crossed_run = 0;
         b.carry = false;
         b.last = p.snap_id;
@@ -588,9 +591,12 @@ impl Core {
         self.level_scratch = (bids, asks);
     }
 
-    /// The whole book again at the start of a part, stamped like the row that follows it.
+    /// The whole book again at the start of a part, or where it comes back, stamped like the row that follows it.
     pub fn carried<S: FoldSink>(&mut self, head: &Head, b: &mut BookState, sink: &mut S) {
         b.carry = false;
+        if b.lapsed != 0 {
+            self.comes_back(head, b, sink);
+        }
         if !S::ROWS {
             return;
         }
@@ -619,7 +625,7 @@ impl Core {
         replayed: bool,
         sink: &mut S,
     ) {
-        if b.carry && S::ROWS {
+        if b.carry {
             self.carried(head, b, sink);
         }
         if let Some(a) = &mut b.audit {
@@ -679,36 +685,43 @@ impl Core {
         if b.audit.is_some() {
             self.audit_ends(&Head { instrument: id, ..*head }, b, sink);
         }
-        if b.synced && S::ROWS {
-            b.epoch = head.ts_recv.max(b.epoch.saturating_add(1));
-            let head = Head {
-                instrument: id,
-                ts_event: 0,
-                ts_send: 0,
-                flags: (head.flags & (flags::BAD_TS_RECV | flags::SECOND_LEG)) | flags::CLEAR,
-                ..*head
-            };
-            let msg = DeltaMsg {
-                seq_first: -1,
-                seq_last: b.seq.last(),
-                seq_prev: -1,
-                book_epoch: b.epoch,
-                bids: &[],
-                asks: &[],
-                horizon: None,
-            };
-            sink.row(&head, RowRef::BookDelta(msg));
+        if b.synced {
+            self.clear_row(&Head { instrument: id, ..*head }, b, sink);
         }
         if b.synced {
             sink.observe(Observed::Cleared { instrument: id });
         }
-        b.synced = false;
+        (b.synced, b.lapsed) = (false, 0);
         (b.pending, b.next) = (None, None);
         b.book.clear();
         b.seq.invalidate();
         b.crossed_run = 0;
         b.carry = false;
         b.top.reset();
+    }
+
+    /// The row that opens an epoch in which there is no book.
+    pub fn clear_row<S: FoldSink>(&mut self, head: &Head, b: &mut BookState, sink: &mut S) {
+        if !S::ROWS {
+            return;
+        }
+        b.epoch = head.ts_recv.max(b.epoch.saturating_add(1));
+        let head = Head {
+            ts_event: 0,
+            ts_send: 0,
+            flags: (head.flags & (flags::BAD_TS_RECV | flags::SECOND_LEG)) | flags::CLEAR,
+            ..*head
+        };
+        let msg = DeltaMsg {
+            seq_first: -1,
+            seq_last: b.seq.last(),
+            seq_prev: -1,
+            book_epoch: b.epoch,
+            bids: &[],
+            asks: &[],
+            horizon: None,
+        };
+        sink.row(&head, RowRef::BookDelta(msg));
     }
 
     /// The proof of a book ends for a reason other than its ids.

@@ -47,6 +47,7 @@ impl Core {
             } else {
                 // Behind the diffs that waited in vain: since the first of them nothing was proven.
                 self.cut_silence_at(id, at, rec, sink);
+                self.lapse_before(id, at, rec, sink);
                 self.split_stream(id, at, rec, sink);
             }
         }

@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -48,6 +48,7 @@ struct SavedBook {
     pending: Option<PendingSnap>,
     epoch: i64,
     synced: bool,
+    lapsed: i64,
     horizons: (Option<i64>, Option<i64>),
     crossed_run: u32,
     attempt: u32,
@@ -171,6 +172,7 @@ fn save_inst(i: &Inst) -> SavedInst {
             pending: b.pending,
             epoch: b.epoch,
             synced: b.synced,
+            lapsed: b.lapsed,
             horizons: (b.bid_horizon, b.ask_horizon),
             crossed_run: b.crossed_run,
             attempt: b.attempt,
@@ -193,6 +195,7 @@ fn load_book(s: SavedBook) -> BookState {
         pending: s.pending,
         epoch: s.epoch,
         synced: s.synced,
+        lapsed: s.lapsed,
         bid_horizon: s.horizons.0,
         ask_horizon: s.horizons.1,
         crossed_run: s.crossed_run,

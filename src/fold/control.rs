@@ -166,7 +166,7 @@ impl Core {
             }
             // A plan change ends the instrument's parts; a book that lives on opens the next one.
             if let Some(b) = self.insts[inst.ix()].book.as_mut() {
-                b.carry = b.synced;
+                b.opens_part();
             }
             sink.cut(inst);
         }
@@ -298,7 +298,7 @@ impl Core {
         self.interval_ends(at, !day_ends, rec, sink);
         for i in &mut self.insts {
             if let Some(b) = i.book.as_mut() {
-                b.carry = b.synced;
+                b.opens_part();
             }
         }
         if day_ends {
@@ -321,7 +321,7 @@ impl Core {
             self.carried_version(&rec, id, sink);
             let venue = self.insts[i].venue;
             let Some(mut b) = self.insts[i].book.take() else { continue };
-            if b.carry {
+            if b.carry && b.synced {
                 let mut head = self.head(&rec);
                 (head.instrument, head.venue, head.flags) = (id, venue, 0);
                 head.conn = self.streams.get(b.stream.0 as usize).map_or(0, |s| s.conn);
@@ -438,7 +438,8 @@ impl Core {
             // Ids that are missing afterwards may have been sent at any time since the last message.
             let is_trade = kind.is_chained() && kind != StreamKind::DepthDiff;
             let at = if is_trade { s.known_until() } else { e.ts_begin };
-            let epoch = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref()).map_or(0, |b| b.epoch);
+            let epoch =
+                self.insts.get(inst.ix()).and_then(|i| i.book.as_ref()).map_or(0, |b| b.proof_epoch());
             if kind == StreamKind::DepthDiff {
                 self.reseed(rec, inst, sink);
             }

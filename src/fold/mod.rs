@@ -16,6 +16,7 @@ mod counts;
 mod events;
 mod gaps;
 mod holes;
+mod lapses;
 mod legs;
 mod panics;
 mod repeats;
@@ -44,7 +45,7 @@ use crate::model::{
 };
 
 /// Version of the fold's rules: rises when the same records would give other rows.
-pub const RULES_VERSION: u32 = 5;
+pub const RULES_VERSION: u32 = 6;
 
 /// What the fold tells whoever runs it.
 pub trait FoldSink {

@@ -12,7 +12,7 @@
 //! borne is silent there too, though its connection lives.
 
 use super::FoldSink;
-use super::state::{Conn, Core, Detector};
+use super::state::{Conn, Core, Detector, Stream};
 use super::streams::GapEnd;
 use crate::instrument::DELISTED;
 use crate::model::record::LATE_NS;
@@ -30,7 +30,7 @@ pub(super) const PACED_NS: i64 = 60 * NS_PER_S;
 const PACES: i64 = 5;
 
 /// Silence that a venue's connection is believed to live through, ns.
-fn limit_of(ix: VenueIx) -> i64 {
+pub(super) fn limit_of(ix: VenueIx) -> i64 {
     let spec = venue::all().get(usize::from(ix.0)).map(|v| v.spec());
     spec.map_or(0, |s| i64::from(s.dead_after_s)) * NS_PER_S + NOTICE_NS
 }
@@ -115,8 +115,13 @@ impl Core {
     /// Whether none of the connections that carry a stream has given a sign of life of late.
     pub fn is_silent(&self, id: StreamId, at: i64) -> bool {
         let s = &self.streams[id.0 as usize];
-        let heard = s.carriers.iter().filter_map(|c| self.conns.get(&c.conn)).map(|c| c.ts_last).max();
-        !self.is_import() && s.cover.is_some() && heard.is_some_and(|h| at.saturating_sub(h) > NOTICE_NS)
+        let is_late = |h: i64| at.saturating_sub(h) > NOTICE_NS;
+        !self.is_import() && s.cover.is_some() && self.heard(s).is_some_and(is_late)
+    }
+
+    /// When any of the connections that carry a stream last gave a sign of life.
+    pub(super) fn heard(&self, s: &Stream) -> Option<i64> {
+        s.carriers.iter().filter_map(|c| self.conns.get(&c.conn)).map(|c| c.ts_last).max()
     }
 
     /// What another tool recorded.
@@ -150,10 +155,10 @@ impl Core {
         let (last, conn, is_import) = (s.last_id, s.conn, self.is_import());
         let cause = if is_import { GapCause::StaleTimeout } else { GapCause::LocalStall };
         let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
-        let epoch = book.filter(|_| is_import).map_or(0, |b| b.epoch);
+        let epoch = book.filter(|b| b.stream == id).map_or(0, |b| b.proof_epoch());
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, Detector::Watchdog, last, epoch);
-        if is_import && has_ids {
+        if has_ids && (is_import || until == self.boundary_at) {
             // Its next id ends the gap and says what is missing.
             return;
         }

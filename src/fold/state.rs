@@ -103,6 +103,9 @@ pub(super) struct BookState {
     pub attempt: u32,
     /// The next `book_delta` row opens a part: the whole book goes first.
     pub carry: bool,
+    /// The epoch that was proven when a gap had lasted too long, 0 = none: the levels are kept, and the next event may prove
+    /// them.
+    pub lapsed: i64,
     /// Id of the last diff (or snapshot) whose rows are written: behind the sequencer while a diff is being applied.
     pub last: i64,
     pub top: super::top::TopState,
@@ -226,6 +229,8 @@ pub(super) struct Core {
     pub day_opens: i64,
     /// The last interval boundary, 0 = none yet.
     pub boundary_at: i64,
+    /// When a book may have been in a gap for too long, at the earliest: derived.
+    pub lapse_at: i64,
     pub level_scratch: (Vec<Level>, Vec<Level>),
     /// The newest of what is polled as a list: payments of funding (""), final candles (their interval).
     pub told: BTreeMap<(InstrumentId, String), i64>,
@@ -268,6 +273,7 @@ impl Fold {
                 top_bucket: i64::MIN,
                 day_opens: 0,
                 boundary_at: 0,
+                lapse_at: 0,
                 level_scratch: (Vec::new(), Vec::new()),
                 told: BTreeMap::new(),
                 held: Vec::new(),
@@ -358,20 +364,23 @@ impl Fold {
         self.core.streams.iter().filter_map(|s| s.gap.map(|g| g.cause))
     }
 
-    /// What stands at the start of a UTC day, if the lane's last record was the boundary that began one. Part of the next
-    /// step; whoever ends the day's first part before that step asks for it here.
-    pub fn day_begins<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+    /// What became true between the lane's last record and this one: a UTC day begins, a book was in a gap for too long.
+    /// Part of the step; whoever ends a part before that step asks for it here.
+    pub fn meanwhile<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        if S::ROWS {
+            self.core.flush_tops(rec.ts_recv, sink);
+        }
         if self.core.day_opens != 0 {
             self.core.open_day(rec, sink);
+        }
+        if rec.ts_recv >= self.core.lapse_at {
+            self.core.books_lapse(rec, sink);
         }
     }
 
     /// Takes the lane's next record.
     pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
-        self.day_begins(rec, sink);
-        if S::ROWS {
-            self.core.flush_tops(rec.ts_recv, sink);
-        }
+        self.meanwhile(rec, sink);
         let mut about = About::default();
         (self.core.frame_news, self.core.won_by) = (None, -1);
         match rec.kind {

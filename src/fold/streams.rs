@@ -218,20 +218,21 @@ impl Core {
         true
     }
 
-    /// A depth event was applied on a proven chain.
+    /// A depth event was applied on a proven chain. `before`: the epoch that was proven when the gap began, if there is one.
     pub fn depth_proven<S: FoldSink>(
         &mut self,
         id: StreamId,
         conn: &Conn,
         rec: &Record<'_>,
         ids: &DiffIds,
-        epoch: i64,
+        (before, epoch): (i64, i64),
         sink: &mut S,
     ) {
         let Some(s) = self.streams.get(id.0 as usize) else { return };
         match s.gap {
-            Some(g) if g.epoch_before == epoch && epoch != 0 && s.last_id >= 0 => {
-                // Same epoch: the new connection went on where the old one ended. The time without one is told.
+            Some(g) if g.epoch_before == before && before != 0 && s.last_id >= 0 => {
+                // Same epoch: the new connection went on where the old one ended. The time without one is told. If it was
+                // long the book has been stated anew.
                 let end = GapEnd {
                     ts_end: rec.ts_recv,
                     seq_after: g.seq_before,
@@ -445,7 +446,7 @@ impl Core {
             let (last, inst) = (s.last_id, s.instrument);
             let book = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref());
             let epoch = match book {
-                Some(b) if !is_depth || b.stream == id => b.epoch,
+                Some(b) if !is_depth || b.stream == id => b.proof_epoch(),
                 _ => 0,
             };
             if self.s(id).gap.is_some() {

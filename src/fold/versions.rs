@@ -31,7 +31,7 @@ impl Core {
         let inst = &mut self.insts[id.ix()];
         inst.version.ts_valid_from = rec.ts_recv;
         if let Some(b) = inst.book.as_mut() {
-            b.carry = b.synced;
+            b.opens_part();
         }
         sink.instrument(id, &inst.version);
         // What this lane alone has seen in its frames no other one says.

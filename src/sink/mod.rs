@@ -135,9 +135,10 @@ impl Converter {
         }
         let mut skipped = PublishReport::default();
         if lane.sink.is_past(rec.ts_recv) {
-            // A UTC day may have begun with nothing behind it: its books stand in its own part, not in that of a later day.
+            // A UTC day may have begun with nothing behind it, or a book have ended: that stands in its own part, not in that
+            // of a later day.
             let mut sink = lane.sink.at(ds, rec.ts_recv);
-            lane.fold.day_begins(rec, &mut sink);
+            lane.fold.meanwhile(rec, &mut sink);
             sink.done()?;
             skipped = lane.sink.close_all(ds, &self.by)?;
             lane.sink.open_interval(time::floor_to(rec.ts_recv, lane.sink.interval_ns));

@@ -68,6 +68,9 @@ pub(super) struct BookRows {
     /// Levels of the carried book that are still expected, worst first.
     expected: Vec<(i32, u64, u64)>,
     carried_differs: bool,
+    /// The book that the last CLEAR ended, bids and asks: a gap that was too long ends so, and the ids may show that nothing was
+    /// missing in it.
+    ended: Option<(Half, Half)>,
     /// The next message is the first of its file, and of its day.
     opens: (bool, bool),
     date: String,
@@ -104,6 +107,7 @@ impl BookRows {
             open: None,
             expected: Vec::new(),
             carried_differs: false,
+            ended: None,
             opens: (false, false),
             date: String::new(),
             proof: None,
@@ -113,6 +117,7 @@ impl BookRows {
 
     fn forget(&mut self, cx: &mut Cx<'_>) {
         self.state = State::Unknown;
+        self.ended = None;
         self.bids.clear();
         self.asks.clear();
         self.open = None;
@@ -165,6 +170,7 @@ impl BookRows {
                 self.fault(cx, Books, p, row, || "a snapshot without CLEAR before it".to_owned());
             }
             self.epoch_opens(m, p, row, cx);
+            self.ended = None;
             self.bids.clear();
             self.asks.clear();
         } else if first_of_file && self.state == State::Live {
@@ -173,6 +179,13 @@ impl BookRows {
     }
 
     fn begin_carried(&mut self, m: &Shared, first: (bool, bool), p: &PartRecord, row: i64, cx: &mut Cx<'_>) {
+        self.expected.clear();
+        self.carried_differs = false;
+        if self.state == State::None
+            && let Some((bids, asks)) = self.ended.take()
+        {
+            return self.begin_again(m, (bids, asks), p, row, cx);
+        }
         if !first.0 {
             self.fault(cx, Books, p, row, || "a carried book in the middle of a file".to_owned());
         }
@@ -180,8 +193,6 @@ impl BookRows {
         if first.1 && m.ts_recv != midnight && self.state == State::Live {
             self.fault(cx, Books, p, row, || "the day's first book does not stand at its start".to_owned());
         }
-        self.expected.clear();
-        self.carried_differs = false;
         match self.state {
             State::Live => {
                 if (m.epoch, m.last) != (self.epoch, self.last.last) {
@@ -190,9 +201,7 @@ impl BookRows {
                         format!("carried book of epoch {} up to {}, expected {e} up to {l}", m.epoch, m.last)
                     });
                 }
-                let asks = self.asks.iter().rev().map(|(p, s)| (-1, *p, *s));
-                let bids = self.bids.iter().map(|(p, s)| (1, *p, *s));
-                self.expected.extend(asks.chain(bids));
+                self.expect();
             }
             State::Unknown => {
                 self.bids.clear();
@@ -202,6 +211,30 @@ impl BookRows {
                 self.fault(cx, Books, p, row, || "a carried book where there is none".to_owned());
             }
         }
+    }
+
+    /// The book that is carried must be the one that we have.
+    fn expect(&mut self) {
+        let asks = self.asks.iter().rev().map(|(p, s)| (-1, *p, *s));
+        let bids = self.bids.iter().map(|(p, s)| (1, *p, *s));
+        self.expected.extend(asks.chain(bids));
+    }
+
+    /// The book that the last CLEAR ended is stated again, as it was, in a new epoch: what follows it must go on from its last
+    /// id.
+    fn begin_again(&mut self, m: &Shared, book: (Half, Half), p: &PartRecord, row: i64, cx: &mut Cx<'_>) {
+        (self.bids, self.asks) = book;
+        self.state = State::Live;
+        if m.last != self.last.last {
+            let last = self.last.last;
+            self.fault(cx, Books, p, row, || {
+                format!("a book up to {} comes back that ended at {last}", m.last)
+            });
+        }
+        self.epoch_opens(m, p, row, cx);
+        self.begin_proof(m);
+        self.expect();
+        cx.report.count(Books, "came_back", 1);
     }
 
     /// Whether a new epoch's number is greater than the last and not before its time.
@@ -257,9 +290,10 @@ impl BookRows {
         }
         self.epoch_opens(m, p, row, cx);
         self.end_proof(Some((m.ts_recv, (m.conn, m.rseq))), cx);
+        let is_proven = self.state == State::Live;
         self.state = State::None;
-        self.bids.clear();
-        self.asks.clear();
+        let book = (std::mem::take(&mut self.bids), std::mem::take(&mut self.asks));
+        self.ended = is_proven.then_some(book);
         self.crossed_run = 0;
         cx.report.count(Books, "cleared", 1);
     }

@@ -78,6 +78,8 @@ struct Replay {
     last: i64,
     changes: Changes,
     applied: bool,
+    /// A CLEAR came: whether the book ended, or only lasted through a long gap, the next message says.
+    ended: bool,
 }
 
 impl Replay {
@@ -92,6 +94,7 @@ impl Replay {
             last: -1,
             changes: Changes::default(),
             applied: false,
+            ended: false,
         }
     }
 
@@ -122,11 +125,16 @@ impl Replay {
         let last = f & flags::LAST != 0;
         let carried = f & flags::CARRIED != 0;
         if f & flags::CLEAR != 0 {
-            self.keep_last(tape);
-            self.book.clear();
             self.live = false;
             self.first = true;
+            self.ended = true;
             return;
+        }
+        if std::mem::take(&mut self.ended) {
+            if !carried {
+                self.keep_last(tape);
+            }
+            self.book.clear();
         }
         if carried && self.live && self.first {
             // The book is known already: the carried copy says the same.
@@ -167,7 +175,7 @@ impl Replay {
     }
 
     fn keep_last(&mut self, tape: &mut Tape) {
-        if self.live && self.applied {
+        if self.applied {
             tape.last(self.id, self.last, &self.book, self.exps);
             self.applied = false;
         }

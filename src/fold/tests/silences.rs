@@ -2,7 +2,7 @@
 
 use super::{REST, Tape, run_start};
 use crate::model::control::to_payload;
-use crate::model::{InstrumentId, Kind, RunStart, RunStop, TimerEvent, control::BoundaryTimer};
+use crate::model::{InstrumentId, Kind, RunStart, RunStop, TimerEvent, control::BoundaryTimer, flags};
 
 const LONG: i64 = 600_000_000_000;
 
@@ -102,13 +102,73 @@ fn a_recording_s_silence_is_a_gap_that_the_ids_explain() {
     );
     assert!(trades.contains(&format!("(1, 4] {traded}..{} ", back + 2)), "{trades}");
     assert!(t.fold.book(InstrumentId(0)).is_some(), "no book ends by it");
-    assert_eq!(t.rows.of("delta").len(), 3);
+    // In the gap there is none: it ends with the lane's last record, and comes back whole.
+    let rows = t.rows.of("delta");
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    let (clear, whole) = (format!("ts={} rseq=-1 f={} u=12 ", last + 1, flags::CLEAR), rows[3]);
+    assert!(rows[2].contains(&clear) && rows[2].ends_with("b=[] a=[]"), "{rows:?}");
+    let (epoch, came) = (back + 1, flags::SNAPSHOT | flags::CARRIED);
+    assert!(whole.contains(&format!("ts={epoch} rseq=-1 f={came} u=12 pu=-1 e={epoch} ")), "{whole}");
+    assert!(!whole.contains("b=[]") && rows[4].contains(&format!(" e={epoch} ")), "{rows:?}");
     // What ends in silence ends with its last frame.
     let heard = t.ts;
     t.ts += LONG;
     t.stop();
     let quotes = t.rows.of("gap btcusdt@bookTicker stale_timeout");
     assert!(quotes.len() == 2 && quotes[1].contains(&format!(" {heard}..")), "{quotes:?}");
+}
+
+#[test]
+fn a_book_in_a_long_gap_is_not_carried_over_midnight_and_comes_back_by_its_ids() {
+    for is_import in [true, false] {
+        let mut t = if is_import { Tape::imported() } else { Tape::synced() };
+        if !is_import {
+            t.conn("close", 7, "venue_disconnect");
+        }
+        let lost = t.ts;
+        t.ts += LONG;
+        let midnight = t.ts + 1;
+        let timer = TimerEvent::Boundary(BoundaryTimer { at: midnight, interval_ns: midnight });
+        t.push(Kind::Timer, 0, -1, "", &to_payload(&timer), 0);
+        assert!(t.fold.book(InstrumentId(0)).is_none());
+        let rows = t.rows.of("delta").len();
+        let clear = t.rows.of("delta")[rows - 1].to_owned();
+        assert!(clear.contains(&format!("ts={} rseq=-1 f={} ", lost + 1, flags::CLEAR)), "{clear}");
+        if !is_import {
+            t.subscribe(8);
+        }
+        let conn = if is_import { 7 } else { 8 };
+        t.trade(conn, 1);
+        assert_eq!(t.rows.of("delta").len(), rows, "nothing stands at midnight: {:?}", t.rows.of("delta"));
+        t.diff(conn, 13, 14, 12, "", "");
+        let now = t.rows.of("delta");
+        let whole = format!("ts={} rseq=-1 f={} u=12 ", t.ts, flags::SNAPSHOT | flags::CARRIED);
+        assert!(now.len() == rows + 2 && now[rows].contains(&whole), "{now:?}");
+        assert!(t.fold.book(InstrumentId(0)).is_some());
+        let last = t.rows.of("gap btcusdt@depth").last().map(|g| (*g).to_owned()).unwrap();
+        assert!(last.contains(" (12, 12] ") && last.ends_with(" ids"), "{last}");
+        // One whose ids do not go on ends once.
+        let before = now.len();
+        t.ts += LONG;
+        t.trade(conn, 2);
+        t.diff(conn, 21, 22, 20, "", "");
+        let clears = t.rows.of("delta")[before..]
+            .iter()
+            .filter(|r| r.contains(&format!(" f={} ", flags::CLEAR)))
+            .count();
+        assert!(clears == 1 && t.fold.book(InstrumentId(0)).is_none(), "{:?}", t.rows.of("delta"));
+    }
+}
+
+#[test]
+fn a_short_cut_leaves_the_book_as_it_is() {
+    let mut t = Tape::synced();
+    let rows = t.rows.of("delta").len();
+    t.conn("close", 7, "venue_disconnect");
+    t.ts += 3_000_000_000;
+    t.subscribe(8);
+    t.diff(8, 13, 14, 12, "", "");
+    assert_eq!(t.rows.of("delta").len(), rows + 1);
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! Books in a gap: a silence or a cut does not clear a book by itself, for the next event may prove that nothing was missing.
+//! But a gap that lasts longer than a connection may be silent is no moment any more: nobody knows what the book is, and a
+//! `CLEAR` row says so. The levels are kept. If the next event goes on from the last one all the same the whole book is
+//! stated again, in a new epoch; if it does not they are dropped, as ever.
+
+use super::state::{BookState, Core};
+use super::{Effect, FoldSink, Observed};
+use crate::model::time::NS_PER_S;
+use crate::model::{Head, InstrumentId, Record, StreamId, StreamKind};
+
+/// Books are looked at this often at least. Less than any silence that is borne, so none is found late.
+const LOOK_NS: i64 = 2 * NS_PER_S;
+
+impl BookState {
+    /// The next row opens a part.
+    pub fn opens_part(&mut self) {
+        self.carry = self.synced || self.lapsed != 0;
+    }
+
+    /// The epoch of what is proven, or was when the gap began that is open.
+    pub fn proof_epoch(&self) -> i64 {
+        if self.lapsed != 0 { self.lapsed } else { self.epoch }
+    }
+}
+
+impl Core {
+    /// Time has come to `rec`: books whose gap has lasted too long end where the lane's last record was.
+    #[cold]
+    pub fn books_lapse<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        let mut due = rec.ts_recv.saturating_add(LOOK_NS);
+        for i in 0..self.insts.len() {
+            let Some((stream, at)) = self.lapses_at(i) else { continue };
+            if rec.ts_recv <= at {
+                due = due.min(at.saturating_add(1));
+                continue;
+            }
+            if self.s(stream).gap.is_none() {
+                self.cut_silence_at(stream, rec.ts_recv, rec, sink);
+            }
+            self.lapse(stream, rec, sink);
+        }
+        self.lapse_at = due;
+    }
+
+    /// When the book of an instrument has been in a gap, or its recording silent, for too long.
+    fn lapses_at(&self, i: usize) -> Option<(StreamId, i64)> {
+        let b = self.insts[i].book.as_ref().filter(|b| b.synced)?;
+        let s = self.streams.get(b.stream.0 as usize)?;
+        let since = match s.gap {
+            Some(g) => g.ts_begin,
+            // Nobody watched. A live connection that is silent is ended by its reader.
+            None if self.is_import() && s.last_id >= 0 => self.heard(s)?,
+            None => return None,
+        };
+        Some((b.stream, since.saturating_add(super::silences::limit_of(s.venue))))
+    }
+
+    /// An interval ended in a gap: a book that was in it for too long is not carried into the next one.
+    pub fn lapse_before<S: FoldSink>(&mut self, id: StreamId, at: i64, rec: &Record<'_>, sink: &mut S) {
+        let s = &self.streams[id.0 as usize];
+        let limit = super::silences::limit_of(s.venue);
+        if s.kind == StreamKind::DepthDiff && s.gap.is_some_and(|g| at.saturating_sub(g.ts_begin) > limit) {
+            self.lapse(id, rec, sink);
+        }
+    }
+
+    /// The book that a stream feeds is not known any more, from where the lane's last record was.
+    fn lapse<S: FoldSink>(&mut self, stream: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let s = &self.streams[stream.0 as usize];
+        let (Some(gap), id, conn) = (s.gap, s.instrument, s.conn) else { return };
+        let Some(inst) = self.insts.get_mut(id.ix()) else { return };
+        let venue = inst.venue;
+        let Some(mut b) = inst.book.take() else { return };
+        if b.synced && b.stream == stream {
+            let ts_recv = self.ts_max.saturating_add(1).max(gap.ts_begin).min(rec.ts_recv);
+            let base = self.head(rec);
+            let head =
+                Head { instrument: id, venue, ts_recv, ts_kernel: 0, conn, rseq: -1, flags: 0, ..base };
+            if b.audit.is_some() {
+                self.audit_ends(&head, &mut b, sink);
+            }
+            b.lapsed = b.epoch;
+            self.clear_row(&head, &mut b, sink);
+            sink.observe(Observed::Cleared { instrument: id });
+            (b.synced, b.next) = (false, None);
+            b.top.reset();
+            b.opens_part();
+        }
+        self.insts[id.ix()].book = Some(b);
+    }
+
+    /// An event goes on where the book ended: nothing was missing, and its rows begin again.
+    #[cold]
+    pub fn comes_back<S: FoldSink>(&mut self, head: &Head, b: &mut BookState, sink: &mut S) {
+        b.lapsed = 0;
+        b.synced = true;
+        b.epoch = head.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
+        sink.effect(Effect::Synced { instrument: InstrumentId(head.instrument.0) });
+    }
+}
