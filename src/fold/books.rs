@@ -139,7 +139,7 @@ impl Core {
                 self.keep(&mut b, &head, &ids, d, true);
                 sink.effect(Effect::LegWait { instrument: id, after_ns: LEG_WAIT_NS });
             }
-            Verdict::Gap { before, .. } if b.synced && !b.buffer.is_empty() => {
+            Verdict::Gap { before, .. } if b.stands() && !b.buffer.is_empty() => {
                 // What waited for the other leg waits for a snapshot now.
                 self.keep(&mut b, &head, &ids, d, true);
                 self.behind_hole(rec, id, &mut b, before, sink);
@@ -276,7 +276,7 @@ impl Core {
     pub fn snapshot_failed<S: FoldSink>(&mut self, id: InstrumentId, sink: &mut S) {
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
         b.audit = b.audit.take().filter(|a| a.has_snapshot());
-        if !b.synced && b.lapsed == 0 && b.pending.is_none() {
+        if !b.stands() && b.pending.is_none() {
             b.attempt = b.attempt.saturating_add(1);
             self.ask(id, &b, sink);
         }
@@ -301,7 +301,7 @@ impl Core {
         if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, replaces) {
             return self.beside(rec, d, b, sink);
         }
-        if (b.synced || b.lapsed != 0) && !replaces {
+        if b.stands() && !replaces {
             // Nobody waits for it: it is only compared. Or it is older than the book.
             if !in_band && !rule.replaces {
                 let ahead = super::compare::is_ahead(&b, d, limit);

@@ -8,9 +8,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::FoldSink;
-use super::state::{Core, OpenGap};
+use super::state::{Core, OpenGap, Stream};
 use super::streams::GapEnd;
-use crate::model::{InstrumentId, Record, StreamId};
+use crate::model::{InstrumentId, Record, StreamId, time};
 
 /// A boundary at which what is open is still to be split, with what was known of the stream then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,19 +20,20 @@ pub(super) struct Split {
     rseq_last: i64,
 }
 
+impl Stream {
+    /// Whether what is open is split at this boundary, whatever it waits for.
+    pub fn is_split_for_good(&self, at: i64) -> bool {
+        self.split.is_some() || time::floor_to(at, time::NS_PER_DAY) == at
+    }
+}
+
 impl Core {
-    /// An interval ends. `waits`: not so the UTC day, so what other connections may bring is waited for.
-    pub(super) fn interval_ends<S: FoldSink>(
-        &mut self,
-        at: i64,
-        waits: bool,
-        rec: &Record<'_>,
-        sink: &mut S,
-    ) {
+    /// An interval ends: what is open is split, or waits for what other connections may bring.
+    pub(super) fn interval_ends<S: FoldSink>(&mut self, at: i64, rec: &Record<'_>, sink: &mut S) {
         for i in 0..self.insts.len() {
             let id = InstrumentId(i as u32);
             let stream = self.insts[i].book.as_ref().map_or(StreamId::NONE, |b| b.stream);
-            let may_wait = waits && self.streams.get(stream.0 as usize).is_some_and(|s| s.split.is_none());
+            let may_wait = self.streams.get(stream.0 as usize).is_some_and(|s| !s.is_split_for_good(at));
             if !may_wait {
                 self.waits_in_vain(rec, id, sink);
             }
@@ -41,13 +42,12 @@ impl Core {
             let id = StreamId(i as u32);
             let s = &self.streams[i];
             let open = s.holds() || self.book_waits(id) || self.is_silent(id, at);
-            if waits && s.split.is_none() && open {
+            if open && !s.is_split_for_good(at) {
                 let split = Split { at, last_id: s.last_id, rseq_last: s.rseq_last };
                 self.streams[i].split = Some(split);
             } else {
                 // Behind the diffs that waited in vain: since the first of them nothing was proven.
                 self.cut_silence_at(id, at, rec, sink);
-                self.lapse_before(id, at, rec, sink);
                 self.split_stream(id, at, rec, sink);
             }
         }

@@ -295,7 +295,7 @@ impl Core {
         }
         self.audits_end(rec, sink);
         let day_ends = time::floor_to(at, time::NS_PER_DAY) == at;
-        self.interval_ends(at, !day_ends, rec, sink);
+        self.interval_ends(at, rec, sink);
         for i in &mut self.insts {
             if let Some(b) = i.book.as_mut() {
                 b.opens_part();

@@ -5,16 +5,22 @@
 
 use super::state::{BookState, Core};
 use super::{Effect, FoldSink, Observed};
+use crate::model::control::from_payload;
 use crate::model::time::NS_PER_S;
-use crate::model::{Head, InstrumentId, Record, StreamId, StreamKind};
+use crate::model::{Head, InstrumentId, Kind, Record, StreamId, TimerEvent};
 
 /// Books are looked at this often at least. Less than any silence that is borne, so none is found late.
 const LOOK_NS: i64 = 2 * NS_PER_S;
 
 impl BookState {
+    /// Whether the next event may go on from what is held: a proven book, or one that has lapsed.
+    pub fn stands(&self) -> bool {
+        self.synced || self.lapsed != 0
+    }
+
     /// The next row opens a part.
     pub fn opens_part(&mut self) {
-        self.carry = self.synced || self.lapsed != 0;
+        self.carry = self.stands();
     }
 
     /// The epoch of what is proven, or was when the gap began that is open.
@@ -28,11 +34,16 @@ impl Core {
     #[cold]
     pub fn books_lapse<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
         let mut due = rec.ts_recv.saturating_add(LOOK_NS);
+        let ends = boundary_of(rec);
         for i in 0..self.insts.len() {
-            let Some((stream, at)) = self.lapses_at(i) else { continue };
+            let Some((stream, at)) = self.lapses_at(i, ends) else { continue };
             if rec.ts_recv <= at {
                 due = due.min(at.saturating_add(1));
                 continue;
+            }
+            if self.s(stream).gap.is_none() {
+                // What the other connection was to bring does not come any more.
+                self.waits_in_vain(rec, InstrumentId(i as u32), sink);
             }
             if self.s(stream).gap.is_none() {
                 self.cut_silence_at(stream, rec.ts_recv, rec, sink);
@@ -42,26 +53,23 @@ impl Core {
         self.lapse_at = due;
     }
 
-    /// When the book of an instrument has been in a gap, or its recording silent, for too long.
-    fn lapses_at(&self, i: usize) -> Option<(StreamId, i64)> {
+    /// When the book of an instrument has been in a gap, or silent with nobody there to see it, for too long. `ends`: the
+    /// boundary that the record is.
+    fn lapses_at(&self, i: usize, ends: Option<i64>) -> Option<(StreamId, i64)> {
         let b = self.insts[i].book.as_ref().filter(|b| b.synced)?;
         let s = self.streams.get(b.stream.0 as usize)?;
         let since = match s.gap {
             Some(g) => g.ts_begin,
-            // Nobody watched. A live connection that is silent is ended by its reader.
-            None if self.is_import() && s.last_id >= 0 => self.heard(s)?,
+            // A live connection that is silent is ended by its reader, if that does not stand still itself: then an interval
+            // ends in the silence, for which nobody waits any longer.
+            None if s.last_id >= 0
+                && (self.is_import() || ends.is_some_and(|at| s.is_split_for_good(at))) =>
+            {
+                self.heard(s)?
+            }
             None => return None,
         };
         Some((b.stream, since.saturating_add(super::silences::limit_of(s.venue))))
-    }
-
-    /// An interval ended in a gap: a book that was in it for too long is not carried into the next one.
-    pub fn lapse_before<S: FoldSink>(&mut self, id: StreamId, at: i64, rec: &Record<'_>, sink: &mut S) {
-        let s = &self.streams[id.0 as usize];
-        let limit = super::silences::limit_of(s.venue);
-        if s.kind == StreamKind::DepthDiff && s.gap.is_some_and(|g| at.saturating_sub(g.ts_begin) > limit) {
-            self.lapse(id, rec, sink);
-        }
     }
 
     /// The book that a stream feeds is not known any more, from where the lane's last record was.
@@ -96,5 +104,16 @@ impl Core {
         b.synced = true;
         b.epoch = head.ts_recv.max(b.epoch.saturating_add(1)).max(self.cfg.epoch_floor.saturating_add(1));
         sink.effect(Effect::Synced { instrument: InstrumentId(head.instrument.0) });
+    }
+}
+
+/// The boundary that a record states, if it is one.
+fn boundary_of(rec: &Record<'_>) -> Option<i64> {
+    if rec.kind != Kind::Timer {
+        return None;
+    }
+    match from_payload(rec.payload) {
+        Ok(TimerEvent::Boundary(b)) => Some(b.at),
+        _ => None,
     }
 }

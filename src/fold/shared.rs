@@ -36,7 +36,7 @@ impl BookState {
     /// Whether its diffs wait for what another connection may bring.
     pub fn waits(&self) -> bool {
         let rule = self.seq.rule();
-        self.synced && self.seq.is_live() && !self.buffer.is_empty() && rule.ids_survive_reconnect
+        self.stands() && self.seq.is_live() && !self.buffer.is_empty() && rule.ids_survive_reconnect
     }
 
     /// Whether one of its diffs waited at a moment.
@@ -127,7 +127,7 @@ impl Core {
         before: i64,
         sink: &mut S,
     ) {
-        let epoch_before = b.epoch;
+        let epoch_before = b.proof_epoch();
         let before_of = |i: &DiffIds| if i.prev >= 0 { i.prev } else { i.first.saturating_sub(1) };
         let Some((ids, ts)) = b.buffer.front().map(|e| (e.ids, e.meta.ts_recv)) else { return };
         let mut head = self.head(rec);
@@ -163,7 +163,7 @@ impl Core {
     pub fn leg_wait_over<S: FoldSink>(&mut self, rec: &Record<'_>, id: InstrumentId, sink: &mut S) {
         let mut since = i64::MAX;
         if let Some(mut b) = self.insts[id.ix()].book.take() {
-            let first = b.buffer.iter().map(|e| e.meta.ts_recv).min().filter(|_| b.synced);
+            let first = b.buffer.iter().map(|e| e.meta.ts_recv).min().filter(|_| b.stands());
             match first {
                 Some(ts) if rec.ts_recv.saturating_sub(ts) >= LEG_WAIT_NS => {
                     let before = b.seq.last();

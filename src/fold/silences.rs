@@ -158,7 +158,7 @@ impl Core {
         let epoch = book.filter(|b| b.stream == id).map_or(0, |b| b.proof_epoch());
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, Detector::Watchdog, last, epoch);
-        if has_ids && (is_import || until == self.boundary_at) {
+        if has_ids {
             // Its next id ends the gap and says what is missing.
             return;
         }
@@ -166,6 +166,6 @@ impl Core {
         let recovered_by = if until == self.boundary_at { "boundary" } else { "frame" };
         let end = GapEnd { ts_end: until, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by };
         self.close_gap(id, end, rec, sink);
-        self.open_cover(id, until, if has_ids { last } else { -1 }, -1, conn);
+        self.open_cover(id, until, -1, -1, conn);
     }
 }

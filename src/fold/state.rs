@@ -373,7 +373,7 @@ impl Fold {
         if self.core.day_opens != 0 {
             self.core.open_day(rec, sink);
         }
-        if rec.ts_recv >= self.core.lapse_at {
+        if rec.ts_recv >= self.core.lapse_at || rec.kind == Kind::Timer {
             self.core.books_lapse(rec, sink);
         }
     }
