@@ -46,7 +46,7 @@ const MARKET: &[Docs] = &[
             ("seq_prev", "update id that the message says it follows"),
             (
                 "book_epoch",
-                "life of the book: a new one, greater, at each snapshot and each loss; carried rows keep it",
+                "life of the book: a new one, greater, at each snapshot and each loss; carried rows keep it, but for those of a book that comes back after a long gap",
             ),
             ("side", "1 bid, -1 ask, 0 none (an empty diff, an empty snapshot or a CLEAR)"),
             ("price", "price of the level; null with side 0"),

@@ -27,7 +27,7 @@ fn made() -> tempfile::TempDir {
 }
 
 /// A copy of it, where one test does several kinds of harm.
-fn copy(of: &tempfile::TempDir) -> tempfile::TempDir {
+pub fn copy(of: &tempfile::TempDir) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     copy_dir(of.path(), to.path());
     to
@@ -113,7 +113,7 @@ fn batch_of(dir: &Path, p: &PartRecord) -> RecordBatch {
 }
 
 /// Writes other rows into a file and makes the manifest agree.
-fn rewrite(dir: &Path, p: &PartRecord, f: impl FnOnce(RecordBatch) -> RecordBatch) {
+pub fn rewrite(dir: &Path, p: &PartRecord, f: impl FnOnce(RecordBatch) -> RecordBatch) {
     let table = p.table().unwrap();
     let b = f(batch_of(dir, p));
     let path = dir.join(&p.path);
@@ -141,17 +141,17 @@ fn with(b: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
     RecordBatch::try_new(b.schema(), columns).unwrap()
 }
 
-fn ints(b: &RecordBatch, name: &str) -> Vec<i64> {
+pub fn ints(b: &RecordBatch, name: &str) -> Vec<i64> {
     b.column_by_name(name).unwrap().as_primitive::<Int64Type>().values().to_vec()
 }
 
-fn set_int(b: &RecordBatch, name: &str, row: usize, x: i64) -> RecordBatch {
+pub fn set_int(b: &RecordBatch, name: &str, row: usize, x: i64) -> RecordBatch {
     let mut v = ints(b, name);
     v[row] = x;
     with(b, name, Arc::new(Int64Array::from(v)))
 }
 
-fn bits(b: &RecordBatch) -> Vec<i32> {
+pub fn bits(b: &RecordBatch) -> Vec<i32> {
     b.column_by_name("flags").unwrap().as_primitive::<Int32Type>().values().to_vec()
 }
 
@@ -161,7 +161,7 @@ fn set_bits(b: &RecordBatch, row: usize, x: i32) -> RecordBatch {
     with(b, "flags", Arc::new(Int32Array::from(v)))
 }
 
-fn set_size(b: &RecordBatch, row: usize, x: f64) -> RecordBatch {
+pub fn set_size(b: &RecordBatch, row: usize, x: f64) -> RecordBatch {
     let old = b.column_by_name("size").unwrap().as_primitive::<Float64Type>();
     let v: Float64Array = (0..old.len())
         .map(|i| if i == row { Some(x) } else { old.is_valid(i).then(|| old.value(i)) })
@@ -182,12 +182,12 @@ fn row_where(dir: &Path, p: &PartRecord, f: impl Fn(&RecordBatch, usize) -> bool
 }
 
 /// The first file of a table with such a row.
-fn find(dir: &Path, t: Table, f: impl Fn(&RecordBatch, usize) -> bool) -> (PartRecord, usize) {
+pub fn find(dir: &Path, t: Table, f: impl Fn(&RecordBatch, usize) -> bool) -> (PartRecord, usize) {
     let found = parts(dir, t).into_iter().find_map(|p| row_where(dir, &p, &f).map(|i| (p, i)));
     found.unwrap_or_else(|| panic!("no such row in {}", t.name()))
 }
 
-fn says(r: &Report, c: CheckId, words: &str) {
+pub fn says(r: &Report, c: CheckId, words: &str) {
     let found = r.check(c).findings.iter().any(|f| f.what.contains(words));
     assert!(!r.well && found, "{} should say {words:?}:\n{}", c.as_str(), all(r));
 }

@@ -3,6 +3,7 @@
 mod again;
 mod chaos;
 mod harm;
+mod lapses;
 mod maker;
 
 use std::path::Path;
