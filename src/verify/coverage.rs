@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{BookProof, Facts, FrameId, Hole, Stated, StreamKey, TradeRun};
 use super::report::{CheckId, Report};
 use super::spans::Spans;
-use super::tape::{Looked, Stream, Tape};
+use super::tape::{Life, Looked, Stream, Tape};
 
 /// Two runs of trades and the ids between them that never came, both ends of an interval included.
 type Break<'f> = (&'f TradeRun, &'f TradeRun, Vec<(i64, i64)>);
@@ -134,13 +134,15 @@ fn never_came(before: &TradeRun, run: &TradeRun, late: &BTreeSet<i64>) -> Vec<(i
 }
 
 /// When the ids may have been sent that a frame shows missing. A connection keeps the order: not before the frame that
-/// came before it there, and not while another one lived that is gone now, for it would have brought them.
+/// came before it there, and not while another one lived that is gone now, for it would have brought them. So would the same
+/// one, had it carried the stream before and given it up for want of room.
 /// Rows are split at an interval boundary, before anybody can know: not before the last one.
 fn hole(last_ts: i64, shows: FrameId, ts: i64, looked: &Looked, tape: &Tape) -> Spans {
     let mut hole = Spans::default();
     hole.push(last_ts.max(looked.before).max(looked.boundary), ts);
     let mut gone = Spans::default();
-    for l in tape.streams[looked.stream].lives.iter().filter(|l| l.conn != shows.0 && l.end < ts) {
+    let is_gone = |l: &&Life| l.end < ts && (l.conn != shows.0 || l.begin < looked.since);
+    for l in tape.streams[looked.stream].lives.iter().filter(is_gone) {
         gone.push(l.begin, l.end);
     }
     hole.without(&gone.tidy())

@@ -36,6 +36,8 @@ pub(super) struct Looked {
     pub before: i64,
     /// The interval boundary before it.
     pub boundary: i64,
+    /// Since when its connection carries the stream. It may have carried it before, and given it up.
+    pub since: i64,
 }
 
 /// How long a connection carried a stream.
@@ -381,7 +383,9 @@ impl<'a> Reader<'a> {
         let Some(c) = self.conns.get_mut(&r.conn) else { return };
         let before = c.last.insert(id, r.ts_recv).unwrap_or(0);
         if self.wanted.contains(&(r.conn, r.rseq)) {
-            self.tape.looked.insert((r.conn, r.rseq), Looked { stream: id, before, boundary: self.boundary });
+            let since = c.streams.iter().find(|(s, _)| *s == id).map_or(r.ts_recv, |(_, begin)| *begin);
+            let looked = Looked { stream: id, before, boundary: self.boundary, since };
+            self.tape.looked.insert((r.conn, r.rseq), looked);
         }
     }
 
@@ -539,7 +543,10 @@ impl<'a> Reader<'a> {
         let boundary = self.boundary;
         self.all_end(|c| if boundary == end { c.end_of_life() } else { end });
         for s in &mut self.tape.streams {
-            s.given_up(end);
+            // The records end, not the subscription: what their last one shows missing is.
+            if let Some(begin) = s.open.take() {
+                s.subscribed.push(begin, end);
+            }
             s.subscribed = std::mem::take(&mut s.subscribed).tidy();
             s.alive = std::mem::take(&mut s.alive).tidy();
         }
