@@ -373,13 +373,7 @@ impl Core {
         if g.cause == cause || !super::holes::waits(g.cause) {
             return;
         }
-        let end = super::streams::GapEnd {
-            ts_end: rec.ts_recv,
-            seq_after: -1,
-            rseq_after: -1,
-            epoch_after: 0,
-            recovered_by: "",
-        };
+        let end = super::streams::GapEnd::at(rec.ts_recv, "");
         self.close_gap(stream, end, rec, sink);
         self.open_gap(stream, cause, rec.ts_recv, Detector::Watchdog, -1, g.epoch_before);
     }
@@ -412,13 +406,7 @@ impl Core {
             } else {
                 self.close_cover(id, e.ts_begin, cause.as_str(), rec, sink);
                 self.open_gap(id, cause, e.ts_begin, Detector::Recovery, last, 0);
-                let end = super::streams::GapEnd {
-                    ts_end: e.ts_end.max(e.ts_begin),
-                    seq_after: -1,
-                    rseq_after: -1,
-                    epoch_after: 0,
-                    recovered_by: "",
-                };
+                let end = super::streams::GapEnd::at(e.ts_end.max(e.ts_begin), "");
                 self.close_gap(id, end, rec, sink);
                 self.open_cover(id, e.ts_end.max(e.ts_begin), -1, -1, conn);
             }
@@ -443,13 +431,7 @@ impl Core {
                 self.reseed(rec, inst, sink);
             }
             self.close_cover(id, at, GapCause::StorageCorruption.as_str(), rec, sink);
-            let end = super::streams::GapEnd {
-                ts_end: e.ts_begin,
-                seq_after: -1,
-                rseq_after: -1,
-                epoch_after: 0,
-                recovered_by: "",
-            };
+            let end = super::streams::GapEnd::at(e.ts_begin, "");
             let at = if self.streams[i].gap.is_some() { e.ts_begin } else { at };
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::StorageCorruption, at, Detector::Recovery, last, epoch);

@@ -267,8 +267,7 @@ impl Core {
         let end = held.end.max(begin);
         self.counters.seq_gaps += 1;
         if waits {
-            let stop =
-                GapEnd { ts_end: begin, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            let stop = GapEnd::at(begin, "");
             self.end_gap(id, stop, rec, sink);
         } else {
             self.end_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
@@ -325,8 +324,7 @@ impl Core {
                 return self.keep_hole(id, (last + 1, before), Some(held), rec, sink);
             }
             self.counters.seq_gaps += 1;
-            let end =
-                GapEnd { ts_end: begin, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            let end = GapEnd::at(begin, "");
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
         }

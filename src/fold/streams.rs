@@ -23,6 +23,13 @@ pub(super) struct GapEnd<'a> {
     pub recovered_by: &'a str,
 }
 
+impl<'a> GapEnd<'a> {
+    /// A gap that ends by something that says nothing of what is missing; "" if another one follows it.
+    pub fn at(ts_end: i64, recovered_by: &'a str) -> GapEnd<'a> {
+        GapEnd { ts_end, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by }
+    }
+}
+
 impl Stream {
     /// Until when the open stretch, proof or gap, holds at least: its last frame, but not before its own beginning.
     pub fn known_until(&self) -> i64 {
@@ -156,13 +163,7 @@ impl Core {
         let chained = s.kind.is_chained() && s.last_id >= 0;
         let waits = super::state::venue_of(s.venue).spec().acknowledges;
         if s.gap.is_some() && !chained && !waits {
-            let end = GapEnd {
-                ts_end: rec.ts_recv,
-                seq_after: -1,
-                rseq_after: -1,
-                epoch_after: 0,
-                recovered_by: "reconnect",
-            };
+            let end = GapEnd::at(rec.ts_recv, "reconnect");
             self.close_gap(id, end, rec, sink);
         }
         let s = self.s(id);
@@ -450,13 +451,7 @@ impl Core {
             };
             if self.s(id).gap.is_some() {
                 // Never proven, or waiting for a snapshot: that gap ends, this one begins.
-                let end = GapEnd {
-                    ts_end: rec.ts_recv,
-                    seq_after: -1,
-                    rseq_after: -1,
-                    epoch_after: 0,
-                    recovered_by: "",
-                };
+                let end = GapEnd::at(rec.ts_recv, "");
                 self.close_gap(id, end, rec, sink);
                 self.open_gap(id, cause, rec.ts_recv, det, last, epoch);
             } else {
@@ -487,13 +482,7 @@ impl Core {
         }
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, det, last, 0);
-        let end = GapEnd {
-            ts_end: since,
-            seq_after: -1,
-            rseq_after: -1,
-            epoch_after: 0,
-            recovered_by: "reconnect",
-        };
+        let end = GapEnd::at(since, "reconnect");
         self.close_gap(id, end, rec, sink);
         self.open_cover(id, since, -1, -1, conn);
     }
@@ -525,13 +514,7 @@ impl Core {
         let (last, conn) = (s.last_id, s.conn);
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, det, last, 0);
-        let end = GapEnd {
-            ts_end: since,
-            seq_after: -1,
-            rseq_after: -1,
-            epoch_after: 0,
-            recovered_by: "reconnect",
-        };
+        let end = GapEnd::at(since, "reconnect");
         self.close_gap(id, end, rec, sink);
         self.open_cover(id, since, if has_ids { last } else { -1 }, -1, conn);
     }
@@ -553,8 +536,7 @@ impl Core {
         s.subscribed = false;
         s.last_id = -1;
         s.holes.clear();
-        let end =
-            GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+        let end = GapEnd::at(rec.ts_recv, "");
         self.close_gap(id, end, rec, sink);
         self.release_all(Some(id), "the stream was given up before they came", rec, sink);
     }
@@ -702,7 +684,7 @@ impl Core {
             self.streams[i].left_by_all();
             let last = self.streams[i].last_id;
             self.close_cover(id, ts, cause.as_str(), rec, sink);
-            let end = GapEnd { ts_end: ts, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            let end = GapEnd::at(ts, "");
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, cause, ts, det, last, 0);
         }
