@@ -184,8 +184,12 @@ impl Core {
         self.cfg.whole_markets.extend(e.whole_market.then_some(ix));
         for i in 0..self.streams.len() {
             let s = &self.streams[i];
-            if s.venue == ix && s.subscribed && s.alive() == 0 && !e.streams.contains(&s.name) {
-                self.stream_removed(StreamId(i as u32), rec, sink);
+            if s.venue != ix || !s.subscribed || s.alive() > 0 {
+                continue;
+            }
+            match e.streams.contains(&s.name) {
+                true => self.wanted_again(StreamId(i as u32), rec, sink),
+                false => self.stream_removed(StreamId(i as u32), rec, sink),
             }
         }
         self.stays_shed(ix, &e.shed, rec, sink);
@@ -370,7 +374,7 @@ impl Core {
             return;
         };
         let Some(g) = self.streams.get(stream.0 as usize).and_then(|s| s.gap) else { return };
-        if g.cause == cause || !super::holes::waits(g.cause) {
+        if g.cause == cause || !super::holes::waits(&g) {
             return;
         }
         let end = super::streams::GapEnd::at(rec.ts_recv, "");

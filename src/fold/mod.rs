@@ -44,7 +44,7 @@ use crate::model::{
 };
 
 /// Version of the fold's rules: rises when the same records would give other rows.
-pub const RULES_VERSION: u32 = 5;
+pub const RULES_VERSION: u32 = 6;
 
 /// What the fold tells whoever runs it.
 pub trait FoldSink {
@@ -246,4 +246,11 @@ pub fn venue_spec(slug: &str) -> Option<&'static crate::model::VenueSpec> {
 /// What kind of stream a venue's stream name is of; `None` if it is none of its names.
 pub fn stream_kind(slug: &str, name: &str) -> Option<StreamKind> {
     crate::venue::by_id(slug).and_then(|(_, v)| v.parse_stream(name)).map(|s| s.kind)
+}
+
+/// How often a stream brings something whatever happens, seconds, and its instrument's symbol; `None` if its name promises nothing.
+pub fn stream_pace(slug: &str, name: &str) -> Option<(u32, Option<String>)> {
+    let (_, v) = crate::venue::by_id(slug)?;
+    let spec = v.parse_stream(name)?;
+    v.pace_s(&spec.channel).map(|every| (every, spec.symbol))
 }

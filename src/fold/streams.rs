@@ -116,7 +116,12 @@ impl Core {
         let id = self.stream_id(venue, spec, instrument);
         let s = self.s(id);
         s.subscribed = true;
-        if s.alive() == 0 && s.gap.is_none() && s.cover.is_none() {
+        if s.alive() > 0 {
+            return;
+        }
+        self.wanted_again(id, rec, sink);
+        let s = self.s(id);
+        if s.gap.is_none() && s.cover.is_none() {
             self.open_gap(id, GapCause::InitialSync, rec.ts_recv, Detector::Subscription, -1, 0);
         }
     }
@@ -423,6 +428,7 @@ impl Core {
     ) {
         for &id in &conn.streams {
             let until = if answered { rec.ts_recv } else { conn.ts_last };
+            self.lost_pace(id, until, rec, sink);
             let s = self.s(id);
             let Some(life) = s.left_by(conn.id, until) else { continue };
             if s.alive() > 0 {
@@ -690,5 +696,19 @@ impl Core {
         }
         self.release_all(None, "the recorder ended before they came", rec, sink);
         self.conns.clear();
+    }
+
+    /// The recorder wants a stream that nobody brings yet. Since it runs again that it did not is no reason any more.
+    pub fn wanted_again<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let start = self.cfg.ts_start.min(rec.ts_recv);
+        let Some(g) = self.s(id).gap else { return };
+        let is_over = matches!(g.cause, GapCause::Operator | GapCause::ProcessCrash | GapCause::PowerLoss);
+        // What began since the start has another reason, unless an interval ended meanwhile.
+        if is_over && (g.ts_begin <= start || g.ts_begin == self.boundary_at) {
+            let at = start.max(g.ts_begin);
+            self.close_gap(id, GapEnd::at(at, ""), rec, sink);
+            let (cause, det) = (GapCause::InitialSync, Detector::Subscription);
+            self.open_gap(id, cause, at, det, g.seq_before, g.epoch_before);
+        }
     }
 }

@@ -177,7 +177,7 @@ impl Ids<'_> {
             None if s.is_book => Spans::default(),
             None => s.alive.clone(),
         };
-        lived.without(&self.missing).union(&self.bridged).without(lost)
+        lived.without(&s.pace.silent).without(&self.missing).union(&self.bridged).without(lost)
     }
 }
 
@@ -210,6 +210,7 @@ impl Judge<'_> {
         }
         let (cover, gaps) = (cover.tidy().from(known), gaps.tidy().from(known));
         self.overlaps(stated);
+        self.starts(stated);
         self.identity(&cover, &gaps);
         let instrument_torn = self.is_torn();
         if instrument_torn {
@@ -239,6 +240,19 @@ impl Judge<'_> {
             let stream = &self.key.stream;
             self.report.fault(CheckId::Coverage, &i.file, i.row, || {
                 format!("{stream}: begins at {} inside a row that ends at {}", i.begin, i.before_end)
+            });
+        }
+    }
+
+    /// That the recorder did not run explains nothing since it runs again.
+    fn starts(&mut self, stated: &Stated) {
+        for s in &stated.stopped {
+            let Some(start) = self.stream.starts.iter().find(|t| s.begin < **t && **t < s.end) else {
+                continue;
+            };
+            let (stream, cause) = (&self.key.stream, s.cause.as_str());
+            self.report.fault(CheckId::Coverage, &s.file, s.row, || {
+                format!("{stream}: {cause} goes on behind {start}, when the recorder ran again")
             });
         }
     }

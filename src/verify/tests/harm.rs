@@ -105,7 +105,7 @@ fn take_lines(dir: &Path, path: &str) -> usize {
     taken
 }
 
-fn batch_of(dir: &Path, p: &PartRecord) -> RecordBatch {
+pub fn batch_of(dir: &Path, p: &PartRecord) -> RecordBatch {
     let mut all = read::open(&dir.join(&p.path), Want::default()).unwrap();
     let b = all.next().unwrap().unwrap().batch;
     assert!(all.next().is_none(), "{}: small files have one batch", p.path);
@@ -113,7 +113,7 @@ fn batch_of(dir: &Path, p: &PartRecord) -> RecordBatch {
 }
 
 /// Writes other rows into a file and makes the manifest agree.
-fn rewrite(dir: &Path, p: &PartRecord, f: impl FnOnce(RecordBatch) -> RecordBatch) {
+pub fn rewrite(dir: &Path, p: &PartRecord, f: impl FnOnce(RecordBatch) -> RecordBatch) {
     let table = p.table().unwrap();
     let b = f(batch_of(dir, p));
     let path = dir.join(&p.path);
@@ -141,11 +141,11 @@ fn with(b: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
     RecordBatch::try_new(b.schema(), columns).unwrap()
 }
 
-fn ints(b: &RecordBatch, name: &str) -> Vec<i64> {
+pub fn ints(b: &RecordBatch, name: &str) -> Vec<i64> {
     b.column_by_name(name).unwrap().as_primitive::<Int64Type>().values().to_vec()
 }
 
-fn set_int(b: &RecordBatch, name: &str, row: usize, x: i64) -> RecordBatch {
+pub fn set_int(b: &RecordBatch, name: &str, row: usize, x: i64) -> RecordBatch {
     let mut v = ints(b, name);
     v[row] = x;
     with(b, name, Arc::new(Int64Array::from(v)))
@@ -169,7 +169,7 @@ fn set_size(b: &RecordBatch, row: usize, x: f64) -> RecordBatch {
     with(b, "size", Arc::new(v))
 }
 
-fn texts(b: &RecordBatch, name: &str) -> Vec<String> {
+pub fn texts(b: &RecordBatch, name: &str) -> Vec<String> {
     let d = b.column_by_name(name).unwrap().as_dictionary::<Int32Type>();
     let v = d.values().as_string::<i32>();
     (0..d.len()).map(|i| v.value(d.key(i).unwrap()).to_owned()).collect()
@@ -182,17 +182,17 @@ fn row_where(dir: &Path, p: &PartRecord, f: impl Fn(&RecordBatch, usize) -> bool
 }
 
 /// The first file of a table with such a row.
-fn find(dir: &Path, t: Table, f: impl Fn(&RecordBatch, usize) -> bool) -> (PartRecord, usize) {
+pub fn find(dir: &Path, t: Table, f: impl Fn(&RecordBatch, usize) -> bool) -> (PartRecord, usize) {
     let found = parts(dir, t).into_iter().find_map(|p| row_where(dir, &p, &f).map(|i| (p, i)));
     found.unwrap_or_else(|| panic!("no such row in {}", t.name()))
 }
 
-fn says(r: &Report, c: CheckId, words: &str) {
+pub fn says(r: &Report, c: CheckId, words: &str) {
     let found = r.check(c).findings.iter().any(|f| f.what.contains(words));
     assert!(!r.well && found, "{} should say {words:?}:\n{}", c.as_str(), all(r));
 }
 
-fn names(r: &Report, c: CheckId, file: &str) {
+pub fn names(r: &Report, c: CheckId, file: &str) {
     assert!(!r.well && r.check(c).findings.iter().any(|f| f.file == file), "{file}:\n{}", all(r));
 }
 

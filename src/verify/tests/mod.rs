@@ -4,6 +4,8 @@ mod again;
 mod chaos;
 mod harm;
 mod maker;
+mod paces;
+mod starts;
 
 use std::path::Path;
 
