@@ -374,7 +374,7 @@ const CAUSES: &[(&str, &str)] = &[
     ("venue_disconnect", "the connection was lost"),
     ("venue_seq_gap", "the venue's ids jump: frames are missing"),
     ("venue_maintenance", "the venue said that it is closed"),
-    ("initial_sync", "from subscribing to the first proof"),
+    ("initial_sync", "from the start, or from subscribing, to the first proof"),
     ("resync_wait", "the book waits for a new snapshot"),
     ("rate_limited", "the request budget is used up"),
     ("subscribe_refused", "the venue refused the subscription"),
@@ -387,10 +387,10 @@ const CAUSES: &[(&str, &str)] = &[
     ("shed_disk", "the disk was full"),
     ("storage_error", "the disk failed"),
     ("storage_corruption", "stored bytes changed"),
-    ("process_crash", "the recorder died"),
-    ("power_loss", "the machine died"),
+    ("process_crash", "the recorder died; up to its next start"),
+    ("power_loss", "the machine died; up to the next start"),
     ("clock_step", "the clock was set"),
-    ("operator", "the recorder was stopped, or told to stop this stream"),
+    ("operator", "the recorder was stopped, up to its next start, or told to stop this stream"),
 ];
 
 fn docs(t: Table) -> Option<&'static Docs> {

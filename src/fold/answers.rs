@@ -48,8 +48,7 @@ impl Core {
             self.forget_book(rec, inst, sink);
         }
         self.close_cover(id, rec.ts_recv, GapCause::SubscribeRefused.as_str(), rec, sink);
-        let end =
-            GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+        let end = GapEnd::at(rec.ts_recv, "");
         self.close_gap(id, end, rec, sink);
         self.open_gap(id, GapCause::SubscribeRefused, rec.ts_recv, Detector::Subscription, last, 0);
     }

@@ -127,5 +127,5 @@ impl Core {
 
 /// A gap that goes on behind a boundary.
 fn boundary(at: i64) -> GapEnd<'static> {
-    GapEnd { ts_end: at, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "boundary" }
+    GapEnd::at(at, "boundary")
 }

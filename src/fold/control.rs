@@ -184,8 +184,12 @@ impl Core {
         self.cfg.whole_markets.extend(e.whole_market.then_some(ix));
         for i in 0..self.streams.len() {
             let s = &self.streams[i];
-            if s.venue == ix && s.subscribed && s.alive() == 0 && !e.streams.contains(&s.name) {
-                self.stream_removed(StreamId(i as u32), rec, sink);
+            if s.venue != ix || !s.subscribed || s.alive() > 0 {
+                continue;
+            }
+            match e.streams.contains(&s.name) {
+                true => self.wanted_again(StreamId(i as u32), rec, sink),
+                false => self.stream_removed(StreamId(i as u32), rec, sink),
             }
         }
         self.stays_shed(ix, &e.shed, rec, sink);
@@ -370,16 +374,10 @@ impl Core {
             return;
         };
         let Some(g) = self.streams.get(stream.0 as usize).and_then(|s| s.gap) else { return };
-        if g.cause == cause || !super::holes::waits(g.cause) {
+        if g.cause == cause || !super::holes::waits(&g) {
             return;
         }
-        let end = super::streams::GapEnd {
-            ts_end: rec.ts_recv,
-            seq_after: -1,
-            rseq_after: -1,
-            epoch_after: 0,
-            recovered_by: "",
-        };
+        let end = super::streams::GapEnd::at(rec.ts_recv, "");
         self.close_gap(stream, end, rec, sink);
         self.open_gap(stream, cause, rec.ts_recv, Detector::Watchdog, -1, g.epoch_before);
     }
@@ -412,13 +410,7 @@ impl Core {
             } else {
                 self.close_cover(id, e.ts_begin, cause.as_str(), rec, sink);
                 self.open_gap(id, cause, e.ts_begin, Detector::Recovery, last, 0);
-                let end = super::streams::GapEnd {
-                    ts_end: e.ts_end.max(e.ts_begin),
-                    seq_after: -1,
-                    rseq_after: -1,
-                    epoch_after: 0,
-                    recovered_by: "",
-                };
+                let end = super::streams::GapEnd::at(e.ts_end.max(e.ts_begin), "");
                 self.close_gap(id, end, rec, sink);
                 self.open_cover(id, e.ts_end.max(e.ts_begin), -1, -1, conn);
             }
@@ -444,13 +436,7 @@ impl Core {
                 self.reseed(rec, inst, sink);
             }
             self.close_cover(id, at, GapCause::StorageCorruption.as_str(), rec, sink);
-            let end = super::streams::GapEnd {
-                ts_end: e.ts_begin,
-                seq_after: -1,
-                rseq_after: -1,
-                epoch_after: 0,
-                recovered_by: "",
-            };
+            let end = super::streams::GapEnd::at(e.ts_begin, "");
             let at = if self.streams[i].gap.is_some() { e.ts_begin } else { at };
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::StorageCorruption, at, Detector::Recovery, last, epoch);

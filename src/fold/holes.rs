@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::legs::{LAG_MAX_NS, LEG_WAIT_NS, Mark};
-use super::state::{Conn, Core, Detector, Stream};
+use super::state::{Conn, Core, Detector, OpenGap, Stream};
 use super::streams::GapEnd;
 use super::{Effect, FoldSink};
 use crate::book::DiffIds;
@@ -254,7 +254,7 @@ impl Core {
         let Hole { first, last, held } = s.holes[at];
         let Some(held) = held else { return };
         s.holes[at].held = None;
-        let waits = s.gap.is_some_and(|g| waits(g.cause));
+        let waits = s.gap.is_some_and(|g| waits(&g));
         if !waits && s.cover.is_none() {
             // Another gap is open, and owns what is missing in it.
             return;
@@ -267,8 +267,7 @@ impl Core {
         let end = held.end.max(begin);
         self.counters.seq_gaps += 1;
         if waits {
-            let stop =
-                GapEnd { ts_end: begin, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            let stop = GapEnd::at(begin, "");
             self.end_gap(id, stop, rec, sink);
         } else {
             self.end_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
@@ -313,7 +312,7 @@ impl Core {
             s.fills_hole(before.saturating_add(1), ids.last);
         }
         self.split_waited(id, rec, sink);
-        if waits(g.cause) {
+        if waits(&g) {
             if last < 0 || before <= last {
                 return;
             }
@@ -325,8 +324,7 @@ impl Core {
                 return self.keep_hole(id, (last + 1, before), Some(held), rec, sink);
             }
             self.counters.seq_gaps += 1;
-            let end =
-                GapEnd { ts_end: begin, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            let end = GapEnd::at(begin, "");
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, last, 0);
         }
@@ -336,9 +334,11 @@ impl Core {
     }
 }
 
-/// Whether a gap is the time in which a book waits for its proof.
-pub(super) fn waits(cause: GapCause) -> bool {
-    matches!(cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited)
+/// Whether a gap is the time in which a book waits for its proof, and its chain is followed. One that begins behind a known id
+/// waits for the next one: what is missing between the two is not known yet.
+pub(super) fn waits(g: &OpenGap) -> bool {
+    let is_wait = matches!(g.cause, GapCause::InitialSync | GapCause::ResyncWait | GapCause::RateLimited);
+    is_wait && g.seq_before < 0
 }
 
 /// A gap that ends with a frame.

@@ -248,3 +248,10 @@ pub fn venue_spec(slug: &str) -> Option<&'static crate::model::VenueSpec> {
 pub fn stream_kind(slug: &str, name: &str) -> Option<StreamKind> {
     crate::venue::by_id(slug).and_then(|(_, v)| v.parse_stream(name)).map(|s| s.kind)
 }
+
+/// How often a stream brings something whatever happens, seconds, and its instrument's symbol; `None` if its name promises nothing.
+pub fn stream_pace(slug: &str, name: &str) -> Option<(u32, Option<String>)> {
+    let (_, v) = crate::venue::by_id(slug)?;
+    let spec = v.parse_stream(name)?;
+    v.pace_s(&spec.channel).map(|every| (every, spec.symbol))
+}

@@ -60,13 +60,7 @@ impl Core {
                 continue;
             }
             let last = s.last_id;
-            let end = GapEnd {
-                ts_end: rec.ts_recv,
-                seq_after: -1,
-                rseq_after: -1,
-                epoch_after: 0,
-                recovered_by: "",
-            };
+            let end = GapEnd::at(rec.ts_recv, "");
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, GapCause::ShedDisk, rec.ts_recv, Detector::Subscription, last, 0);
         }

@@ -16,7 +16,7 @@ use super::state::{Conn, Core, Detector, Stream};
 use super::streams::GapEnd;
 use crate::instrument::DELISTED;
 use crate::model::record::LATE_NS;
-use crate::model::time::NS_PER_S;
+use crate::model::time::{self, NS_PER_S};
 use crate::model::{Record, StreamId, VenueIx, row::GapCause};
 use crate::venue;
 
@@ -95,7 +95,8 @@ impl Core {
         let s = &self.streams[id.0 as usize];
         let Some(c) = s.cover.filter(|_| self.is_import()) else { return };
         // An interval that ended meanwhile is no sign of life.
-        let heard = if c.ts_begin == self.boundary_at { s.ts_last } else { s.ts_last.max(c.ts_begin) };
+        let by_boundary = time::floor_to(c.ts_begin, self.cfg.interval_ns) == c.ts_begin;
+        let heard = if by_boundary { s.ts_last } else { s.ts_last.max(c.ts_begin) };
         let begin = heard.max(c.ts_begin);
         if until.saturating_sub(heard) <= PACED_NS || begin >= until {
             return;

@@ -23,6 +23,13 @@ pub(super) struct GapEnd<'a> {
     pub recovered_by: &'a str,
 }
 
+impl<'a> GapEnd<'a> {
+    /// A gap that ends by something that says nothing of what is missing; "" if another one follows it.
+    pub fn at(ts_end: i64, recovered_by: &'a str) -> GapEnd<'a> {
+        GapEnd { ts_end, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by }
+    }
+}
+
 impl Stream {
     /// Until when the open stretch, proof or gap, holds at least: its last frame, but not before its own beginning.
     pub fn known_until(&self) -> i64 {
@@ -109,7 +116,12 @@ impl Core {
         let id = self.stream_id(venue, spec, instrument);
         let s = self.s(id);
         s.subscribed = true;
-        if s.alive() == 0 && s.gap.is_none() && s.cover.is_none() {
+        if s.alive() > 0 {
+            return;
+        }
+        self.wanted_again(id, rec, sink);
+        let s = self.s(id);
+        if s.gap.is_none() && s.cover.is_none() {
             self.open_gap(id, GapCause::InitialSync, rec.ts_recv, Detector::Subscription, -1, 0);
         }
     }
@@ -156,13 +168,7 @@ impl Core {
         let chained = s.kind.is_chained() && s.last_id >= 0;
         let waits = super::state::venue_of(s.venue).spec().acknowledges;
         if s.gap.is_some() && !chained && !waits {
-            let end = GapEnd {
-                ts_end: rec.ts_recv,
-                seq_after: -1,
-                rseq_after: -1,
-                epoch_after: 0,
-                recovered_by: "reconnect",
-            };
+            let end = GapEnd::at(rec.ts_recv, "reconnect");
             self.close_gap(id, end, rec, sink);
         }
         let s = self.s(id);
@@ -423,6 +429,7 @@ impl Core {
     ) {
         for &id in &conn.streams {
             let until = if answered { rec.ts_recv } else { conn.ts_last };
+            self.lost_pace(id, until, rec, sink);
             let s = self.s(id);
             let Some(life) = s.left_by(conn.id, until) else { continue };
             if s.alive() > 0 {
@@ -451,13 +458,7 @@ impl Core {
             };
             if self.s(id).gap.is_some() {
                 // Never proven, or waiting for a snapshot: that gap ends, this one begins.
-                let end = GapEnd {
-                    ts_end: rec.ts_recv,
-                    seq_after: -1,
-                    rseq_after: -1,
-                    epoch_after: 0,
-                    recovered_by: "",
-                };
+                let end = GapEnd::at(rec.ts_recv, "");
                 self.close_gap(id, end, rec, sink);
                 self.open_gap(id, cause, rec.ts_recv, det, last, epoch);
             } else {
@@ -488,13 +489,7 @@ impl Core {
         }
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, det, last, 0);
-        let end = GapEnd {
-            ts_end: since,
-            seq_after: -1,
-            rseq_after: -1,
-            epoch_after: 0,
-            recovered_by: "reconnect",
-        };
+        let end = GapEnd::at(since, "reconnect");
         self.close_gap(id, end, rec, sink);
         self.open_cover(id, since, -1, -1, conn);
     }
@@ -526,13 +521,7 @@ impl Core {
         let (last, conn) = (s.last_id, s.conn);
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, det, last, 0);
-        let end = GapEnd {
-            ts_end: since,
-            seq_after: -1,
-            rseq_after: -1,
-            epoch_after: 0,
-            recovered_by: "reconnect",
-        };
+        let end = GapEnd::at(since, "reconnect");
         self.close_gap(id, end, rec, sink);
         self.open_cover(id, since, if has_ids { last } else { -1 }, -1, conn);
     }
@@ -554,8 +543,7 @@ impl Core {
         s.subscribed = false;
         s.last_id = -1;
         s.holes.clear();
-        let end =
-            GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+        let end = GapEnd::at(rec.ts_recv, "");
         self.close_gap(id, end, rec, sink);
         self.release_all(Some(id), "the stream was given up before they came", rec, sink);
     }
@@ -703,11 +691,25 @@ impl Core {
             self.streams[i].left_by_all();
             let last = self.streams[i].last_id;
             self.close_cover(id, ts, cause.as_str(), rec, sink);
-            let end = GapEnd { ts_end: ts, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
+            let end = GapEnd::at(ts, "");
             self.close_gap(id, end, rec, sink);
             self.open_gap(id, cause, ts, det, last, 0);
         }
         self.release_all(None, "the recorder ended before they came", rec, sink);
         self.conns.clear();
+    }
+
+    /// The recorder wants a stream that nobody brings yet. Since it runs again that it did not is no reason any more.
+    pub fn wanted_again<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let start = self.cfg.ts_start.min(rec.ts_recv);
+        let Some(g) = self.s(id).gap else { return };
+        let is_over = matches!(g.cause, GapCause::Operator | GapCause::ProcessCrash | GapCause::PowerLoss);
+        // What began since the start has another reason, unless an interval ended meanwhile.
+        if is_over && (g.ts_begin <= start || g.ts_begin == self.boundary_at) {
+            let at = start.max(g.ts_begin);
+            self.close_gap(id, GapEnd::at(at, ""), rec, sink);
+            let (cause, det) = (GapCause::InitialSync, Detector::Subscription);
+            self.open_gap(id, cause, at, det, g.seq_before, g.epoch_before);
+        }
     }
 }

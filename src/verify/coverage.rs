@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{BookProof, Facts, FrameId, Hole, Stated, StreamKey, TradeRun};
 use super::report::{CheckId, Report};
 use super::spans::Spans;
-use super::tape::{Looked, Stream, Tape};
+use super::tape::{Life, Looked, Stream, Tape};
 
 /// Two runs of trades and the ids between them that never came, both ends of an interval included.
 type Break<'f> = (&'f TradeRun, &'f TradeRun, Vec<(i64, i64)>);
@@ -134,13 +134,15 @@ fn never_came(before: &TradeRun, run: &TradeRun, late: &BTreeSet<i64>) -> Vec<(i
 }
 
 /// When the ids may have been sent that a frame shows missing. A connection keeps the order: not before the frame that
-/// came before it there, and not while another one lived that is gone now, for it would have brought them.
+/// came before it there, and not while another one lived that is gone now, for it would have brought them. So would the same
+/// one, had it carried the stream before and given it up for want of room.
 /// Rows are split at an interval boundary, before anybody can know: not before the last one.
 fn hole(last_ts: i64, shows: FrameId, ts: i64, looked: &Looked, tape: &Tape) -> Spans {
     let mut hole = Spans::default();
     hole.push(last_ts.max(looked.before).max(looked.boundary), ts);
     let mut gone = Spans::default();
-    for l in tape.streams[looked.stream].lives.iter().filter(|l| l.conn != shows.0 && l.end < ts) {
+    let is_gone = |l: &&Life| l.end < ts && (l.conn != shows.0 || l.begin < looked.since);
+    for l in tape.streams[looked.stream].lives.iter().filter(is_gone) {
         gone.push(l.begin, l.end);
     }
     hole.without(&gone.tidy())
@@ -175,7 +177,7 @@ impl Ids<'_> {
             None if s.is_book => Spans::default(),
             None => s.alive.clone(),
         };
-        lived.without(&self.missing).union(&self.bridged).without(lost)
+        lived.without(&s.pace.silent).without(&self.missing).union(&self.bridged).without(lost)
     }
 }
 
@@ -208,6 +210,7 @@ impl Judge<'_> {
         }
         let (cover, gaps) = (cover.tidy().from(known), gaps.tidy().from(known));
         self.overlaps(stated);
+        self.starts(stated);
         self.identity(&cover, &gaps);
         let instrument_torn = self.is_torn();
         if instrument_torn {
@@ -237,6 +240,19 @@ impl Judge<'_> {
             let stream = &self.key.stream;
             self.report.fault(CheckId::Coverage, &i.file, i.row, || {
                 format!("{stream}: begins at {} inside a row that ends at {}", i.begin, i.before_end)
+            });
+        }
+    }
+
+    /// That the recorder did not run explains nothing since it runs again.
+    fn starts(&mut self, stated: &Stated) {
+        for s in &stated.stopped {
+            let Some(start) = self.stream.starts.iter().find(|t| s.begin < **t && **t < s.end) else {
+                continue;
+            };
+            let (stream, cause) = (&self.key.stream, s.cause.as_str());
+            self.report.fault(CheckId::Coverage, &s.file, s.row, || {
+                format!("{stream}: {cause} goes on behind {start}, when the recorder ran again")
             });
         }
     }

@@ -75,6 +75,17 @@ pub(super) struct Hole {
     pub row: i64,
 }
 
+/// A gap because the recorder did not run.
+#[derive(Clone, Debug)]
+pub(super) struct Stopped {
+    pub begin: i64,
+    /// `i64::MAX` if it is open.
+    pub end: i64,
+    pub cause: GapCause,
+    pub file: String,
+    pub row: i64,
+}
+
 /// A row of `coverage` or `gaps` that begins inside another one: a fault, unless the clock was set back.
 #[derive(Clone, Debug)]
 pub(super) struct Inside {
@@ -90,6 +101,7 @@ pub(super) struct Stated {
     pub cover: Spans,
     pub gaps: Spans,
     pub holes: Vec<Hole>,
+    pub stopped: Vec<Stopped>,
     /// Stretches without an end.
     pub open: Vec<(bool, i64)>,
     /// Rows that begin before the one in front of them ended.
@@ -193,10 +205,15 @@ impl Visitor for StatedRows {
                 s.gaps.push(begin[i], end[i]);
             }
             let Some((before, after, cause)) = ids else { continue };
-            if GapCause::from_str(cause.value(i)).is_none() {
-                cx.report.fault(CheckId::Coverage, &p.path, row[i], || {
+            match GapCause::from_str(cause.value(i)) {
+                None => cx.report.fault(CheckId::Coverage, &p.path, row[i], || {
                     format!("{}: unknown cause {:?}", stream.value(i), cause.value(i))
-                });
+                }),
+                Some(cause @ (GapCause::Operator | GapCause::ProcessCrash | GapCause::PowerLoss)) => {
+                    let (begin, end) = (begin[i], if end[i] == 0 { i64::MAX } else { end[i] });
+                    s.stopped.push(Stopped { begin, end, cause, file: p.path.clone(), row: row[i] });
+                }
+                Some(_) => {}
             }
             if before[i] >= 0 {
                 let (before, after) = (before[i], after[i]);

@@ -11,6 +11,7 @@ mod facts;
 mod files;
 mod journal;
 mod order;
+mod pace;
 mod report;
 mod spans;
 mod tape;

@@ -6,15 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, FrameId};
+use super::pace::Pace;
 use super::report::{CheckId, Report};
 use super::spans::Spans;
 use super::{Options, Progress, VerifyError};
 use crate::dataset::raw::{self, RawLane};
 use crate::dataset::{Dataset, DatasetError, Manifest, Table};
+use crate::instrument::DELISTED;
 use crate::model::control::{PlanNote, from_payload};
 use crate::model::record::LATE_NS;
 use crate::model::{
-    ConnEvent, ConnId, GapNote, Kind, LaneId, Record, RunStart, StreamKind, Subscribed, TimerEvent, time,
+    ConnEvent, ConnId, GapNote, Kind, LaneId, Listed, Record, RunStart, StreamKind, Subscribed, TimerEvent,
+    time,
 };
 
 /// How much later than its limit a silence may be noticed: a lane looks every 50 ms, a busy machine later.
@@ -26,6 +29,8 @@ const STOOD_NS: i64 = 6 * time::NS_PER_S;
 const SILENCES_TOLD: u32 = 4;
 /// Those from which on the kernel's stamps say when something that was read late had come.
 const LATE_TOLD: u32 = 5;
+/// Those from which on a gap by the recorder's own end does not outlast its next start.
+const STARTS_TOLD: u32 = 6;
 
 /// A frame that the first pass wants to know more of.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,8 @@ pub(super) struct Looked {
     pub before: i64,
     /// The interval boundary before it.
     pub boundary: i64,
+    /// Since when its connection carries the stream. It may have carried it before, and given it up.
+    pub since: i64,
 }
 
 /// How long a connection carried a stream.
@@ -63,6 +70,12 @@ pub(super) struct Stream {
     pub alive: Spans,
     /// The connections that carried it.
     pub lives: Vec<Life>,
+    /// When it was silent although it never should be; of imports only.
+    pub pace: Pace,
+    /// Something carried it in this run.
+    carried: bool,
+    /// Starts of runs that wanted it before anything carried it.
+    pub starts: Vec<i64>,
     /// Begin of the subscription that is not over.
     open: Option<i64>,
     /// Connections that carry it now.
@@ -70,6 +83,13 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// A run wants it since then.
+    fn wanted(&mut self, since: Option<i64>) {
+        if let Some(start) = since.filter(|s| !self.carried && self.starts.last() != Some(s)) {
+            self.starts.push(start);
+        }
+    }
+
     fn given_up(&mut self, ts: i64) {
         if let Some(begin) = self.open.take() {
             self.subscribed.push(begin, ts);
@@ -169,6 +189,8 @@ struct Reader<'a> {
     is_import: bool,
     /// The fold's rules by which the run was recorded.
     rules: u32,
+    /// When the run began.
+    start: i64,
     auto_register: bool,
     records: u64,
 }
@@ -209,7 +231,8 @@ impl<'a> Reader<'a> {
             boundary: i64::MIN,
             is_old_import: false,
             is_import: false,
-            rules: LATE_TOLD,
+            rules: STARTS_TOLD,
+            start: i64::MAX,
             auto_register: false,
             records: 0,
         }
@@ -272,6 +295,7 @@ impl<'a> Reader<'a> {
             Kind::Run => {
                 if let Ok(e) = from_payload::<RunStart>(r.payload) {
                     (self.rules, self.is_import) = (e.rules_version, e.writer == "import");
+                    self.start = if e.rules_version >= STARTS_TOLD { e.ts_start } else { i64::MAX };
                     self.is_old_import = e.writer == "import" && e.rules_version < SILENCES_TOLD;
                     if self.is_old_import {
                         let note =
@@ -279,8 +303,17 @@ impl<'a> Reader<'a> {
                         self.report.note(CheckId::Coverage, note.to_owned());
                     }
                     self.auto_register = e.auto_register;
+                    self.tape.streams.iter_mut().for_each(|s| s.carried = false);
                 }
                 self.all_end(|c| c.life);
+            }
+            Kind::Instrument => {
+                if let Ok(Listed { version: v, .. }) = from_payload(r.payload)
+                    && v.status == DELISTED
+                {
+                    let its = self.tape.streams.iter_mut().filter(|s| s.venue == v.venue);
+                    its.for_each(|s| s.pace.ends_with(&v.symbol));
+                }
             }
             Kind::Gap => {
                 if let Ok(e) = from_payload(r.payload) {
@@ -301,6 +334,9 @@ impl<'a> Reader<'a> {
                         if is_old || b.at.saturating_sub(c.life) <= limit_of(&c.venue) {
                             c.claim = b.at;
                         }
+                    }
+                    for s in self.tape.streams.iter_mut().filter(|s| s.carriers > 0) {
+                        s.pace.interval_ends(b.at);
                     }
                     self.tape.end = self.tape.end.max(b.at);
                 }
@@ -380,8 +416,11 @@ impl<'a> Reader<'a> {
         };
         let Some(c) = self.conns.get_mut(&r.conn) else { return };
         let before = c.last.insert(id, r.ts_recv).unwrap_or(0);
+        self.tape.streams[id].pace.says(r.ts_recv);
         if self.wanted.contains(&(r.conn, r.rseq)) {
-            self.tape.looked.insert((r.conn, r.rseq), Looked { stream: id, before, boundary: self.boundary });
+            let since = c.streams.iter().find(|(s, _)| *s == id).map_or(r.ts_recv, |(_, begin)| *begin);
+            let looked = Looked { stream: id, before, boundary: self.boundary, since };
+            self.tape.looked.insert((r.conn, r.rseq), looked);
         }
     }
 
@@ -400,6 +439,7 @@ impl<'a> Reader<'a> {
                 if self.is_import || !s.is_chained {
                     s.alive.push(*begin, end);
                     *begin = ts;
+                    s.pace.carried(ts);
                 }
             }
             self.report.count(CheckId::Coverage, "silences", 1);
@@ -442,6 +482,8 @@ impl<'a> Reader<'a> {
             // Wanted from now on, although nothing carries it.
             let id = self.subscribe(r.conn, (e.venue.clone(), spec.name.clone()), r.ts_recv);
             self.tape.streams[id].open.get_or_insert(r.ts_recv);
+            let start = self.wanted_from(r);
+            self.tape.streams[id].wanted(start);
         }
         if !self.conns.contains_key(&r.conn) {
             return;
@@ -467,28 +509,42 @@ impl<'a> Reader<'a> {
 
     /// Streams of earlier runs that the plan does not name are wanted no more.
     fn plan(&mut self, r: &Record<'_>, e: &PlanNote) {
-        for s in &mut self.tape.streams {
-            if s.venue == e.venue && s.carriers == 0 && !e.streams.contains(&s.name) {
-                s.given_up(r.ts_recv);
+        let start = self.wanted_from(r);
+        for s in self.tape.streams.iter_mut().filter(|s| s.venue == e.venue && s.carriers == 0) {
+            match e.streams.contains(&s.name) {
+                true => s.wanted(start),
+                false => s.given_up(r.ts_recv),
             }
         }
     }
 
+    /// Since when the run wants what this record names. `None`: an interval ended meanwhile, before the lane knew.
+    fn wanted_from(&self, r: &Record<'_>) -> Option<i64> {
+        let start = self.start.min(r.ts_recv);
+        (self.start != i64::MAX && self.boundary <= start).then_some(start)
+    }
+
     fn subscribe(&mut self, conn: ConnId, key: (String, String), ts: i64) -> usize {
+        let asks_pace = self.is_import && self.rules >= STARTS_TOLD;
         let streams = &mut self.tape.streams;
         let id = *self.tape.by_name.entry(key).or_insert_with_key(|(venue, name)| {
             let kind = crate::fold::stream_kind(venue, name);
             let is_chained = kind.is_some_and(StreamKind::is_chained);
             let is_book = kind == Some(StreamKind::DepthDiff);
+            let pace = if asks_pace { Pace::of(venue, name) } else { Pace::default() };
             let (venue, name) = (venue.clone(), name.clone());
-            streams.push(Stream { venue, name, is_book, is_chained, ..Stream::default() });
+            streams.push(Stream { venue, name, is_book, is_chained, pace, ..Stream::default() });
             streams.len() - 1
         });
         if let Some(c) = self.conns.get_mut(&conn)
             && !c.streams.iter().any(|(s, _)| *s == id)
         {
             c.streams.push((id, ts));
+            if streams[id].carriers == 0 {
+                streams[id].pace.carried(ts);
+            }
             streams[id].carriers += 1;
+            streams[id].carried = true;
             streams[id].open.get_or_insert(ts);
         }
         id
@@ -499,6 +555,7 @@ impl<'a> Reader<'a> {
         let end = when(&c);
         for (s, begin) in &c.streams {
             let s = &mut self.tape.streams[*s];
+            s.pace.passes(end);
             s.alive.push(*begin, end);
             s.lives.push(Life { conn, begin: *begin, end });
             s.carriers = s.carriers.saturating_sub(1);
@@ -539,9 +596,13 @@ impl<'a> Reader<'a> {
         let boundary = self.boundary;
         self.all_end(|c| if boundary == end { c.end_of_life() } else { end });
         for s in &mut self.tape.streams {
-            s.given_up(end);
+            // The records end, not the subscription: what their last one shows missing is.
+            if let Some(begin) = s.open.take() {
+                s.subscribed.push(begin, end);
+            }
             s.subscribed = std::mem::take(&mut s.subscribed).tidy();
             s.alive = std::mem::take(&mut s.alive).tidy();
+            s.pace.silent = std::mem::take(&mut s.pace.silent).tidy();
         }
         self.tape.stepped = std::mem::take(&mut self.tape.stepped).tidy();
         self.tape.lost = std::mem::take(&mut self.tape.lost).tidy();

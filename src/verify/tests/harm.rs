@@ -105,7 +105,7 @@ fn take_lines(dir: &Path, path: &str) -> usize {
     taken
 }
 
-fn batch_of(dir: &Path, p: &PartRecord) -> RecordBatch {
+pub fn batch_of(dir: &Path, p: &PartRecord) -> RecordBatch {
     let mut all = read::open(&dir.join(&p.path), Want::default()).unwrap();
     let b = all.next().unwrap().unwrap().batch;
     assert!(all.next().is_none(), "{}: small files have one batch", p.path);
@@ -169,7 +169,7 @@ pub fn set_size(b: &RecordBatch, row: usize, x: f64) -> RecordBatch {
     with(b, "size", Arc::new(v))
 }
 
-fn texts(b: &RecordBatch, name: &str) -> Vec<String> {
+pub fn texts(b: &RecordBatch, name: &str) -> Vec<String> {
     let d = b.column_by_name(name).unwrap().as_dictionary::<Int32Type>();
     let v = d.values().as_string::<i32>();
     (0..d.len()).map(|i| v.value(d.key(i).unwrap()).to_owned()).collect()
@@ -192,7 +192,7 @@ pub fn says(r: &Report, c: CheckId, words: &str) {
     assert!(!r.well && found, "{} should say {words:?}:\n{}", c.as_str(), all(r));
 }
 
-fn names(r: &Report, c: CheckId, file: &str) {
+pub fn names(r: &Report, c: CheckId, file: &str) {
     assert!(!r.well && r.check(c).findings.iter().any(|f| f.file == file), "{file}:\n{}", all(r));
 }
 
@@ -398,6 +398,31 @@ fn trades_and_records_that_were_touched_are_found() {
     assert!(verified(d.path()).check(CheckId::Raw).faults > 0);
 }
 
+/// A record for the journal, beside those of the sample.
+fn frame(lane_seq: i64, payload: &[u8]) -> crate::model::Record<'_> {
+    crate::model::Record {
+        kind: crate::model::Kind::Frame,
+        flags: 0,
+        lane: 1,
+        status: 0,
+        conn: 1,
+        lane_seq,
+        rseq: lane_seq,
+        ts_kernel: 0,
+        ts_mono: 0,
+        ts_recv: 1,
+        url: "",
+        payload,
+    }
+}
+
+/// The journal of a dataset, with segments of this size.
+fn journal(dir: &Path, segment_bytes: u64) -> crate::journal::JournalWriter {
+    let mut options = crate::journal::Options::new(7);
+    options.segment_bytes = segment_bytes;
+    crate::journal::JournalWriter::open(dir.join("_journal"), options).unwrap()
+}
+
 #[test]
 fn what_waits_beside_the_files_is_told() {
     let d = made();
@@ -413,32 +438,13 @@ fn what_waits_beside_the_files_is_told() {
     says(&r, CheckId::Journal, "run `lobtape recover` first");
     std::fs::remove_file(ring).unwrap();
     assert!(verified(d.path()).well);
-    let mut options = crate::journal::Options::new(7);
-    options.segment_bytes = 1 << 17;
-    let w = crate::journal::JournalWriter::open(d.path().join("_journal"), options).unwrap();
-    let record = |lane_seq| crate::model::Record {
-        kind: crate::model::Kind::Frame,
-        flags: 0,
-        lane: 1,
-        status: 0,
-        conn: 1,
-        lane_seq,
-        rseq: 0,
-        ts_kernel: 0,
-        ts_mono: 0,
-        ts_recv: 1,
-        url: "",
-        payload: b"{}",
-    };
-    let mut w = w;
-    w.append(&record(0)).unwrap();
+    let mut w = journal(d.path(), 1 << 17);
+    w.append(&frame(0, b"{}")).unwrap();
     w.sync().unwrap();
     drop(w);
     says(&verified(d.path()), CheckId::Journal, "not closed");
-    let mut options = crate::journal::Options::new(7);
-    options.segment_bytes = 1 << 17;
-    let mut w = crate::journal::JournalWriter::open(d.path().join("_journal"), options).unwrap();
-    w.append(&record(1_000_000)).unwrap();
+    let mut w = journal(d.path(), 1 << 17);
+    w.append(&frame(1_000_000, b"{}")).unwrap();
     w.close().unwrap();
     says(&verified(d.path()), CheckId::Journal, "records up to 1000000 wait");
 }
@@ -446,26 +452,10 @@ fn what_waits_beside_the_files_is_told() {
 #[test]
 fn a_flipped_byte_in_a_closed_journal_is_found() {
     let d = made();
-    let mut options = crate::journal::Options::new(7);
-    options.segment_bytes = 1 << 20;
-    let mut w = crate::journal::JournalWriter::open(d.path().join("_journal"), options).unwrap();
+    let mut w = journal(d.path(), 1 << 20);
     let payload = vec![b'x'; 3_000];
     for lane_seq in 0..200 {
-        let record = crate::model::Record {
-            kind: crate::model::Kind::Frame,
-            flags: 0,
-            lane: 1,
-            status: 0,
-            conn: 1,
-            lane_seq,
-            rseq: lane_seq,
-            ts_kernel: 0,
-            ts_mono: 0,
-            ts_recv: 1,
-            url: "",
-            payload: &payload,
-        };
-        w.append(&record).unwrap();
+        w.append(&frame(lane_seq, &payload)).unwrap();
     }
     w.close().unwrap();
     let r = verified(d.path());

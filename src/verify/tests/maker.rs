@@ -34,11 +34,21 @@ pub struct Maker {
     last_conn: i64,
     last_ts: i64,
     runs: u32,
+    writer: &'static str,
 }
 
 impl Maker {
     /// A dataset that has begun its first run.
     pub fn new(dir: &Path) -> Maker {
+        Maker::by(dir, "capture")
+    }
+
+    /// The same of another tool's recording.
+    pub fn import(dir: &Path) -> Maker {
+        Maker::by(dir, "import")
+    }
+
+    fn by(dir: &Path, writer: &'static str) -> Maker {
         let mut m = Maker {
             ds: Dataset::create(dir).unwrap(),
             converter: Converter::new(),
@@ -52,6 +62,7 @@ impl Maker {
             last_conn: 0,
             last_ts: 0,
             runs: 0,
+            writer,
         };
         m.run();
         m
@@ -137,7 +148,7 @@ impl Maker {
         self.runs += 1;
         let run = RunStart {
             run_id: format!("run-{}", self.runs),
-            writer: "capture".into(),
+            writer: self.writer.into(),
             build: "0".into(),
             host: "h".into(),
             config_sha256: String::new(),
@@ -146,7 +157,7 @@ impl Maker {
             interval_ns: INTERVAL,
             book_top_interval_ns: 100 * MS,
             lane_memory_bytes: 1 << 28,
-            auto_register: false,
+            auto_register: self.writer == "import",
             epoch_floor: 0,
         };
         self.rest = 0;

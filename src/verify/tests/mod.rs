@@ -5,6 +5,8 @@ mod chaos;
 mod harm;
 mod lapses;
 mod maker;
+mod paces;
+mod starts;
 
 use std::path::Path;
 
@@ -82,4 +84,28 @@ fn days_of_silence_behind_a_midnight_hold_no_books_of_other_days() {
         let o = rebuilt(d.path(), None);
         assert!(o.is_equal() && o.equal > 0, "{o:?}");
     }
+}
+
+#[test]
+fn what_a_connection_lost_while_a_stream_was_shed_is_not_held_against_the_time_before() {
+    let d = tempfile::tempdir().unwrap();
+    let mut m = Maker::new(d.path());
+    let a = m.open(&["BTCUSDT", "ETHUSDT"]);
+    m.sync(a, "BTCUSDT");
+    m.beats(a, "BTCUSDT", 5);
+    // Quiet, but alive: covered up to here.
+    m.wait(2 * S);
+    m.conn_event(a, "pong", "");
+    m.wait(50 * MS);
+    m.plan_without(&["BTCUSDT", "ETHUSDT"], &["BTCUSDT"]);
+    m.shed(a, "BTCUSDT");
+    m.wait(S);
+    m.plan(&["BTCUSDT", "ETHUSDT"]);
+    m.subscribe(a, "BTCUSDT");
+    m.wait(20 * MS);
+    m.trade(a, "BTCUSDT", 2);
+    m.stop();
+    m.done();
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
 }

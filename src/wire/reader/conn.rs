@@ -81,6 +81,8 @@ pub(super) struct Conn {
     born: i64,
     attempt_since: i64,
     last_rx: i64,
+    /// Up to here nothing was read though it may have been there: what is incomplete since before has its time anew.
+    pub stood_until: i64,
     last_probe: i64,
     /// When the last ping by text was queued, or the connection opened.
     last_ping: i64,
@@ -95,7 +97,7 @@ fn ns(d: Duration) -> i64 {
 }
 
 /// `since + d`, or never if either is zero.
-fn due(since: i64, d: Duration) -> i64 {
+pub(super) fn due(since: i64, d: Duration) -> i64 {
     if since == 0 || d.is_zero() { i64::MAX } else { since.saturating_add(ns(d)) }
 }
 
@@ -125,6 +127,7 @@ impl Conn {
             born: now,
             attempt_since: now,
             last_rx: 0,
+            stood_until: 0,
             last_probe: 0,
             last_ping: 0,
             closing_since: 0,
@@ -155,7 +158,7 @@ impl Conn {
     /// The handler has room again: what waited in the kernel meanwhile is late, and was not silence.
     pub(super) fn resume(&mut self, now: i64) {
         self.paused = false;
-        self.last_rx = now;
+        (self.last_rx, self.stood_until) = (now, now);
         if let Phase::Open(ws) = &mut self.phase {
             ws.get_mut().set_stalled(true);
         }
@@ -175,13 +178,19 @@ impl Conn {
                     t = t.min(self.rate.allowed_at(self.reserve()).max(1));
                 }
                 if !self.paused {
-                    t = t.min(due(ws.get_ref().pending_since(), l.incomplete));
+                    t = t.min(self.incomplete_due(ws.get_ref().pending_since()));
                     t = t.min(due(self.last_rx, self.request.dead_after));
                     t = t.min(self.probe_due());
                 }
                 t
             }
         }
+    }
+
+    /// When a message that began at `pending` (0 = none did) must be whole. Time in which we looked at nothing is not counted.
+    fn incomplete_due(&self, pending: i64) -> i64 {
+        let since = if pending == 0 { 0 } else { pending.max(self.stood_until) };
+        due(since, self.request.limits.incomplete)
     }
 
     /// When the next ping by text is due.
@@ -521,7 +530,7 @@ impl Conn {
                 Phase::Open(ws) => ws.get_ref().pending_since(),
                 _ => 0,
             };
-            if now >= due(pending, l.incomplete) {
+            if now >= self.incomplete_due(pending) {
                 let ms = u64::try_from(l.incomplete.as_millis()).unwrap_or(u64::MAX);
                 return Step::End(CloseInfo::violation(Violation::Incomplete(ms), ClosePhase::Open));
             }

@@ -227,6 +227,8 @@ pub struct Counters {
 }
 
 const WAKER: Token = Token(usize::MAX);
+/// So much more than its wait a turn takes on a busy machine; what takes longer has stood still.
+const STOOD: Duration = Duration::from_secs(1);
 /// While the handler is full we look for room this often.
 const STALL_LOOK: Duration = Duration::from_millis(1);
 
@@ -241,6 +243,8 @@ pub struct Reader {
     turn: Vec<usize>,
     next_timer: i64,
     any_paused: bool,
+    /// When the sockets were asked last; 0 before the first time.
+    asked: i64,
     counters: Counters,
 }
 
@@ -262,6 +266,7 @@ impl Reader {
             turn: Vec::new(),
             next_timer: i64::MAX,
             any_paused: false,
+            asked: 0,
             counters: Counters::default(),
         })
     }
@@ -337,6 +342,7 @@ impl Reader {
             self.resume();
         }
         let asked = clock::mono_ns();
+        self.stood_still(asked, max_wait);
         let wait = self.wait(max_wait, asked);
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(0),
@@ -365,6 +371,18 @@ impl Reader {
             work += self.timers(handler, asked);
         }
         Ok(work)
+    }
+
+    /// Between two questions lies a wait and a turn. If it was much more, this thread stood still, and perhaps the whole
+    /// machine with what it talks to: that time is nobody's who owes us the rest of a message.
+    fn stood_still(&mut self, asked: i64, max_wait: Duration) {
+        let before = std::mem::replace(&mut self.asked, asked);
+        if before == 0 || asked < conn::due(before, max_wait.saturating_add(STOOD)) {
+            return;
+        }
+        for c in self.conns.iter_mut().flatten() {
+            c.stood_until = asked;
+        }
     }
 
     fn wait(&self, max_wait: Duration, now: i64) -> Duration {

@@ -88,6 +88,67 @@ fn a_message_that_never_ends_is_cut_by_time() {
     assert!(close.detail.contains("incomplete"), "{}", close.detail);
 }
 
+/// A clock that is moved by hand, for the thread of one test.
+struct Hands(i64);
+
+impl Hands {
+    fn passes(&mut self, d: Duration) {
+        self.0 += i64::try_from(d.as_nanos()).unwrap();
+        clock::simulated::set(Some((self.0, self.0)));
+    }
+}
+
+impl Drop for Hands {
+    fn drop(&mut self) {
+        clock::simulated::set(None);
+    }
+}
+
+#[test]
+fn time_in_which_we_stood_still_ourselves_cuts_no_message() {
+    let (go, goes) = std::sync::mpsc::channel::<()>();
+    let (addr, server) = serve_ws(move |mut ws| {
+        let s = ws.get_mut();
+        s.write_all(b"\x81\x06abc").unwrap();
+        goes.recv().unwrap();
+        s.write_all(b"def\x81\x06abc").unwrap();
+        goes.recv().unwrap_err();
+    });
+    let (mut r, mut log, mut time) = (reader(), Log::default(), Hands(0));
+    time.passes(Duration::from_secs(1));
+    r.open(request(1, addr)).unwrap();
+    until(&mut r, &mut log, "the open connection", |l| l.has(&Seen::Open));
+    // Nothing else has a limit: there is one when half a message is there.
+    let pends = |r: &Reader| r.conns[0].as_ref().is_some_and(|c| c.deadline() < i64::MAX);
+    let wait = |r: &mut Reader, log: &mut Log| {
+        let end = Instant::now() + PATIENCE;
+        while !pends(r) {
+            assert!(Instant::now() < end, "half a message never came");
+            r.poll_once(log, Duration::from_millis(10)).unwrap();
+        }
+    };
+    wait(&mut r, &mut log);
+    // The machine freezes, and whoever sends with it: the rest is not there when we look.
+    time.passes(Duration::from_secs(8));
+    for _ in 0..3 {
+        r.poll_once(&mut log, Duration::ZERO).unwrap();
+    }
+    assert_eq!(log.closed(), None);
+    go.send(()).unwrap();
+    until(&mut r, &mut log, "the rest", |l| !l.messages().is_empty());
+    assert_eq!(log.messages(), [b"abcdef"]);
+    // A reader that looks all the time sees the same message wait for too long.
+    wait(&mut r, &mut log);
+    for _ in 0..11 {
+        time.passes(Duration::from_millis(500));
+        r.poll_once(&mut log, Duration::ZERO).unwrap();
+    }
+    let close = log.closed().expect("the second message is never whole");
+    assert!(close.cause == GapCause::LimitExceeded && close.detail.contains("incomplete"), "{close:?}");
+    drop(go);
+    server.join().unwrap();
+}
+
 #[test]
 fn a_ping_flood_from_a_peer_that_never_reads_is_cut() {
     let server = raw(std::iter::repeat_with(|| b"\x89\x04ping".repeat(50)));
