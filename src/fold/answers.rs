@@ -44,14 +44,17 @@ impl Core {
             return;
         }
         let (last, inst, kind) = (s.last_id, s.instrument, s.kind);
+        // When a venue that had confirmed a book gave it up is not known: not before its last message.
+        let is_proven_book = kind == StreamKind::DepthDiff && s.cover.is_some();
+        let at = if is_proven_book { s.known_until() } else { rec.ts_recv };
         if kind == StreamKind::DepthDiff && self.feeds(inst, id) {
             self.forget_book(rec, inst, sink);
         }
-        self.close_cover(id, rec.ts_recv, GapCause::SubscribeRefused.as_str(), rec, sink);
+        self.close_cover(id, at, GapCause::SubscribeRefused.as_str(), rec, sink);
         let end =
             GapEnd { ts_end: rec.ts_recv, seq_after: -1, rseq_after: -1, epoch_after: 0, recovered_by: "" };
         self.close_gap(id, end, rec, sink);
-        self.open_gap(id, GapCause::SubscribeRefused, rec.ts_recv, Detector::Subscription, last, 0);
+        self.open_gap(id, GapCause::SubscribeRefused, at, Detector::Subscription, last, 0);
     }
 
     /// A whole view took a book's place, and hid a hole in the chain of diffs: the next diff shows it.
