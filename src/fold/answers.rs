@@ -1,8 +1,8 @@
 //! What a venue says of a subscription, and books whose ids end with their connection.
 
-use super::FoldSink;
 use super::state::{Core, Detector, Stream};
 use super::streams::GapEnd;
+use super::{Effect, FoldSink};
 use crate::book::{DiffIds, Sequencer};
 use crate::model::{ConnId, IdPolicy, Record, StreamId, StreamKind, row::GapCause};
 
@@ -31,6 +31,7 @@ impl Core {
         if self.streams.get(id.0 as usize).is_some_and(|s| !chained(s)) {
             self.resumes(id, rec, "acknowledgement", sink);
         }
+        sink.effect(Effect::Confirmed { stream: id });
     }
 
     /// The venue refused a subscription: nothing of it is proven until it says otherwise.

@@ -198,6 +198,11 @@ pub enum Effect<'a> {
         /// The stream that it is about, "" if it names none.
         stream: &'a str,
     },
+    /// The venue confirmed a subscription.
+    Confirmed {
+        /// Which stream's.
+        stream: StreamId,
+    },
     /// The venue's instrument list is another one now.
     Listing {
         /// Which venue's.

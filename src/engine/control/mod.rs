@@ -3,6 +3,7 @@
 mod audits;
 mod backfill;
 mod connections;
+mod first;
 mod lists;
 mod polls;
 mod reload;
@@ -112,6 +113,7 @@ pub struct Control {
     parts: ControlParts,
     last_tick: i64,
     silence: silence::Watchdog,
+    firsts: first::Firsts,
     audits: audits::Audits,
     /// Requests under way that must not keep snapshots from the workers.
     under_way: usize,
@@ -170,6 +172,7 @@ impl Control {
             parts,
             last_tick: 0,
             silence: silence::Watchdog::default(),
+            firsts: first::Firsts::default(),
             audits: audits::Audits::default(),
             under_way: 0,
             backfills: Vec::new(),
@@ -293,6 +296,7 @@ impl Control {
             self.tick();
             self.look_at_space(now)?;
             self.look_for_silence(now);
+            self.look_for_first_frames(now);
             self.fall_back(now)?;
         }
         Ok(())
