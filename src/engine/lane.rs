@@ -406,7 +406,7 @@ impl Lane {
         let subscribing = venue.filter(|v| v.spec().topics_per_message > 0).map(|v| {
             request.subscribe.clear();
             self.subscribing += 1;
-            Subscribing::new(v, link.streams.iter().map(|s| s.name.clone()))
+            Subscribing::new(v, link.tuning.clone(), link.streams.iter().map(|s| s.name.clone()))
         });
         match reader.open(request) {
             Ok(()) => {

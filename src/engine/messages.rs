@@ -8,7 +8,7 @@ use crate::fold::Wanted;
 use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
 use crate::model::{
-    AuditVerdict, ConnId, InstrumentVersion, LaneId, Listed, StreamSpec, Subscribed, TimerEvent,
+    AuditVerdict, ConnId, InstrumentVersion, LaneId, Listed, StreamSpec, Subscribed, TimerEvent, Tuning,
 };
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
@@ -29,6 +29,8 @@ pub struct OpenLink {
     pub streams: Vec<StreamSpec>,
     /// The answer to the venue's pings by message, if there is one.
     pub pong: Option<&'static str>,
+    /// What the configuration says of the venue.
+    pub tuning: Tuning,
 }
 
 /// A REST answer for a lane.

@@ -215,7 +215,8 @@ impl Control {
         venue.listed_now(now);
         venue.metrics.list_waits.set(0);
         if list.weight_per_minute > 0 {
-            self.groups[venue.group].budget.set_limit(list.weight_per_minute);
+            let group = &mut self.groups[venue.group];
+            group.budget.set_limit(list.weight_per_minute.min(group.weight_most));
         }
         venue.listed = list.instruments.iter().map(|i| i.symbol.clone()).collect();
         // Before the plan changes: a stream that ends because its symbol does is explained by the version before it.

@@ -96,7 +96,7 @@ fn snapshots_are_asked_for_in_the_family_of_their_diffs() {
     let m = v.snapshot_message(&stream(v, "depth-realtime", "BTC/USDT")).unwrap();
     assert!(m.contains(r#""action":"depth-snapshot-realtime""#), "{m}");
     assert_eq!(v.snapshot_message(&stream(v, "bbo", "BTC/USDT")), None);
-    let again = v.resubscribe_messages(&stream(v, "depth", "BTC/USDT"));
+    let again = v.resubscribe_messages(&stream(v, "depth", "BTC/USDT"), &crate::model::Tuning::default());
     assert_eq!(
         again,
         [
