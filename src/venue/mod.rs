@@ -235,6 +235,12 @@ pub trait Venue: Send + Sync {
         Ok(())
     }
 
+    /// The instruments of an answer to a poll, where it has whole versions of some. `None`: it is about something else.
+    fn polled_instruments(&self, path: &str, body: &[u8]) -> Option<Result<InstrumentList, Reject>> {
+        let _ = (path, body);
+        None
+    }
+
     /// The request for trades of a kind that a stream has missed, from an id on, oldest first; where the venue knows no ids
     /// for it, for its latest ones. `None`: it has no such answer.
     fn trades_request(&self, kind: StreamKind, symbol: &str, from: i64) -> Option<TradesRequest> {

@@ -184,6 +184,10 @@ impl Venue for Perp {
         rest::polled(scratch, url, body, ctx)
     }
 
+    fn polled_instruments(&self, path: &str, body: &[u8]) -> Option<Result<InstrumentList, Reject>> {
+        rest::is_detail(path).then(|| instruments::parse_one(body))
+    }
+
     fn refusal(&self, status: u16, body: &[u8]) -> Option<RestRefusal> {
         rest::refusal(status, body)
     }
