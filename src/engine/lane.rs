@@ -53,6 +53,8 @@ struct Wishes {
     gaps: Vec<(StreamId, GapCause)>,
     /// Streams that their venue confirmed.
     confirmed: Vec<StreamId>,
+    /// Streams whose ids are another thing than before: what they were taken for, and what they are.
+    classes: Vec<(StreamId, &'static str, &'static str)>,
     /// Connections whose venue pinged by a message.
     pongs: Vec<ConnId>,
     /// Answers that name nothing, with their codes.
@@ -71,6 +73,7 @@ impl Wishes {
             leg_waits: Vec::new(),
             gaps: Vec::new(),
             confirmed: Vec::new(),
+            classes: Vec::new(),
             pongs: Vec::new(),
             answers: Vec::new(),
             lane,
@@ -139,6 +142,7 @@ impl FoldSink for Wishes {
                 }
             }
             Effect::Gap { stream, cause } => self.gaps.push((stream, cause)),
+            Effect::Class { stream, was, class } => self.classes.push((stream, was, class)),
             Effect::Confirmed { stream } => self.confirmed.push(stream),
             Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
             Effect::Listing { venue } => self.out.push(FromLane::Listing { venue }),

@@ -233,6 +233,17 @@ pub enum FromLane {
         /// The stream that it is about, "" if it names none.
         stream: String,
     },
+    /// What a stream's ids are is another thing than before, or is known now.
+    Class {
+        /// Venue slug.
+        venue: String,
+        /// The stream.
+        stream: String,
+        /// What they were taken for.
+        was: &'static str,
+        /// What they are.
+        class: &'static str,
+    },
     /// A market opened, changed or closed.
     Listing {
         /// Venue slug.

@@ -455,6 +455,9 @@ impl Control {
                 }
             }
             FromLane::Refused { conn, code, stream } => self.refused(conn, code, &stream)?,
+            FromLane::Class { venue, stream, was, class } => {
+                tracing::warn!(venue, stream, was, class, "what the ids of a stream are is told now");
+            }
             FromLane::Listing { venue } => {
                 if let Some(v) = self.venue_ix(venue) {
                     self.venues[v].list_soon(now);

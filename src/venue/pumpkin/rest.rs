@@ -157,6 +157,7 @@ pub(super) fn snapshot(
             levels(d.get("b"), &mut sides.bids, exps, "b is missing or no levels")?;
             levels(d.get("a"), &mut sides.asks, exps, "a is missing or no levels")
         })?;
+        ctx.derives_time(ts_event != 0);
         ctx.event(Event::Snapshot(Depth {
             instrument: at.id,
             stream: StreamId::NONE,
