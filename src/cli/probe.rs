@@ -123,7 +123,7 @@ fn probe(venue: &'static dyn Venue, args: &Args, begun: i64) -> anyhow::Result<R
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
     }
-    let hosts = Hosts { rest: args.reach.rest.clone(), ws: args.ws.clone() };
+    let hosts = Hosts { rest: args.reach.rest.clone(), ws: args.ws.clone(), ..Hosts::default() };
     let seen = session::run(venue, asker, args, &hosts, &first, &stop)?;
     Ok(Report::new(venue, args, begun, first, seen))
 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::error::{ConfigError, line_of};
 use super::raw::{CaptureTable, DatasetTable, Raw, Symbols, VenueTable, WaitWord};
 use super::{Capture, Config, Dataset, Http, Places, SymbolRule, Tls, VenueConfig, Wait};
+use crate::model::Tuning;
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_MS, NS_PER_S};
 
 const MIB: u64 = 1 << 20;
@@ -130,13 +131,57 @@ fn places(v: &VenueTable, name: &str, text: &str) -> Places {
         symbols: v.symbols.as_ref().map_or(id, |s| line_of(text, s.span().start)),
         polls: line(v.polls.as_ref().map(|p| p.span().start)),
         channels: channels.map(|c| (c.get_ref().clone(), line_of(text, c.span().start))).collect(),
+        keys: key_places(v).into_iter().filter_map(|(k, at)| Some((k, line_of(text, at?)))).collect(),
+    }
+}
+
+/// Where the keys stand that are about the venue itself.
+fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 8] {
+    fn at<T>(s: &Option<Spanned<T>>) -> Option<usize> {
+        s.as_ref().map(|s| s.span().start)
+    }
+    [
+        ("ping_interval", at(&v.ping_interval)),
+        ("pong_timeout", at(&v.pong_timeout)),
+        ("max_topics_per_conn", at(&v.max_topics_per_conn)),
+        ("max_topics_per_frame", at(&v.max_topics_per_frame)),
+        ("rest_budget_per_min", at(&v.rest_budget_per_min)),
+        ("book_topic_template", at(&v.book_topic_template)),
+        ("book_update_topic_template", at(&v.book_update_topic_template)),
+        ("ws_routes", at(&v.ws_routes)),
+    ]
+}
+
+/// What is said of the venue itself; whether it can be given that only the venue knows.
+fn tuning(v: &mut VenueTable) -> Result<Tuning, (usize, String)> {
+    let count = |n: Option<Spanned<u32>>| n.map(|n| n.into_inner() as usize);
+    Ok(Tuning {
+        streams_per_conn: count(v.max_topics_per_conn.take()),
+        topics_per_message: count(v.max_topics_per_frame.take()),
+        ping_every_s: seconds("ping_interval", v.ping_interval.take())?,
+        dead_after_s: seconds("pong_timeout", v.pong_timeout.take())?,
+        weight_per_minute: v.rest_budget_per_min.take().map(Spanned::into_inner),
+        book_topic: v.book_topic_template.take().map(Spanned::into_inner),
+        book_update_topic: v.book_update_topic_template.take().map(Spanned::into_inner),
+        routes: v.ws_routes.take().map(Spanned::into_inner),
+    })
+}
+
+/// Whole seconds; the fault with its place otherwise.
+fn seconds(key: &str, d: Option<Spanned<super::Duration>>) -> Result<Option<u32>, (usize, String)> {
+    let Some(d) = d else { return Ok(None) };
+    let (at, ns) = (d.span().start, d.into_inner().ns);
+    match u32::try_from(ns / NS_PER_S) {
+        Ok(s) if s > 0 && ns % NS_PER_S == 0 => Ok(Some(s)),
+        _ => Err((at, format!("{key}: write whole seconds, from \"1s\" on"))),
     }
 }
 
 fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, ConfigError> {
     let table_at = v.span().start;
-    let v = v.into_inner();
+    let mut v = v.into_inner();
     let places = places(&v, name, text);
+    let tuning = tuning(&mut v).map_err(|(at, fault)| ConfigError::at(name, text, at, fault))?;
     let Some(id) = v.id else {
         let message = "this [[venue]] has no id; add one like id = \"aster-futures\"";
         return Err(ConfigError::at(name, text, table_at, message));
@@ -199,6 +244,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         audit_every_ns,
         id_policy: v.id_policy,
         key_file: v.key_file.map(PathBuf::from),
+        tuning,
         places,
     })
 }

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::model::Tuning;
+
 pub use error::{ConfigError, nearest};
 pub use places::Places;
 pub use rule::{Patterns, SymbolRule};
@@ -144,6 +146,8 @@ pub struct VenueConfig {
     pub id_policy: Option<String>,
     /// File with the user's key and secret, for venues that want requests signed; only its owner may read it.
     pub key_file: Option<PathBuf>,
+    /// What is said of the venue instead of what its folder says; not checked against the venue here.
+    pub tuning: Tuning,
     /// Where in the file all this is written.
     #[serde(skip)]
     pub places: Places,
@@ -225,6 +229,7 @@ impl VenueConfig {
         ]
         .into_iter()
         .filter_map(|(key, same)| (!same).then_some(key))
+        .chain(self.tuning.differences(&new.tuning))
         .collect()
     }
 }

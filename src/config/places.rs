@@ -13,6 +13,8 @@ pub struct Places {
     pub polls: usize,
     /// The channels with their lines.
     pub channels: Vec<(String, usize)>,
+    /// Keys that are about the venue itself, with their lines.
+    pub keys: Vec<(&'static str, usize)>,
 }
 
 impl PartialEq for Places {
@@ -25,6 +27,11 @@ impl Places {
     /// `file:line`, or the file alone where the line is not known.
     pub fn at(&self, line: usize) -> String {
         if line == 0 { self.file.clone() } else { format!("{}:{line}", self.file) }
+    }
+
+    /// The line of a key that is about the venue itself, else that of the id.
+    pub fn key(&self, key: &str) -> usize {
+        self.keys.iter().find(|(k, _)| *k == key).map_or(self.id, |(_, line)| *line)
     }
 
     /// The line of a channel, else that of the id.

@@ -80,6 +80,14 @@ table!(VenueTable, VENUE_KEYS {
     audit_every: Duration,
     id_policy: String,
     key_file: String,
+    ping_interval: Spanned<Duration>,
+    pong_timeout: Spanned<Duration>,
+    max_topics_per_conn: Spanned<u32>,
+    max_topics_per_frame: Spanned<u32>,
+    rest_budget_per_min: Spanned<u32>,
+    book_topic_template: Spanned<String>,
+    book_update_topic_template: Spanned<String>,
+    ws_routes: Spanned<Vec<String>>,
 });
 
 macro_rules! keep {

@@ -368,6 +368,7 @@ const FLAGS: &[(i32, &str, &str)] = &[
         "a diff received before what made it usable (a snapshot, or what the other leg brought); its own receive time is in `raw`",
     ),
     (131_072, "CLEAR", "the book stopped being proven: it is empty from here"),
+    (262_144, "DERIVED_TS", "`ts_event` is no time that the venue stated: an id of the message holds it"),
 ];
 
 const CAUSES: &[(&str, &str)] = &[
@@ -484,9 +485,10 @@ mod tests {
             ("UNVERIFIED_SEQ", flags::UNVERIFIED_SEQ),
             ("REPLAYED", flags::REPLAYED),
             ("CLEAR", flags::CLEAR),
+            ("DERIVED_TS", flags::DERIVED_TS),
         ] {
             assert_eq!(bit(name), Some(value), "{name}");
         }
-        assert_eq!(FLAGS.len(), 15);
+        assert_eq!(FLAGS.len(), 16);
     }
 }

@@ -51,6 +51,10 @@ struct Wishes {
     /// Instruments, and in how many ns.
     leg_waits: Vec<(InstrumentId, i64)>,
     gaps: Vec<(StreamId, GapCause)>,
+    /// Streams that their venue confirmed.
+    confirmed: Vec<StreamId>,
+    /// Streams whose ids are another thing than before: what they were taken for, and what they are.
+    classes: Vec<(StreamId, &'static str, &'static str)>,
     /// Connections whose venue pinged by a message.
     pongs: Vec<ConnId>,
     /// Answers that name nothing, with their codes.
@@ -68,6 +72,8 @@ impl Wishes {
             out: Vec::new(),
             leg_waits: Vec::new(),
             gaps: Vec::new(),
+            confirmed: Vec::new(),
+            classes: Vec::new(),
             pongs: Vec::new(),
             answers: Vec::new(),
             lane,
@@ -136,6 +142,8 @@ impl FoldSink for Wishes {
                 }
             }
             Effect::Gap { stream, cause } => self.gaps.push((stream, cause)),
+            Effect::Class { stream, was, class } => self.classes.push((stream, was, class)),
+            Effect::Confirmed { stream } => self.confirmed.push(stream),
             Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
             Effect::Listing { venue } => self.out.push(FromLane::Listing { venue }),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
@@ -402,7 +410,7 @@ impl Lane {
         let subscribing = venue.filter(|v| v.spec().topics_per_message > 0).map(|v| {
             request.subscribe.clear();
             self.subscribing += 1;
-            Subscribing::new(v, link.streams.iter().map(|s| s.name.clone()))
+            Subscribing::new(v, link.tuning.clone(), link.streams.iter().map(|s| s.name.clone()))
         });
         match reader.open(request) {
             Ok(()) => {
@@ -514,6 +522,11 @@ impl Lane {
                 m.gaps.add(1);
             }
         }
+        for stream in std::mem::take(&mut self.wishes.confirmed) {
+            if let Some(m) = self.counters(stream) {
+                m.confirmed.add(1);
+            }
+        }
         for m in std::mem::take(&mut self.wishes.out) {
             self.report(m);
         }
@@ -579,7 +592,7 @@ impl Lane {
 
     /// Finds a stream's series and counters; on the stream's first frame only.
     #[cold]
-    fn meet(&mut self, id: StreamId) -> u32 {
+    fn meet(&mut self, id: StreamId) {
         let (name, venue) = match self.fold.stream(id) {
             Some((n, _, _)) => (n.to_owned(), self.fold.stream_venue(id).unwrap_or("")),
             None => (String::new(), ""),
@@ -596,7 +609,6 @@ impl Lane {
             self.series.resize_with(at + 1, || None);
         }
         self.series[at] = Some((series, counters));
-        series
     }
 
     /// What counts a stream's gaps, which are those of both its legs.
@@ -611,6 +623,9 @@ impl Lane {
         if id == StreamId::NONE {
             return self.recorder.stream("", "");
         }
+        if !matches!(self.series.get(id.0 as usize), Some(Some(_))) {
+            self.meet(id);
+        }
         match self.series.get(id.0 as usize) {
             Some(Some((series, counters))) => {
                 if let Some(Some(m)) = counters.get(usize::try_from(won_by).unwrap_or(2)) {
@@ -623,7 +638,7 @@ impl Lane {
                 }
                 *series
             }
-            _ => self.meet(id),
+            _ => self.recorder.stream("", ""),
         }
     }
 }
@@ -685,7 +700,9 @@ impl Handler for Lane {
             m.stalls.add(1);
         }
         self.latencies(&rec, leg, ring_mono, applied_mono);
-        if !self.wishes.out.is_empty() || !self.wishes.gaps.is_empty() || !self.wishes.leg_waits.is_empty() {
+        let w = &self.wishes;
+        let has_none = w.out.is_empty() && w.gaps.is_empty() && w.leg_waits.is_empty();
+        if !has_none || !w.confirmed.is_empty() {
             self.after_step();
         }
     }

@@ -8,7 +8,7 @@ use crate::fold::Wanted;
 use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
 use crate::model::{
-    AuditVerdict, ConnId, InstrumentVersion, LaneId, Listed, StreamSpec, Subscribed, TimerEvent,
+    AuditVerdict, ConnId, InstrumentVersion, LaneId, Listed, StreamSpec, Subscribed, TimerEvent, Tuning,
 };
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
@@ -29,6 +29,8 @@ pub struct OpenLink {
     pub streams: Vec<StreamSpec>,
     /// The answer to the venue's pings by message, if there is one.
     pub pong: Option<&'static str>,
+    /// What the configuration says of the venue.
+    pub tuning: Tuning,
 }
 
 /// A REST answer for a lane.
@@ -230,6 +232,17 @@ pub enum FromLane {
         code: i64,
         /// The stream that it is about, "" if it names none.
         stream: String,
+    },
+    /// What a stream's ids are is another thing than before, or is known now.
+    Class {
+        /// Venue slug.
+        venue: String,
+        /// The stream.
+        stream: String,
+        /// What they were taken for.
+        was: &'static str,
+        /// What they are.
+        class: &'static str,
     },
     /// A market opened, changed or closed.
     Listing {

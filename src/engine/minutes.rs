@@ -207,6 +207,8 @@ pub fn status_line(shared: &Shared) -> String {
         (v.list_waits.get() != 0).then(|| format!("NO INSTRUMENT LIST of {}, ", v.venue))
     };
     let waits: String = shared.venues().iter().filter_map(waits).collect();
+    let unheard: i64 = shared.venues().iter().map(|v| v.streams_unheard.get()).sum();
+    let waits = if unheard > 0 { format!("{waits}{unheard} streams NEVER HEARD, ") } else { waits };
     let alarm = if false_ones > 0 { format!("{false_ones} books found FALSE, ") } else { String::new() };
     let still = if open > 0 { format!(" and {open} open") } else { String::new() };
     format!(

@@ -6,6 +6,7 @@
 //!     └── REST workers                                 ▲──checkpoints────────────────────────┘
 //! ```
 
+mod addresses;
 pub mod capture;
 pub mod choose;
 pub mod control;
@@ -24,6 +25,7 @@ pub mod rebuild;
 pub mod recovering;
 pub mod rest;
 pub mod subscribing;
+mod tuning;
 pub mod venues;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::addresses::AddressKey;
 use super::polls::{self, PollPlan};
 use crate::config::{Config, VenueConfig, nearest};
 use crate::model::time::NS_PER_S;
@@ -102,6 +103,16 @@ pub enum PlanFault {
         policy: String,
         /// Those that there are, comma-separated.
         known: String,
+    },
+    /// A figure or name that the venue cannot be given.
+    #[error("{venue}: {key}: {why}")]
+    Tuning {
+        /// Venue slug.
+        venue: String,
+        /// The key.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        why: String,
     },
     /// What cannot be asked for again and again.
     #[error("{venue}: polls: {name:?} is none of what can be asked for by REST: {known}")]
@@ -204,6 +215,8 @@ pub struct VenuePlan {
     pub legs: u8,
     /// Connections of all legs.
     pub conns: usize,
+    /// The same with those of other venues of this capture that the venue counts together with ours.
+    pub conns_shared: usize,
 }
 
 /// Two channels that bring the same events.
@@ -226,7 +239,7 @@ impl VenuePlan {
     /// Seconds until all connections may be open, by the venue's limit of new ones.
     pub fn seconds_to_connect(&self) -> usize {
         let borne = self.venue.spec().connects_per_5min as usize;
-        if borne == 0 || self.conns <= borne { 1 } else { (self.conns - 1) / borne * 300 }
+        if borne == 0 || self.conns_shared <= borne { 1 } else { (self.conns_shared - 1) / borne * 300 }
     }
 
     /// Seconds until all books can have their first snapshot inside the budget.
@@ -319,8 +332,12 @@ fn share(config: &Config, venues: &mut [VenuePlan]) -> Result<(), PlanFault> {
     check_shares(config)?;
     let groups: Vec<_> =
         venues.iter().map(|v| (v.venue.spec().weight_group, v.venue.spec().id, v.weight_snapshots)).collect();
+    let key = |v: &VenuePlan| AddressKey::of(v.venue.spec(), &v.hosts);
+    let addresses: Vec<(AddressKey, usize)> = venues.iter().map(|v| (key(v), v.conns)).collect();
     for v in venues.iter_mut() {
         let spec = v.venue.spec();
+        let own = key(v);
+        v.conns_shared = addresses.iter().filter(|(k, _)| *k == own).map(|(_, n)| n).sum();
         let others = groups.iter().filter(|(group, id, _)| *group == spec.weight_group && *id != spec.id);
         v.shares_with = others.clone().map(|(_, id, _)| *id).collect();
         v.weight_snapshots_shared = v.weight_snapshots + others.map(|(_, _, weight)| weight).sum::<u32>();
@@ -430,6 +447,7 @@ pub(super) fn located(config: &VenueConfig, fault: PlanFault) -> PlanFault {
         | PlanFault::Pair { .. }
         | PlanFault::SameStream { .. } => p.symbols,
         PlanFault::UnknownPoll { .. } if p.polls != 0 => p.polls,
+        PlanFault::Tuning { key, .. } => p.key(key),
         _ => p.id,
     };
     PlanFault::At { place: p.at(line), fault: Box::new(fault) }
@@ -441,7 +459,9 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         return Err(PlanFault::NoVolumes { venue: config.id.clone() });
     }
     check_venue(config, venue)?;
-    let hosts = Hosts { rest: config.rest.clone(), ws: config.ws.clone() };
+    let tuning = config.tuning.clone();
+    let weight_per_minute = tuning.weight_per_minute.unwrap_or(venue.spec().weight_per_minute);
+    let hosts = Hosts { rest: config.rest.clone(), ws: config.ws.clone(), tuning };
     let per_lane = spread(config, venue, index, lanes.len(), &|_| None)?;
     for (lane, streams) in lanes.iter_mut().zip(&per_lane) {
         let conns = venue.plan(streams, &hosts)?;
@@ -465,7 +485,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         Vec::new()
     };
     let weight_snapshots = books.iter().map(|s| venue.snapshot_request(s).weight).sum();
-    let weight_allowed = (f64::from(venue.spec().weight_per_minute) * config.rest_weight_share) as u32;
+    let weight_allowed = (f64::from(weight_per_minute) * config.rest_weight_share) as u32;
     let polls = polls::of(config, venue)?;
     let ranked = config.rule.as_ref().map_or(0, |r| r.top_by_volume.map_or(1, |n| n as usize));
     let symbols = config.symbols.len().max(ranked);
@@ -489,6 +509,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         twins,
         legs: config.legs,
         conns,
+        conns_shared: conns,
     })
 }
 
@@ -551,6 +572,7 @@ fn check_venue(config: &VenueConfig, venue: &dyn Venue) -> Result<(), PlanFault>
     if !venue.spec().hosts_known && (config.rest.is_none() || config.ws.is_none()) {
         return Err(PlanFault::HostsNeeded { venue: config.id.clone() });
     }
+    super::tuning::check(&config.id, &config.tuning, venue)?;
     match &config.id_policy {
         Some(policy) if !venue.id_policies().iter().any(|p| p.0 == policy) => Err(PlanFault::IdPolicy {
             venue: config.id.clone(),

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use crate::model::Tuning;
 use crate::venue::Venue;
 
 /// An answer comes within this, or is not waited for: data of a topic confirms it as well.
@@ -24,6 +25,7 @@ pub enum Outcome {
 /// The topics of one connection that are not subscribed to yet.
 pub struct Subscribing {
     venue: &'static dyn Venue,
+    tuning: Tuning,
     waiting: VecDeque<Vec<String>>,
     /// The message that waits for its answer, and since when (monotonic ns).
     asked: Option<(Vec<String>, i64)>,
@@ -33,8 +35,12 @@ pub struct Subscribing {
 
 impl Subscribing {
     /// All topics, so many in a message.
-    pub fn new(venue: &'static dyn Venue, topics: impl Iterator<Item = String>) -> Subscribing {
-        let most = venue.spec().topics_per_message.max(1);
+    pub fn new(
+        venue: &'static dyn Venue,
+        tuning: Tuning,
+        topics: impl Iterator<Item = String>,
+    ) -> Subscribing {
+        let most = tuning.topics_per_message.unwrap_or(venue.spec().topics_per_message).max(1);
         let mut waiting: VecDeque<Vec<String>> = VecDeque::new();
         for t in topics {
             match waiting.back_mut() {
@@ -42,7 +48,7 @@ impl Subscribing {
                 _ => waiting.push_back(vec![t]),
             }
         }
-        Subscribing { venue, waiting, asked: None, not_before: 0, refusals: 0 }
+        Subscribing { venue, tuning, waiting, asked: None, not_before: 0, refusals: 0 }
     }
 
     /// The next message, if it may go out now.
@@ -55,7 +61,7 @@ impl Subscribing {
         }
         let topics = self.waiting.pop_front()?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let text = self.venue.subscribe_message(&names);
+        let text = self.venue.subscribe_message(&names, &self.tuning);
         self.asked = Some((topics, now));
         text
     }
@@ -89,7 +95,28 @@ mod tests {
 
     fn new(n: usize) -> Subscribing {
         let (_, venue) = crate::venue::by_id("pumpkin-perp").unwrap();
-        Subscribing::new(venue, (0..n).map(|i| format!("trade@s{i}")))
+        Subscribing::new(venue, Tuning::default(), (0..n).map(|i| format!("trade@s{i}")))
+    }
+
+    #[test]
+    fn a_message_has_as_many_topics_and_such_names_as_the_configuration_says() {
+        let (_, venue) = crate::venue::by_id("pumpkin-perp").unwrap();
+        let tuning = Tuning {
+            topics_per_message: Some(2),
+            book_topic: Some("depth@{symbol},{levels},100ms".to_owned()),
+            book_update_topic: Some("depth_update@{symbol}".to_owned()),
+            ..Tuning::default()
+        };
+        let topics = ["depth@btc_usdt,10", "depth.update@btc_usdt", "trade@btc_usdt"];
+        let mut s = Subscribing::new(venue, tuning, topics.into_iter().map(str::to_owned));
+        let first = r#"{"events":["depth@btc_usdt,10,100ms","depth_update@btc_usdt"],"method":"sub"}"#;
+        assert_eq!(s.next(1).as_deref(), Some(first));
+        // The streams keep their names.
+        assert_eq!(
+            s.answered(0, 1),
+            Outcome::Confirmed(topics[..2].iter().map(|t| (*t).to_owned()).collect())
+        );
+        assert_eq!(s.next(1).as_deref(), Some(r#"{"events":["trade@btc_usdt"],"method":"sub"}"#));
     }
 
     #[test]

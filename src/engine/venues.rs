@@ -12,9 +12,8 @@ use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
 use crate::model::{ConnId, ConnPlan, LaneId, StreamKind, StreamSpec, VenueSpec};
 use crate::venue::InstrumentList;
-use crate::wire::rate::RateWindow;
+use crate::wire::Backoff;
 use crate::wire::rest::RestClient;
-use crate::wire::{Backoff, ConnectLimiter};
 
 /// Delays of a list that did not come: from a quarter of a second to half a minute, jittered. Those of connections are the
 /// venue's ([`VenueSpec::retry_ms`]).
@@ -285,8 +284,8 @@ pub struct VenueState {
     pub required: bool,
     /// Its slots; empty until the instrument list is there.
     pub slots: Vec<SlotState>,
-    /// Limit of new connections.
-    pub limiter: ConnectLimiter,
+    /// Number of what its address is counted by.
+    pub address: usize,
     /// The user's key, where requests are signed.
     pub key: Option<crate::venue::Credentials>,
     /// What is polled, and when it is due.
@@ -297,8 +296,6 @@ pub struct VenueState {
     pub overflow: Overflow,
     /// Streams that are not recorded because the disk has no room for them.
     pub shed: std::collections::BTreeSet<String>,
-    /// Limit of messages that subscribe, per minute; `None`: the venue has none.
-    pub subscribes: Option<RateWindow>,
     /// Number of its weight group.
     pub group: usize,
     /// Instruments that were ever in use, as last recorded.
@@ -343,14 +340,11 @@ impl VenueState {
     pub fn new(
         plan: Links,
         client: RestClient,
-        group: usize,
+        (group, address): (usize, usize),
         metrics: Arc<VenueMetrics>,
     ) -> Option<VenueState> {
-        let spec = plan.venue.spec();
         Some(VenueState {
-            limiter: ConnectLimiter::new(spec.connects_per_5min),
-            subscribes: (spec.subscribes_per_minute > 0)
-                .then(|| RateWindow::new(spec.subscribes_per_minute, 60_000_000_000)),
+            address,
             key: None,
             polls: Vec::new(),
             overflow: Overflow::default(),
@@ -434,19 +428,6 @@ impl VenueState {
         })
     }
 
-    /// Whether a connection may send so many messages that subscribe; they are counted then. Else when it may.
-    pub fn subscribes(&mut self, messages: usize, now: i64) -> Result<(), i64> {
-        let Some(window) = &mut self.subscribes else { return Ok(()) };
-        // More than the limit at once cannot be: then they wait for an empty window.
-        let reserve = u32::try_from(messages.saturating_sub(1)).unwrap_or(u32::MAX);
-        let at = window.allowed_at(reserve);
-        if at > now {
-            return Err(at);
-        }
-        (0..messages).for_each(|_| window.note(now));
-        Ok(())
-    }
-
     /// Whether a slot that is open may be replaced now: the one of the other leg carries on meanwhile. It waits for that
     /// only so long, because the venue does not.
     pub fn may_rotate(&self, slot: usize, now: i64) -> bool {
@@ -512,7 +493,7 @@ mod tests {
             weight_header: String::new(),
             limits: crate::wire::rest::RestLimits::default(),
         });
-        VenueState::new(plan, client.unwrap(), 0, Arc::new(VenueMetrics::default())).unwrap()
+        VenueState::new(plan, client.unwrap(), (0, 0), Arc::new(VenueMetrics::default())).unwrap()
     }
 
     #[test]

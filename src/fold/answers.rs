@@ -1,8 +1,8 @@
 //! What a venue says of a subscription, and books whose ids end with their connection.
 
-use super::FoldSink;
 use super::state::{Core, Detector, Stream};
 use super::streams::GapEnd;
+use super::{Effect, FoldSink};
 use crate::book::{DiffIds, Sequencer};
 use crate::model::{ConnId, IdPolicy, Record, StreamId, StreamKind, row::GapCause};
 
@@ -31,6 +31,7 @@ impl Core {
         if self.streams.get(id.0 as usize).is_some_and(|s| !chained(s)) {
             self.resumes(id, rec, "acknowledgement", sink);
         }
+        sink.effect(Effect::Confirmed { stream: id });
     }
 
     /// The venue refused a subscription: nothing of it is proven until it says otherwise.
@@ -44,13 +45,16 @@ impl Core {
             return;
         }
         let (last, inst, kind) = (s.last_id, s.instrument, s.kind);
+        // When a venue that had confirmed a book gave it up is not known: not before its last message.
+        let is_proven_book = kind == StreamKind::DepthDiff && s.cover.is_some();
+        let at = if is_proven_book { s.known_until() } else { rec.ts_recv };
         if kind == StreamKind::DepthDiff && self.feeds(inst, id) {
             self.forget_book(rec, inst, sink);
         }
-        self.close_cover(id, rec.ts_recv, GapCause::SubscribeRefused.as_str(), rec, sink);
+        self.close_cover(id, at, GapCause::SubscribeRefused.as_str(), rec, sink);
         let end = GapEnd::at(rec.ts_recv, "");
         self.close_gap(id, end, rec, sink);
-        self.open_gap(id, GapCause::SubscribeRefused, rec.ts_recv, Detector::Subscription, last, 0);
+        self.open_gap(id, GapCause::SubscribeRefused, at, Detector::Subscription, last, 0);
     }
 
     /// A whole view took a book's place, and hid a hole in the chain of diffs: the next diff shows it.

@@ -93,6 +93,7 @@ impl Core {
             return self.touch(stream, conn, rec);
         }
         sink.observe(Observed::Diff { instrument: id });
+        self.diff_class(stream, super::state::venue_of(conn.venue).spec().sequence.chain, d.prev, sink);
         let other_alive = match self.shared_diff(rec, conn, d, sink) {
             Shared::Alone => false,
             Shared::Other => true,
@@ -218,7 +219,7 @@ impl Core {
             venue: conn.venue,
             ts_event: d.ts_event,
             ts_send: d.ts_send,
-            flags: base.flags | conn.flags(),
+            flags: base.flags | conn.flags() | self.derived(),
             ..base
         }
     }
@@ -406,6 +407,7 @@ impl Core {
         if v != Verdict::Learned {
             return;
         }
+        self.learned_class(b.stream, b.seq.policy(), sink);
         if !b.synced {
             b.lapsed = 0;
             self.ask(id, b, sink);
@@ -477,7 +479,9 @@ impl Core {
                         ts_kernel: e.meta.ts_kernel,
                         conn: e.ids.conn,
                         rseq: e.meta.rseq,
-                        flags: (e.meta.flags & flags::SECOND_LEG) | base.flags | flags::REPLAYED,
+                        flags: (e.meta.flags & (flags::SECOND_LEG | flags::DERIVED_TS))
+                            | base.flags
+                            | flags::REPLAYED,
                         ..base
                     };
                     self.apply(&head, id, b, &e.ids, (e.bids, e.asks), true, sink);
@@ -545,6 +549,8 @@ impl Core {
         b.last = p.snap_id;
         self.counters.syncs += 1;
         let trusted = if b.seq.policy() == IdPolicy::Learn { flags::UNVERIFIED_SEQ } else { 0 };
+        // Proven by itself: it is the event at hand.
+        let derived = if (p.conn, p.rseq) == (rec.conn, rec.rseq) { self.derived() } else { 0 };
         if S::ROWS {
             let head = Head {
                 instrument: id,
@@ -554,7 +560,7 @@ impl Core {
                 ts_send: p.ts_send,
                 conn: p.conn,
                 rseq: p.rseq,
-                flags: self.head(rec).flags | flags::SNAPSHOT | trusted,
+                flags: self.head(rec).flags | flags::SNAPSHOT | trusted | derived,
                 ..self.head(rec)
             };
             self.whole_book(&head, b, (-1, p.snap_id), sink);

@@ -66,7 +66,7 @@ impl Core {
             venue: conn.venue,
             ts_event: f.ts_event,
             ts_send: f.ts_send,
-            flags: base.flags | f.flags | conn.flags(),
+            flags: base.flags | f.flags | conn.flags() | self.derived(),
             ..base
         };
         match event {

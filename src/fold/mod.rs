@@ -10,6 +10,7 @@ mod backfill;
 mod books;
 mod boundaries;
 mod checkpoint;
+mod classes;
 mod compare;
 pub mod control;
 mod counts;
@@ -198,6 +199,20 @@ pub enum Effect<'a> {
         code: i64,
         /// The stream that it is about, "" if it names none.
         stream: &'a str,
+    },
+    /// A stream's ids are of another class than before, or are known now.
+    Class {
+        /// Which.
+        stream: StreamId,
+        /// What they were taken for.
+        was: &'static str,
+        /// What they are.
+        class: &'static str,
+    },
+    /// The venue confirmed a subscription.
+    Confirmed {
+        /// Which stream's.
+        stream: StreamId,
     },
     /// The venue's instrument list is another one now.
     Listing {

@@ -32,7 +32,7 @@ const PACES: i64 = 5;
 /// Silence that a venue's connection is believed to live through, ns.
 pub(super) fn limit_of(ix: VenueIx) -> i64 {
     let spec = venue::all().get(usize::from(ix.0)).map(|v| v.spec());
-    spec.map_or(0, |s| i64::from(s.dead_after_s)) * NS_PER_S + NOTICE_NS
+    spec.map_or(0, |s| i64::from(s.silence_most_s())) * NS_PER_S + NOTICE_NS
 }
 
 impl Core {

@@ -243,6 +243,10 @@ pub(super) struct Core {
     pub frame_news: Option<((ConnId, i64, StreamId), bool)>,
     /// As [`Last::won_by`].
     pub won_by: i8,
+    /// The time of the event at hand is held by an id.
+    pub ts_derived: bool,
+    /// What streams' ids are, as far as anybody asked; not saved.
+    pub classes: FxHashMap<StreamId, &'static str>,
 }
 
 impl Fold {
@@ -281,6 +285,8 @@ impl Fold {
                 own: FxHashMap::default(),
                 frame_news: None,
                 won_by: -1,
+                ts_derived: false,
+                classes: FxHashMap::default(),
             },
         }
     }
@@ -382,7 +388,7 @@ impl Fold {
     pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
         self.meanwhile(rec, sink);
         let mut about = About::default();
-        (self.core.frame_news, self.core.won_by) = (None, -1);
+        (self.core.frame_news, self.core.won_by, self.core.ts_derived) = (None, -1, false);
         match rec.kind {
             Kind::Frame => self.frame(rec, sink, &mut about),
             Kind::Rest => self.rest(rec, sink, &mut about),
@@ -402,7 +408,7 @@ impl Fold {
             head.venue = about.venue;
             head.ts_event = about.ts_event;
             head.ts_send = about.ts_send;
-            head.flags |= about.flags;
+            head.flags |= about.flags | self.core.derived();
             let stream = match about.stream {
                 StreamId::NONE => "",
                 s => self.core.streams[s.0 as usize].name.as_str(),
@@ -733,6 +739,14 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
         self.core.widen(id, price_exp, size_exp, self.rec, self.sink);
         let (price_exp, size_exp) = self.core.exps(id);
         InstrumentRef { id, price_exp, size_exp }
+    }
+
+    fn derives_time(&mut self, is_derived: bool) {
+        self.core.ts_derived = is_derived;
+    }
+
+    fn class(&mut self, stream: StreamId, class: &'static str) {
+        self.core.is_of_class(stream, class, self.sink);
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -156,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn what_an_answer_about_one_symbol_does_not_name_is_not_gone() {
+        let mut r = Recorded::default();
+        r.meet(&["A", "B"].map(|s| version(s, "TRADING")), &|_| vec![1]);
+        assert_eq!(said(&r.follow(&[version("A", "BREAK")], &|_| true)), [(1, "A", "BREAK")]);
+        assert!(!r.is_delisted("B"));
+    }
+
+    #[test]
     fn a_lane_that_carries_the_whole_market_has_versions_of_its_own() {
         let mut r = Recorded::default();
         let list = [version("A", "TRADING")];

@@ -167,6 +167,8 @@ pub struct StreamMetrics {
     pub last_recv: Gauge,
     /// Events that this leg brought before the other one did.
     pub wins: Counter,
+    /// Confirmations of its subscription, where the venue gives any; those of both legs are counted with one of them.
+    pub confirmed: Counter,
 }
 
 /// How one lane read the frames of one venue. Written by the reader thread, a little behind the frames.
@@ -234,6 +236,8 @@ pub struct VenueMetrics {
     pub snapshots_waiting: Gauge,
     /// 1 while its first instrument list did not come although it was asked for: nothing of it is recorded.
     pub list_waits: Gauge,
+    /// Streams of books and of a fixed pace that are subscribed to and never had a frame, for longer than is borne.
+    pub streams_unheard: Gauge,
     /// REST requests.
     pub requests: Counter,
     /// REST requests that failed or were refused.

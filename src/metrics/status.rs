@@ -136,6 +136,9 @@ pub struct VenueStatus {
     pub snapshots_waiting: i64,
     /// Its first instrument list did not come although it was asked for, and is asked for again: nothing of it is recorded.
     pub waits_for_list: bool,
+    /// Streams of books and of a fixed pace that are subscribed to and never had a frame, for longer than is borne: the venue
+    /// serves nothing there, or its symbols are dead. Which: their `last_recv_age_ns` is −1.
+    pub streams_unheard: i64,
     /// REST requests.
     pub requests: u64,
     /// Of these, failed or refused.
@@ -163,6 +166,7 @@ impl VenueStatus {
             weight_limit: v.weight_limit.get(),
             snapshots_waiting: v.snapshots_waiting.get(),
             waits_for_list: v.list_waits.get() != 0,
+            streams_unheard: v.streams_unheard.get(),
             requests: v.requests.get(),
             request_failures: v.request_failures.get(),
             audits: v.audits(),

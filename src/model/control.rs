@@ -9,7 +9,7 @@ use super::link::{IdPolicy, StreamKind, StreamSpec};
 pub type StreamName = String;
 
 /// Payload of a `Connection` record: one step of a connection's life. The URL is the record's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnEvent {
     /// `open`, `subscribed`, `ping`, `pong`, `close`, `failed`, `refused`, `retire` (a planned rotation begins).
     pub event: String,

@@ -63,6 +63,14 @@ pub trait DecodeCtx {
     /// A value had more decimals than the exponents allow: widen to at least these (each at most 18).
     /// Returns what holds now. The caller parses the numbers again and has emitted nothing of them yet.
     fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef;
+    /// Whether the times of the events that follow in this frame are such as the venue did not state, but an id holds.
+    fn derives_time(&mut self, is_derived: bool) {
+        let _ = is_derived;
+    }
+    /// What a stream's ids, or fields that may be ids, are; another word than before is worth a line of the log.
+    fn class(&mut self, stream: StreamId, class: &'static str) {
+        let _ = (stream, class);
+    }
     /// Says one event. May be called many times for one frame (all-market arrays).
     fn event(&mut self, event: Event<'_>);
 }

@@ -30,3 +30,5 @@ pub const UNVERIFIED_SEQ: i32 = 32768;
 pub const REPLAYED: i32 = 65536;
 /// The book stopped being proven: empty from here.
 pub const CLEAR: i32 = 131_072;
+/// `ts_event` is no time that the venue stated: an id of the message holds it.
+pub const DERIVED_TS: i32 = 262_144;

@@ -325,6 +325,49 @@ pub struct Hosts {
     pub rest: Option<String>,
     /// Base of WebSocket URLs, no trailing slash; the venue's paths follow it.
     pub ws: Option<String>,
+    /// What the configuration says of the venue instead of what the venue's folder does.
+    pub tuning: Tuning,
+}
+
+/// What a configuration may say where a venue's documents say nothing, or a host behaves otherwise: `None` and empty = the
+/// venue's own figure.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct Tuning {
+    /// Streams of one connection at most, from 1.
+    pub streams_per_conn: Option<usize>,
+    /// Topics of one subscribing message at most, from 1.
+    pub topics_per_message: Option<usize>,
+    /// Seconds between two pings of ours by text, from 1.
+    pub ping_every_s: Option<u32>,
+    /// Seconds without any frame after which a connection is given up, from 1.
+    pub dead_after_s: Option<u32>,
+    /// Request weight per minute that the venue bears, from 1.
+    pub weight_per_minute: Option<u32>,
+    /// Name of a topic of books on the wire, with `{symbol}` and `{levels}` in it.
+    pub book_topic: Option<String>,
+    /// Name of a topic of changes of books, with `{symbol}` in it.
+    pub book_update_topic: Option<String>,
+    /// Prefixes of WebSocket paths, in the venue's order; an empty list: none of them, one address for all.
+    pub routes: Option<Vec<String>>,
+}
+
+impl Tuning {
+    /// What is another in `new`, by the names of the configuration.
+    pub fn differences(&self, new: &Tuning) -> Vec<&'static str> {
+        [
+            ("max_topics_per_conn", self.streams_per_conn == new.streams_per_conn),
+            ("max_topics_per_frame", self.topics_per_message == new.topics_per_message),
+            ("ping_interval", self.ping_every_s == new.ping_every_s),
+            ("pong_timeout", self.dead_after_s == new.dead_after_s),
+            ("rest_budget_per_min", self.weight_per_minute == new.weight_per_minute),
+            ("book_topic_template", self.book_topic == new.book_topic),
+            ("book_update_topic_template", self.book_update_topic == new.book_update_topic),
+            ("ws_routes", self.routes == new.routes),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_same)| (!is_same).then_some(key))
+        .collect()
+    }
 }
 
 /// One connection to open.
@@ -447,6 +490,9 @@ pub struct VenueSpec {
     /// Subscriptions are messages and the venue answers each stream by name ([`crate::model::Reply::stream`]): a stream is
     /// covered from its acknowledgement or first frame on, not from the handshake.
     pub acknowledges: bool,
+    /// Venues of one group count connections and subscribing messages of an address together where they are reached at one
+    /// host; "" = nobody else is counted with this one.
+    pub address_group: &'static str,
     /// Subscribing messages per minute and address, 0 = no limit known.
     pub subscribes_per_minute: u32,
     /// Answers name neither topic nor request, so that only one message may wait for its answer: topics in one of them.
@@ -454,6 +500,15 @@ pub struct VenueSpec {
     pub topics_per_message: usize,
     /// `rest` and `ws` are the venue's; if not, the configuration must name them.
     pub hosts_known: bool,
+    /// The venue's limits are documented: the configuration may only be more careful. If not, the figures here are guesses,
+    /// and the configuration may say others.
+    pub limits_known: bool,
+    /// Streams per connection that the venue's documents allow, where that is more than what we use; 0 = it is not.
+    pub streams_per_conn_most: usize,
+    /// The longest [`VenueSpec::dead_after_s`] that the configuration may say; 0 = the venue's own.
+    pub dead_after_most_s: u32,
+    /// Topics' names on the wire are the configuration's to say ([`Tuning::book_topic`]).
+    pub names_topics: bool,
     /// What the symbols of the venue's own tests begin with: a rule leaves them out unless it names them. Empty: none.
     pub test_symbols: &'static str,
     /// The venue's words for an instrument that is over although it is listed still: a rule that says no status leaves it
@@ -490,10 +545,20 @@ impl VenueSpec {
         snapshot_levels: 0,
         heartbeat: Heartbeat::CONTROL_FRAMES,
         acknowledges: false,
+        address_group: "",
         subscribes_per_minute: 0,
         topics_per_message: 0,
         hosts_known: true,
+        limits_known: true,
+        streams_per_conn_most: 0,
+        dead_after_most_s: 0,
+        names_topics: false,
         test_symbols: "",
         ended_statuses: &[],
     };
+
+    /// Seconds of silence that a connection of this venue may have and live, however it is configured.
+    pub fn silence_most_s(&self) -> u32 {
+        self.dead_after_s.max(self.dead_after_most_s)
+    }
 }

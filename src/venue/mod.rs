@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Hosts, IdPolicy, InstrumentVersion, PlanError, Poll, Reject, RejectCause,
-    RestKind, RestRefusal, RestRequest, StreamKind, StreamSpec, TradesRequest, VenueIx, VenueSpec,
+    RestKind, RestRefusal, RestRequest, StreamKind, StreamSpec, TradesRequest, Tuning, VenueIx, VenueSpec,
 };
 pub use crate::parse::{Paths, Scratch};
 
@@ -170,14 +170,14 @@ pub trait Venue: Send + Sync {
 
     /// Messages that end and begin one stream on an open connection, for when its snapshots fail time and again. Empty:
     /// the venue has none.
-    fn resubscribe_messages(&self, stream: &StreamSpec) -> Vec<String> {
-        let _ = stream;
+    fn resubscribe_messages(&self, stream: &StreamSpec, tuning: &Tuning) -> Vec<String> {
+        let _ = (stream, tuning);
         Vec::new()
     }
 
     /// The message that subscribes to these topics, where answers name none ([`VenueSpec::topics_per_message`]).
-    fn subscribe_message(&self, topics: &[&str]) -> Option<String> {
-        let _ = topics;
+    fn subscribe_message(&self, topics: &[&str], tuning: &Tuning) -> Option<String> {
+        let _ = (topics, tuning);
         None
     }
 
@@ -197,6 +197,12 @@ pub trait Venue: Send + Sync {
     fn is_of_symbol(&self, code: i64) -> bool {
         let _ = code;
         false
+    }
+
+    /// Prefixes of its WebSocket paths that part its streams; the configuration may say others ([`Tuning::routes`]). Empty: it
+    /// has none.
+    fn routes(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// What the configuration may say of the venue's ids, where nobody knows; empty: they are known.
@@ -227,6 +233,12 @@ pub trait Venue: Send + Sync {
     ) -> Result<(), Reject> {
         let _ = (scratch, url, body, ctx);
         Ok(())
+    }
+
+    /// The instruments of an answer to a poll, where it has whole versions of some. `None`: it is about something else.
+    fn polled_instruments(&self, path: &str, body: &[u8]) -> Option<Result<InstrumentList, Reject>> {
+        let _ = (path, body);
+        None
     }
 
     /// The request for trades of a kind that a stream has missed, from an id on, oldest first; where the venue knows no ids

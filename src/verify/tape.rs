@@ -612,7 +612,7 @@ impl<'a> Reader<'a> {
 
 /// Silence that a venue's connection is believed to live through.
 fn limit_of(venue: &str) -> i64 {
-    let s = crate::fold::venue_spec(venue).map_or(0, |s| i64::from(s.dead_after_s));
+    let s = crate::fold::venue_spec(venue).map_or(0, |s| i64::from(s.silence_most_s()));
     s * time::NS_PER_S + NOTICE_NS
 }
 

@@ -111,6 +111,39 @@ fn a_rule_drops_and_takes_symbols_and_the_dataset_says_why() {
     }
 }
 
+/// A round that is over is listed for a day: named or chosen, its streams end when the list says that it is.
+#[test]
+fn a_named_round_that_is_settled_ends_and_the_others_go_on() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-prediction", 2, 200, |_| {});
+    venue.more.push_str("list_every = \"1s\"\n");
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let subscribed = || venue.sim.stats().subscriptions.load(Ordering::Relaxed);
+    let all = 2 * venue.channels.iter().filter(|c| !c.starts_with('!')).count() as u64;
+    let market = venue.channels.len() as u64 - all / 2;
+    let has = |n: u64| wait_for(Duration::from_secs(40), || subscribed() == n + market);
+    assert!(has(all), "{} of {all} and {market}: {}", subscribed(), recorder.words());
+    let [stays, over] = [venue.symbols[0].clone(), venue.symbols[1].clone()];
+    let settle = |symbol: &str| FaultSpec { status: "SETTLED".to_owned(), ..of(FaultKind::Halt, symbol) };
+    venue.sim.inject(settle(&over)).unwrap();
+    assert!(has(all / 2), "{}: {}", subscribed(), recorder.words());
+    pass(LISTED);
+    // The last one as well: nothing is left to carry, and that is no fault.
+    venue.sim.inject(settle(&stays)).unwrap();
+    assert!(has(0), "{}: {}", subscribed(), recorder.words());
+    let id = judged(&place, recorder, venue, "rounds that are over");
+    let root = place.dataset();
+    for symbol in [&stays, &over] {
+        let settled = states(&root, &id, symbol).last().unwrap().clone();
+        assert_eq!(settled.0, "SETTLED");
+        let covers = tape::coverage(&root, &id);
+        let last = covers.iter().filter(|c| names(&c.stream, symbol)).max_by_key(|c| c.end).unwrap();
+        assert!(last.end_cause == "unsubscribed" && last.end >= settled.1, "{symbol}: {covers:?}");
+    }
+}
+
 /// Whether a stream is one of the symbol's.
 fn names(stream: &str, symbol: &str) -> bool {
     stream.to_ascii_lowercase().contains(&symbol.to_ascii_lowercase())

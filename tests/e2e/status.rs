@@ -136,6 +136,50 @@ fn a_rule_without_a_list_says_so_and_begins_when_it_comes() {
     assert_eq!(code, 0, "{words}");
 }
 
+/// A book and a stream of a fixed pace that are confirmed and never speak: log, status and metrics say so, and the one whose
+/// silence proves something has a gap from its subscription on.
+#[test]
+fn streams_that_never_speak_are_told_until_they_do() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 2, 200, |c| {
+        let mute = |stream: &str| FaultSpec {
+            stream: Some(stream.to_owned()),
+            for_ms: 600_000,
+            ..FaultSpec::new(FaultKind::Stall)
+        };
+        c.faults = vec![mute("btcusdt@markPrice@1s"), mute("ethusdt@depth@100ms")];
+    });
+    venue.more = "silent_after = \"2s\"\n".to_owned();
+    let addr = super::rig::status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let mut seen = (Value::Null, String::new());
+    let told = wait_for(Duration::from_secs(60), || {
+        seen = (super::rig::status(addr).unwrap_or_default(), get(addr, "/metrics").unwrap_or_default());
+        seen.0["venues"][0]["streams_unheard"] == 2 && sum(&seen.1, "lobtape_streams_unheard{") == 2.0
+    });
+    assert!(told, "{}\n{}\n{}", seen.0, seen.1, recorder.words());
+    let log = recorder.log();
+    let line = |stream: &str| log.lines().any(|l| l.contains("never had a frame") && l.contains(stream));
+    assert!(line("btcusdt@markPrice@1s") && line("ethusdt@depth@100ms"), "{log}");
+    venue.sim.quiesce().unwrap();
+    let over = wait_for(Duration::from_secs(60), || {
+        super::rig::status(addr).is_some_and(|s| s["venues"][0]["streams_unheard"] == 0)
+    });
+    assert!(over, "{}", recorder.words());
+    recorder.stop();
+    let (id, _) = venue.end();
+    let root = place.dataset();
+    let gaps = super::tape::gaps(&root, &id);
+    let silent: Vec<_> = gaps.iter().filter(|g| g.cause == "silent_stream").collect();
+    let [one] = silent[..] else { panic!("{gaps:?}") };
+    assert_eq!(one.stream, "btcusdt@markPrice@1s");
+    assert!(!super::tape::coverage(&root, &id).iter().any(|c| c.stream == one.stream && c.begin < one.begin));
+    let (code, words) = super::rig::lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 /// All events so far, from place to place; how many were missed.
 fn follow(addr: SocketAddr, next: &mut String, events: &mut Vec<Value>) -> u64 {
     let query =

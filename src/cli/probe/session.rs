@@ -12,7 +12,7 @@ use super::watch::Watch;
 use super::{Args, First, streams};
 use crate::cli::asking::Asker;
 use crate::cli::{Fault, out};
-use crate::model::{ConnPlan, Hosts, SnapshotSource, StreamKind};
+use crate::model::{ConnPlan, Hosts, SnapshotSource, StreamKind, Tuning};
 use crate::venue::Venue;
 use crate::wire::reader::{ConnectRequest, Reader, ReaderConfig};
 use crate::wire::{clock, resolve, url};
@@ -219,7 +219,7 @@ impl Session<'_> {
             }
             let stream = self.topics[n].remove(0);
             let name = self.watch.streams[stream].name.clone();
-            let Some(text) = self.venue.subscribe_message(&[&name]) else { continue };
+            let Some(text) = self.venue.subscribe_message(&[&name], &Tuning::default()) else { continue };
             self.watch.streams[stream].asked = now;
             self.watch.conns[n].waiting.push(stream);
             self.asked_at[n] = now;

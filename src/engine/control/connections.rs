@@ -20,11 +20,8 @@ impl Control {
                 continue;
             }
             let messages = self.venues[v].slots[s].slot.conn.subscribe.len();
-            if let Err(at) = self.venues[v].subscribes(messages, now) {
-                self.venues[v].slots[s].retry_at = at;
-                continue;
-            }
-            if let Grant::WaitUntil(at) = self.venues[v].limiter.grant(now) {
+            let address = self.venues[v].address;
+            if let Err(at) = self.addresses.opens(address, messages, now) {
                 self.venues[v].slots[s].retry_at = at;
                 continue;
             }
@@ -73,12 +70,14 @@ impl Control {
                 return;
             }
         };
+        let tuning = venue.plan.hosts.tuning.clone();
         let slot = &mut venue.slots[at];
         let leg = slot.slot.leg;
         let (lane, number, plan) = (slot.slot.lane, slot.slot.number, slot.opens());
         let mut request =
             ConnectRequest::new(conn as u64, plan.url.clone(), addrs, self.parts.tls.clone(), spec);
         request.subscribe = plan.subscribe;
+        crate::engine::tuning::beats(&mut request, &tuning);
         request.proxy = self.parts.proxy.as_ref().map(|_| Proxy::default());
         let link = OpenLink {
             conn,
@@ -88,6 +87,7 @@ impl Control {
             url: plan.url,
             streams: plan.streams,
             pong: spec.heartbeat.pong,
+            tuning,
         };
         self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
     }

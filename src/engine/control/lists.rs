@@ -119,7 +119,12 @@ impl Control {
             // What was not listed at first is there now.
             let is_new = |s: &&String| venue.listed.contains(*s) && !venue.homes.contains_key(*s);
             let comes = config.allow_missing && config.symbols.iter().any(|s| is_new(&s));
-            return (changed || comes).then_some(config);
+            let over = ended(venue.plan.venue.spec().ended_statuses, &config.symbols, listed);
+            for symbol in &over {
+                tracing::info!(venue = config.id, symbol, "is over: its streams end");
+            }
+            config.symbols.retain(|s| !over.contains(s));
+            return (changed || comes || !over.is_empty()).then_some(config);
         };
         let volumes = venue.volumes.as_ref().map_or(&[][..], |(_, v)| v);
         let held: BTreeSet<String> = venue.plan.config.symbols.iter().cloned().collect();
@@ -215,7 +220,8 @@ impl Control {
         venue.listed_now(now);
         venue.metrics.list_waits.set(0);
         if list.weight_per_minute > 0 {
-            self.groups[venue.group].budget.set_limit(list.weight_per_minute);
+            let group = &mut self.groups[venue.group];
+            group.budget.set_limit(list.weight_per_minute.min(group.weight_most));
         }
         venue.listed = list.instruments.iter().map(|i| i.symbol.clone()).collect();
         // Before the plan changes: a stream that ends because its symbol does is explained by the version before it.
@@ -236,7 +242,7 @@ impl Control {
         Ok(())
     }
 
-    fn tell_versions(&self, versions: Versions) {
+    pub(super) fn tell_versions(&self, versions: Versions) {
         for (lane, list) in versions {
             self.order(lane, ToLane::Instruments(list));
         }
@@ -329,6 +335,12 @@ fn why_none(r: &RestResponse, unread: Option<impl std::fmt::Display>) -> String 
         Some(e) if r.status == 200 => e.to_string(),
         _ => r.redirect().unwrap_or_else(|| super::polls::beginning(&r.body)),
     }
+}
+
+/// Those of the symbols that are over, although the venue lists them still.
+fn ended(words: &[&str], symbols: &[String], listed: &[InstrumentVersion]) -> BTreeSet<String> {
+    let is_over = |i: &&InstrumentVersion| words.contains(&i.status.as_str()) && symbols.contains(&i.symbol);
+    listed.iter().filter(is_over).map(|i| i.symbol.clone()).collect()
 }
 
 /// Whether a body has a symbol in quotes anywhere.

@@ -3,6 +3,7 @@
 mod audits;
 mod backfill;
 mod connections;
+mod first;
 mod lists;
 mod polls;
 mod reload;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::addresses::Addresses;
 use super::keys;
 use super::ladder::Ladder;
 use super::lane0::{Entry, Lane0};
@@ -69,6 +71,8 @@ impl LaneHandle {
 struct Group {
     name: &'static str,
     budget: WeightBudget,
+    /// No more than this a minute, whatever the venue says.
+    weight_most: u32,
     queue: WaitQueue<(usize, String)>,
 }
 
@@ -112,6 +116,8 @@ pub struct Control {
     parts: ControlParts,
     last_tick: i64,
     silence: silence::Watchdog,
+    firsts: first::Firsts,
+    addresses: Addresses,
     audits: audits::Audits,
     /// Requests under way that must not keep snapshots from the workers.
     under_way: usize,
@@ -170,6 +176,8 @@ impl Control {
             parts,
             last_tick: 0,
             silence: silence::Watchdog::default(),
+            firsts: first::Firsts::default(),
+            addresses: Addresses::default(),
             audits: audits::Audits::default(),
             under_way: 0,
             backfills: Vec::new(),
@@ -195,17 +203,31 @@ impl Control {
     /// A venue of which nothing is known yet; returns its place.
     fn add_venue(&mut self, plan: Links) -> Result<usize, ControlFault> {
         let spec = plan.venue.spec();
+        let weight_most = plan.hosts.tuning.weight_per_minute;
         let group = match self.groups.iter().position(|g| g.name == spec.weight_group) {
-            Some(g) => g,
+            Some(g) => {
+                let group = &mut self.groups[g];
+                if let Some(most) = weight_most.filter(|m| *m < group.weight_most) {
+                    group.weight_most = most;
+                    group.budget.set_limit(most);
+                }
+                g
+            }
             None => {
                 let percent = (plan.config.rest_weight_share * 100.0).round().clamp(1.0, 100.0) as u32;
-                let config =
-                    BudgetConfig { snapshot_percent: percent, ..BudgetConfig::new(spec.weight_per_minute) };
+                let limit = weight_most.unwrap_or(spec.weight_per_minute);
+                let config = BudgetConfig { snapshot_percent: percent, ..BudgetConfig::new(limit) };
                 let budget = WeightBudget::new(config);
-                self.groups.push(Group { name: spec.weight_group, budget, queue: WaitQueue::default() });
+                self.groups.push(Group {
+                    name: spec.weight_group,
+                    budget,
+                    weight_most: weight_most.unwrap_or(u32::MAX),
+                    queue: WaitQueue::default(),
+                });
                 self.groups.len() - 1
             }
         };
+        let address = self.addresses.of(spec, &plan.hosts);
         let client = self.client(&plan)?;
         let metrics = self.parts.shared.add_venue(spec.id);
         let key = keys::load(&plan.config, &|name| std::env::var(name).ok())?;
@@ -214,7 +236,9 @@ impl Control {
         {
             tracing::warn!(error = %e, "a core dump of this process would hold a key");
         }
-        self.venues.extend(VenueState::new(plan, client, group, metrics).map(|s| VenueState { key, ..s }));
+        self.venues.extend(
+            VenueState::new(plan, client, (group, address), metrics).map(|s| VenueState { key, ..s }),
+        );
         Ok(self.venues.len() - 1)
     }
 
@@ -293,6 +317,7 @@ impl Control {
             self.tick();
             self.look_at_space(now)?;
             self.look_for_silence(now);
+            self.look_for_first_frames(now);
             self.fall_back(now)?;
         }
         Ok(())
@@ -430,6 +455,9 @@ impl Control {
                 }
             }
             FromLane::Refused { conn, code, stream } => self.refused(conn, code, &stream)?,
+            FromLane::Class { venue, stream, was, class } => {
+                tracing::warn!(venue, stream, was, class, "what the ids of a stream are is told now");
+            }
             FromLane::Listing { venue } => {
                 if let Some(v) = self.venue_ix(venue) {
                     self.venues[v].list_soon(now);

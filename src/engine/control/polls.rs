@@ -3,6 +3,8 @@
 use super::*;
 use crate::engine::polls;
 use crate::engine::rest::lane_body;
+use crate::model::Reject;
+use crate::venue::InstrumentList;
 
 /// Requests of polls and the like that are under way at once, over all venues: fewer than there are workers, so that a
 /// snapshot never waits behind them.
@@ -198,7 +200,38 @@ impl Control {
                 }
             }
         }
+        let is_well = |r: &&RestResponse| r.status == 200;
+        let venue = self.venues[v].plan.venue;
+        if let Some(read) =
+            result.as_ref().ok().filter(is_well).and_then(|r| venue.polled_instruments(path, &r.body))
+        {
+            self.learn(v, path, read);
+        }
         self.hand_over(v, lane, path, result);
+    }
+
+    /// Versions of some instruments, between two lists: what they do not name is not gone.
+    fn learn(&mut self, v: usize, path: &str, read: Result<InstrumentList, Reject>) {
+        let venue = &mut self.venues[v];
+        let list = match read {
+            Ok(list) => list.instruments,
+            Err(e) => {
+                // The body is in `raw` all the same.
+                tracing::debug!(
+                    venue = venue.plan.config.id,
+                    path,
+                    why = e.detail,
+                    "an answer names no instrument"
+                );
+                return;
+            }
+        };
+        let mut recorded = std::mem::take(&mut venue.recorded);
+        let changed = recorded.follow(&list, &|_| true);
+        let met = recorded.meet(&list, &|s| venue.lanes_of(s));
+        venue.recorded = recorded;
+        self.tell_versions(changed);
+        self.tell_versions(met);
     }
 
     /// A body becomes a record of its lane.

@@ -56,6 +56,7 @@ impl Control {
             fixed.extend(o.fixed_differences(n).iter().map(|key| format!("{}: {key}", n.id)));
             n.rest_weight_share = o.rest_weight_share;
             (n.rest, n.ws) = (o.rest.clone(), o.ws.clone());
+            n.tuning = o.tuning.clone();
             if let Some((a, b)) = other_chain(o, n) {
                 fixed.push(format!("{}: {a} to {b} of symbols that stay (remove them first)", n.id));
                 (n.symbols, n.channels) = (o.symbols.clone(), o.channels.clone());
@@ -108,7 +109,9 @@ impl Control {
     fn take_back(&mut self, v: usize, link: Links) {
         match self.client(&link) {
             Ok(client) => {
+                let address = self.addresses.of(link.venue.spec(), &link.hosts);
                 let venue = &mut self.venues[v];
+                venue.address = address;
                 (venue.gone, venue.list_at, venue.client) = (false, Some(0), client);
                 venue.next = Some(link.config.clone());
                 venue.plan = link;

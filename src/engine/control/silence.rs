@@ -21,13 +21,13 @@ const GRACE_NS: i64 = 2 * S;
 /// A quiet stream is looked into at least so often.
 const LONGEST_NS: i64 = 600 * S;
 /// Messages of a fixed pace that may be missing.
-const PACES: i64 = 5;
+pub(super) const PACES: i64 = 5;
 /// An answer that did not come by then does not come.
 const ANSWER_NS: i64 = 60 * S;
 /// For silent streams a connection is replaced at most so often.
 const REPLACE_NS: i64 = 60 * S;
 /// Longer between two looks: this thread stood still, and perhaps everything else did.
-const FROZEN_NS: i64 = 3 * S;
+pub(super) const FROZEN_NS: i64 = 3 * S;
 
 /// What is known of one stream.
 #[derive(Clone, Copy, Debug)]
@@ -241,7 +241,7 @@ impl Control {
         }
     }
 
-    fn silent(
+    pub(super) fn silent(
         &mut self,
         v: usize,
         (lane, conn, number): (LaneId, ConnId, u32),

@@ -218,7 +218,11 @@ impl Control {
         };
         w.sent = Some(now);
         let anew = w.attempt > 0 && w.attempt.is_multiple_of(ANEW_AFTER);
-        let texts = if anew { venue.resubscribe_messages(&stream) } else { Vec::new() };
+        let texts = if anew {
+            venue.resubscribe_messages(&stream, &self.venues[v].plan.hosts.tuning)
+        } else {
+            Vec::new()
+        };
         for text in texts.into_iter().chain([text]) {
             self.order(lane, ToLane::Send { conn, text });
         }

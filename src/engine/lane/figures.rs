@@ -52,6 +52,11 @@ impl Lane {
             raise(&p.general, n.general);
             raise(&p.fallback, n.fallback);
         }
+        for (id, was, class) in std::mem::take(&mut self.wishes.classes) {
+            let Some((stream, _, _)) = self.fold.stream(id) else { continue };
+            let (stream, venue) = (stream.to_owned(), self.fold.stream_venue(id).unwrap_or("").to_owned());
+            self.report(FromLane::Class { venue, stream, was, class });
+        }
         let total = self.fold.counters().others;
         if total != self.others_told {
             self.others_told = total;

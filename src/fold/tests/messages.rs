@@ -443,6 +443,23 @@ fn a_refused_stream_says_so_and_the_others_go_on() {
     assert_eq!(t.rows.of("trade").len(), 1);
 }
 
+/// A frame that says no to a stream of diffs may have been sent long after the last of these: nobody knows what lacks between.
+#[test]
+fn a_book_that_is_refused_after_it_was_proven_is_covered_up_to_its_last_message() {
+    let mut t = Tape::proven();
+    t.change(7, 11);
+    let last = t.ts;
+    t.ts += 500_000_000;
+    t.exchange(7, 1);
+    t.ack(7, "depth", 100_008);
+    assert!(!t.is_proven());
+    let covers = t.rows.of("cover depth:BTC/USDT");
+    assert!(covers.len() == 1 && covers[0].contains(&format!("..{last} ids ")), "{covers:?}");
+    t.event("close", 7, "venue_disconnect", false);
+    let gaps = t.rows.of("gap depth:BTC/USDT subscribe_refused");
+    assert!(gaps.len() == 1 && gaps[0].contains(&format!(" {last}..")), "{gaps:?}");
+}
+
 #[test]
 fn a_refused_snapshot_is_asked_for_again_and_a_ping_is_answered() {
     let mut t = Tape::new();

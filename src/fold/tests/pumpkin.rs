@@ -18,6 +18,8 @@ struct Seen {
     rows: Vec<String>,
     asked: usize,
     flags: i32,
+    /// Of trades, with their times.
+    trades: Vec<(i64, i32)>,
 }
 
 impl FoldSink for Seen {
@@ -32,6 +34,7 @@ impl FoldSink for Seen {
             RowRef::Gap(g) => {
                 self.rows.push(format!("gap {:?} ({}, {}]", g.cause, g.seq_before, g.seq_after))
             }
+            RowRef::Trade(_) => self.trades.push((head.ts_event, head.flags)),
             RowRef::Reject(r) => self.rows.push(format!("reject {}", r.detail)),
             _ => {}
         }
@@ -312,4 +315,99 @@ fn changes_on_another_connection_need_the_books_own_topic_there() {
     change(&mut l, 9, 21);
     l.is("5x21 / 6x1");
     assert!(!l.seen.rows.iter().any(|r| r.starts_with("reject")), "{:#?}", l.seen.rows);
+}
+
+/// Times that an id holds are flagged, live and behind a snapshot; those that the venue stated are not.
+#[test]
+fn a_time_that_an_id_holds_is_flagged() {
+    let is_derived = |l: &Lane| l.seen.flags & flags::DERIVED_TS != 0;
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(S, r#"["5","1"]"#, r#"["6","1"]"#);
+    assert!(is_derived(&l), "{:?}", l.seen.rows);
+    l.update(S + 1, S + 1, r#"["4","1"]"#, "");
+    assert!(is_derived(&l));
+    let stated = format!(
+        r#"{{"e":"depth.update","s":"btc_usdt","U":{0},"u":{0},"t":1769598709094,"b":[["4","2"]],"a":[]}}"#,
+        S + 2
+    );
+    l.push(Kind::Frame, CONN, "", stated.as_bytes(), 0);
+    assert!(!is_derived(&l), "the frame has a time of its own");
+    // Held back until a snapshot came: the diff is flagged, the ids of this one hold none.
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.update(11, 11, r#"["4","1"]"#, "");
+    l.rest(10, r#"["5","1"]"#, r#"["6","1"]"#);
+    assert!(l.best().is_some() && !is_derived(&l));
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.update(S + 1, S + 1, r#"["4","1"]"#, "");
+    l.rest(S, r#"["5","1"]"#, r#"["6","1"]"#);
+    assert!(l.best().is_some() && is_derived(&l) && l.seen.flags & flags::REPLAYED != 0);
+}
+
+/// One that watches: `t` of trades may change its meaning, and a book's ids are learned.
+#[derive(Default)]
+struct Watcher(Vec<String>);
+
+impl FoldSink for Watcher {
+    const ROWS: bool = false;
+    const LIVE: bool = true;
+
+    fn row(&mut self, _: &Head, _: RowRef<'_>) {}
+
+    fn instrument(&mut self, _: InstrumentId, _: &InstrumentVersion) {}
+
+    fn effect(&mut self, e: Effect<'_>) {
+        if let Effect::Class { was, class, .. } = e {
+            self.0.push(format!("{was} -> {class}"));
+        }
+    }
+}
+
+#[test]
+fn a_field_that_changes_its_meaning_is_told_once_and_so_are_ids_that_are_known() {
+    let mut l = Lane::new(IdPolicy::Learn);
+    let trades = crate::venue::pumpkin::PERP.stream("trade", Some("btc_usdt")).unwrap();
+    let s = Subscribed { venue: "pumpkin-perp".to_owned(), add: vec![trades], ..Subscribed::default() };
+    l.push(Kind::Subscription, CONN, "", &to_payload(&s), 0);
+    let mut told = Watcher::default();
+    let mut frame = |l: &mut Lane, text: String| {
+        (l.ts, l.rseq) = (l.ts + 1_000_000, l.rseq + 1);
+        let rec = Record {
+            kind: Kind::Frame,
+            flags: 0,
+            lane: 1,
+            status: 0,
+            conn: CONN,
+            lane_seq: l.clock.take_seq(),
+            rseq: l.rseq,
+            ts_kernel: 0,
+            ts_mono: 0,
+            ts_recv: l.ts,
+            url: "",
+            payload: text.as_bytes(),
+        };
+        l.fold.step(&rec, &mut told);
+    };
+    let trade = |t: i64| format!(r#"{{"e":"trade","s":"btc_usdt","t":{t},"p":"1","a":"1","m":"BID"}}"#);
+    for t in [1_769_598_709_094, 1_769_598_709_095, 987_654_321, 987_654_322] {
+        frame(&mut l, trade(t));
+    }
+    frame(&mut l, r#"{"e":"depth","s":"btc_usdt","U":1,"u":1,"b":[["5","1"]],"a":[["6","1"]]}"#.to_owned());
+    for id in 2..60 {
+        frame(
+            &mut l,
+            format!(r#"{{"e":"depth.update","s":"btc_usdt","U":{id},"u":{id},"b":[["4","1"]],"a":[]}}"#),
+        );
+    }
+    assert_eq!(
+        told.0,
+        ["t is a time in ms -> t is an id", "not known yet -> strict: a hole in the ids is a loss"]
+    );
+    let mut l = Lane::new(IdPolicy::Strict);
+    let trades = crate::venue::pumpkin::PERP.stream("trade", Some("btc_usdt")).unwrap();
+    let s = Subscribed { venue: "pumpkin-perp".to_owned(), add: vec![trades], ..Subscribed::default() };
+    l.push(Kind::Subscription, CONN, "", &to_payload(&s), 0);
+    l.push(Kind::Frame, CONN, "", trade(1_769_598_709_094).as_bytes(), 0);
+    l.push(Kind::Frame, CONN, "", trade(586_769_324_550_225_920).as_bytes(), 0);
+    let derived = l.seen.trades.iter().map(|t| (t.0 > 0, t.1 & flags::DERIVED_TS != 0)).collect::<Vec<_>>();
+    assert_eq!(derived, [(true, false), (true, true)]);
 }

@@ -91,6 +91,8 @@ pub(super) fn decode(
             "depth-snapshot-realtime" => snapshot(&f, REALTIME, sides, ctx),
             "depth-snapshot-top100" => top(&f, sides, ctx),
             "trades" => tables::trades(&f, ctx),
+            // The same trades as an answer to a request: ids tell those that came by the stream.
+            "market-trades" => tables::latest_trades(&f, ctx),
             "bbo" => tables::bbo(&f, ctx),
             "bar" => tables::bar(&f, ctx),
             // The demo client and an appendix know it under the longer name.

@@ -14,7 +14,7 @@ mod tables;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, PlanError, Poll, Reject, RestKind, RestRefusal,
-    RestRequest, SequenceRule, StreamKind, StreamSpec, TradesRequest, VenueSpec,
+    RestRequest, SequenceRule, StreamKind, StreamSpec, TradesRequest, Tuning, VenueSpec,
 };
 use crate::parse::{Path, Scratch};
 use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
@@ -72,8 +72,10 @@ const BASE: VenueSpec = VenueSpec {
     sequence: SequenceRule::PER_FRAME,
     heartbeat: HEARTBEAT,
     acknowledges: true,
-    // 150 a minute and address are the first threshold, and there are two products.
-    subscribes_per_minute: 50,
+    // Both products are behind one host, which counts by address: 45 connections, and of these messages 150 a minute are the first
+    // threshold.
+    address_group: "ascendex",
+    subscribes_per_minute: 100,
     ..VenueSpec::BASE
 };
 
@@ -188,7 +190,7 @@ impl Venue for Ascendex {
         streams::snapshot_message(stream)
     }
 
-    fn resubscribe_messages(&self, stream: &StreamSpec) -> Vec<String> {
+    fn resubscribe_messages(&self, stream: &StreamSpec, _: &Tuning) -> Vec<String> {
         streams::resubscribe_messages(stream)
     }
 

@@ -164,7 +164,8 @@ pub(super) fn plan(
         streams: streams.to_vec(),
         subscribe: subscribe(streams),
     };
-    Ok(once.chunks(venue.spec.streams_per_conn_max).map(one).collect())
+    let most = hosts.tuning.streams_per_conn.unwrap_or(venue.spec.streams_per_conn_max);
+    Ok(once.chunks(most.max(1)).map(one).collect())
 }
 
 /// One channel per message, ten symbols in each. Diffs come first: snapshots are asked for right behind them.

@@ -1,7 +1,7 @@
 //! Trades, best bid and ask, candles, mark prices.
 
 use super::decode::{Frame, stream_of};
-use super::streams::ASSETLESS;
+use super::streams::{ASSETLESS, SYMBOL_MAX};
 use crate::model::{
     Bbo, Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, Kline, Level, Mark, OpenInterest, Reject,
     RejectCause, StreamId, Trade, TradeType,
@@ -12,13 +12,35 @@ use crate::parse::fields::{best, decimal, exact, id, shape, text, time};
 /// Several trades in one array. Ids rise and skip: they tell trades apart and prove nothing.
 pub(super) fn trades(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
     let symbol = text(f.symbol, "symbol is missing or no text")?;
-    let (info, mut at) = stream_of(ctx, ["trades", ":", symbol])?;
+    let (info, at) = stream_of(ctx, ["trades", ":", symbol])?;
+    all_trades(f, info.stream, at, ctx)
+}
+
+/// Trades that were asked for by message, with or without their stream.
+pub(super) fn latest_trades(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let symbol = text(f.symbol, "symbol is missing or no text")?;
+    if let Ok((info, at)) = stream_of(ctx, ["trades", ":", symbol]) {
+        return all_trades(f, info.stream, at, ctx);
+    }
+    let is_one = !symbol.is_empty() && symbol.len() <= SYMBOL_MAX;
+    match is_one.then(|| ctx.instrument(symbol)).flatten() {
+        Some(at) => all_trades(f, StreamId::NONE, at, ctx),
+        None => Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused")),
+    }
+}
+
+fn all_trades(
+    f: &Frame<'_, '_>,
+    stream: StreamId,
+    mut at: InstrumentRef,
+    ctx: &mut dyn DecodeCtx,
+) -> Result<(), Reject> {
     let Some(list) = f.data.and_then(Val::elements) else {
         return Err(shape("data is missing or no array"));
     };
     let mut first_fault = Ok(());
     for v in list {
-        match trade(v, info.stream, at, ctx) {
+        match trade(v, stream, at, ctx) {
             Ok(now) => at = now,
             Err(e) if first_fault.is_ok() => first_fault = Err(e),
             Err(_) => {}

@@ -42,6 +42,7 @@ pub static PREDICTION: Family = Family {
         rest: "https://papi.asterdex.com",
         ws: "wss://pstream.asterdex.com",
         streams_per_conn_max: 200,
+        streams_per_conn_most: 1024,
         url_bytes_max: 3600,
         client_messages_per_s: 5,
         connects_per_5min: 300,

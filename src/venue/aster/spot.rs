@@ -33,6 +33,7 @@ pub static SPOT: Family = Family {
         ws: "wss://sstream.asterdex.com",
         // The venue takes 1024; fewer on each connection lose less with it.
         streams_per_conn_max: 200,
+        streams_per_conn_most: 1024,
         url_bytes_max: 3600,
         // Pings and pongs count.
         client_messages_per_s: 5,

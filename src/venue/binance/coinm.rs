@@ -24,6 +24,7 @@ pub static COINM: Family = Family {
         rest: "https://dapi.binance.com",
         ws: "wss://dstream.binance.com",
         streams_per_conn_max: 200,
+        streams_per_conn_most: 1024,
         url_bytes_max: 3600,
         client_messages_per_s: 10,
         connects_per_5min: 300,

@@ -35,6 +35,7 @@ pub static SPOT: Family = Family {
         rest: "https://api.binance.com",
         ws: "wss://stream.binance.com:9443",
         streams_per_conn_max: 200,
+        streams_per_conn_most: 1024,
         url_bytes_max: 3600,
         // Pings and pongs count.
         client_messages_per_s: 5,

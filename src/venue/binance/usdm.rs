@@ -34,6 +34,7 @@ pub static USDM: Family = Family {
         rest: "https://fapi.binance.com",
         ws: "wss://fstream.binance.com",
         streams_per_conn_max: 200,
+        streams_per_conn_most: 1024,
         url_bytes_max: 3600,
         client_messages_per_s: 10,
         connects_per_5min: 300,

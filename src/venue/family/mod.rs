@@ -127,6 +127,10 @@ impl Venue for Family {
         plan::plan(self, streams, hosts)
     }
 
+    fn routes(&self) -> &'static [&'static str] {
+        self.routes
+    }
+
     fn fallback(&self, channel: &str) -> Option<&'static str> {
         self.fallbacks.iter().find(|(from, _)| *from == channel).map(|(_, to)| *to)
     }

@@ -18,19 +18,25 @@ pub(super) fn plan(
     refuse_two_chains(family, streams)?;
     let base = hosts.ws.as_deref().unwrap_or(family.spec.ws).trim_end_matches('/');
     let mut plans = Vec::new();
-    for (route, prefix) in family.routes.iter().enumerate() {
+    let own: Vec<&str> = match &hosts.tuning.routes {
+        Some(prefixes) => prefixes.iter().map(String::as_str).collect(),
+        None => family.routes.to_vec(),
+    };
+    // Without prefixes one address serves all.
+    let routes = if own.is_empty() { vec![""] } else { own };
+    let most = hosts.tuning.streams_per_conn.unwrap_or(family.spec.streams_per_conn_max);
+    for (route, prefix) in routes.iter().enumerate() {
         let start = format!("{base}{prefix}/stream?streams=");
         let mut open: Option<ConnPlan> = None;
         let mut seen = std::collections::BTreeSet::new();
-        for s in streams.iter().filter(|s| route_of(family, s) == route) {
+        for s in streams.iter().filter(|s| routes.len() == 1 || route_of(family, s) == route) {
             if !seen.insert(s.name.as_str()) {
                 continue;
             }
             let mut name = String::new();
             encode_into(&mut name, &s.name, "@!:");
             let full = |p: &ConnPlan| {
-                p.streams.len() >= family.spec.streams_per_conn_max
-                    || p.url.len() + 1 + name.len() > family.spec.url_bytes_max
+                p.streams.len() >= most || p.url.len() + 1 + name.len() > family.spec.url_bytes_max
             };
             if open.as_ref().is_some_and(full) {
                 plans.extend(open.take());

@@ -3,7 +3,7 @@
 //! Frames do not name their topic: what they are about and of what kind finds it.
 
 use super::binary;
-use super::message::{decimal, id, id_time, now, optional_id, side, sums, trade_t};
+use super::message::{class_of, decimal, id, id_time, now, optional_id, side, sums, trade_t};
 use super::numbers::as_texts;
 use super::topics::SYMBOL_MAX;
 use crate::model::{
@@ -209,12 +209,13 @@ fn depth(
         return Err(shape("u is below U"));
     }
     let now = now(ctx);
-    let ts_event = match optional_id(f.time, "t is no time")? {
+    let (ts_event, is_derived) = match optional_id(f.time, "t is no time")? {
         // The ids of this venue hold a time; a frame that has none of its own is that old.
-        -1 => id_time(last, now),
-        t => trade_t(t, now).0,
+        -1 => (id_time(last, now), true),
+        t => (trade_t(t, now).0, trade_t(t, now).1 >= 0),
     };
     exact(ctx, at, |exps| read_sides(f, sides, exps))?;
+    ctx.derives_time(is_derived && ts_event != 0);
     if is_whole {
         sides.bids.sort_unstable_by_key(|l| std::cmp::Reverse(l.price));
         sides.asks.sort_unstable_by_key(|l| l.price);
@@ -255,6 +256,8 @@ pub(super) fn deal(d: &Deal<'_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> 
     let (ts, t_id) = trade_t(d.t, now(ctx));
     let trade_id = if d.id >= 0 { d.id } else { t_id };
     let ((price, size), at) = exact(ctx, at, |exps| Ok((exps.price(d.price)?, exps.size(d.size)?)))?;
+    ctx.derives_time(t_id >= 0 && ts != 0);
+    ctx.class(info.stream, class_of(d.t, (ts, t_id)));
     ctx.event(Event::Trade(Trade {
         instrument: at.id,
         stream: info.stream,
@@ -298,6 +301,7 @@ pub(super) struct Candle<'a> {
 pub(super) fn candle(c: &Candle<'_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
     let (info, at) = candle_topic(c.symbol, c.interval, ctx)?;
     let [open, high, low, close] = c.prices;
+    ctx.derives_time(false);
     let (volume, quote_volume) = sums(c.a, c.v, close, ctx.contract_size(at.id));
     let none = crate::model::Dec::NONE;
     ctx.event(Event::Kline(Kline {

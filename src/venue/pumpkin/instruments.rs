@@ -51,6 +51,14 @@ pub(super) fn parse(body: &[u8]) -> Result<InstrumentList, Reject> {
     Ok(out)
 }
 
+/// The answer that is about one symbol: its data is that symbol, as it stands in the list.
+pub(super) fn parse_one(body: &[u8]) -> Result<InstrumentList, Reject> {
+    let one: &RawValue = inner(body, "data is missing")?;
+    let faulty = || Reject::new(RejectCause::Shape, "data is no symbol");
+    let instruments = vec![instrument(one.get()).ok_or_else(faulty)?];
+    Ok(InstrumentList { instruments, ..InstrumentList::default() })
+}
+
 /// As [`crate::venue::Venue::parse_volumes`]: the day's turnover. Markets without one rank last.
 pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
     #[derive(Default, Deserialize)]
@@ -70,7 +78,12 @@ pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
 
 /// The elements of an answer's list.
 fn listed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<Vec<T>, Reject> {
-    let shape = || Reject::new(RejectCause::Shape, "data is missing or no array");
+    inner(body, "data is missing or no array")
+}
+
+/// What an answer holds. `what` is said of anything else.
+fn inner<'b, T: Deserialize<'b>>(body: &'b [u8], what: &'static str) -> Result<T, Reject> {
+    let shape = || Reject::new(RejectCause::Shape, what);
     let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|e| match e.classify() {
         serde_json::error::Category::Data => Reject::new(RejectCause::Shape, "code is missing or no integer"),
         _ => Reject::new(RejectCause::Malformed, "body is no JSON, or cut short"),

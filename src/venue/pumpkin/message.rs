@@ -32,6 +32,18 @@ pub(super) fn trade_t(t: i64, now: i64) -> (i64, i64) {
     (id_time(t, now), t)
 }
 
+/// What `t` was taken for by [`trade_t`], in words.
+pub(super) fn class_of(t: i64, (ts, id): (i64, i64)) -> &'static str {
+    match (ts, id) {
+        (0, _) => "t is an id",
+        (_, 0..) => "t is an id that holds a time",
+        (ts, _) if ts == t => "t is a time in ns",
+        (ts, _) if ts / 1_000 == t => "t is a time in µs",
+        (ts, _) if ts / 1_000_000 == t => "t is a time in ms",
+        _ => "t is a time in s",
+    }
+}
+
 /// An id: a number, or a text of digits. `what` is said of anything else.
 pub(super) fn id(v: Option<Val<'_, '_>>, what: &'static str) -> Result<i64, Reject> {
     match optional_id(v, what)? {
@@ -127,6 +139,12 @@ mod tests {
         assert_eq!(trade_t(987_654_321, NOW), (0, 987_654_321));
         assert_eq!(trade_t(i64::MAX, NOW), (0, i64::MAX));
         assert_eq!(trade_t(0, NOW), (0, 0));
+        let class = |t: i64| class_of(t, trade_t(t, NOW));
+        assert_eq!(class(1_769_598_709_094), "t is a time in ms");
+        assert_eq!(class(1_769_598_709_094_123), "t is a time in µs");
+        assert_eq!((class(1_769_598_709), class(NOW - 5)), ("t is a time in s", "t is a time in ns"));
+        assert_eq!(class(1_234_567_890_123_456), "t is an id");
+        assert_eq!(class(586_769_324_550_225_920), "t is an id that holds a time");
     }
 
     /// The table of chapter 5 of the protocol page.

@@ -14,7 +14,7 @@ mod topics;
 
 use crate::model::{
     ConnPlan, DecodeCtx, Dialect, Heartbeat, Hosts, IdPolicy, PlanError, Poll, Reject, RestKind, RestRefusal,
-    RestRequest, SequenceRule, SnapshotSource, StreamKind, StreamSpec, TradesRequest, VenueSpec,
+    RestRequest, SequenceRule, SnapshotSource, StreamKind, StreamSpec, TradesRequest, Tuning, VenueSpec,
 };
 use crate::parse::Scratch;
 use crate::venue::{ChannelInfo, Credentials, InstrumentList, Venue};
@@ -34,6 +34,10 @@ static SPEC: VenueSpec = VenueSpec {
     rest: "https://rest.pumpkin.invalid",
     ws: "wss://ws.pumpkin.invalid",
     hosts_known: false,
+    limits_known: false,
+    // Some of its family drop whoever says nothing for a minute.
+    dead_after_most_s: 60,
+    names_topics: true,
     trades_chain: false,
     rest_trades_have_ids: false,
     // No limit is documented for any of these.
@@ -86,8 +90,8 @@ impl Venue for Perp {
         topics::plan(streams, hosts)
     }
 
-    fn subscribe_message(&self, topics: &[&str]) -> Option<String> {
-        Some(topics::message("sub", topics))
+    fn subscribe_message(&self, topics: &[&str], tuning: &Tuning) -> Option<String> {
+        Some(topics::message("sub", topics, tuning))
     }
 
     fn is_passing(&self, code: i64) -> bool {
@@ -113,9 +117,9 @@ impl Venue for Perp {
         code == 40003
     }
 
-    fn resubscribe_messages(&self, stream: &StreamSpec) -> Vec<String> {
+    fn resubscribe_messages(&self, stream: &StreamSpec, tuning: &Tuning) -> Vec<String> {
         let name = [stream.name.as_str()];
-        vec![topics::message("unsub", &name), topics::message("sub", &name)]
+        vec![topics::message("unsub", &name, tuning), topics::message("sub", &name, tuning)]
     }
 
     fn id_policies(&self) -> &'static [(&'static str, IdPolicy)] {
@@ -178,6 +182,10 @@ impl Venue for Perp {
         ctx: &mut dyn DecodeCtx,
     ) -> Result<(), Reject> {
         rest::polled(scratch, url, body, ctx)
+    }
+
+    fn polled_instruments(&self, path: &str, body: &[u8]) -> Option<Result<InstrumentList, Reject>> {
+        rest::is_detail(path).then(|| instruments::parse_one(body))
     }
 
     fn refusal(&self, status: u16, body: &[u8]) -> Option<RestRefusal> {

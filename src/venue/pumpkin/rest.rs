@@ -36,10 +36,12 @@ const WITH_ROWS: [&str; 11] = [
     "funding-rate-record",
     "open-interest",
 ];
+const DETAIL: &str = "/v2/public/symbol/detail";
+const ALL: &str = "symbol/all";
 /// Candles, newest first: a candle is final when a newer one is there.
 const KLINE: &str = "kline";
 /// What has no stream, and what its page lists beside.
-pub(super) static POLLS: [Poll; 13] = [
+pub(super) static POLLS: [Poll; 15] = [
     Poll::market("agg-tickers", "/v2/public/q/agg-tickers?timeRangeType=H24", StreamKind::Ticker).every(10),
     Poll::market("tickers", "/v2/public/q/tickers?timeRangeType=H24", StreamKind::Ticker).every(10),
     Poll::market("mark-price", "/v2/public/q/mark-price", StreamKind::Mark).every(10),
@@ -57,6 +59,10 @@ pub(super) static POLLS: [Poll; 13] = [
     .every(3600),
     Poll::symbol("open-interest", "/v2/public/contract/open-interest?symbol=", StreamKind::OpenInterest),
     Poll::symbol("risk-balance", "/v2/public/contract/risk-balance?symbol=", StreamKind::RawOnly).every(3600),
+    // A version of the symbol, between two lists.
+    Poll::symbol("symbol/detail", "/v2/public/symbol/detail?symbol=", StreamKind::RawOnly).every(3600),
+    // Names alone, whatever its description says: what there is to know of them is in the list.
+    Poll::market(ALL, "/v2/public/symbol/all", StreamKind::RawOnly).every(3600),
     // Its stream is `kline,1m`.
     Poll::symbol("q/kline,", "/v2/public/q/kline?interval={}&limit=10&symbol=", StreamKind::Kline)
         .args(&INTERVALS),
@@ -87,6 +93,11 @@ pub(super) fn rest_kind(url: &str) -> RestKind {
         _ if POLLS.iter().any(|p| asked(&p)) => RestKind::Polled,
         _ => RestKind::Other,
     }
+}
+
+/// Whether a path is that of the answer about one symbol.
+pub(super) fn is_detail(path: &str) -> bool {
+    path_and_query(path).0 == DETAIL
 }
 
 /// What the venue's code means for whoever reads of it.
@@ -146,6 +157,7 @@ pub(super) fn snapshot(
             levels(d.get("b"), &mut sides.bids, exps, "b is missing or no levels")?;
             levels(d.get("a"), &mut sides.asks, exps, "a is missing or no levels")
         })?;
+        ctx.derives_time(ts_event != 0);
         ctx.event(Event::Snapshot(Depth {
             instrument: at.id,
             stream: StreamId::NONE,
@@ -238,9 +250,13 @@ pub(super) fn polled(
 ) -> Result<(), Reject> {
     let (path, query) = path_and_query(url);
     let end = path.rsplit('/').next().unwrap_or("");
-    let texts = as_texts(body);
+    // A name that is a number is none.
+    let texts = if path.ends_with(ALL) { None } else { as_texts(body) };
     scratch.read(texts.as_deref().unwrap_or(body), Limits::MESSAGE, |root, _| {
         let d = data(root)?;
+        if path.ends_with(ALL) {
+            return names(d, ctx);
+        }
         let items = d.get("items").and_then(Val::elements).or_else(|| d.elements());
         let Some(items) = items else { return one(end, d, true, ctx) };
         let mut all: Vec<Val<'_, '_>> = items.collect();
@@ -262,6 +278,16 @@ pub(super) fn polled(
         }
         first_fault
     })
+}
+
+/// Symbols by name, which have no table: they are counted once.
+fn names(d: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+    let Some(mut all) = d.elements() else { return Err(shape("data is no array")) };
+    if !all.all(|v| v.as_str().is_some_and(|s| !s.is_empty())) {
+        return Err(shape("symbol is no text"));
+    }
+    ctx.event(Event::Other { name: ALL, stream: StreamId::NONE });
+    Ok(())
 }
 
 fn instrument(v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<InstrumentId, Reject> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rest;
-use crate::model::{ConnPlan, Hosts, PlanError, StreamKind, StreamSpec};
+use crate::model::{ConnPlan, Hosts, PlanError, StreamKind, StreamSpec, Tuning};
 use crate::venue::ChannelInfo;
 
 /// Bytes of a symbol.
@@ -91,8 +91,26 @@ pub(super) fn parse_stream(name: &str) -> Option<StreamSpec> {
 }
 
 /// A message that begins or ends topics.
-pub(super) fn message(method: &str, topics: &[&str]) -> String {
+pub(super) fn message(method: &str, topics: &[&str], tuning: &Tuning) -> String {
+    let topics: Vec<String> = topics.iter().map(|t| on_the_wire(t, tuning)).collect();
     serde_json::json!({ "events": topics, "method": method }).to_string()
+}
+
+/// What a topic is called on the wire. Its format is inferred from examples, so the configuration may say another; streams
+/// keep their names, because frames do not tell their topic.
+fn on_the_wire(name: &str, tuning: &Tuning) -> String {
+    let (symbol, levels, template) = match name.split_once('@') {
+        Some(("depth", rest)) => match rest.split_once(',') {
+            Some((symbol, levels)) => (symbol, levels, &tuning.book_topic),
+            None => (rest, "", &tuning.book_topic),
+        },
+        Some(("depth.update", symbol)) => (symbol, "", &tuning.book_update_topic),
+        _ => ("", "", &None),
+    };
+    match template {
+        Some(t) => t.replace("{levels}", levels).replace("{symbol}", symbol),
+        None => name.to_owned(),
+    }
 }
 
 /// As [`crate::venue::Venue::plan`]. All topics of a symbol share a connection: what they say of a book has one chain of ids.
@@ -115,7 +133,7 @@ pub(super) fn plan(streams: &[StreamSpec], hosts: &Hosts) -> Result<Vec<ConnPlan
         }
     }
     let mut plans: Vec<ConnPlan> = Vec::new();
-    let most = super::SPEC.streams_per_conn_max;
+    let most = hosts.tuning.streams_per_conn.unwrap_or(super::SPEC.streams_per_conn_max);
     for symbol in order {
         let group = &groups[symbol];
         let fits = |p: &ConnPlan| p.streams.len() + group.len() <= most;
@@ -136,7 +154,8 @@ pub(super) fn plan(streams: &[StreamSpec], hosts: &Hosts) -> Result<Vec<ConnPlan
     }
     for p in &mut plans {
         let names: Vec<&str> = p.streams.iter().map(|s| s.name.as_str()).collect();
-        p.subscribe = names.chunks(BATCH).map(|c| message("sub", c)).collect();
+        let batch = hosts.tuning.topics_per_message.unwrap_or(BATCH).max(1);
+        p.subscribe = names.chunks(batch).map(|c| message("sub", c, &hosts.tuning)).collect();
     }
     Ok(plans)
 }

@@ -96,7 +96,7 @@ fn snapshots_are_asked_for_in_the_family_of_their_diffs() {
     let m = v.snapshot_message(&stream(v, "depth-realtime", "BTC/USDT")).unwrap();
     assert!(m.contains(r#""action":"depth-snapshot-realtime""#), "{m}");
     assert_eq!(v.snapshot_message(&stream(v, "bbo", "BTC/USDT")), None);
-    let again = v.resubscribe_messages(&stream(v, "depth", "BTC/USDT"));
+    let again = v.resubscribe_messages(&stream(v, "depth", "BTC/USDT"), &crate::model::Tuning::default());
     assert_eq!(
         again,
         [
@@ -322,4 +322,29 @@ fn lists_of_both_products() {
     let many = format!("{{\"code\":0,\"data\":[{}]}}", vec!["1"; 20_001].join(","));
     let got = venue("ascendex-spot").parse_instruments(many.as_bytes());
     assert_eq!(got.map(|_| ()).map_err(|r| r.cause), Err(RejectCause::Limit));
+}
+
+/// The request form of section 3 of the page, with the trades of its vector 8: what the stream has told already only ids tell.
+#[test]
+fn trades_that_were_asked_for_are_those_of_the_stream() {
+    let list = r#"[{"p":"19.152","q":"79","ts":1650929774384,"bm":false,"seqnum":288230377097259426},{"p":"19.156","q":"15","ts":1650929774384,"bm":true,"seqnum":288230377097259428}]"#;
+    let pushed = format!(r#"{{"m":"trades","symbol":"APE-PERP","data":{list}}}"#);
+    let asked = format!(r#"{{"m":"market-trades","id":"t1","symbol":"APE-PERP","data":{list}}}"#);
+    for v in BOTH.map(venue) {
+        let told = said(v, &["trades:APE-PERP"], pushed.as_bytes(), None).unwrap();
+        assert!(told.len() == 2 && told[0].contains("id=288230377097259426") && told[0].contains("side=1"));
+        assert_eq!(said(v, &["trades:APE-PERP"], asked.as_bytes(), None).unwrap(), told);
+        // Whoever asks need not have subscribed.
+        assert_eq!(said(v, &[], asked.as_bytes(), None).unwrap(), told);
+        let of =
+            |symbol: &str, data: &str| format!(r#"{{"m":"market-trades","symbol":{symbol},"data":{data}}}"#);
+        for (frame, cause) in [
+            (of("\"\"", "[]"), RejectCause::UnknownSymbol),
+            (of(&format!("{:?}", "X".repeat(65)), "[]"), RejectCause::UnknownSymbol),
+            (of("5", "[]"), RejectCause::Shape),
+            (of("\"APE-PERP\"", "{}"), RejectCause::Shape),
+        ] {
+            assert_eq!(refused(v, &[], frame.as_bytes()), cause, "{frame}");
+        }
+    }
 }

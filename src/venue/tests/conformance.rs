@@ -113,7 +113,7 @@ fn a_planned_url_carries_its_streams_and_keeps_the_limits() {
                     .map(move |c| v.stream(c, Some(&format!("龙{n}USDT"))).unwrap())
             })
             .collect();
-        let hosts = Hosts { rest: None, ws: Some("ws://127.0.0.1:9000/".to_owned()) };
+        let hosts = Hosts { ws: Some("ws://127.0.0.1:9000/".to_owned()), ..Hosts::default() };
         let plans = v.plan(&streams, &hosts).unwrap();
         let mut names: Vec<String> = Vec::new();
         for ConnPlan { url, streams, subscribe } in &plans {
@@ -147,7 +147,7 @@ fn planned_messages_name_their_streams_and_keep_the_limits() {
         for channel in v.spec().channels_default {
             streams.extend(symbols.iter().map(|s| v.stream(channel, Some(s)).unwrap()));
         }
-        let hosts = Hosts { rest: None, ws: Some("ws://127.0.0.1:9000/".to_owned()) };
+        let hosts = Hosts { ws: Some("ws://127.0.0.1:9000/".to_owned()), ..Hosts::default() };
         let plans = v.plan(&streams, &hosts).unwrap();
         let mut planned: Vec<&StreamSpec> = plans.iter().flat_map(|p| &p.streams).collect();
         let mut wanted: Vec<&StreamSpec> = streams.iter().collect();

@@ -269,7 +269,7 @@ fn feed(bytes: &[u8]) {
         let _ = v.snapshot_request(&text);
         if let Ok(s) = v.stream(v.spec().channels_default[0], Some(&text)) {
             let _ = v.snapshot_message(&s);
-            let _ = v.resubscribe_messages(&s);
+            let _ = v.resubscribe_messages(&s, &crate::model::Tuning::default());
         }
     }
 }

@@ -264,3 +264,44 @@ fn the_symbol_list_has_units_and_switches() {
     assert!(wrong.cause == RejectCause::Status && wrong.detail.contains("signature"));
     assert_eq!(refused(r#"{"code":0}"#).cause, RejectCause::Shape);
 }
+
+/// The examples of the page's section 4, one by one as `symbol/detail` has them, and the list of names.
+#[test]
+fn a_symbol_by_itself_is_a_version_of_it_and_names_alone_are_none() {
+    let v = venue(ID);
+    let list = include_str!("../pumpkin/fixtures/symbol-list.json");
+    let all = v.parse_instruments(list.as_bytes()).unwrap().instruments;
+    let whole: serde_json::Value = serde_json::from_str(list).unwrap();
+    let path = "/v2/public/symbol/detail?symbol=btc_usdt";
+    let detail = |data: &str| format!(r#"{{"code":0,"msg":"success","data":{data},"bizCode":null}}"#);
+    let read = |data: &str| v.polled_instruments(path, detail(data).as_bytes()).unwrap();
+    for (n, (tick, contract, price_exp)) in
+        [("0.1", "0.0001", 1), ("0.01", "0.001", 2)].into_iter().enumerate()
+    {
+        let one = read(&whole["data"][n].to_string()).unwrap();
+        let [i] = &one.instruments[..] else { panic!("{one:?}") };
+        assert!(i.same_facts(&all[n]), "{i:?}");
+        let dec = |t: &str| crate::parse::parse_dec(t.as_bytes()).unwrap();
+        assert_eq!(
+            (i.tick_size, i.contract_size, i.price_exp, i.size_exp),
+            (dec(tick), dec(contract), price_exp, 0)
+        );
+    }
+    for data in ["null", "[]", "5", "{}", r#"{"symbol":"a@b"}"#] {
+        assert_eq!(read(data).unwrap_err().cause, RejectCause::Shape, "{data}");
+    }
+    let refusal = v.polled_instruments(path, br#"{"code":1,"msg":"sign-error"}"#).unwrap();
+    assert_eq!(refusal.unwrap_err().cause, RejectCause::Status);
+    assert!(v.polled_instruments("/v2/public/symbol/all", b"{}").is_none());
+    let names = |body: &str| {
+        let mut lines = Vec::new();
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| lines.push(line(&e)));
+        let url = "/v2/public/symbol/all";
+        assert_eq!(v.rest_kind(url), RestKind::Polled);
+        v.decode_polled(&mut Scratch::default(), url, body.as_bytes(), &mut ctx).map(|()| lines)
+    };
+    assert_eq!(names(&detail(r#"["btc_usdt","eth_usdt"]"#)), Ok(vec!["other symbol/all".to_owned()]));
+    for data in ["{}", r#"["btc_usdt",5]"#, r#"[""]"#] {
+        assert_eq!(names(&detail(data)).unwrap_err().cause, RejectCause::Shape, "{data}");
+    }
+}

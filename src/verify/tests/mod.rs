@@ -13,7 +13,9 @@ use std::path::Path;
 use super::*;
 use crate::dataset::Dataset;
 use crate::engine::rebuild;
-use crate::model::time;
+use crate::model::control::to_payload;
+use crate::model::{ConnEvent, Kind, StreamSpec, Subscribed, time};
+use crate::venue;
 use maker::*;
 
 fn verified(dir: &Path) -> Report {
@@ -104,6 +106,41 @@ fn what_a_connection_lost_while_a_stream_was_shed_is_not_held_against_the_time_b
     m.subscribe(a, "BTCUSDT");
     m.wait(20 * MS);
     m.trade(a, "BTCUSDT", 2);
+    m.stop();
+    m.done();
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
+}
+
+#[test]
+fn a_book_that_its_venue_refuses_after_it_was_proven_is_proven_up_to_its_last_message() {
+    let (id, symbol, conn, url) = ("ascendex-spot", "BTC/USDT", EVENING + S, "ws://x/1/api/pro/v1/stream");
+    let d = tempfile::tempdir().unwrap();
+    let mut m = Maker::new(d.path());
+    m.wait(S);
+    let of = |channel: &&str| venue::by_id(id).unwrap().1.stream(channel, Some(symbol)).unwrap();
+    let add: Vec<StreamSpec> = ["depth", "trades"].iter().map(of).collect();
+    let open = ConnEvent { event: "open".into(), venue: id.into(), ..ConnEvent::default() };
+    m.push(Kind::Connection, conn, url, &to_payload(&open), 0);
+    let subscribed = Subscribed { venue: id.into(), add, ..Subscribed::default() };
+    m.push(Kind::Subscription, conn, "", &to_payload(&subscribed), 0);
+    let frame = |m: &mut Maker, text: &str| {
+        m.wait(100 * MS);
+        m.push(Kind::Frame, conn, "", text.as_bytes(), 0);
+    };
+    let book = |kind: &str, seqnum: i64| {
+        format!(
+            r#"{{"m":"{kind}","symbol":"{symbol}", "data":{{"ts":1,"seqnum":{seqnum},"asks":[["2","1"]],"bids":[["1","2"]]}}}}"#
+        )
+    };
+    frame(&mut m, r#"{"m":"sub","ch":"depth:BTC/USDT","code":0}"#);
+    frame(&mut m, r#"{"m":"sub","ch":"trades:BTC/USDT","code":0}"#);
+    frame(&mut m, &book("depth", 10));
+    frame(&mut m, &book("depth-snapshot", 10));
+    frame(&mut m, &book("depth", 11));
+    m.wait(500 * MS);
+    frame(&mut m, r#"{"m":"sub","ch":"depth:BTC/USDT","code":100008}"#);
+    m.wait(S);
     m.stop();
     m.done();
     let r = verified(d.path());
