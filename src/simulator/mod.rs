@@ -16,7 +16,8 @@ pub mod config;
 mod control;
 pub mod dialects;
 mod dress;
-pub mod faults;
+pub mod fault_words;
+mod faults;
 mod foreign;
 mod grid;
 mod http;
@@ -46,6 +47,7 @@ mod world;
 mod ws;
 
 pub use config::{OracleTo, SimClock, SimConfig, SimError, Symbols, TlsConfig};
+pub use fault_words::help as fault_help;
 pub use faults::{CutHow, FaultKind, FaultSpec, parse_script};
 pub use server::{SimHandle, SimReport, Simulator};
 pub use world::SimStats;
