@@ -134,7 +134,7 @@ impl Worker {
 fn one(asker: &mut Asker, ask: &Ask, instruments: &mut Instruments) -> Got {
     let venue = asker.venue;
     let (what, request) = match ask {
-        Ask::Clock => ("clock".to_owned(), venue.time_request()),
+        Ask::Clock => ("clock".to_owned(), venue.time_request(crate::wire::clock::wall_ns() / 1_000_000)),
         Ask::Snapshot(s) => (format!("snapshot of {s}"), venue.snapshot_request(s)),
         Ask::Poll(p, s) => {
             let mut path = p.path.to_owned();

@@ -204,8 +204,8 @@ impl Venue for Ascendex {
         instruments::parse_volumes(body)
     }
 
-    fn time_request(&self) -> RestRequest {
-        rest::time_request()
+    fn time_request(&self, now_ms: i64) -> RestRequest {
+        rest::time_request(now_ms)
     }
 
     fn parse_instruments(&self, body: &[u8]) -> Result<InstrumentList, Reject> {
