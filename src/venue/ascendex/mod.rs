@@ -57,6 +57,7 @@ const BASE: VenueSpec = VenueSpec {
     connects_per_5min: 45,
     // Its CDN turns away whoever comes again too often.
     retry_ms: (1000, 60_000),
+    good_after_s: 30,
     // None is known; sessions that end are announced or found by their silence.
     conn_age_max_s: u32::MAX,
     rotate_after_s: u32::MAX - 1,
