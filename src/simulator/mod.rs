@@ -70,4 +70,6 @@ mod tests_faults;
 #[cfg(test)]
 mod tests_load;
 #[cfg(test)]
+mod tests_pumpkin;
+#[cfg(test)]
 mod tests_rules;
