@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Wait};
+use crate::dataset::Dataset;
 use crate::engine::cores;
 use crate::engine::plan::{Plan, VenuePlan, plan};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
@@ -34,6 +35,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let config = args.configured.load()?;
     let plan = plan(&config).or_usage()?;
+    Dataset::could_be(&config.dataset.path).map_err(super::ls::fault)?;
     let mut stdout = out::stdout();
     if args.json {
         out::json_line(&mut stdout, &to_json(&config, &plan))?;
@@ -100,14 +102,21 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
                 (format!(" together with {with}"), format!(" ({} with {with})", v.weight_snapshots_shared))
             }
         };
-        writeln!(
-            w,
-            "          REST: {} of weight for all first snapshots{others}, {} a minute allowed{shared}: all books \
-             asked for within {} s",
-            v.weight_snapshots,
-            v.weight_allowed,
-            v.seconds_to_sync()
-        )?;
+        match v.books.len() {
+            0 => writeln!(
+                w,
+                "          REST: no book, so no snapshot to ask for; {} of weight a minute allowed{shared}",
+                v.weight_allowed
+            )?,
+            _ => writeln!(
+                w,
+                "          REST: {} of weight for all first snapshots{others}, {} a minute allowed{shared}: all books \
+                 asked for within {} s",
+                v.weight_snapshots,
+                v.weight_allowed,
+                v.seconds_to_sync()
+            )?,
+        }
         print_audits(w, c, v)?;
         print_polls(w, v)?;
         print_connections(w, v)?;
@@ -172,19 +181,30 @@ fn print_polls(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
     )
 }
 
+/// Whether connections are replaced by their age: where the venue ends them at one, or the configuration says so.
+fn rotates(v: &VenuePlan) -> bool {
+    let s = v.venue.spec();
+    s.conn_age_max_s != u32::MAX || v.rotate_after_ns != i64::from(s.rotate_after_s) * NS_PER_S
+}
+
 /// Connections, their legs and their age.
 fn print_connections(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
-    let (conns, after) = (v.conns, span(v.rotate_after_ns));
+    let (s, fail) = if v.conns == 1 { ("", "it fails") } else { ("s", "they fail") };
+    let conns = format!("{} connection{s}", v.conns);
+    let after = match rotates(v) {
+        true => format!("after {}", span(v.rotate_after_ns)),
+        false => format!("only when {fail}: the venue has no age limit"),
+    };
     let slow = match v.seconds_to_connect() {
         1 => String::new(),
         s => format!(", open within {s} s by the venue's limit of new ones"),
     };
     if v.legs < 2 {
-        return writeln!(w, "          {conns} connections{slow}, replaced after {after}");
+        return writeln!(w, "          {conns}{slow}, replaced {after}");
     }
     writeln!(
         w,
-        "          {conns} connections{slow}: each stream over {} legs, which are replaced after {after}, not together",
+        "          {conns}{slow}: each stream over {} legs, which are replaced {after}, not together",
         v.legs
     )?;
     if v.is_standby() {
@@ -263,7 +283,7 @@ fn to_json(c: &Config, p: &Plan) -> Value {
                 "rest_weight_shared_with": v.shares_with,
                 "rest_weight_snapshots_shared": v.weight_snapshots_shared,
                 "seconds_to_sync": v.seconds_to_sync(),
-                "rotate_after_ns": v.rotate_after_ns,
+                "rotate_after_ns": rotates(v).then_some(v.rotate_after_ns),
                 "fallbacks": v.fallbacks,
                 "twins": v.twins,
                 "polls": v.polls.iter().map(|p| json!({

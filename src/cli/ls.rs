@@ -83,7 +83,9 @@ fn venue(w: &mut impl Write, name: &str, v: &VenueOverview) -> io::Result<()> {
         _ => String::new(),
     };
     match name {
-        "" => writeln!(w, "(no venue)  {days}")?,
+        "" => writeln!(w, "(of no venue)  {days}")?,
+        // As the path says it: `venue=_`.
+        "_" => writeln!(w, "(of no venue: records of lane 000, the recorder's own; venue=_)  {days}")?,
         _ => writeln!(w, "{name}  {days}")?,
     }
     if !v.symbols.is_empty() {
@@ -144,6 +146,19 @@ mod tests {
             [size(12), size(1_500), size(999_600), size(3 << 40)],
             ["12 B", "1.5 kB", "1.0 MB", "3.3 TB"]
         );
+    }
+
+    #[test]
+    fn the_recorder_s_own_records_are_of_no_venue() {
+        let mut o = Overview::default();
+        for name in ["", "_", "aster-spot"] {
+            o.venues.insert(name.to_owned(), VenueOverview::default());
+        }
+        let mut text = Vec::new();
+        print(&mut text, "d", &o).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(!text.lines().any(|l| l.starts_with('_')) && text.contains("lane 000"), "{text}");
+        assert!(text.contains("\naster-spot  "), "{text}");
     }
 
     #[test]

@@ -27,24 +27,25 @@ pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> io::Res
 pub struct Progress {
     terminal: bool,
     quiet: bool,
-    last: Option<Instant>,
+    last: Instant,
     width: usize,
 }
 
 impl Progress {
-    /// `quiet` shows nothing (`--json`, tests).
+    /// `quiet` shows nothing (`--json`, tests). Work that is over before the first pause is shows nothing either.
+    #[allow(clippy::disallowed_methods, reason = "how often a terminal is painted concerns no data")]
     pub fn new(quiet: bool) -> Progress {
-        Progress { terminal: io::stderr().is_terminal(), quiet, last: None, width: 0 }
+        Progress { terminal: io::stderr().is_terminal(), quiet, last: Instant::now(), width: 0 }
     }
 
     /// Shows a line if the last one is old enough; `line` is called only then.
     #[allow(clippy::disallowed_methods, reason = "how often a terminal is painted concerns no data")]
     pub fn show(&mut self, line: impl FnOnce() -> String) {
         let pause = if self.terminal { Duration::from_millis(100) } else { Duration::from_secs(10) };
-        if self.quiet || self.last.is_some_and(|t| t.elapsed() < pause) {
+        if self.quiet || self.last.elapsed() < pause {
             return;
         }
-        self.last = Some(Instant::now());
+        self.last = Instant::now();
         let text = line();
         if self.terminal {
             let width = self.width;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::simulator::{
-    FaultSpec, OracleTo, SimConfig, SimError, SimHandle, Simulator, Symbols, TlsConfig, parse_script,
+    FaultSpec, OracleTo, SimConfig, SimError, SimHandle, Simulator, Symbols, TlsConfig, fault_help,
+    parse_script,
 };
 
 use super::{Fault, Faulty, WELL, out};
@@ -24,11 +25,10 @@ Examples:
   lobtape simulate --venue binance-usdm --serve btcusdt_20240808.gz --speed 10
 
 Faults: KIND[=PROBABILITY][@MS][:KEY=VALUE,…], e.g. drop@8000:stream=btcusdt@depth@100ms,frames=3
-  Kinds: drop duplicate reorder stall cut gap stale-snapshot late-snapshot hole-snapshot 429 418 503 redirect
-         truncated-json garbage unknown-event server-shutdown refuse reset-ids huge-id raw non-ascii
-         delist halt list
+  Kinds: --help has each with an example
   Keys:  stream symbol conn frames for_ms every_ms retry_after_s how (rst fin close mid-frame half-open) code hex status
-  for_ms, a time in ms, must be given for: stall gap late-snapshot 429 418 503 redirect refuse, and cut with how=half-open.
+  for_ms, a time in ms, must be given for: stall gap late-snapshot 429 418 503 403 439 denied redirect refuse, and cut with
+  how=half-open.
   delist, halt and list are about one symbol and need it; with for_ms the first two pass by themselves. The symbol of a list
   that is not among --symbols is not traded before. status is what the instrument list says of a halted symbol, e.g.
   halt@5000:symbol=ETHUSDT,status=BREAK,for_ms=20000
@@ -38,7 +38,7 @@ Point the recorder at it with, in its [[venue]]: rest = \"http://127.0.0.1:9443\
 
 /// A simulated venue: REST and WebSocket on one port, until the duration is over or a signal comes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = long_help())]
 pub struct Args {
     /// Whose protocol (`aster-futures`, …).
     #[arg(long)]
@@ -112,6 +112,11 @@ pub struct Args {
     /// JSON lines instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `--help` says after the arguments: as `-h`, and every fault.
+fn long_help() -> String {
+    EXAMPLES.replacen("  Kinds: --help has each with an example\n", &format!("Kinds:\n{}", fault_help()), 1)
 }
 
 /// Runs the command.
@@ -285,6 +290,15 @@ mod tests {
         let long = config(&args("--venue x --duration 1m30s")).unwrap();
         assert_eq!(long.duration_ms, Some(90_000));
         assert_eq!(config(&args("--venue x --symbols 20")).unwrap().symbols, Symbols::Count(20));
+    }
+
+    #[test]
+    fn help_names_every_fault() {
+        let help = long_help();
+        assert!(!help.contains("--help has"), "{help}");
+        for k in crate::simulator::FaultKind::ALL {
+            assert!(help.contains(&format!("\n  {:<16} ", k.as_str())), "{k:?}\n{help}");
+        }
     }
 
     #[test]

@@ -120,7 +120,10 @@ const MARKET: &[Docs] = &[
             ("last", "last price"),
             ("last_size", "size of the last trade"),
             ("volume", "volume in the base asset or in contracts"),
-            ("quote_volume", "volume in the quote asset (inverse contracts: in the base asset)"),
+            (
+                "quote_volume",
+                "volume in the quote asset; null for inverse contracts, whose turnover is stated in the base asset",
+            ),
             ("trade_count", "trades"),
             ("ts_open", "begin of the window"),
             ("ts_close", "end of the window"),
@@ -130,7 +133,7 @@ const MARKET: &[Docs] = &[
         Table::Klines,
         "Candles as pushed, also those that are not closed yet.",
         &[
-            ("interval", "1m, 1h, …"),
+            ("interval", "1m, 1h, …; `1d@+08:00` where days begin in another time zone"),
             ("ts_open", "begin of the candle"),
             ("ts_close", "end of the candle"),
             ("open", "first price"),
@@ -138,7 +141,10 @@ const MARKET: &[Docs] = &[
             ("low", "lowest price"),
             ("close", "last price so far"),
             ("volume", "volume in the base asset or in contracts"),
-            ("quote_volume", "volume in the quote asset (inverse contracts: in the base asset)"),
+            (
+                "quote_volume",
+                "volume in the quote asset; null for inverse contracts, whose turnover is stated in the base asset",
+            ),
             ("taker_volume", "of `volume`, what takers bought"),
             ("taker_quote_volume", "of `quote_volume`, what takers bought"),
             ("trade_count", "trades"),

@@ -21,6 +21,7 @@ use super::name::Names;
 use super::part::PartKey;
 use super::schema::{Level, Table};
 use crate::model::LaneId;
+use crate::sys::disk;
 
 /// Newest format of the directory that this program knows.
 pub const FORMAT: u32 = 1;
@@ -80,6 +81,37 @@ impl Dataset {
         let root = root.as_ref();
         let marker = read_marker(root)?.ok_or_else(|| DatasetError::Missing { path: root.to_owned() })?;
         Ok(Dataset { root: root.to_owned(), id: marker.id, writer: None })
+    }
+
+    /// Refuses a place as [`Dataset::create`] would, but makes nothing, locks nothing and asks nothing of who runs it: who checks
+    /// need not be who captures, and a writer may be there.
+    ///
+    /// # Errors
+    /// A path that leads through a file or to where no directory can be made, somebody else's directory, a damaged marker, a
+    /// newer format.
+    pub fn could_be(root: impl AsRef<Path>) -> Result<(), DatasetError> {
+        let root = root.as_ref();
+        let ours = match read_marker(root) {
+            Err(DatasetError::Io { .. }) => return Ok(()),
+            found => found?.is_some(),
+        };
+        let whole = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        for (i, above) in whole.ancestors().enumerate() {
+            match std::fs::metadata(above) {
+                Ok(m) if !m.is_dir() => return Err(DatasetError::NotADirectory { path: root.to_owned() }),
+                Ok(_) if i == 0 && !ours && !is_empty(root).unwrap_or(true) => {
+                    return Err(DatasetError::NotOurs { path: root.to_owned() });
+                }
+                Ok(_) => match disk::keeps_files(above) {
+                    Err(source) => return Err(DatasetError::NoPlace { path: root.to_owned(), source }),
+                    Ok(()) => return Ok(()),
+                },
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                // Hidden from whoever checks.
+                Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// Opens a dataset as its one writer; makes it where there is nothing yet. Sweeps what a crash left unfinished.
@@ -502,6 +534,27 @@ mod tests {
         assert_eq!(std::fs::read_dir(d.path()).unwrap().count(), 1);
         let below_a_file = d.path().join("letter.txt/data");
         assert!(matches!(Dataset::create(&below_a_file), Err(DatasetError::NotADirectory { .. })));
+        assert!(matches!(Dataset::could_be(d.path()), Err(DatasetError::NotOurs { .. })));
+        assert!(matches!(Dataset::could_be(&below_a_file), Err(DatasetError::NotADirectory { .. })));
+    }
+
+    #[test]
+    fn a_place_is_judged_as_it_is_taken_and_nothing_is_made() {
+        let d = dir();
+        std::fs::write(d.path().join("file"), "").unwrap();
+        let deep = d.path().join("a/b/c");
+        for path in [Path::new("/proc/foo"), Path::new("/proc/foo/bar"), &d.path().join("file")] {
+            let (said, done) = (Dataset::could_be(path).unwrap_err(), Dataset::create(path).unwrap_err());
+            assert_eq!(said.to_string(), done.to_string());
+            assert!(said.is_usage(), "{said}");
+        }
+        Dataset::could_be(&deep).unwrap();
+        assert!(!d.path().join("a").exists());
+        let w = Dataset::create(&deep).unwrap();
+        Dataset::could_be(&deep).unwrap();
+        drop(w);
+        std::fs::write(deep.join(MARKER), "format = 2\nid = 00\n").unwrap();
+        assert!(matches!(Dataset::could_be(&deep), Err(DatasetError::Newer { .. })));
     }
 
     #[test]

@@ -244,6 +244,9 @@ impl VenuePlan {
 
     /// Seconds until all books can have their first snapshot inside the budget.
     pub fn seconds_to_sync(&self) -> u32 {
+        if self.books.is_empty() {
+            return 0;
+        }
         let beyond = self.weight_snapshots_shared.saturating_sub(self.weight_allowed);
         if beyond == 0 { 1 } else { beyond.div_ceil(self.weight_allowed.max(1)).saturating_mul(60) }
     }

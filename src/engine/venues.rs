@@ -10,6 +10,7 @@ use super::links::{Links, Slot};
 use crate::config::VenueConfig;
 use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
+use crate::model::time::NS_PER_S;
 use crate::model::{ConnId, ConnPlan, LaneId, StreamKind, StreamSpec, VenueSpec};
 use crate::venue::InstrumentList;
 use crate::wire::Backoff;
@@ -18,9 +19,6 @@ use crate::wire::rest::RestClient;
 /// Delays of a list that did not come: from a quarter of a second to half a minute, jittered. Those of connections are the
 /// venue's ([`VenueSpec::retry_ms`]).
 const RELIST: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-/// A connection that lived so long was a good one: its end does not make the next one wait longer. Each second of waiting
-/// is lost for ever, so this is short; whoever lets us in and throws us out again still makes us wait longer each time.
-const GOOD_NS: i64 = 5_000_000_000;
 /// Both connections of a rotation live side by side for so long, or for a quarter of the time between two rotations.
 const OVERLAP_NS: i64 = 5_000_000_000;
 /// A connection that is so old may carry its streams alone while that of the other leg is replaced.
@@ -108,6 +106,8 @@ pub struct SlotState {
     pub retry_at: i64,
     /// Delays.
     pub backoff: Backoff,
+    /// [`VenueSpec::good_after_s`].
+    good_ns: i64,
     /// The address that it was last opened to.
     pub addr: Option<IpAddr>,
     /// How often it was open.
@@ -131,6 +131,7 @@ impl SlotState {
             rotate_at: i64::MAX,
             retry_at: 0,
             backoff: Backoff::new(ms(spec.retry_ms.0), ms(spec.retry_ms.1)).ok()?,
+            good_ns: i64::from(spec.good_after_s) * NS_PER_S,
             addr: None,
             opens: 0,
             told_waiting: false,
@@ -229,7 +230,7 @@ impl SlotState {
                 (self.current, self.retiring) = (Some(old), None);
                 self.rotate_at = now;
             }
-            if now - self.opened_at >= GOOD_NS {
+            if now - self.opened_at >= self.good_ns {
                 self.backoff.reset();
             }
         } else {
@@ -494,6 +495,40 @@ mod tests {
             limits: crate::wire::rest::RestLimits::default(),
         });
         VenueState::new(plan, client.unwrap(), (0, 0), Arc::new(VenueMetrics::default())).unwrap()
+    }
+
+    /// How long the waits are of a slot whose connections live so long, each after the other.
+    fn waits(venue: &str, live_ns: i64) -> Vec<i64> {
+        let spec = crate::venue::by_id(venue).unwrap().1.spec();
+        let conn = ConnPlan { url: String::new(), streams: Vec::new(), subscribe: Vec::new() };
+        let mut s = SlotState::new(Slot { lane: 1, leg: 0, number: 0, conn }, spec).unwrap();
+        let mut now = S;
+        (1..7)
+            .map(|n| {
+                s.opened(n, now, i64::MAX / 2);
+                now += live_ns;
+                // The longest that jitter allows.
+                s.closed(n, now, u64::MAX, 0);
+                let wait = s.retry_at - now;
+                now = s.retry_at;
+                wait
+            })
+            .collect()
+    }
+
+    #[test]
+    fn how_long_a_good_connection_lives_is_the_venue_s() {
+        // Whoever comes again too often is turned away there: its page says to wait for 30 s of streaming.
+        for (venue, live, grows) in [
+            ("ascendex-spot", 10, true),
+            ("ascendex-futures", 29, true),
+            ("ascendex-futures", 30, false),
+            ("binance-spot", 4, true),
+            ("binance-spot", 10, false),
+        ] {
+            let all = waits(venue, live * S);
+            assert_eq!(all[5] > 2 * all[0], grows, "{venue}, {live} s: {all:?}");
+        }
     }
 
     #[test]

@@ -172,7 +172,7 @@ pub enum JournalError {
         source: RecordError,
     },
     /// A raw ring could not be salvaged.
-    #[error("raw ring")]
+    #[error(transparent)]
     Ring(#[from] RawError),
 }
 

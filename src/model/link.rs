@@ -457,6 +457,10 @@ pub struct VenueSpec {
     /// A connection that was refused or lost is tried again after so long (milliseconds, the shortest and the longest wait):
     /// doubling in between, jittered. Above zero.
     pub retry_ms: (u32, u32),
+    /// A connection that lived so long was a good one: its end does not make the next one wait longer. Each second of waiting
+    /// is lost for ever, so this is short where the venue does not ask for more; whoever lets us in and throws us out again
+    /// still makes us wait longer each time.
+    pub good_after_s: u32,
     /// The venue closes a connection at this age.
     pub conn_age_max_s: u32,
     /// We replace it at this age, make-before-break.
@@ -529,6 +533,7 @@ impl VenueSpec {
         client_messages_per_s: 5,
         connects_per_5min: 300,
         retry_ms: (250, 30_000),
+        good_after_s: 5,
         conn_age_max_s: 24 * 3600,
         rotate_after_s: 23 * 3600,
         ping_interval_s: 60,

@@ -125,6 +125,8 @@ pub struct CandleFact<'a> {
 pub enum Feed<'a> {
     /// Changes of the book at this of the dialect's speeds, and whole views where the venue sends them (at the first).
     Book(u8),
+    /// Whole views of the book alone, where changes have a topic of their own ([`Words::whole_apart`]).
+    Whole,
     /// Trades.
     Trades,
     /// What one order took at one price, as one trade.
@@ -309,6 +311,17 @@ pub trait Words: Sync + std::fmt::Debug {
 
     /// Whether whole views come on the topics of books: every so many ms, 0 = once after a subscription, `None` = never.
     fn whole_every_ms(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether whole views have a topic of their own: those of [`Feed::Book`] then bring changes alone.
+    fn whole_apart(&self) -> bool {
+        false
+    }
+
+    /// The answer to topics that are refused with a code of the venue's table; `None`: it has no such answer.
+    fn refused_with(&self, code: u16) -> Option<String> {
+        let _ = code;
         None
     }
 

@@ -83,7 +83,7 @@ pub enum FaultKind {
     Zlib,
     /// A frame comes once more as it is, but as a binary one.
     Binary,
-    /// `frames` messages that subscribe are refused.
+    /// `frames` messages that subscribe are refused; with a `code` of the venue's table, where it has one.
     RefuseSubscribe,
 }
 
@@ -257,7 +257,7 @@ pub struct FaultSpec {
     /// How a connection ends.
     #[serde(default)]
     pub how: CutHow,
-    /// WebSocket close code of `how = close`.
+    /// WebSocket close code of `how = close`, or the code of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
     /// Bytes of `raw`.

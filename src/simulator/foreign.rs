@@ -35,6 +35,9 @@ fn face(f: &Face) -> SymbolFact<'_> {
     }
 }
 
+/// Where whole views are told that have a topic of their own: who has these words has no partial books.
+const WHOLE: Channel = Channel::Partial(0, 0);
+
 /// Levels as `(price in ticks, size in steps)`.
 type Levels<'a> = &'a [(i64, i64)];
 
@@ -155,6 +158,7 @@ pub(super) fn parse(
     let (symbol, feed) = sp.topic(name)?;
     let channel = match feed {
         Feed::Book(speed) => Channel::Diff(speed),
+        Feed::Whole => WHOLE,
         Feed::Trades => Channel::Trade,
         Feed::Sums => Channel::AggTrade,
         Feed::Top => Channel::BookTicker,
@@ -185,7 +189,8 @@ impl World {
         let Some(sp) = self.shape.d.words.filter(|_| self.symbols[sym].listing != Listing::Gone) else {
             return;
         };
-        let slot = Channel::Diff(0).slot().unwrap_or(0);
+        let channel = if sp.whole_apart() { WHOLE } else { Channel::Diff(0) };
+        let slot = channel.slot().unwrap_or(0);
         let ix = self.symbols[sym].slots[slot];
         let (Some(every), true) = (sp.whole_every_ms(), ix != NONE) else { return };
         let ix = ix as usize;

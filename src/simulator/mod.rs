@@ -16,7 +16,8 @@ pub mod config;
 mod control;
 pub mod dialects;
 mod dress;
-pub mod faults;
+pub mod fault_words;
+mod faults;
 mod foreign;
 mod grid;
 mod http;
@@ -46,6 +47,7 @@ mod world;
 mod ws;
 
 pub use config::{OracleTo, SimClock, SimConfig, SimError, Symbols, TlsConfig};
+pub use fault_words::help as fault_help;
 pub use faults::{CutHow, FaultKind, FaultSpec, parse_script};
 pub use server::{SimHandle, SimReport, Simulator};
 pub use world::SimStats;
@@ -67,5 +69,7 @@ mod tests_ascendex;
 mod tests_faults;
 #[cfg(test)]
 mod tests_load;
+#[cfg(test)]
+mod tests_pumpkin;
 #[cfg(test)]
 mod tests_rules;

@@ -123,7 +123,7 @@ impl Shape {
         w.push(b'}');
         o.log_int("E", now);
         let ints = [("ts_open", opened * MS), ("ts_close", now * MS), ("trade_count", d.trades)];
-        o.log_columns(&[], &ints, &super::payload::day(d, f));
+        o.log_columns(&[], &ints, super::payload::day_known(&super::payload::day(d, f), f));
     }
 
     /// A candle of the mark price, or of its pair's index price.

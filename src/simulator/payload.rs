@@ -4,7 +4,7 @@
 //! of it into `o.line`: the inside of an oracle line, without connection and time.
 
 use super::market::{Ev, Market};
-use super::stats::{Bar, Stats};
+use super::stats::{Bar, CandleOf, Stats};
 use super::streams::INTERVALS;
 use super::symbols::SymbolDef;
 use super::text::{escaped, fixed, int, key_fixed, key_int, key_str, put};
@@ -104,6 +104,11 @@ pub struct Face {
 }
 
 impl Face {
+    /// Sizes are contracts, and turnovers are in the base asset.
+    fn is_inverse(&self) -> bool {
+        self.contract.is_some()
+    }
+
     /// How a symbol is printed.
     pub fn new(def: &SymbolDef) -> Face {
         Face {
@@ -569,8 +574,9 @@ impl Shape {
         o.log_int("E", now);
     }
 
-    /// A candle; `continuous` names the contract instead of the symbol.
-    pub fn kline(&self, o: &mut Out, f: &Face, interval: usize, b: &Bar, continuous: bool, now: i64) {
+    /// A candle.
+    pub fn kline(&self, o: &mut Out, f: &Face, interval: usize, b: &Bar, of: CandleOf, now: i64) {
+        let continuous = of == CandleOf::Contract;
         o.begin(if continuous { "continuousKline" } else { "kline" }, &f.s);
         if let Some(sp) = self.d.words {
             let [open, high, low, close] = prices(b, f);
@@ -612,8 +618,21 @@ impl Shape {
         self.tail(o, f, false);
         o.log_int("E", now);
         let [open, high, low, close] = prices(b, f);
+        let all = [
+            open,
+            high,
+            low,
+            close,
+            ("volume", b.volume, f.sd),
+            ("taker_volume", b.taker, f.sd),
+            ("quote_volume", b.quote, quote),
+            ("taker_quote_volume", b.taker_quote, quote),
+        ];
+        // What is not in the quote has no column.
+        let known = if f.is_inverse() { &all[..6] } else { &all[..] };
+        let name = of.name(INTERVALS[interval].0);
         o.log_columns(
-            &[("interval", INTERVALS[interval].0), ("is_closed", if closed { "true" } else { "false" })],
+            &[("interval", &*name), ("is_closed", if closed { "true" } else { "false" })],
             &[
                 ("ts_open", b.open_ms * MS),
                 ("ts_close", b.close_ms * MS),
@@ -621,16 +640,7 @@ impl Shape {
                 ("trade_id_first", b.first),
                 ("trade_id_last", b.last),
             ],
-            &[
-                open,
-                high,
-                low,
-                close,
-                ("volume", b.volume, f.sd),
-                ("quote_volume", b.quote, quote),
-                ("taker_volume", b.taker, f.sd),
-                ("taker_quote_volume", b.taker_quote, quote),
-            ],
+            known,
         );
     }
 
@@ -650,7 +660,7 @@ impl Shape {
         self.tail(o, f, true);
         o.log_int("E", now);
         o.log_fixed("p", d.close.into(), f.pd);
-        o.log_columns(&[], &[("ts_open", 0), ("ts_close", 0), ("trade_count", -1)], &day(d, f));
+        o.log_columns(&[], &[("ts_open", 0), ("ts_close", 0), ("trade_count", -1)], day_known(&day(d, f), f));
     }
 
     /// Rolling day.
@@ -692,10 +702,11 @@ impl Shape {
         o.log_fixed("p", d.close.into(), f.pd);
         let [open, high, low, last, volume, quote] = day(d, f);
         let size = ("last_size", f.qty(s.last_qty).into(), f.sd);
+        let all = [open, high, low, last, volume, size, quote];
         o.log_columns(
             &[],
             &[("ts_open", (now - 86_400_000) * MS), ("ts_close", now * MS), ("trade_count", d.trades)],
-            &[open, high, low, last, volume, quote, size],
+            if f.is_inverse() { &all[..6] } else { &all },
         );
     }
 
@@ -752,6 +763,14 @@ pub(super) fn day(d: &Bar, f: &Face) -> [(&'static str, i128, u8); 6] {
     let [open, high, low, (_, close, _)] = prices(d, f);
     let (volume, quote) = (("volume", d.volume, f.sd), ("quote_volume", d.quote, f.qd));
     [open, high, low, ("last", close, f.pd), volume, quote]
+}
+
+/// What of that a recorder has columns for: a turnover that is not in the quote has none.
+pub(super) fn day_known<'d>(
+    all: &'d [(&'static str, i128, u8); 6],
+    f: &Face,
+) -> &'d [(&'static str, i128, u8)] {
+    if f.is_inverse() { &all[..5] } else { all }
 }
 
 /// `["price","size"],…`

@@ -78,8 +78,9 @@ fn keys_stand_in_the_recorded_order() {
     };
     check(&A, mark, "e,E,s,p,i,P,r,T");
     check(&U, mark, "e,E,s,p,ap,P,i,r,T,st");
-    let kline =
-        |sh: &Shape, o: &mut Out, f: &Face, _: &Market, s: &Stats| sh.kline(o, f, 1, &s.bars[1], false, 7);
+    let kline = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, s: &Stats| {
+        sh.kline(o, f, 1, &s.bars[1], CandleOf::Symbol, 7)
+    };
     check(&A, kline, "e,E,s,k");
     let mini = |sh: &Shape, o: &mut Out, f: &Face, _: &Market, s: &Stats| sh.mini_ticker(o, f, s, 7);
     check(&A, mini, "e,E,s,c,o,h,l,v,q");

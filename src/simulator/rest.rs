@@ -133,7 +133,11 @@ impl World {
             }
         };
         let minute = self.rest.used;
-        a.headers.push(("x-mbx-used-weight-1m", minute.to_string()));
+        // Who states no weight has no such header.
+        let header = crate::venue::by_id(self.shape.d.venue).map_or("", |v| v.1.spec().weight_header);
+        if !header.is_empty() {
+            a.headers.push((header, minute.to_string()));
+        }
         a.headers.push(("Date", super::http_date(self.now)));
         if a.status == 200 && self.rest.use_up(FaultKind::TruncatedJson, &symbol).is_some() {
             a.cut = true;

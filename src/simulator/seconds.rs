@@ -3,6 +3,7 @@
 use super::listing::Listing;
 use super::payload::Marked;
 use super::rng::mix;
+use super::stats::CandleOf;
 use super::streams::{Channel, INTERVALS, Scope, WINDOWS};
 use super::text::{key_int, key_str};
 use super::world::{NONE, World};
@@ -146,15 +147,15 @@ impl World {
         s.more.east.iter_mut().for_each(|e| e.roll(now));
         for i in 0..INTERVALS.len() {
             for bar in self.symbols[sym].stats.news(i) {
-                for (c, cont) in [(Channel::Kline(i as u8), false), (Channel::ContinuousKline(i as u8), true)]
-                {
-                    self.tell(sym, c, false, |sh, o, s| sh.kline(o, &s.face, i, &bar, cont, now));
+                let own = (Channel::Kline(i as u8), CandleOf::Symbol);
+                for (c, of) in [own, (Channel::ContinuousKline(i as u8), CandleOf::Contract)] {
+                    self.tell(sym, c, false, |sh, o, s| sh.kline(o, &s.face, i, &bar, of, now));
                 }
             }
             let Some(east) = &mut self.symbols[sym].more.east else { continue };
             for bar in east.news(i) {
                 let c = Channel::EastKline(i as u8);
-                self.tell(sym, c, false, |sh, o, s| sh.kline(o, &s.face, i, &bar, false, now));
+                self.tell(sym, c, false, |sh, o, s| sh.kline(o, &s.face, i, &bar, CandleOf::East, now));
             }
         }
     }

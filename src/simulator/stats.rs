@@ -63,6 +63,27 @@ pub struct Stats {
     east_ms: i64,
 }
 
+/// Whose candle it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CandleOf {
+    /// The symbol's.
+    Symbol,
+    /// The contract's: its frame names no symbol.
+    Contract,
+    /// The symbol's, by a calendar eight hours east.
+    East,
+}
+
+impl CandleOf {
+    /// What a recorder calls its interval.
+    pub fn name(self, interval: &'static str) -> std::borrow::Cow<'static, str> {
+        match self {
+            CandleOf::East => format!("{interval}@+08:00").into(),
+            _ => interval.into(),
+        }
+    }
+}
+
 /// `(first, last)` ms of the candle of an interval in which `ms` lies.
 pub fn bounds(interval: usize, ms: i64) -> (i64, i64) {
     const DAY: i64 = 86_400_000;

@@ -238,10 +238,15 @@ fn too_many_messages_are_ignored_and_banned_addresses_not_let_in() {
 fn rest_answers_in_its_envelope() {
     let sim = Simulator::start(spot()).unwrap();
     let json = |path: &str| -> Value { serde_json::from_str(&get(sim.addr(), path).2).unwrap() };
+    let clock = json("/api/pro/v1/exchange-info?requestTime=1789999999960");
+    assert_eq!(clock["data"]["requestReceiveAt"], 1_790_000_000_000_i64);
     assert_eq!(
-        json("/api/pro/v1/exchange-info?requestTime=0")["data"]["requestReceiveAt"],
-        1_790_000_000_000_i64
+        (&clock["data"]["requestTimeEcho"], &clock["data"]["latency"]),
+        (&1_789_999_999_960_i64.into(), &40.into())
     );
+    for missing in ["", "?requestTime=", "?requestTime=0", "?requestTime=now"] {
+        assert_eq!(json(&format!("/api/pro/v1/exchange-info{missing}"))["code"], 100_001, "{missing}");
+    }
     assert_eq!(json("/api/pro/v1/depth?symbol=BTC%2FUSDT")["data"]["m"], "depth-snapshot");
     assert_eq!(json("/api/pro/v1/depth?symbol=NO%2FPE")["code"], 100_008);
     sim.advance(3_000).unwrap();

@@ -198,7 +198,7 @@ fn the_instrument_list_is_read_by_the_recorders_own_reader() {
                 .iter()
                 .all(|i| matches!(i.status.as_str(), "TRADING" | "Normal") && !i.tick_size.is_none())
         );
-        let (_, _, body) = get(sim.addr(), &v.time_request().path);
+        let (_, _, body) = get(sim.addr(), &v.time_request(1_790_000_000_000).path);
         assert_eq!(v.parse_time(body.as_bytes()).unwrap(), 1_790_000_000_000_000_000);
         let symbol = &list.instruments[0].symbol;
         assert_eq!(get(sim.addr(), &v.snapshot_request(symbol).path).0, 200);

@@ -117,8 +117,12 @@ impl World {
                 }
             }
         } else {
-            let refused = self.rest.use_up(FaultKind::RefuseSubscribe, "").is_some();
-            if refused || wish.topics.iter().any(|n| sp.topic(n).is_none()) {
+            let refused = self.rest.use_up(FaultKind::RefuseSubscribe, "");
+            // With a code of the venue's own table.
+            if let Some(text) = refused.as_ref().and_then(|f| sp.refused_with(f.code?)) {
+                return self.later(conn, sp.delays().0, What::Text(text));
+            }
+            if refused.is_some() || wish.topics.iter().any(|n| sp.topic(n).is_none()) {
                 taken.fill(false);
             } else if !self.subscribe(conn, &wish.topics, None) {
                 return;

@@ -310,8 +310,8 @@ pub trait Venue: Send + Sync {
         Err(Reject::new(RejectCause::Shape, "the venue has no list of volumes"))
     }
 
-    /// The request for the venue's clock.
-    fn time_request(&self) -> RestRequest;
+    /// The request for the venue's clock. `now_ms` is ours (ms since the Unix epoch), for venues that want to be told.
+    fn time_request(&self, now_ms: i64) -> RestRequest;
 
     /// Reads the instrument list.
     ///

@@ -225,7 +225,27 @@ fn what_venues_and_disks_refuse_is_told_with_its_place_and_what_to_do() {
         let o = run(&["capture", "-c", &config, "--for", "1s"]);
         let text = stderr(&o);
         assert!(o.status.code() == Some(1) && text.contains(&path) && text.contains(word), "{text}");
+        let o = run(&["check", "-c", &config]);
+        assert_eq!((o.status.code(), stderr(&o)), (Some(1), text), "check says what capture says");
     }
+}
+
+/// What a venue does not have is not counted in numbers.
+#[test]
+fn check_says_what_a_venue_without_an_age_limit_and_without_books_comes_to() {
+    let d = tempfile::tempdir().unwrap();
+    let config = d.path().join("c.toml");
+    let venue = "[[venue]]\nid = \"ascendex-spot\"\nsymbols = [\"BTC/USDT\"]\nchannels = [\"trades\"]\n";
+    std::fs::write(&config, format!("[dataset]\npath = '{}'\n{venue}", d.path().join("new").display()))
+        .unwrap();
+    let config = config.to_str().unwrap();
+    let text = stdout(&run(&["check", "-c", config]));
+    assert!(text.contains("1 connection, replaced only when it fails: the venue has no age limit"), "{text}");
+    assert!(!text.contains("4294967") && !text.contains("all books"), "{text}");
+    let v: serde_json::Value =
+        serde_json::from_str(&stdout(&run(&["check", "-c", config, "--json"]))).unwrap();
+    let v = &v["venues"][0];
+    assert!(v["rotate_after_ns"].is_null() && v["seconds_to_sync"] == 0, "{v}");
 }
 
 /// `check` says it before, `capture` when it is so; both in the same words.

@@ -79,6 +79,23 @@ fn every_simulated_venue_fits_what_is_known_of_it() {
     }
 }
 
+/// Two families of ids of one book: a snapshot says something about its own alone.
+#[test]
+fn a_snapshot_by_message_is_held_against_the_stream_that_it_was_asked_for() {
+    let _turn = crate::e2e::rig::turn();
+    let p = probe("ascendex-spot", 8, &["--channel", "depth", "--channel", "depth-realtime"], |_| {});
+    assert_eq!(p.code, Some(0), "{}", p.out);
+    let snaps = p.json["snapshots"].as_array().unwrap();
+    assert_eq!(snaps.len(), 3 * 2 * 2, "three rounds, two symbols, two families: {}", p.markdown);
+    for s in snaps {
+        assert_ne!(s["verdict"], "too old", "{}", p.markdown);
+    }
+    for r in p.json["requests"].as_array().unwrap() {
+        assert_eq!(r["limits"].as_array().map(Vec::len), Some(0), "the venue states no weight: {r}");
+    }
+    assert!(!p.markdown.contains("0 / 0"), "{}", p.markdown);
+}
+
 #[test]
 fn what_a_venue_does_otherwise_is_found() {
     let _turn = crate::e2e::rig::turn();

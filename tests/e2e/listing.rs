@@ -307,6 +307,62 @@ fn a_venue_that_says_what_opens_and_closes_is_not_waited_for() {
     }
 }
 
+/// A round of a prediction market is decided while its books are recorded: the event stream says so, the list follows, and what is
+/// subscribed to of it ends as it should. The rounds beside it go on.
+#[test]
+fn a_round_that_settles_ends_without_a_gap_and_the_others_go_on() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-prediction", 3, 300, |_| {});
+    venue.rule = Some("{ quote = \"USDT\" }".to_owned());
+    // Nobody would hear of it in time but by the event stream.
+    venue.more = "list_every = \"1h\"\n".to_owned();
+    venue.channels.push("event".to_owned());
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let connected = || recorder.log().contains("connected venue=");
+    assert!(wait_for(Duration::from_secs(40), connected), "nobody came: {}", recorder.words());
+    pass(Duration::from_millis(2000));
+    let settled = venue.symbols[1].clone();
+    venue.sim.inject(of(FaultKind::Halt, &settled)).unwrap();
+    let fewer = || {
+        let log = recorder.log();
+        log.lines().any(|l| l.contains("symbols chosen by rule") && l.contains("symbols=2"))
+    };
+    assert!(wait_for(Duration::from_secs(30), fewer), "it stays: {}", recorder.words());
+    pass(Duration::from_millis(1500));
+    let others: Vec<String> = venue.symbols.iter().filter(|s| **s != settled).cloned().collect();
+    let id = judged(&place, recorder, venue, "a round that settles");
+    let root = place.dataset();
+    let said = states(&root, &id, &settled);
+    assert_eq!(words(&said), ["TRADING", "SETTLED"]);
+    let since = said[1].1;
+    let covers = tape::coverage(&root, &id);
+    let of_it: Vec<_> = covers.iter().filter(|c| names(&c.stream, &settled) && c.end >= since).collect();
+    assert!(!of_it.is_empty() && of_it.iter().all(|c| c.end_cause == "unsubscribed"), "{covers:?}");
+    let gaps = tape::gaps(&root, &id);
+    assert!(
+        !gaps.iter().any(|g| names(&g.stream, &settled) && g.begin >= since),
+        "no gap: nobody wants it: {gaps:?}"
+    );
+    for symbol in &others {
+        let open =
+            |c: &&tape::Cover| names(&c.stream, symbol) && c.stream.contains("@depth") && c.end > since;
+        assert!(covers.iter().any(|c| open(&c)), "{symbol}: {covers:?}");
+    }
+    // The word that decided it, and who won, stand in `raw` as they came.
+    let mut winner = 0;
+    tape::batches(&root, Table::Raw, &id, |b| {
+        let payload = b.binary("payload").unwrap();
+        for i in 0..b.rows() {
+            let p = payload.value(i);
+            let has = |w: &[u8]| p.windows(w.len()).any(|x| x == w);
+            winner += usize::from(has(b"\"market_twap\"") && has(b"\"w\":\"Y\"") && has(settled.as_bytes()));
+        }
+    });
+    assert!(winner > 0);
+}
+
 #[test]
 fn what_only_a_stream_of_the_whole_market_names_has_versions_too() {
     let _turn = turn();

@@ -184,7 +184,8 @@ fn family(path: &str, asked: &str, interval: &str, body: &Value) -> Vec<Row> {
             }
             "fundingRate" => (Table::Funding, format!("{:?} {}", n("fundingRate"), ms(&v["fundingTime"]))),
             "ticker/24hr" => {
-                let quote = n("quoteVolume").or(n("baseVolume"));
+                // A turnover in the base asset (`baseVolume`) has no column.
+                let quote = n("quoteVolume");
                 let all = [n("openPrice"), n("highPrice"), n("lowPrice"), n("lastPrice"), n("volume"), quote];
                 (Table::Tickers, format!("{all:?} {}", v["count"]))
             }

@@ -40,6 +40,52 @@ fn topics_that_a_full_connection_refuses_go_to_another_one() {
     assert_eq!(code, 0, "{words}");
 }
 
+/// Whole views and changes come on topics of their own, and a connection is full before a symbol has both: they move together,
+/// because what they say of a book is one chain.
+#[test]
+fn whole_views_and_changes_that_are_topics_apart_move_together() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "pumpkin-perp", 3, 300, |c| {
+        (c.variant, c.streams_max) = (Some("apart".to_owned()), Some(5));
+    });
+    venue.channels = ["depth,10", "depth.update", "trade"].map(str::to_owned).to_vec();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let subscribed = || venue.sim.stats().subscriptions.load(Ordering::Relaxed);
+    let all = wait_for(Duration::from_secs(60), || subscribed() == 9);
+    assert!(all, "{} of 9: {}", subscribed(), recorder.words());
+    pass(Duration::from_secs(4));
+    recorder.stop();
+    let symbols = venue.symbols.clone();
+    let (id, log) = venue.end();
+    let root = place.dataset();
+    let refused = tape::gaps(&root, &id).into_iter().filter(|g| g.cause == "subscribe_refused");
+    assert!(refused.count() > 0, "no connection was full");
+    let mut have: std::collections::BTreeMap<String, BTreeSet<i64>> = Default::default();
+    tape::batches(&root, Table::BookDelta, &id, |b| {
+        let (of, flags) = (b.text("instrument").unwrap(), b.i32("flags").unwrap());
+        // Changes as they came, not what opens a file.
+        for i in (0..b.rows()).filter(|i| flags[*i] & (32 | 256) == 0) {
+            have.entry(of.value(i).to_owned()).or_default().insert(b.i64("seq_last").unwrap()[i]);
+        }
+    });
+    for symbol in &symbols {
+        let ids = &have[&format!("{id}:{symbol}")];
+        let (first, last) = (*ids.first().unwrap(), *ids.last().unwrap());
+        let topic = format!("depth.update@{symbol}");
+        let told = log.iter().filter(|l| l.k == "msg" && l.stream == topic).filter_map(|l| l.last);
+        let told: BTreeSet<i64> = told.filter(|u| (first..=last).contains(u)).collect();
+        assert!(
+            ids.len() > 10 && told.is_subset(ids),
+            "{symbol}: {:?}",
+            told.difference(ids).collect::<Vec<_>>()
+        );
+    }
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 /// What is done to a venue: everything that pages and proxies do, one after the other.
 fn hostilities(id: &str, dies: &str) -> Vec<FaultSpec> {
     let refusal = |kind, at| FaultSpec { for_ms: 300, retry_after_s: Some(1), ..FaultSpec::new(kind).at(at) };

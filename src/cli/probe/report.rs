@@ -280,22 +280,25 @@ impl Report {
         let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
         for s in &self.streams {
             let rows: Vec<String> = s.rows.iter().map(|(k, n)| format!("{k} {n}")).collect();
+            // A channel without a reader of its own shape is read by the general one, always.
+            let how = match (s.quick, s.otherwise) {
+                (0, 0) => "general reader".to_owned(),
+                (quick, otherwise) => format!("{quick} / {otherwise}"),
+            };
             let answer = match &s.refused {
                 Some(why) => format!("refused: {}", cell(why)),
                 None => number(s.acknowledged_ms),
             };
             let _ = writeln!(
                 t,
-                "| `{}` | {} | {} | {} | {} | {} | {} | {} / {} | {answer} |",
+                "| `{}` | {} | {} | {} | {} | {} | {} | {how} | {answer} |",
                 s.name,
                 s.connection,
                 s.frames,
                 number(s.first_ms),
                 number(s.every_ms),
                 number(s.delay_ms),
-                rows.join(", "),
-                s.quick,
-                s.otherwise
+                rows.join(", ")
             );
         }
     }

@@ -56,10 +56,11 @@ pub struct ClockSeen {
     pub round_trip_ms: f64,
 }
 
-/// A snapshot: of whom, which id, how many levels, and when it was asked for and there (monotonic ns).
+/// A snapshot: of whom, by which stream (`None` = by REST, of all of its book), which id, how many levels, and when it was asked for and there (monotonic ns).
 #[derive(Clone, Debug)]
 pub struct Snap {
     pub symbol: String,
+    pub stream: Option<usize>,
     pub id: i64,
     pub levels: usize,
     pub sent: i64,
@@ -133,7 +134,7 @@ impl Worker {
 fn one(asker: &mut Asker, ask: &Ask, instruments: &mut Instruments) -> Got {
     let venue = asker.venue;
     let (what, request) = match ask {
-        Ask::Clock => ("clock".to_owned(), venue.time_request()),
+        Ask::Clock => ("clock".to_owned(), venue.time_request(crate::wire::clock::wall_ns() / 1_000_000)),
         Ask::Snapshot(s) => (format!("snapshot of {s}"), venue.snapshot_request(s)),
         Ask::Poll(p, s) => {
             let mut path = p.path.to_owned();
@@ -163,7 +164,8 @@ fn one(asker: &mut Asker, ask: &Ask, instruments: &mut Instruments) -> Got {
                 let (id, levels) = found.ok_or_else(|| "no book in it".to_owned())?;
                 answer.rows = levels;
                 let symbol = symbol.clone();
-                got.snapshot = Some(Snap { symbol, id, levels, sent: r.mono_sent, got: r.mono_recv });
+                got.snapshot =
+                    Some(Snap { symbol, stream: None, id, levels, sent: r.mono_sent, got: r.mono_recv });
                 Ok(())
             })
             .err()

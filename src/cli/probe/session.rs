@@ -72,7 +72,8 @@ struct Session<'a> {
     end: i64,
     clock_at: i64,
     rounds: i64,
-    in_band: Vec<(String, i64)>,
+    /// Streams whose snapshots were asked for by message, and when.
+    in_band: Vec<(usize, i64)>,
     snaps: Vec<Snap>,
     seen_answers: Vec<AnswerSeen>,
     seen_clock: Vec<ClockSeen>,
@@ -185,11 +186,12 @@ impl Session<'_> {
         for got in self.rest.got().collect::<Vec<_>>() {
             self.got(got);
         }
-        for (symbol, id, levels, at) in std::mem::take(&mut self.watch.snapshots) {
+        for (stream, id, levels, at) in std::mem::take(&mut self.watch.snapshots) {
             // Whole views that nobody asked for are none that was waited for.
-            if let Some(i) = self.in_band.iter().position(|w| w.0 == symbol) {
-                let (symbol, sent) = self.in_band.remove(i);
-                self.snaps.push(Snap { symbol, id, levels, sent, got: at });
+            if let Some(i) = self.in_band.iter().position(|w| w.0 == stream) {
+                let (_, sent) = self.in_band.remove(i);
+                let symbol = self.watch.streams[stream].symbol.clone();
+                self.snaps.push(Snap { symbol, stream: Some(stream), id, levels, sent, got: at });
             }
         }
     }
@@ -234,13 +236,11 @@ impl Session<'_> {
             }
             return;
         }
-        for (n, plan) in self.plans.iter().enumerate() {
-            for s in plan.streams.iter().filter(|s| s.kind == StreamKind::DepthDiff) {
-                let (Some(text), Some(symbol)) = (self.venue.snapshot_message(s), &s.symbol) else {
-                    continue;
-                };
-                if self.watch.conns[n].open && self.reader.send(n as u64, text) {
-                    self.in_band.push((symbol.clone(), now));
+        for (n, conn) in self.watch.conns.iter().enumerate().filter(|(_, c)| c.open) {
+            for (at, s) in conn.streams.iter().filter(|(_, s)| s.kind == StreamKind::DepthDiff) {
+                let Some(text) = self.venue.snapshot_message(s) else { continue };
+                if self.reader.send(n as u64, text) {
+                    self.in_band.push((*at, now));
                 }
             }
         }
@@ -291,12 +291,16 @@ impl Session<'_> {
         }
     }
 
-    /// Each snapshot against each stream of diffs of its book.
+    /// Each snapshot against each stream of diffs of its book; one that came by message against its own stream alone: ids of one
+    /// family say nothing of another's.
     fn places(&self) -> Vec<SnapshotSeen> {
         let rule = &self.venue.spec().sequence;
         let mut all = Vec::new();
         for snap in &self.snaps {
-            for s in self.watch.streams.iter().filter(|s| s.symbol == snap.symbol && s.frames > 0) {
+            for (n, s) in self.watch.streams.iter().enumerate().filter(|(_, s)| s.frames > 0) {
+                if s.symbol != snap.symbol || snap.stream.is_some_and(|own| own != n) {
+                    continue;
+                }
                 let Some(d) = &s.diffs else { continue };
                 let (verdict, place) = match d.place(snap.id, rule) {
                     Place::Fits(p) => ("fits", p),

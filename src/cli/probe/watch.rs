@@ -154,8 +154,8 @@ pub struct Watch {
     pub refusals: Vec<String>,
     /// Answers that accept.
     pub accepted: u64,
-    /// Snapshots that came over a socket: symbol, id, levels, monotonic time.
-    pub snapshots: Vec<(String, i64, usize, i64)>,
+    /// Snapshots that came over a socket: stream, id, levels, monotonic time.
+    pub snapshots: Vec<(usize, i64, usize, i64)>,
     /// Texts to send.
     pub to_send: Vec<(u64, String)>,
     pub frames: u64,
@@ -318,10 +318,10 @@ impl Watch {
                 }
                 return;
             }
-            Said::Snapshot(instrument, id, levels) => {
-                let symbol = self.instruments.symbol(*instrument).to_owned();
-                self.snapshots.push((symbol, *id, *levels, at.ts_mono));
+            Said::Snapshot(_, id, levels) if w.stream != StreamId::NONE => {
+                self.snapshots.push((w.stream.0 as usize, *id, *levels, at.ts_mono));
             }
+            Said::Snapshot(..) => {}
             Said::Diff(..) | Said::Trade(..) | Said::Row => {}
         }
         let rule = &self.venue.spec().sequence;

@@ -396,9 +396,11 @@ impl Words for Way {
         let one = all.iter().find(|s| s.symbol == symbol);
         let path = PREFIXES.iter().find_map(|p| asked.path.strip_prefix(p)).unwrap_or("");
         let data = match (path, one, self.futures) {
-            ("exchange-info", ..) => {
-                format!("{{\"requestTimeEcho\":0,\"requestReceiveAt\":{},\"latency\":0}}", market.now())
-            }
+            ("exchange-info", ..) => match asked.get("requestTime").and_then(|t| t.parse::<i64>().ok()) {
+                Some(sent) if sent > 0 => clock(sent, market.now()),
+                // It is required, and a client whose clock stands at nothing has not told it.
+                _ => return refused(100_001, "INVALID_HTTP_INPUT"),
+            },
             ("cash/products" | "products", _, false) => array(all.iter().map(product)),
             ("futures/contract", _, true) => array(all.iter().map(contract)),
             ("depth", Some(_), _) => {
@@ -478,6 +480,13 @@ fn refused(code: u32, reason: &str) -> (u16, String, i64) {
 
 fn array(parts: impl IntoIterator<Item = String>) -> String {
     format!("[{}]", parts.into_iter().collect::<Vec<_>>().join(","))
+}
+
+fn clock(sent: i64, now: i64) -> String {
+    format!(
+        "{{\"requestTimeEcho\":{sent},\"requestReceiveAt\":{now},\"latency\":{}}}",
+        now.saturating_sub(sent)
+    )
 }
 
 fn status(s: &SymbolFact<'_>) -> String {

@@ -57,6 +57,7 @@ const BASE: VenueSpec = VenueSpec {
     connects_per_5min: 45,
     // Its CDN turns away whoever comes again too often.
     retry_ms: (1000, 60_000),
+    good_after_s: 30,
     // None is known; sessions that end are announced or found by their silence.
     conn_age_max_s: u32::MAX,
     rotate_after_s: u32::MAX - 1,
@@ -206,8 +207,8 @@ impl Venue for Ascendex {
         instruments::parse_volumes(body)
     }
 
-    fn time_request(&self) -> RestRequest {
-        rest::time_request()
+    fn time_request(&self, now_ms: i64) -> RestRequest {
+        rest::time_request(now_ms)
     }
 
     fn parse_instruments(&self, body: &[u8]) -> Result<InstrumentList, Reject> {

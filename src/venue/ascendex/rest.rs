@@ -42,9 +42,10 @@ pub(super) fn snapshot_request(symbol: &str) -> RestRequest {
     r
 }
 
-/// As [`crate::venue::Venue::time_request`]. The venue wants a time of ours and does nothing with it but echo.
-pub(super) fn time_request() -> RestRequest {
-    request("/api/pro/v1/exchange-info?requestTime=0")
+/// As [`crate::venue::Venue::time_request`]. The venue demands our time and reckons its
+/// `latency` from it: a 0 would be none, or 1970.
+pub(super) fn time_request(now_ms: i64) -> RestRequest {
+    request(&format!("{TIME}?requestTime={now_ms}"))
 }
 
 /// As [`crate::venue::Venue::rest_kind`].

@@ -228,7 +228,7 @@ impl Venue for Family {
         rest::parse_volumes(body)
     }
 
-    fn time_request(&self) -> RestRequest {
+    fn time_request(&self, _now_ms: i64) -> RestRequest {
         rest::request(self, "time", 1)
     }
 

@@ -2,6 +2,7 @@
 
 use super::Family;
 use super::rest::endpoint;
+use super::stats::in_quote;
 use crate::model::time::ms_to_ns;
 use crate::model::{
     Bbo, Dec, DecodeCtx, Event, FundingRate, InstrumentId, InstrumentRef, Kline, Mark, OpenInterest, Poll,
@@ -85,13 +86,13 @@ pub(super) fn decode(
             return Ok(());
         }
         if name == "klines" {
-            return candles(root, query, ctx);
+            return candles(family, root, query, ctx);
         }
         // One symbol's answer is an object here and an array of one there.
-        let Some(rows) = root.elements() else { return row(name, root, ctx) };
+        let Some(rows) = root.elements() else { return row(family, name, root, ctx) };
         let mut first_fault = Ok(());
         for v in rows {
-            let said = row(name, v, ctx);
+            let said = row(family, name, v, ctx);
             if first_fault.is_ok() {
                 first_fault = said;
             }
@@ -101,7 +102,7 @@ pub(super) fn decode(
 }
 
 /// One symbol's row.
-fn row(name: &str, v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+fn row(family: &Family, name: &str, v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
     if v.entries().is_none() {
         return Err(shape("row is no object"));
     }
@@ -112,7 +113,7 @@ fn row(name: &str, v: Val<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject
         "premiumIndex" => mark(v, at.id)?,
         "fundingRate" => funding(v, at.id)?,
         "ticker/bookTicker" => return best_prices(v, at, ctx),
-        _ => ticker(v, at.id)?,
+        _ => ticker(family, v, at.id)?,
     };
     ctx.event(event);
     Ok(())
@@ -173,9 +174,9 @@ fn funding(v: Val<'_, '_>, instrument: InstrumentId) -> Result<Event<'static>, R
     }))
 }
 
-/// The rolling day, or the last price alone. The turnover is the quote's; on COIN-M it is the base asset's, and sizes
-/// are contracts.
-fn ticker(v: Val<'_, '_>, instrument: InstrumentId) -> Result<Event<'static>, Reject> {
+/// The rolling day, or the last price alone. The turnover is the quote's; on COIN-M (`baseVolume`) it is the base asset's,
+/// and sizes are contracts.
+fn ticker(family: &Family, v: Val<'_, '_>, instrument: InstrumentId) -> Result<Event<'static>, Reject> {
     let dec = |key, what| decimal(v.get(key), what);
     let last = match dec("lastPrice", "lastPrice is no decimal")? {
         Dec::NONE => dec("price", "price is no decimal")?,
@@ -184,10 +185,7 @@ fn ticker(v: Val<'_, '_>, instrument: InstrumentId) -> Result<Event<'static>, Re
     if last.is_none() {
         return Err(shape("lastPrice is missing"));
     }
-    let quote_volume = match dec("quoteVolume", "quoteVolume is no decimal")? {
-        Dec::NONE => dec("baseVolume", "baseVolume is no decimal")?,
-        quote => quote,
-    };
+    let quote_volume = in_quote(family, dec("quoteVolume", "quoteVolume is no decimal")?);
     Ok(Event::Ticker(Ticker {
         instrument,
         stream: StreamId::NONE,
@@ -222,7 +220,7 @@ fn best_prices(v: Val<'_, '_>, at: InstrumentRef, ctx: &mut dyn DecodeCtx) -> Re
 }
 
 /// Candles of one symbol, oldest first. What is being made is the last one: all before it are final.
-fn candles(root: Val<'_, '_>, query: &str, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
+fn candles(family: &Family, root: Val<'_, '_>, query: &str, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
     let Some(rows) = root.elements() else { return Err(shape("candles are no array")) };
     let asked = |key| query_value(query, key).filter(|v| !v.is_empty());
     let (Some(symbol), Some(interval)) = (asked("symbol"), asked("interval")) else {
@@ -234,7 +232,11 @@ fn candles(root: Val<'_, '_>, query: &str, ctx: &mut dyn DecodeCtx) -> Result<()
     for v in rows {
         left -= 1;
         match candle(v, at.id, &interval, left > 0) {
-            Ok(k) => ctx.event(Event::Kline(k)),
+            Ok(k) => ctx.event(Event::Kline(Kline {
+                quote_volume: in_quote(family, k.quote_volume),
+                taker_quote_volume: in_quote(family, k.taker_quote_volume),
+                ..k
+            })),
             Err(e) if first_fault.is_ok() => first_fault = Err(e),
             Err(_) => {}
         }

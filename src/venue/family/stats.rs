@@ -1,7 +1,8 @@
 //! Mark prices, candles, rolling statistics.
 
+use super::Family;
 use super::decode::Message;
-use crate::model::{Event, Kline, Mark, Reject, Ticker};
+use crate::model::{Dec, Event, Kline, Mark, Reject, Ticker};
 use crate::parse::Val;
 use crate::parse::fields::{decimal, optional_id, shape, text, time};
 
@@ -64,9 +65,24 @@ pub(super) fn kline(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
         return Err(shape("k is missing or no object"));
     };
     let at = m.instrument(symbol)?;
-    let event = candle_event(candle, at.id, m.stream(), time(sent, "E is no integer")?)?;
+    let mut event = candle_event(candle, at.id, m.stream(), time(sent, "E is no integer")?)?;
+    event.quote_volume = in_quote(m.family, event.quote_volume);
+    event.taker_quote_volume = in_quote(m.family, event.taker_quote_volume);
+    event.interval = interval_of(m.name, event.interval);
     m.ctx.event(Event::Kline(event));
     Ok(())
+}
+
+/// Turnover, where it is the quote's. Of contracts that are settled in their base asset the venue states it in that: no column
+/// holds this, `raw` does.
+pub(super) fn in_quote(family: &Family, turnover: Dec) -> Dec {
+    if family.is_inverse { Dec::NONE } else { turnover }
+}
+
+/// An interval by whose calendar the days begin: candles of another time zone are others, though their frames say the same.
+fn interval_of<'i>(stream: &'i str, said: &'i str) -> &'i str {
+    let named = stream.rsplit_once("@kline_").map_or("", |n| n.1);
+    if named.strip_prefix(said).is_some_and(|zone| zone.starts_with('@')) { named } else { said }
 }
 
 fn candle_event<'i>(
@@ -164,7 +180,7 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
         last: decimal(last, "c is no decimal")?,
         last_size: decimal(last_size, "Q is no decimal")?,
         volume: decimal(volume, "v is no decimal")?,
-        quote_volume: decimal(quote, "q is no decimal")?,
+        quote_volume: in_quote(m.family, decimal(quote, "q is no decimal")?),
         trade_count: optional_id(count, "n is no integer")?,
         ts_open: time(opened, "O is no integer")?,
         ts_close: time(closes, "C is no integer")?,

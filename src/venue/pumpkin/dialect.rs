@@ -53,6 +53,8 @@ struct Way {
     signed: bool,
     /// The venue sends a text `ping`.
     pings: bool,
+    /// Changes come on `depth.update@…`, and on `depth@…` whole views alone.
+    apart: bool,
 }
 
 const PLAIN: Way = Way {
@@ -62,6 +64,7 @@ const PLAIN: Way = Way {
     frames: Frames::Text,
     signed: false,
     pings: false,
+    apart: false,
 };
 
 const fn dialect(
@@ -85,6 +88,7 @@ static NEVER: Dialect = dialect(&Way { whole: None, ..PLAIN }, &[]);
 static BINARY: Dialect = dialect(&Way { frames: Frames::Binary, pings: true, ..PLAIN }, &[]);
 static PROTOBUF: Dialect = dialect(&Way { frames: Frames::Protobuf, ..PLAIN }, &[]);
 static SIGNED: Dialect = dialect(&Way { signed: true, ..PLAIN }, &[]);
+static APART: Dialect = dialect(&Way { apart: true, ..PLAIN }, &[]);
 
 /// Ids that rise by one, whole views each second, text frames, no keys.
 pub static PERP: Dialect = dialect(
@@ -97,6 +101,7 @@ pub static PERP: Dialect = dialect(
         ("binary", &BINARY),
         ("protobuf", &PROTOBUF),
         ("signed", &SIGNED),
+        ("apart", &APART),
     ],
 );
 
@@ -154,8 +159,20 @@ impl Words for Way {
         let (symbol, arg) = rest.split_once(',').unwrap_or((rest, ""));
         let feed = match base {
             "trade" if arg.is_empty() => Feed::Trades,
-            "depth" if arg.parse::<usize>().is_ok_and(|n| n > 0) => Feed::Book(0),
-            "depth.update" if arg.is_empty() => Feed::Silent,
+            "depth" if arg.parse::<usize>().is_ok_and(|n| n > 0) => {
+                if self.apart {
+                    Feed::Whole
+                } else {
+                    Feed::Book(0)
+                }
+            }
+            "depth.update" if arg.is_empty() => {
+                if self.apart {
+                    Feed::Book(0)
+                } else {
+                    Feed::Silent
+                }
+            }
             "kline" if INTERVALS.contains(&arg) => Feed::Candles(arg),
             _ => return None,
         };
@@ -188,6 +205,25 @@ impl Words for Way {
 
     fn whole_every_ms(&self) -> Option<u32> {
         self.whole
+    }
+
+    fn whole_apart(&self) -> bool {
+        self.apart
+    }
+
+    fn refused_with(&self, code: u16) -> Option<String> {
+        let msg = match code {
+            40001 => "wrong topic format",
+            40002 => "no such topic",
+            40003 => "subscription limit",
+            40004 => "parameters are wrong",
+            40005 => "insufficient permissions",
+            40006 => "rate limit",
+            50001 => "server error",
+            50002 => "unavailable",
+            _ => return None,
+        };
+        Some(json!({"code": code, "msg": msg}).to_string())
     }
 
     fn is_binary(&self) -> bool {

@@ -21,18 +21,21 @@ struct Envelope<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Symbol {
+struct Symbol<'a> {
     symbol: String,
     contract_type: Option<String>,
     underlying_type: Option<String>,
-    contract_size: Option<serde_json::Value>,
+    #[serde(borrow)]
+    contract_size: Option<&'a RawValue>,
     trade_switch: Option<bool>,
     base_coin: Option<String>,
     quote_coin: Option<String>,
     price_precision: Option<i64>,
     quantity_precision: Option<i64>,
-    min_step_price: Option<serde_json::Value>,
-    min_notional: Option<serde_json::Value>,
+    #[serde(borrow)]
+    min_step_price: Option<&'a RawValue>,
+    #[serde(borrow)]
+    min_notional: Option<&'a RawValue>,
 }
 
 /// As [`crate::venue::Venue::parse_instruments`].
@@ -63,16 +66,17 @@ pub(super) fn parse_one(body: &[u8]) -> Result<InstrumentList, Reject> {
 pub(super) fn parse_volumes(body: &[u8]) -> Result<Vec<(String, u64)>, Reject> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Day {
+    struct Day<'a> {
         s: String,
-        v: Option<serde_json::Value>,
+        #[serde(borrow)]
+        v: Option<&'a RawValue>,
     }
     let whole = |d: Dec| {
         let unit = 10i64.checked_pow(u32::from(d.e)).filter(|_| !d.is_none())?;
         u64::try_from(d.m / unit).ok()
     };
-    let days: Vec<Day> = listed(body)?;
-    let rank = |d: Day| (d.s, dec(d.v.as_ref()).and_then(whole).unwrap_or(0));
+    let days: Vec<Day<'_>> = listed(body)?;
+    let rank = |d: Day<'_>| (d.s, dec(d.v).and_then(whole).unwrap_or(0));
     Ok(days.into_iter().map(rank).collect())
 }
 
@@ -94,14 +98,32 @@ fn inner<'b, T: Deserialize<'b>>(body: &'b [u8], what: &'static str) -> Result<T
     envelope.data.and_then(|d| serde_json::from_str(d.get()).ok()).ok_or_else(shape)
 }
 
-/// A decimal in a text or a number; `Dec::NONE` where it is missing or null, `None` where it is neither.
-fn dec(v: Option<&serde_json::Value>) -> Option<Dec> {
-    match v {
-        None | Some(serde_json::Value::Null) => Some(Dec::NONE),
-        Some(serde_json::Value::String(t)) => parse_dec(t.as_bytes()).ok().filter(|d| d.m >= 0),
-        Some(serde_json::Value::Number(n)) => parse_dec(n.to_string().as_bytes()).ok().filter(|d| d.m >= 0),
-        Some(_) => None,
-    }
+/// A decimal in a text or a number, digit by digit as it came; `Dec::NONE` where it is missing or null, `None` where it is
+/// neither.
+fn dec(v: Option<&RawValue>) -> Option<Dec> {
+    let d = match v.map(RawValue::get) {
+        None | Some("null") => return Some(Dec::NONE),
+        Some(quoted) if quoted.starts_with('"') => {
+            let text: std::borrow::Cow<'_, str> = serde_json::from_str(quoted).ok()?;
+            parse_dec(text.as_bytes()).ok()?
+        }
+        Some(number) => exact(number)?,
+    };
+    (d.m >= 0).then_some(d)
+}
+
+/// A JSON number without a float in between: `0.0001`, `1.0E-8`.
+fn exact(number: &str) -> Option<Dec> {
+    let (digits, power) = match number.split_once(['e', 'E']) {
+        None => return parse_dec(number.as_bytes()).ok(),
+        Some((digits, power)) => (parse_dec(digits.as_bytes()).ok()?.trimmed(), power.parse::<i32>().ok()?),
+    };
+    let e = i32::from(digits.e).checked_sub(power)?;
+    let m = match e {
+        0.. => digits.m,
+        _ => digits.m.checked_mul(10i64.checked_pow(e.unsigned_abs())?)?,
+    };
+    u8::try_from(e.max(0)).ok().filter(|e| *e <= EXP_MAX).map(|e| Dec::new(m, e))
 }
 
 fn exponent(step: Dec, precision: Option<i64>) -> Option<u8> {
@@ -112,12 +134,12 @@ fn exponent(step: Dec, precision: Option<i64>) -> Option<u8> {
 }
 
 fn instrument(json: &str) -> Option<InstrumentVersion> {
-    let s: Symbol = serde_json::from_str(json).ok()?;
+    let s: Symbol<'_> = serde_json::from_str(json).ok()?;
     if s.symbol.is_empty() || s.symbol.len() > SYMBOL_MAX || s.symbol.contains(['@', ',', '/']) {
         return None;
     }
-    let tick_size = dec(s.min_step_price.as_ref())?;
-    let contract_size = dec(s.contract_size.as_ref())?;
+    let tick_size = dec(s.min_step_price)?;
+    let contract_size = dec(s.contract_size)?;
     if contract_size.m == 0 && !contract_size.is_none() {
         return None;
     }
@@ -140,10 +162,50 @@ fn instrument(json: &str) -> Option<InstrumentVersion> {
         is_inverse: coin_margined,
         status: status.to_owned(),
         tick_size,
-        min_notional: dec(s.min_notional.as_ref())?,
+        min_notional: dec(s.min_notional)?,
         contract_size,
         source: "venue".to_owned(),
         raw_json: json.to_owned(),
         ..InstrumentVersion::observed(super::SPEC.id, &s.symbol)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(json: &str) -> Option<Dec> {
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        dec(Some(raw))
+    }
+
+    #[test]
+    fn decimals_in_numbers_are_exact() {
+        // Read as doubles, these would be 0.30000000000000004, 123456789.12345679 and 2^53 = 9007199254740992.
+        assert_eq!(of("0.30000000000000001"), Some(Dec::new(30_000_000_000_000_001, 17)));
+        assert_eq!(of("123456789.123456789"), Some(Dec::new(123_456_789_123_456_789, 9)));
+        assert_eq!(of("9007199254740993.0"), Some(Dec::new(90_071_992_547_409_930, 1)));
+        for (text, m, e) in
+            [("1.0E-8", 1, 8), ("1e-4", 1, 4), ("12e2", 1200, 0), ("\"0.0001\"", 1, 4), ("5", 5, 0)]
+        {
+            assert_eq!(of(text), Some(Dec::new(m, e)), "{text}");
+        }
+        assert_eq!(of("null"), Some(Dec::NONE));
+        for bad in ["-1", "true", "[]", "{}", "\"x\"", "1e-99", "1e99", "9e18e"] {
+            let raw = serde_json::from_str::<&RawValue>(bad);
+            assert_eq!(raw.ok().and_then(|r| dec(Some(r))), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_decimals_as_numbers_is_that_with_texts() {
+        let list = |size: &str, tick: &str, least: &str| {
+            let body = format!(
+                r#"{{"code":0,"data":[{{"symbol":"btc_usdt","contractSize":{size},"minStepPrice":{tick},"minNotional":{least}}}]}}"#
+            );
+            let i = parse(body.as_bytes()).unwrap().instruments.remove(0);
+            (i.contract_size, i.tick_size, i.min_notional, i.price_exp)
+        };
+        assert_eq!(list("0.0001", "1.0E-8", "5"), list("\"0.0001\"", "\"0.00000001\"", "\"5\""));
+    }
 }

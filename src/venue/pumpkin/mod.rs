@@ -166,7 +166,7 @@ impl Venue for Perp {
         instruments::parse_volumes(body)
     }
 
-    fn time_request(&self) -> RestRequest {
+    fn time_request(&self, _now_ms: i64) -> RestRequest {
         RestRequest { path: "/v2/public/time".to_owned(), weight: 1 }
     }
 

@@ -303,7 +303,7 @@ fn zero_ms_falls_back_on_aster_only() {
 fn a_request_explains_itself() {
     for v in all() {
         assert_eq!(v.rest_kind(&v.instruments_request().path), RestKind::Instruments);
-        assert_eq!(v.rest_kind(&v.time_request().path), RestKind::Time);
+        assert_eq!(v.rest_kind(&v.time_request(1_790_000_000_000).path), RestKind::Time);
         for symbol in ODD_SYMBOLS {
             let r = v.snapshot_request(symbol);
             assert!(r.path.is_ascii(), "{}", r.path);

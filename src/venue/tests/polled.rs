@@ -186,6 +186,19 @@ fn coin_margined_contracts_are_counted_in_contracts() {
         .unwrap(),
         ["BTCUSD_260925 mark T=5000000 E=0 p=9000 i=9001 P=9002 r= next=0"]
     );
+    // Turnovers are in the base asset, which no column is: they are not given for the quote's.
+    let day = r#"[{"symbol":"BTCUSD_PERP","pair":"BTCUSD","lastPrice":"61800.0","lastQty":"2","volume":"2089","baseVolume":"3.38025889","count":7}]"#;
+    assert_eq!(
+        polled(coinm, "/dapi/v1/ticker/24hr?symbol=BTCUSD_PERP", day).unwrap(),
+        ["BTCUSD_PERP ticker E=0 o= h= l= c=61800 Q=2 v=2089 q= n=7 O=0 C=0"]
+    );
+    let candle = r#"[[1591261500000,"9638.9","9639.8","9638.6","9639.8","156",1591261559999,"1.61836886",31,"73","0.75731156","0"]]"#;
+    assert_eq!(
+        polled(coinm, "/dapi/v1/klines?symbol=BTCUSD_PERP&interval=1m", candle).unwrap(),
+        [
+            "BTCUSD_PERP kline E=0 i=1m t=1591261500000000000 T=1591261559999000000 o=9638.9 h=9639.8 l=9638.6 c=9639.8 v=156 q= V=73 Q= n=31 f=-1 L=-1 x=false"
+        ]
+    );
 }
 
 /// The shapes of `protocols/ascendex-futures.md` 4 and `protocols/ascendex-spot.md`.

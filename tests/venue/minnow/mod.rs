@@ -149,7 +149,7 @@ impl Venue for Spot {
         RestRequest { path: "/markets".to_owned(), weight: 1 }
     }
 
-    fn time_request(&self) -> RestRequest {
+    fn time_request(&self, _now_ms: i64) -> RestRequest {
         RestRequest { path: "/now".to_owned(), weight: 1 }
     }
 
