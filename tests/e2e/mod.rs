@@ -17,6 +17,7 @@ mod memory;
 mod midnight;
 pub mod oracle_check;
 mod polled;
+mod power;
 mod pressure;
 mod refold;
 mod refusals;

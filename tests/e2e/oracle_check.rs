@@ -107,6 +107,11 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
     v
 }
 
+/// Which connection of the venue is which of the record.
+pub fn pairs<'a>(tape: &'a Tape, venue: &str, log: &'a [Line], rules: Rules) -> Vec<Pair<'a>> {
+    pair_up(tape, venue, log, rules, &mut Verdict::default())
+}
+
 /// So many messages of a connection are held against the record to find out which one it is.
 const FIRST_FRAMES: usize = 50;
 
