@@ -68,8 +68,9 @@ fn kill_and_look(place: &Place, recorder: Recorder, reached: &mut Reached) {
     }
 }
 
-/// Kills a recorder again and again, lets the last one end well, and judges.
-fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8) {
+/// Kills a recorder again and again, lets the last one end well, and judges. `capture`: further lines of that part of the
+/// configuration.
+fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8, capture: &str) -> Place {
     let _turn = turn();
     let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 4), number("LOBTAPE_PROVE_RATE", 1000));
     let mut dice = fastrand::Rng::with_seed(number("LOBTAPE_PROVE_SEED", 7));
@@ -81,6 +82,7 @@ fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8) {
     });
     venue.more = format!("legs = {legs}\n");
     place.configure(interval, 0, &[&venue]);
+    place.change("[capture]\n", &format!("[capture]\n{capture}"));
     let mut reached = Reached::default();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
     for n in 0..kills {
@@ -113,6 +115,7 @@ fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8) {
     refold(&place.dataset());
     let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");
+    place
 }
 
 #[test]
@@ -172,17 +175,27 @@ fn days_without_a_recorder_and_a_clock_set_back_are_told_as_they_were() {
 
 #[test]
 fn kills_lose_nothing_that_reached_the_ring() {
-    killed("kill", "1h", 0, 1);
+    killed("kill", "1h", 0, 1, "");
 }
 
 #[test]
 fn kills_between_boundaries_and_cuts_lose_nothing_and_publish_once() {
-    killed("kill over boundaries", "1s", 400, 1);
+    killed("kill over boundaries", "1s", 400, 1, "");
 }
 
 #[test]
 fn kills_of_a_recorder_with_two_legs_lose_nothing_and_double_nothing() {
-    killed("kill with two legs", "1s", 700, 2);
+    killed("kill with two legs", "1s", 700, 2, "");
+}
+
+/// Small segments and long intervals: much of what is not yet published stands in segments that are full.
+#[test]
+fn kills_among_segments_that_are_taken_back_lose_nothing() {
+    let place = killed("kill over segments", "4s", 0, 1, "segment_size = \"1MiB\"\n");
+    let names = std::fs::read_dir(place.dataset().join("_journal")).unwrap();
+    let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let first = names.filter_map(|n| n.strip_suffix(".seg")?.parse::<u64>().ok()).min();
+    assert!(first.is_some_and(|n| n >= 2), "none was taken back: {first:?}");
 }
 
 /// A crash cuts no part: each table has one file per interval. Lane 000 alone goes on after the clean stop that closes

@@ -3,6 +3,7 @@
 //! Each test has a short form here; `scripts/prove` runs the long ones. The forms differ in numbers only, which come from
 //! the environment (`LOBTAPE_PROVE_…`).
 
+mod addresses;
 mod audits;
 mod backfill;
 mod capture;
