@@ -77,7 +77,7 @@ fn a_name_that_leads_elsewhere_or_nowhere_costs_no_connection_and_is_followed_by
     let v = check(&place.dataset(), &id, &log, rules);
     proved(what, &v.figures);
     v.demand(what);
-    assert_eq!(v.figures.disconnects, 3, "two by the line, one at the end");
+    assert_eq!(v.figures.disconnects, 2, "by the line, and no other");
     refold(&place.dataset());
     let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");

@@ -25,6 +25,7 @@ mod refusals;
 mod replace;
 pub mod rig;
 mod rows_check;
+mod soak;
 mod status;
 mod storage;
 mod storm;
