@@ -317,7 +317,7 @@ fn cuts_of_a_machines_power_lose_only_what_was_young() {
     let ages = ages(&looked, &id, &log, &at, rules);
     let (p50, max) = (ages.received.get(ages.received.len() / 2).copied(), ages.received.last().copied());
     let lost = ages.sent.iter().filter(|a| **a > 0).count();
-    let figures = json!({"cuts": cuts, "connections_cut": ages.sent.len(), "with_loss": lost, "lost_age_ms_p50": p50, "lost_age_ms_max": max,
+    let figures = json!({"cuts": cuts, "connections_cut": ages.sent.len(), "with_loss": lost, "lost_age_ms_p50": p50, "lost_age_ms_max": max, "since_sent_ms_max": ages.sent.last(),
         "published_files_read": read, "published_files_unreadable": bad.len(), "ages_ms": ages.received, "since_sent_ms": ages.sent, "figures": v.figures});
     proved(what, &figures);
     v.demand(what);
