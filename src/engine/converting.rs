@@ -269,6 +269,7 @@ impl Converting {
                 self.record(c, at, lane0);
             }
         }
+        planted!("reclaimed_before_publication", lane0.reclaim(self.reader.position()), ());
         self.retain();
         if self.begun.take_if(|begun| end >= *begun).is_some() {
             self.progress.missed.set_earlier(self.converter.instruments());

@@ -68,10 +68,13 @@ fn kill_and_look(place: &Place, recorder: Recorder, reached: &mut Reached) {
     }
 }
 
-/// Kills a recorder again and again, lets the last one end well, and judges.
-fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8) {
+/// Kills a recorder again and again, lets the last one end well, and judges. `capture`: further lines of that part of the
+/// configuration.
+fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8, capture: &str) {
     let _turn = turn();
-    let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 4), number("LOBTAPE_PROVE_RATE", 1000));
+    // So many that each life fills a small segment.
+    let usual = if capture.is_empty() { 1000 } else { 3000 };
+    let (kills, rate) = (number("LOBTAPE_PROVE_KILLS", 4), number("LOBTAPE_PROVE_RATE", usual));
     let mut dice = fastrand::Rng::with_seed(number("LOBTAPE_PROVE_SEED", 7));
     let place = Place::new();
     let mut venue = Venue::start(place.dir.path(), "aster-futures", 20, rate as u32, |c| {
@@ -81,6 +84,7 @@ fn killed(name: &str, interval: &str, cuts_every_ms: u64, legs: u8) {
     });
     venue.more = format!("legs = {legs}\n");
     place.configure(interval, 0, &[&venue]);
+    place.change("[capture]\n", &format!("[capture]\n{capture}"));
     let mut reached = Reached::default();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
     for n in 0..kills {
@@ -172,17 +176,23 @@ fn days_without_a_recorder_and_a_clock_set_back_are_told_as_they_were() {
 
 #[test]
 fn kills_lose_nothing_that_reached_the_ring() {
-    killed("kill", "1h", 0, 1);
+    killed("kill", "1h", 0, 1, "");
 }
 
 #[test]
 fn kills_between_boundaries_and_cuts_lose_nothing_and_publish_once() {
-    killed("kill over boundaries", "1s", 400, 1);
+    killed("kill over boundaries", "1s", 400, 1, "");
 }
 
 #[test]
 fn kills_of_a_recorder_with_two_legs_lose_nothing_and_double_nothing() {
-    killed("kill with two legs", "1s", 700, 2);
+    killed("kill with two legs", "1s", 700, 2, "");
+}
+
+/// Small segments, and no boundary for long: what is not yet published fills many of them, and none may be taken back.
+#[test]
+fn kills_among_full_segments_lose_nothing() {
+    killed("kill over segments", "1h", 0, 1, "segment_size = \"1MiB\"\n");
 }
 
 /// A crash cuts no part: each table has one file per interval. Lane 000 alone goes on after the clean stop that closes

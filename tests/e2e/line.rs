@@ -1,9 +1,10 @@
-//! The line between venue and recorder: narrow, and losing packets. Everything comes late, nothing is lost, and the lag is told as it was.
+//! The line between venue and recorder: narrow, losing packets, long, of changing length. Everything comes late, nothing is lost, and
+//! the lag is told as it was.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use lobtape::dataset::Table;
@@ -16,24 +17,50 @@ use super::tape::{self, Tape};
 
 /// What the line does to what the venue sends; may change while it is in use.
 #[derive(Default)]
-struct Ways {
+pub struct Ways {
     /// Bytes a second; 0 = as many as come.
     rate: AtomicI64,
     /// Of a thousand pieces so many are lost at first and come after a retransmission: all behind them waits.
     lost: AtomicI64,
+    /// Each piece takes so long, ms.
+    delay: AtomicI64,
+    /// And up to so much more, ms, by dice; none overtakes another.
+    jitter: AtomicI64,
+    /// Connections that came.
+    came: AtomicI64,
+    /// What each piece took, ns, and its bytes.
+    took: Mutex<Vec<(i64, usize)>>,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Ways {
+    /// How many connections came.
+    pub fn came(&self) -> i64 {
+        self.came.load(Ordering::Relaxed)
+    }
+
+    /// Cuts all connections; what the line holds is gone.
+    pub fn hang_up(&self) {
+        for s in self.open.lock().unwrap().drain(..) {
+            // It may have ended by itself.
+            let _ = s.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// A lost packet is sent again after this, at the least.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// A line to `to`; returns where it begins.
-fn line(to: SocketAddr, ways: Arc<Ways>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// A line to `to` that begins at `from`; returns where that is.
+pub fn line(from: SocketAddr, to: SocketAddr, ways: Arc<Ways>) -> SocketAddr {
+    let listener = TcpListener::bind(from).unwrap();
     let at = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
+            ways.came.fetch_add(1, Ordering::Relaxed);
             let Ok(server) = TcpStream::connect(to) else { continue };
             let (c, s) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            ways.open.lock().unwrap().extend([c.try_clone().unwrap(), s.try_clone().unwrap()]);
             std::thread::spawn(move || pump(c, s));
             let ways = Arc::clone(&ways);
             std::thread::spawn(move || delayed(server, client, &ways));
@@ -49,24 +76,27 @@ fn pump(mut from: TcpStream, mut to: TcpStream) {
 
 /// What the venue sends, by these ways.
 fn delayed(mut from: TcpStream, mut to: TcpStream, ways: &Ways) {
-    // Little fits into the line itself, so that a venue that sends too much is pushed back.
-    let (put, take) = mpsc::sync_channel::<(Instant, Vec<u8>)>(8);
+    let of = |a: &AtomicI64| a.load(Ordering::Relaxed).unsigned_abs();
+    // Little fits into a narrow line, so that a venue that sends too much is pushed back; into a long one much.
+    let (put, take) =
+        mpsc::sync_channel::<(Instant, Instant, Vec<u8>)>(if of(&ways.delay) > 0 { 1 << 16 } else { 8 });
     std::thread::scope(|s| {
         s.spawn(move || {
-            for (due, bytes) in take {
+            for (came, due, bytes) in take {
                 // The line itself: time is what it takes.
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 if to.write_all(&bytes).is_err() {
                     return;
                 }
+                ways.took.lock().unwrap().push((came.elapsed().as_nanos() as i64, bytes.len()));
             }
             let _ = to.shutdown(Shutdown::Write);
         });
         let (mut dice, mut last) = (fastrand::Rng::with_seed(5), Instant::now());
         let mut piece = [0u8; 1400];
         while let Ok(n @ 1..) = from.read(&mut piece) {
-            let of = |a: &AtomicI64| a.load(Ordering::Relaxed).unsigned_abs();
-            let mut due = Instant::now();
+            let came = Instant::now();
+            let mut due = came + Duration::from_millis(of(&ways.delay) + dice.u64(0..=of(&ways.jitter)));
             if dice.u64(..1000) < of(&ways.lost) {
                 due += AGAIN;
             }
@@ -75,7 +105,7 @@ fn delayed(mut from: TcpStream, mut to: TcpStream, ways: &Ways) {
                 due = due.max(last + Duration::from_nanos(n as u64 * 1_000_000_000 / rate));
             }
             last = due;
-            if put.send((due, piece[..n].to_vec())).is_err() {
+            if put.send((came, due, piece[..n].to_vec())).is_err() {
                 break;
             }
         }
@@ -86,7 +116,8 @@ fn delayed(mut from: TcpStream, mut to: TcpStream, ways: &Ways) {
 /// A venue behind a line, and a recorder of it.
 fn behind(place: &Place, venue: &Venue, ways: &Arc<Ways>) {
     let base = venue.sim.ws_base();
-    let at = line(base.trim_start_matches("ws://").parse().unwrap(), Arc::clone(ways));
+    let from = "127.0.0.1:0".parse().unwrap();
+    let at = line(from, base.trim_start_matches("ws://").parse().unwrap(), Arc::clone(ways));
     place.configure("1h", 0, &[venue]);
     place.change(&base, &format!("ws://{at}"));
 }
@@ -162,4 +193,67 @@ fn a_narrow_line_that_loses_packets_is_lag_and_no_loss() {
         figures.push(json!({"line": what, "frames": v.figures.frames_recorded, "lag_p99_ms": p99 / 1_000_000, "told_p99_ms": told / 1_000_000}));
     }
     proved("line", &json!({"lines": figures.len(), "frames_missing": 0, "each": figures}));
+}
+
+/// The value below which `share` of a hundred of the weight lies.
+fn quantile(mut all: Vec<(i64, i64)>, share: i64) -> i64 {
+    all.sort_unstable();
+    let (sum, mut below) = (all.iter().map(|x| x.1).sum::<i64>(), 0);
+    let at = all.iter().find(|x| {
+        below += x.1;
+        below * 100 >= sum * share
+    });
+    at.map_or(0, |x| x.0)
+}
+
+/// What the recorder's histograms say of the way from the venue, ns: the median over its streams of their p50 and p99, by frames.
+fn told(place: &Place, id: &str) -> (i64, i64) {
+    let (mut p50, mut p99) = (Vec::new(), Vec::new());
+    tape::batches(&place.dataset(), Table::Latency, id, |b| {
+        let hop = b.text("hop").unwrap();
+        let [n, half, high] = ["count", "p50", "p99"].map(|c| b.i64(c).unwrap());
+        for i in (0..b.rows()).filter(|i| hop.value(*i) == "venue_receive") {
+            p50.push((half[i], n[i]));
+            p99.push((high[i], n[i]));
+        }
+    });
+    (quantile(p50, 50), quantile(p99, 50))
+}
+
+#[test]
+fn a_long_line_of_changing_length_is_told_as_long_as_it_was() {
+    let _turn = turn();
+    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 9), number("LOBTAPE_PROVE_RATE", 300));
+    let (mut figures, mut worst) = (Vec::new(), 0);
+    for (delay, jitter) in [(100, 0), (250, 0), (100, 200)] {
+        let place = Place::new();
+        let venue = Venue::start(place.dir.path(), "aster-futures", 4, rate as u32, |c| {
+            c.duration_ms = Some(seconds * 1000);
+            c.quiet_tail_ms = 1000;
+        });
+        let ways = Arc::new(Ways::default());
+        ways.delay.store(delay, Ordering::Relaxed);
+        ways.jitter.store(jitter, Ordering::Relaxed);
+        behind(&place, &venue, &ways);
+        let recorder = place.record();
+        let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
+        assert!(over, "the venue does not end: {}", recorder.words());
+        let (id, log) = venue.end();
+        pass(Duration::from_millis(1000));
+        recorder.stop();
+        let what = format!("{delay} to {} ms", delay + jitter);
+        let v = judged(&what, &place, &id, &log);
+        let took =
+            ways.took.lock().unwrap().iter().map(|(ns, bytes)| (*ns, *bytes as i64)).collect::<Vec<_>>();
+        let (truth, truth99) = (quantile(took.clone(), 50), quantile(took, 99));
+        let (p50, p99) = told(&place, &id);
+        let off = |told: i64, truth: i64| (told - truth) * 1000 / truth;
+        let (off50, off99) = (off(p50, truth), off(p99, truth99));
+        worst = off50.abs().max(worst);
+        figures.push(json!({"line": what, "frames": v.figures.frames_recorded, "true_p50_ms": truth / 1_000_000, "told_p50_ms": p50 / 1_000_000,
+            "true_p99_ms": truth99 / 1_000_000, "told_p99_ms": p99 / 1_000_000, "off_p50_permille": off50, "off_p99_permille": off99}));
+        // Each side is a measurement of its own: the line's, and that of the recorder, whose frames are not of one length.
+        assert!(off50.abs() <= 100 && p99 >= p50, "{what}: {figures:?}");
+    }
+    proved("delay", &json!({"lines": figures.len(), "off_p50_permille_max": worst, "each": figures}));
 }

@@ -3,6 +3,7 @@
 //! Each test has a short form here; `scripts/prove` runs the long ones. The forms differ in numbers only, which come from
 //! the environment (`LOBTAPE_PROVE_…`).
 
+mod addresses;
 mod audits;
 mod backfill;
 mod capture;
@@ -17,12 +18,14 @@ mod memory;
 mod midnight;
 pub mod oracle_check;
 mod polled;
+mod power;
 mod pressure;
 mod refold;
 mod refusals;
 mod replace;
 pub mod rig;
 mod rows_check;
+mod soak;
 mod status;
 mod storage;
 mod storm;

@@ -22,6 +22,8 @@ pub struct Rules {
     pub replaced: bool,
     /// Ids of changes have holes by nature: none of them shows a loss.
     pub sparse: bool,
+    /// The line was cut on the way: what it held is gone.
+    pub line_cut: bool,
     /// Each stream came over two connections: missing is what neither brought, and the end of one is no gap.
     pub legs: bool,
 }
@@ -107,6 +109,11 @@ pub fn check(root: &Path, venue: &str, log: &[Line], rules: Rules) -> Verdict {
     v
 }
 
+/// Which connection of the venue is which of the record.
+pub fn pairs<'a>(tape: &'a Tape, venue: &str, log: &'a [Line], rules: Rules) -> Vec<Pair<'a>> {
+    pair_up(tape, venue, log, rules, &mut Verdict::default())
+}
+
 /// So many messages of a connection are held against the record to find out which one it is.
 const FIRST_FRAMES: usize = 50;
 
@@ -183,7 +190,9 @@ fn prefixes(pairs: &[Pair<'_>], log: &[Line], rules: Rules, v: &mut Verdict) {
         }
         let how = ends.get(&p.no).map_or("", |l| l.how.as_str());
         // A reset throws away what the peer's kernel still holds; a recorder that ends leaves its connections unread.
-        let may_lack = how == "rst" || (p.conn.closed.is_none() && (rules.killed || rules.stopped_first));
+        let may_lack = how == "rst"
+            || (how == "client" && rules.line_cut)
+            || (p.conn.closed.is_none() && (rules.killed || rules.stopped_first));
         if have < sent && !may_lack {
             v.fault(format!("connection {} ({how}): {} of {sent} frames are missing", p.no, sent - have));
         }

@@ -12,8 +12,14 @@ use super::rig::{Place, Venue, all_channels, faults, lobtape, number, proved, ta
 
 /// The ways in which venues may speak where their pages leave it open, with what the recorder is told of them.
 const WAYS: [(&str, &str, &str, Rules); 12] = {
-    const PLAIN: Rules =
-        Rules { killed: false, stopped_first: false, replaced: false, legs: false, sparse: false };
+    const PLAIN: Rules = Rules {
+        killed: false,
+        stopped_first: false,
+        replaced: false,
+        legs: false,
+        sparse: false,
+        line_cut: false,
+    };
     const SPARSE: Rules = Rules { sparse: true, ..PLAIN };
     const STRICT: &str = "id_policy = \"strict\"\n";
     [
