@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Wait};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, DatasetError};
 use crate::engine::cores;
 use crate::engine::plan::{Plan, VenuePlan, plan};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
@@ -35,12 +35,23 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let config = args.configured.load()?;
     let plan = plan(&config).or_usage()?;
-    Dataset::could_be(&config.dataset.path).map_err(super::ls::fault)?;
+    // Files of others may be gone by the time of the capture, and an example is checked where it lies: that is a warning.
+    let foreign = match Dataset::could_be(&config.dataset.path) {
+        Err(e @ DatasetError::NotOurs { .. }) => Some(e.to_string()),
+        place => place.map(|()| None).map_err(super::ls::fault)?,
+    };
     let mut stdout = out::stdout();
     if args.json {
-        out::json_line(&mut stdout, &to_json(&config, &plan))?;
+        let mut json = to_json(&config, &plan);
+        if let Some(all) = json["warnings"].as_array_mut() {
+            all.extend(foreign.map(Value::from));
+        }
+        out::json_line(&mut stdout, &json)?;
     } else {
         print(&mut stdout, &config, &plan)?;
+        if let Some(why) = foreign {
+            writeln!(stdout, "warning   {why}")?;
+        }
     }
     stdout.flush()?;
     Ok(WELL)
@@ -95,28 +106,7 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
         if let Some(h) = v.hosts.rest.as_ref().or(v.hosts.ws.as_ref()) {
             writeln!(w, "          on {h}")?;
         }
-        let (shared, others) = match v.shares_with.as_slice() {
-            [] => (String::new(), String::new()),
-            with => {
-                let with = with.join(", ");
-                (format!(" together with {with}"), format!(" ({} with {with})", v.weight_snapshots_shared))
-            }
-        };
-        match v.books.len() {
-            0 => writeln!(
-                w,
-                "          REST: no book, so no snapshot to ask for; {} of weight a minute allowed{shared}",
-                v.weight_allowed
-            )?,
-            _ => writeln!(
-                w,
-                "          REST: {} of weight for all first snapshots{others}, {} a minute allowed{shared}: all books \
-                 asked for within {} s",
-                v.weight_snapshots,
-                v.weight_allowed,
-                v.seconds_to_sync()
-            )?,
-        }
+        print_snapshots(w, v)?;
         print_audits(w, c, v)?;
         print_polls(w, v)?;
         print_connections(w, v)?;
@@ -126,6 +116,32 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
         print_twins(w, v)?;
     }
     print_needs(w, c, p)
+}
+
+/// What first snapshots cost.
+fn print_snapshots(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
+    let (shared, others) = match v.shares_with.as_slice() {
+        [] => (String::new(), String::new()),
+        with => {
+            let with = with.join(", ");
+            (format!(" together with {with}"), format!(" ({} with {with})", v.weight_snapshots_shared))
+        }
+    };
+    match v.books.len() {
+        0 => writeln!(
+            w,
+            "          REST: no book, so no snapshot to ask for; {} of weight a minute allowed{shared}",
+            v.weight_allowed
+        ),
+        _ => writeln!(
+            w,
+            "          REST: {} of weight for all first snapshots{others}, {} a minute allowed{shared}: all books \
+             asked for within {} s",
+            v.weight_snapshots,
+            v.weight_allowed,
+            v.seconds_to_sync()
+        ),
+    }
 }
 
 /// Channels that bring the same events: twice the frames.

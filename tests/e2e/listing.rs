@@ -330,7 +330,15 @@ fn a_round_that_settles_ends_without_a_gap_and_the_others_go_on() {
         log.lines().any(|l| l.contains("symbols chosen by rule") && l.contains("symbols=2"))
     };
     assert!(wait_for(Duration::from_secs(30), fewer), "it stays: {}", recorder.words());
-    pass(Duration::from_millis(1500));
+    // Six streams a round; the connection that carries those of the decided one is replaced.
+    let subscribed = || venue.sim.stats().subscriptions.load(Ordering::Relaxed);
+    assert!(
+        wait_for(Duration::from_secs(40), || subscribed() == 12),
+        "{}: {}",
+        subscribed(),
+        recorder.words()
+    );
+    pass(Duration::from_millis(500));
     let others: Vec<String> = venue.symbols.iter().filter(|s| **s != settled).cloned().collect();
     let id = judged(&place, recorder, venue, "a round that settles");
     let root = place.dataset();
