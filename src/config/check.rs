@@ -182,11 +182,10 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     let mut v = v.into_inner();
     let places = places(&v, name, text);
     let tuning = tuning(&mut v).map_err(|(at, fault)| ConfigError::at(name, text, at, fault))?;
-    let Some(id) = v.id else {
+    let Some(id) = v.id.map(Spanned::into_inner) else {
         let message = "this [[venue]] has no id; add one like id = \"aster-futures\"";
         return Err(ConfigError::at(name, text, table_at, message));
     };
-    let id = id.into_inner();
     let symbols_at = v.symbols.as_ref().map_or(table_at, |s| s.span().start);
     let (symbols, rule) = match v.symbols.map(Spanned::into_inner) {
         None => (Vec::new(), None),
@@ -214,11 +213,10 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         );
         return Err(ConfigError::at(name, text, symbols_at, message));
     }
-    if let Some(fault) = names_fault("symbol", &symbols) {
-        return Err(ConfigError::at(name, text, symbols_at, format!("venue {id:?}: {fault}")));
-    }
-    if let Some(fault) = names_fault("channel", &channels) {
-        return Err(ConfigError::at(name, text, channels_at, format!("venue {id:?}: {fault}")));
+    for (what, names, at) in [("symbol", &symbols, symbols_at), ("channel", &channels, channels_at)] {
+        if let Some(fault) = names_fault(what, names) {
+            return Err(ConfigError::at(name, text, at, format!("venue {id:?}: {fault}")));
+        }
     }
     let at_table = |fault: String| ConfigError::at(name, text, table_at, format!("venue {id:?}: {fault}"));
     let rotate_after_ns = rotate_after(v.rotate_after).map_err(&at_table)?;

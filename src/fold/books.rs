@@ -93,7 +93,6 @@ impl Core {
             return self.touch(stream, conn, rec);
         }
         sink.observe(Observed::Diff { instrument: id });
-        self.diff_class(stream, super::state::venue_of(conn.venue).spec().sequence.chain, d.prev, sink);
         let other_alive = match self.shared_diff(rec, conn, d, sink) {
             Shared::Alone => false,
             Shared::Other => true,

@@ -55,12 +55,14 @@ impl Core {
         sink: &mut S,
     ) -> Shared {
         let Some(s) = self.streams.get(d.stream.0 as usize) else { return Shared::Alone };
-        let shared = s.alive() > 1;
-        if super::state::venue_of(conn.venue).spec().sequence.ids_survive_reconnect {
+        let (shared, feeds) = (s.alive() > 1, s.feed == rec.conn);
+        let rule = &super::state::venue_of(conn.venue).spec().sequence;
+        self.diff_class(d.stream, rule.chain, d.prev, sink);
+        if rule.ids_survive_reconnect {
             self.races(d.stream, conn, rec, d.last, sink);
             return if shared { Shared::Other } else { Shared::Alone };
         }
-        if !shared || s.feed == rec.conn {
+        if !shared || feeds {
             return Shared::Alone;
         }
         self.stands_by(rec, conn, d, sink);
