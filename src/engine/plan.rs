@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::addresses::AddressKey;
 use super::polls::{self, PollPlan};
 use crate::config::{Config, VenueConfig, nearest};
+use crate::dataset::part::GROUP_BYTES;
 use crate::model::time::NS_PER_S;
 use crate::model::{ConnPlan, Hosts, LaneId, PlanError, StreamKind, StreamSpec, VenueIx, VenueSpec};
 use crate::venue::{self, Venue};
@@ -267,7 +268,7 @@ pub struct LanePlan {
 pub struct Memory {
     /// Raw rings of all lanes, control's included.
     pub rings: u64,
-    /// Row builders of the converter.
+    /// Row builders of the converter, and the group of rows that waits for another to be hashed with.
     pub converter: u64,
     /// Books, live and in the converter.
     pub books: u64,
@@ -318,7 +319,7 @@ pub fn plan(config: &Config) -> Result<Plan, PlanFault> {
     let shared: usize = venues.iter().filter(|v| v.legs > 1).map(|v| v.streams.len()).sum();
     let memory = Memory {
         rings: config.capture.ring_size * lanes as u64 + CONTROL_RING_BYTES,
-        converter: config.capture.converter_memory,
+        converter: config.capture.converter_memory + GROUP_BYTES as u64,
         books: books as u64 * 2 * BOOK_BYTES,
         connections: conns as u64 * CONN_BYTES + shared as u64 * SHARED_BYTES,
         base: BASE_BYTES,
@@ -732,6 +733,8 @@ mod tests {
         assert_eq!((v.weight_allowed, v.weight_snapshots), (1200, 10_000));
         assert_eq!(v.seconds_to_sync(), 480);
         assert!(p.memory.total() < 2 << 30, "{:?}", p.memory);
+        // Rows that wait for their hash are in no builder any more: nobody else counts them.
+        assert_eq!(p.memory.converter, (256 << 20) + (16 << 20));
         assert_eq!(many("[]", 3).venues[0].seconds_to_sync(), 1);
         assert!(p.disk_per_day_max > 100 * many("[]", 1).disk_per_day_max);
     }

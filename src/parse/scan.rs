@@ -278,6 +278,18 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Steps over a key of one ASCII letter with its quotes and colon, if that is next.
+    #[inline(always)]
+    pub(super) fn letter_key(&mut self) -> bool {
+        let next = self.bytes.get(self.at..).and_then(|b| b.first_chunk::<4>());
+        let Some([b'"', letter, b'"', b':']) = next else { return false };
+        let is_letter = letter.is_ascii_alphabetic();
+        if is_letter {
+            self.at = self.at.wrapping_add(4);
+        }
+        is_letter
+    }
+
     /// Bytes behind.
     #[inline(always)]
     pub fn place(&self) -> usize {

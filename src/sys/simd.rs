@@ -39,6 +39,16 @@ pub fn differ(a: u128, b: u128) -> u32 {
     chosen::differ(a, b)
 }
 
+/// These bytes as text, if they are UTF-8: as `std::str::from_utf8`, sooner where all are ASCII.
+#[inline]
+pub fn text(bytes: &[u8]) -> Option<&str> {
+    if bytes.is_ascii() {
+        // SAFETY: ASCII is UTF-8.
+        return Some(unsafe { std::str::from_utf8_unchecked(bytes) });
+    }
+    std::str::from_utf8(bytes).ok()
+}
+
 /// The numbers of two rows of eight digits (0 to 9, not letters; the first digit in the lowest byte).
 #[inline(always)]
 pub fn eights(a: u64, b: u64) -> [u32; 2] {

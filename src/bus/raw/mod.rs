@@ -151,11 +151,33 @@ pub struct RawOptions {
     pub last_lane_seq: i64,
 }
 
-/// The mapping with its file. Shared by producer, consumer and monitors; the last one closes file and lock.
+/// Page 0 and the area of a ring, in one piece, 8-aligned at least, never moved.
+enum Memory {
+    /// A file's: it outlives the process.
+    File {
+        map: MmapRaw,
+        /// Holds the lock.
+        _file: File,
+    },
+    /// Our own, for tests: Miri maps no files.
+    #[cfg(test)]
+    Owned(Box<[AtomicU64]>),
+}
+
+impl Memory {
+    #[inline]
+    fn base(&self) -> *mut u8 {
+        match self {
+            Memory::File { map, .. } => map.as_mut_ptr(),
+            #[cfg(test)]
+            Memory::Owned(words) => words.as_ptr().cast_mut().cast(),
+        }
+    }
+}
+
+/// The memory with what is known of it. Shared by producer, consumer and monitors; the last one closes file and lock.
 struct Map {
-    raw: MmapRaw,
-    /// Holds the lock.
-    _file: File,
+    memory: Memory,
     path: PathBuf,
     capacity: u64,
     lane: LaneId,
@@ -164,9 +186,9 @@ struct Map {
 impl Map {
     fn word(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at.is_multiple_of(8) && at + 8 <= PAGE);
-        // SAFETY: callers pass one of the AT_ constants: 8-aligned and inside page 0 of a mapping that is at least a
+        // SAFETY: callers pass one of the AT_ constants: 8-aligned and inside page 0 of a memory that is at least a
         // page long and lives as long as `self`. Every access to these words goes through atomics.
-        unsafe { AtomicU64::from_ptr(self.raw.as_mut_ptr().add(at).cast()) }
+        unsafe { AtomicU64::from_ptr(self.memory.base().add(at).cast()) }
     }
 
     fn head(&self) -> &AtomicU64 {
@@ -183,13 +205,13 @@ impl Map {
 
     fn seq(&self) -> &AtomicI64 {
         // SAFETY: as in `word`; i64 and u64 have one size and alignment, and this word is used as i64 only.
-        unsafe { AtomicI64::from_ptr(self.raw.as_mut_ptr().add(AT_SEQ).cast()) }
+        unsafe { AtomicI64::from_ptr(self.memory.base().add(AT_SEQ).cast()) }
     }
 
     /// First byte of the entries. Only `entry`, the producer and `salvage` follow it.
     fn data(&self) -> *mut u8 {
-        // SAFETY: the mapping is PAGE + capacity bytes long.
-        unsafe { self.raw.as_mut_ptr().add(PAGE) }
+        // SAFETY: the memory is PAGE + capacity bytes long.
+        unsafe { self.memory.base().add(PAGE) }
     }
 
     fn fill(&self) -> u64 {
@@ -285,7 +307,12 @@ fn map(path: &Path, file: File, h: &Header) -> Result<Map, RawError> {
     let len = PAGE + usize::try_from(h.capacity).map_err(|_| RawError::Capacity(h.capacity))?;
     // Populated: after start no page of the ring is touched for the first time.
     let raw = MmapOptions::new().len(len).populate().map_raw(&file).map_err(io_error(path, "map"))?;
-    Ok(Map { raw, _file: file, path: path.to_path_buf(), capacity: h.capacity, lane: h.lane })
+    Ok(Map {
+        memory: Memory::File { map: raw, _file: file },
+        path: path.to_path_buf(),
+        capacity: h.capacity,
+        lane: h.lane,
+    })
 }
 
 /// Makes the ring of a lane, or takes over the empty one that an earlier run left.
@@ -321,6 +348,9 @@ pub fn create(path: &Path, o: &RawOptions) -> Result<(RawProducer, RawConsumer),
     let bytes = header.encode();
     file.write_all_at(&bytes[8..], 8).map_err(io_error(path, "write"))?;
     file.write_all_at(&bytes[..8], 0).map_err(io_error(path, "write"))?;
-    let map = Arc::new(map(path, file, &header)?);
-    Ok((RawProducer::new(Arc::clone(&map)), RawConsumer::new(map)))
+    Ok(ends(&Arc::new(map(path, file, &header)?)))
+}
+
+fn ends(map: &Arc<Map>) -> (RawProducer, RawConsumer) {
+    (RawProducer::new(Arc::clone(map)), RawConsumer::new(Arc::clone(map)))
 }

@@ -55,6 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks the kernel for room")]
     fn the_place_follows_the_policy() {
         let (shm, jrn) = (Path::new("/dev/shm"), Path::new("/data/_journal"));
         let run = OsStr::new("/run/lobtape:/run/other");

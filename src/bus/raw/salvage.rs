@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::entry::{Entry, entry_at, resync};
@@ -71,7 +72,7 @@ impl Walk {
 
 /// The records between `dur` and `head` of a ring that nobody uses any more. Holds the ring's lock.
 pub struct Salvage {
-    map: Map,
+    map: Arc<Map>,
     walk: Walk,
 }
 
@@ -86,10 +87,14 @@ impl Salvage {
         if h.dataset != dataset {
             return Err(RawError::Foreign { path: path.to_path_buf(), found: h.dataset, lane: h.lane });
         }
-        let map = map(path, file, &h)?;
+        Ok(Some(Salvage::of(Arc::new(map(path, file, &h)?))))
+    }
+
+    /// The records in a memory that nobody else uses any more.
+    pub(super) fn of(map: Arc<Map>) -> Salvage {
         let (dur, head) = (map.dur().load(Ordering::Acquire), map.head().load(Ordering::Acquire));
         let walk = Walk::new(dur, head, map.capacity);
-        Ok(Some(Salvage { map, walk }))
+        Salvage { map, walk }
     }
 
     /// The next record's bytes; `None`: that was all.

@@ -82,6 +82,7 @@ fn through(way: Way, n: i64) -> Option<(i64, u64)> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "millions of items, and threads that are pinned")]
 fn items_by_the_million_keep_their_order_and_their_sum() {
     let n: i64 = std::env::var("LOBTAPE_PROVE_ITEMS").ok().and_then(|n| n.parse().ok()).unwrap_or(40_000);
     let due = (0..n as u64).fold(0u64, u64::wrapping_add);

@@ -37,12 +37,26 @@ fn payload(seq: i64, len: usize) -> Vec<u8> {
 pub(super) fn ring(capacity: u64) -> (tempfile::TempDir, PathBuf, RawProducer, RawConsumer) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(ring_file_name(ID, 3));
-    let (p, c) = create(&path, &options(capacity)).unwrap();
+    // Miri maps no files: there, a test that needs nothing but the ring has it in memory.
+    let made = if cfg!(miri) { Ok(ends(&memory(capacity))) } else { create(&path, &options(capacity)) };
+    let (p, c) = made.unwrap();
     (dir, path, p, c)
 }
 
+/// A new ring that is no file's.
+fn memory(capacity: u64) -> Arc<Map> {
+    let words = (PAGE as u64 + capacity) / 8;
+    let memory = Memory::Owned((0..words).map(|_| AtomicU64::new(0)).collect());
+    let map = Map { memory, path: PathBuf::new(), capacity, lane: 3 };
+    map.seq().store(-1, Ordering::Relaxed);
+    Arc::new(map)
+}
+
 fn salvaged(path: &Path) -> Vec<Vec<u8>> {
-    let mut s = Salvage::open(path, ID).unwrap().unwrap();
+    all_of(Salvage::open(path, ID).unwrap().unwrap())
+}
+
+fn all_of(mut s: Salvage) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     while let Some(b) = s.next_record() {
         out.push(b.to_vec());
@@ -54,7 +68,8 @@ fn salvaged(path: &Path) -> Vec<Vec<u8>> {
 #[test]
 fn what_goes_in_comes_out_over_many_laps() {
     let (_dir, _path, mut p, mut c) = ring(4096);
-    for seq in 0..5_000 {
+    let n = if cfg!(miri) { 100 } else { 5_000 };
+    for seq in 0..n {
         let body = payload(seq, (seq as usize * 7) % 600);
         p.push(&record(seq, &body)).unwrap();
         assert_eq!(c.next_record(), Some(&record(seq, &body).encode()[..]));
@@ -63,10 +78,10 @@ fn what_goes_in_comes_out_over_many_laps() {
         let pos = c.position();
         c.mark_dur(pos);
     }
-    assert_eq!((p.last_lane_seq(), p.next_lane_seq()), (4_999, 5_000));
+    assert_eq!((p.last_lane_seq(), p.next_lane_seq()), (n - 1, n));
     assert_eq!(p.fill_ratio(), 0.0);
     let m = c.monitor();
-    assert_eq!((m.head(), m.jrn(), m.last_lane_seq()), (m.dur(), m.dur(), 4_999));
+    assert_eq!((m.head(), m.jrn(), m.last_lane_seq()), (m.dur(), m.dur(), n - 1));
 }
 
 #[test]
@@ -100,14 +115,15 @@ fn a_record_that_never_fits_is_told_apart() {
     let (_dir, _path, mut p, mut c) = ring(4096);
     let max = p.max_record();
     // At every offset of the area the longest record fits an empty ring.
-    for seq in 0..600 {
+    let n = if cfg!(miri) { 40 } else { 600 };
+    for seq in 0..n {
         p.push(&record(seq, &payload(seq, if seq % 2 == 0 { max - 64 } else { seq as usize % 64 }))).unwrap();
         assert!(c.next_record().is_some());
         let pos = c.position();
         c.mark_dur(pos);
     }
     let too_long = payload(0, max - 63);
-    assert_eq!(p.push(&record(600, &too_long)), Err(PushError::TooLarge { len: max + 1, max }));
+    assert_eq!(p.push(&record(n, &too_long)), Err(PushError::TooLarge { len: max + 1, max }));
 }
 
 #[test]
@@ -126,6 +142,7 @@ fn the_unsynced_tail_can_be_read_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "needs a file that is mapped")]
 fn a_killed_process_leaves_all_below_head() {
     let (_dir, path, mut p, mut c) = ring(4096);
     for seq in 0..40 {
@@ -160,6 +177,7 @@ fn a_killed_process_leaves_all_below_head() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "needs a file that is mapped")]
 fn each_flipped_bit_is_found_and_the_rest_is_read() {
     let (_dir, path, mut p, c) = ring(4096);
     for seq in 0..6 {
@@ -184,6 +202,7 @@ fn each_flipped_bit_is_found_and_the_rest_is_read() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "needs a file that is mapped")]
 fn damaged_marks_are_no_reason_to_read_wild() {
     let (_dir, path, mut p, c) = ring(4096);
     p.push(&record(0, b"x")).unwrap();
@@ -213,6 +232,7 @@ fn positions_near_the_end_of_u64_and_long_laps_are_bound_to_their_place() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "needs a file that is mapped")]
 fn strangers_are_refused_untouched() {
     let (_dir, path, p, c) = ring(4096);
     drop((p, c));
@@ -252,6 +272,7 @@ fn strangers_are_refused_untouched() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "needs a file that is mapped")]
 fn a_ring_whose_making_was_cut_short_is_blank() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
@@ -272,6 +293,7 @@ fn a_ring_whose_making_was_cut_short_is_blank() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "needs a file that is mapped")]
 fn a_clean_stop_leaves_no_file() {
     let (_dir, path, mut p, mut c) = ring(4096);
     p.push(&record(0, b"x")).unwrap();
@@ -292,7 +314,7 @@ fn a_clean_stop_leaves_no_file() {
 #[test]
 fn two_threads_lose_and_reorder_nothing() {
     let (_dir, _path, mut p, mut c) = ring(4096);
-    const N: i64 = 60_000;
+    const N: i64 = if cfg!(miri) { 200 } else { 60_000 };
     std::thread::scope(|s| {
         s.spawn(move || {
             for seq in 0..N {
@@ -346,61 +368,131 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+/// Where the ring under test lives: what a killed process leaves, and the ring that is made of it again.
+enum Home {
+    File { _dir: tempfile::TempDir, path: PathBuf },
+    Memory(Arc<Map>),
+}
 
-    /// Against a queue: the ring holds exactly what was pushed and is not durable, through wraps, rewinds and deaths.
-    #[test]
-    fn the_ring_is_a_queue(ops in proptest::collection::vec(op(), 1..200)) {
-        let (_dir, path, mut p, mut c) = ring(4096);
-        let mut held: VecDeque<Vec<u8>> = VecDeque::new();
-        let mut ends: VecDeque<u64> = VecDeque::new();
-        let mut read = 0;
-        let mut seq = 0;
-        for op in ops {
-            match op {
-                Op::Push(n, control) => {
-                    let body = payload(seq, n);
-                    let r = record(seq, &body);
-                    let pushed = if control { p.push_control(&r) } else { p.push(&r) };
-                    if pushed.is_ok() {
-                        held.push_back(r.encode());
-                        seq += 1;
-                    } else {
-                        prop_assert!(!held.is_empty(), "an empty ring takes any record");
-                    }
+impl Home {
+    fn file() -> Home {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(ring_file_name(ID, 3));
+        Home::File { _dir: dir, path }
+    }
+
+    fn open(&self, last_lane_seq: i64) -> (RawProducer, RawConsumer) {
+        match self {
+            Home::File { path, .. } => create(path, &RawOptions { last_lane_seq, ..options(4096) }).unwrap(),
+            Home::Memory(map) => ends(map),
+        }
+    }
+
+    fn salvage(&self) -> Salvage {
+        match self {
+            Home::File { path, .. } => Salvage::open(path, ID).unwrap().unwrap(),
+            Home::Memory(map) => Salvage::of(Arc::clone(map)),
+        }
+    }
+}
+
+/// Against a queue: the ring holds exactly what was pushed and is not durable, through wraps, rewinds and deaths.
+fn is_a_queue(home: &Home, ops: Vec<Op>) -> Result<(), TestCaseError> {
+    let (mut p, mut c) = home.open(-1);
+    let mut held: VecDeque<Vec<u8>> = VecDeque::new();
+    let mut ends: VecDeque<u64> = VecDeque::new();
+    let mut read = 0;
+    let mut seq = 0;
+    for op in ops {
+        match op {
+            Op::Push(n, control) => {
+                let body = payload(seq, n);
+                let r = record(seq, &body);
+                let pushed = if control { p.push_control(&r) } else { p.push(&r) };
+                if pushed.is_ok() {
+                    held.push_back(r.encode());
+                    seq += 1;
+                } else {
+                    prop_assert!(!held.is_empty(), "an empty ring takes any record");
                 }
-                Op::Read(n) => for _ in 0..n {
+            }
+            Op::Read(n) => {
+                for _ in 0..n {
                     prop_assert_eq!(c.next_record(), held.get(read).map(|v| &v[..]));
                     if read < held.len() {
                         read += 1;
                         ends.push_back(c.position());
                     }
-                },
-                Op::Jrn => c.mark_jrn(),
-                Op::Dur(n) => for _ in 0..n.min(read) {
+                }
+            }
+            Op::Jrn => c.mark_jrn(),
+            Op::Dur(n) => {
+                for _ in 0..n.min(read) {
                     c.mark_dur(ends.pop_front().unwrap());
                     held.pop_front();
                     read -= 1;
-                },
-                Op::Rewind => {
-                    c.rewind();
-                    read = 0;
-                    ends.clear();
-                }
-                Op::Crash => {
-                    drop((p, c));
-                    prop_assert_eq!(salvaged(&path), Vec::from(held.clone()));
-                    let mark = inspect(&path).unwrap().unwrap();
-                    prop_assert_eq!((mark.last_lane_seq, mark.damaged), (seq - 1, 0));
-                    Salvage::open(&path, ID).unwrap().unwrap().clear();
-                    held.clear();
-                    ends.clear();
-                    read = 0;
-                    (p, c) = create(&path, &RawOptions { last_lane_seq: seq - 1, ..options(4096) }).unwrap();
                 }
             }
-            prop_assert_eq!(p.last_lane_seq(), seq - 1);
+            Op::Rewind => {
+                c.rewind();
+                read = 0;
+                ends.clear();
+            }
+            Op::Crash => {
+                drop((p, c));
+                prop_assert_eq!(all_of(home.salvage()), Vec::from(held.clone()));
+                if let Home::File { path, .. } = home {
+                    let mark = inspect(path).unwrap().unwrap();
+                    prop_assert_eq!((mark.last_lane_seq, mark.damaged), (seq - 1, 0));
+                }
+                home.salvage().clear();
+                held.clear();
+                ends.clear();
+                read = 0;
+                (p, c) = home.open(seq - 1);
+            }
         }
+        prop_assert_eq!(p.last_lane_seq(), seq - 1);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 200 }))]
+    #[test]
+    #[cfg_attr(miri, ignore = "needs a file that is mapped")]
+    fn the_ring_is_a_queue(ops in proptest::collection::vec(op(), 1..200)) {
+        is_a_queue(&Home::file(), ops)?;
+    }
+
+    #[test]
+    fn the_ring_is_a_queue_in_any_memory(ops in proptest::collection::vec(op(), 1..if cfg!(miri) { 60 } else { 200 })) {
+        is_a_queue(&Home::Memory(memory(4096)), ops)?;
+    }
+}
+
+#[test]
+fn damage_in_memory_is_found_and_the_rest_is_read() {
+    let map = memory(4096);
+    let (mut p, mut c) = ends(&map);
+    for seq in 0..3 {
+        p.push(&record(seq, &payload(seq, 9))).unwrap();
+    }
+    for at in [88usize, 92, 96, 168] {
+        // SAFETY: inside the area, and nobody else is looking.
+        unsafe { *map.data().add(at) ^= 1 };
+        let read = std::iter::from_fn(|| c.next_record().map(|b| Record::decode(b).unwrap().lane_seq));
+        assert_eq!(read.collect::<Vec<_>>(), [0, 2], "flip at {at}");
+        c.rewind();
+        // SAFETY: as above.
+        unsafe { *map.data().add(at) ^= 1 };
+    }
+    assert_eq!(c.damaged(), 4);
+    for (dur, head) in [(0u64, u64::MAX), (8, 0), (3, 88), (0, 4097), (u64::MAX - 7, 0)] {
+        map.dur().store(dur, Ordering::Relaxed);
+        map.head().store(head, Ordering::Relaxed);
+        let mut s = Salvage::of(Arc::clone(&map));
+        assert_eq!(s.next_record(), None);
+        assert_eq!(s.damaged(), 1, "{dur} {head}");
     }
 }

@@ -33,17 +33,17 @@ impl<'t, 'i> Frame<'t, 'i> {
         let mut f = Frame::default();
         let mut kind = None;
         for (key, v) in entries {
-            match key {
-                "m" => kind = Some(v),
+            match key.as_bytes() {
+                b"m" => kind = Some(v),
                 // Candles alone say `s`.
-                "symbol" | "s" => f.symbol = Some(v),
-                "data" => f.data = Some(v),
-                "con" => f.contracts = Some(v),
-                "ch" => f.channel = Some(v),
-                "id" => f.id = Some(v),
-                "code" => f.code = Some(v),
-                "reason" => f.reason = Some(v),
-                "info" => f.info = Some(v),
+                b"symbol" | b"s" => f.symbol = Some(v),
+                b"data" => f.data = Some(v),
+                b"con" => f.contracts = Some(v),
+                b"ch" => f.channel = Some(v),
+                b"id" => f.id = Some(v),
+                b"code" => f.code = Some(v),
+                b"reason" => f.reason = Some(v),
+                b"info" => f.info = Some(v),
                 _ => {}
             }
         }
@@ -170,11 +170,11 @@ impl<'t, 'i> Book<'t, 'i> {
     fn of(data: Val<'t, 'i>) -> Result<Book<'t, 'i>, Reject> {
         let (mut ts, mut seqnum, mut bids, mut asks) = (None, None, None, None);
         for (key, v) in data.fields() {
-            match key {
-                "ts" => ts = Some(v),
-                "seqnum" => seqnum = Some(v),
-                "bids" => bids = Some(v),
-                "asks" => asks = Some(v),
+            match key.as_bytes() {
+                b"ts" => ts = Some(v),
+                b"seqnum" => seqnum = Some(v),
+                b"bids" => bids = Some(v),
+                b"asks" => asks = Some(v),
                 _ => {}
             }
         }

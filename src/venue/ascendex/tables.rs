@@ -58,12 +58,12 @@ pub(super) fn trade(
     let Some(entries) = v.entries() else { return Err(shape("trade is no object")) };
     let (mut price, mut size, mut ts, mut maker, mut seqnum) = (None, None, None, None, None);
     for (key, v) in entries {
-        match key {
-            "p" => price = Some(v),
-            "q" => size = Some(v),
-            "ts" => ts = Some(v),
-            "bm" => maker = Some(v),
-            "seqnum" => seqnum = Some(v),
+        match key.as_bytes() {
+            b"p" => price = Some(v),
+            b"q" => size = Some(v),
+            b"ts" => ts = Some(v),
+            b"bm" => maker = Some(v),
+            b"seqnum" => seqnum = Some(v),
             _ => {}
         }
     }
@@ -102,10 +102,10 @@ pub(super) fn bbo(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reje
     let (info, at) = stream_of(ctx, ["bbo", ":", symbol])?;
     let (mut ts, mut bid, mut ask) = (None, None, None);
     for (key, v) in f.object()?.fields() {
-        match key {
-            "ts" => ts = Some(v),
-            "bid" => bid = Some(v),
-            "ask" => ask = Some(v),
+        match key.as_bytes() {
+            b"ts" => ts = Some(v),
+            b"bid" => bid = Some(v),
+            b"ask" => ask = Some(v),
             _ => {}
         }
     }
@@ -170,14 +170,14 @@ pub(super) fn candle<'i>(
     let (mut of, mut opened, mut volume) = (None, None, None);
     let (mut open, mut close, mut high, mut low) = (None, None, None, None);
     for (key, v) in data.fields() {
-        match key {
-            "i" => of = Some(v),
-            "ts" => opened = Some(v),
-            "o" => open = Some(v),
-            "c" => close = Some(v),
-            "h" => high = Some(v),
-            "l" => low = Some(v),
-            "v" => volume = Some(v),
+        match key.as_bytes() {
+            b"i" => of = Some(v),
+            b"ts" => opened = Some(v),
+            b"o" => open = Some(v),
+            b"c" => close = Some(v),
+            b"h" => high = Some(v),
+            b"l" => low = Some(v),
+            b"v" => volume = Some(v),
             _ => {}
         }
     }
@@ -242,15 +242,15 @@ fn contract(v: Val<'_, '_>, stream: StreamId, ctx: &mut dyn DecodeCtx) -> Result
     let (mut symbol, mut ts, mut index, mut mark) = (None, None, None, None);
     let (mut rate, mut interest, mut next) = (None, None, None);
     for (key, v) in entries {
-        match key {
+        match key.as_bytes() {
             // By REST the keys are words.
-            "s" | "symbol" => symbol = Some(v),
-            "t" | "time" => ts = Some(v),
-            "ip" | "indexPrice" => index = Some(v),
-            "mp" | "markPrice" => mark = Some(v),
-            "r" | "fundingRate" => rate = Some(v),
-            "oi" | "openInterest" => interest = Some(v),
-            "f" | "nextFundingTime" => next = Some(v),
+            b"s" | b"symbol" => symbol = Some(v),
+            b"t" | b"time" => ts = Some(v),
+            b"ip" | b"indexPrice" => index = Some(v),
+            b"mp" | b"markPrice" => mark = Some(v),
+            b"r" | b"fundingRate" => rate = Some(v),
+            b"oi" | b"openInterest" => interest = Some(v),
+            b"f" | b"nextFundingTime" => next = Some(v),
             _ => {}
         }
     }

@@ -26,18 +26,18 @@ impl<'t, 'i> Fields<'t, 'i> {
     fn of(v: Val<'t, 'i>) -> Fields<'t, 'i> {
         let mut f = Fields::default();
         for (key, v) in v.fields() {
-            match key {
-                "e" => f.event = Some(v),
-                "E" => f.sent = Some(v),
-                "T" => f.matched = Some(v),
-                "s" | "symbol" => f.symbol = Some(v),
-                "U" => f.first = Some(v),
-                "u" | "lastUpdateId" => f.last = Some(v),
-                "pu" => f.prev = Some(v),
-                "b" | "bids" => f.bids = Some(v),
-                "a" | "asks" => f.asks = Some(v),
-                "code" => f.code = Some(v),
-                "msg" => f.msg = Some(v),
+            match key.as_bytes() {
+                b"e" => f.event = Some(v),
+                b"E" => f.sent = Some(v),
+                b"T" => f.matched = Some(v),
+                b"s" | b"symbol" => f.symbol = Some(v),
+                b"U" => f.first = Some(v),
+                b"u" | b"lastUpdateId" => f.last = Some(v),
+                b"pu" => f.prev = Some(v),
+                b"b" | b"bids" => f.bids = Some(v),
+                b"a" | b"asks" => f.asks = Some(v),
+                b"code" => f.code = Some(v),
+                b"msg" => f.msg = Some(v),
                 _ => {}
             }
         }
@@ -134,17 +134,17 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
         (None, None, None, None, None, None);
     let (mut bid, mut bid_size, mut ask, mut ask_size) = (None, None, None, None);
     for (key, v) in v.fields() {
-        match key {
-            "e" => event = Some(v),
-            "E" => sent = Some(v),
-            "T" => matched = Some(v),
-            "s" => symbol = Some(v),
-            "u" => last = Some(v),
-            "st" => product = Some(v),
-            "b" => bid = Some(v),
-            "B" => bid_size = Some(v),
-            "a" => ask = Some(v),
-            "A" => ask_size = Some(v),
+        match key.as_bytes() {
+            b"e" => event = Some(v),
+            b"E" => sent = Some(v),
+            b"T" => matched = Some(v),
+            b"s" => symbol = Some(v),
+            b"u" => last = Some(v),
+            b"st" => product = Some(v),
+            b"b" => bid = Some(v),
+            b"B" => bid_size = Some(v),
+            b"a" => ask = Some(v),
+            b"A" => ask_size = Some(v),
             _ => {}
         }
     }

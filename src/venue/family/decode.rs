@@ -94,6 +94,14 @@ fn enveloped(
     Err(not_subscribed())
 }
 
+/// Whether a stream's name is this symbol up to its first `@`, but for ASCII case.
+#[inline]
+fn is_named(name: &str, symbol: &str) -> bool {
+    let (name, symbol) = (name.as_bytes(), symbol.as_bytes());
+    name.get(..symbol.len()).is_some_and(|n| n.eq_ignore_ascii_case(symbol) && !n.contains(&b'@'))
+        && name.get(symbol.len()).is_none_or(|b| *b == b'@')
+}
+
 #[cold]
 fn not_subscribed() -> Reject {
     Reject::new(RejectCause::UnknownStream, "stream was not subscribed")
@@ -116,15 +124,15 @@ impl<'t, 'i> Head<'t, 'i> {
     fn of(v: Val<'t, 'i>) -> Head<'t, 'i> {
         let mut h = Head::default();
         for (key, v) in v.fields() {
-            match key {
-                "stream" => h.stream = Some(v),
-                "data" => h.data = Some(v),
-                "id" => h.id = Some(v),
-                "result" => h.result = Some(v),
-                "error" => h.error = Some(v),
-                "code" => h.code = Some(v),
-                "msg" => h.msg = Some(v),
-                "e" => h.event = Some(v),
+            match key.as_bytes() {
+                b"stream" => h.stream = Some(v),
+                b"data" => h.data = Some(v),
+                b"id" => h.id = Some(v),
+                b"result" => h.result = Some(v),
+                b"error" => h.error = Some(v),
+                b"code" => h.code = Some(v),
+                b"msg" => h.msg = Some(v),
+                b"e" => h.event = Some(v),
                 _ => {}
             }
         }
@@ -265,8 +273,11 @@ impl Message<'_> {
         match (self.info.instrument, symbol) {
             (Some(i), None) => Ok(i),
             (Some(i), Some(s)) => {
-                let named = self.name.split('@').next().unwrap_or("");
-                if named.eq_ignore_ascii_case(s) { Ok(i) } else { Err(shape("symbol is not the stream's")) }
+                if is_named(self.name, s) {
+                    Ok(i)
+                } else {
+                    Err(shape("symbol is not the stream's"))
+                }
             }
             (None, Some(s)) => self
                 .ctx
@@ -288,5 +299,19 @@ impl Message<'_> {
             self.info.instrument = Some(now);
         }
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_named;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_name_is_its_symbol_up_to_the_first_at(name in "[aB@é]{0,4}", symbol in "[Ab@É]{0,4}") {
+            let named = name.split('@').next().unwrap_or("");
+            prop_assert_eq!(is_named(&name, &symbol), named.eq_ignore_ascii_case(&symbol));
+        }
     }
 }

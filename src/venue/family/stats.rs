@@ -11,16 +11,16 @@ pub(super) fn mark(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let (mut event, mut sent, mut symbol, mut product) = (None, None, None, None);
     let (mut mark_px, mut index_px, mut settle_px, mut rate, mut next) = (None, None, None, None, None);
     for (key, v) in v.fields() {
-        match key {
-            "e" => event = Some(v),
-            "E" => sent = Some(v),
-            "s" => symbol = Some(v),
-            "st" => product = Some(v),
-            "p" => mark_px = Some(v),
-            "i" => index_px = Some(v),
-            "P" => settle_px = Some(v),
-            "r" => rate = Some(v),
-            "T" => next = Some(v),
+        match key.as_bytes() {
+            b"e" => event = Some(v),
+            b"E" => sent = Some(v),
+            b"s" => symbol = Some(v),
+            b"st" => product = Some(v),
+            b"p" => mark_px = Some(v),
+            b"i" => index_px = Some(v),
+            b"P" => settle_px = Some(v),
+            b"r" => rate = Some(v),
+            b"T" => next = Some(v),
             _ => {}
         }
     }
@@ -50,11 +50,11 @@ pub(super) fn mark(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
 pub(super) fn kline(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let (mut event, mut sent, mut symbol, mut candle) = (None, None, None, None);
     for (key, v) in v.fields() {
-        match key {
-            "e" => event = Some(v),
-            "E" => sent = Some(v),
-            "s" => symbol = Some(v),
-            "k" => candle = Some(v),
+        match key.as_bytes() {
+            b"e" => event = Some(v),
+            b"E" => sent = Some(v),
+            b"s" => symbol = Some(v),
+            b"k" => candle = Some(v),
             _ => {}
         }
     }
@@ -95,22 +95,22 @@ fn candle_event<'i>(
     let (mut open, mut close, mut high, mut low, mut closed) = (None, None, None, None, None);
     let (mut volume, mut count, mut quote, mut taker, mut taker_quote) = (None, None, None, None, None);
     for (key, v) in candle.fields() {
-        match key {
-            "t" => opened = Some(v),
-            "T" => closes = Some(v),
-            "i" => interval = Some(v),
-            "f" => first = Some(v),
-            "L" => last = Some(v),
-            "o" => open = Some(v),
-            "c" => close = Some(v),
-            "h" => high = Some(v),
-            "l" => low = Some(v),
-            "v" => volume = Some(v),
-            "n" => count = Some(v),
-            "x" => closed = Some(v),
-            "q" => quote = Some(v),
-            "V" => taker = Some(v),
-            "Q" => taker_quote = Some(v),
+        match key.as_bytes() {
+            b"t" => opened = Some(v),
+            b"T" => closes = Some(v),
+            b"i" => interval = Some(v),
+            b"f" => first = Some(v),
+            b"L" => last = Some(v),
+            b"o" => open = Some(v),
+            b"c" => close = Some(v),
+            b"h" => high = Some(v),
+            b"l" => low = Some(v),
+            b"v" => volume = Some(v),
+            b"n" => count = Some(v),
+            b"x" => closed = Some(v),
+            b"q" => quote = Some(v),
+            b"V" => taker = Some(v),
+            b"Q" => taker_quote = Some(v),
             _ => {}
         }
     }
@@ -143,21 +143,21 @@ pub(super) fn ticker(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> 
     let (mut open, mut high, mut low, mut last, mut last_size) = (None, None, None, None, None);
     let (mut volume, mut quote, mut opened, mut closes, mut count) = (None, None, None, None, None);
     for (key, v) in v.fields() {
-        match key {
-            "e" => event = Some(v),
-            "E" => sent = Some(v),
-            "s" => symbol = Some(v),
-            "st" => product = Some(v),
-            "o" => open = Some(v),
-            "h" => high = Some(v),
-            "l" => low = Some(v),
-            "c" => last = Some(v),
-            "Q" => last_size = Some(v),
-            "v" => volume = Some(v),
-            "q" => quote = Some(v),
-            "O" => opened = Some(v),
-            "C" => closes = Some(v),
-            "n" => count = Some(v),
+        match key.as_bytes() {
+            b"e" => event = Some(v),
+            b"E" => sent = Some(v),
+            b"s" => symbol = Some(v),
+            b"st" => product = Some(v),
+            b"o" => open = Some(v),
+            b"h" => high = Some(v),
+            b"l" => low = Some(v),
+            b"c" => last = Some(v),
+            b"Q" => last_size = Some(v),
+            b"v" => volume = Some(v),
+            b"q" => quote = Some(v),
+            b"O" => opened = Some(v),
+            b"C" => closes = Some(v),
+            b"n" => count = Some(v),
             _ => {}
         }
     }

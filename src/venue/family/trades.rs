@@ -27,20 +27,20 @@ impl<'t, 'i> Fields<'t, 'i> {
     fn of(v: Val<'t, 'i>) -> Fields<'t, 'i> {
         let mut f = Fields::default();
         for (key, v) in v.fields() {
-            match key {
-                "e" => f.event = Some(v),
-                "E" => f.sent = Some(v),
-                "T" => f.matched = Some(v),
-                "s" => f.symbol = Some(v),
-                "t" => f.trade_id = Some(v),
+            match key.as_bytes() {
+                b"e" => f.event = Some(v),
+                b"E" => f.sent = Some(v),
+                b"T" => f.matched = Some(v),
+                b"s" => f.symbol = Some(v),
+                b"t" => f.trade_id = Some(v),
                 // In old spot trades `a` and `b` are order ids; only aggregates read `a`.
-                "a" => f.aggregate_id = Some(v),
-                "f" => f.first = Some(v),
-                "l" => f.last = Some(v),
-                "p" => f.price = Some(v),
-                "q" => f.size = Some(v),
-                "m" => f.maker = Some(v),
-                "X" => f.origin = Some(v),
+                b"a" => f.aggregate_id = Some(v),
+                b"f" => f.first = Some(v),
+                b"l" => f.last = Some(v),
+                b"p" => f.price = Some(v),
+                b"q" => f.size = Some(v),
+                b"m" => f.maker = Some(v),
+                b"X" => f.origin = Some(v),
                 _ => {}
             }
         }
@@ -152,11 +152,11 @@ pub(super) fn aggregate(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Rejec
 pub(super) fn liquidation(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Reject> {
     let (mut event, mut sent, mut order, mut product) = (None, None, None, None);
     for (key, v) in v.fields() {
-        match key {
-            "e" => event = Some(v),
-            "E" => sent = Some(v),
-            "o" => order = Some(v),
-            "st" => product = Some(v),
+        match key.as_bytes() {
+            b"e" => event = Some(v),
+            b"E" => sent = Some(v),
+            b"o" => order = Some(v),
+            b"st" => product = Some(v),
             _ => {}
         }
     }
@@ -169,18 +169,18 @@ pub(super) fn liquidation(m: &mut Message<'_>, v: Val<'_, '_>) -> Result<(), Rej
     let (mut avg_price, mut status, mut last_filled, mut filled, mut matched) =
         (None, None, None, None, None);
     for (key, v) in fields {
-        match key {
-            "s" => symbol = Some(v),
-            "S" => side = Some(v),
-            "o" => order_type = Some(v),
-            "f" => tif = Some(v),
-            "q" => size = Some(v),
-            "p" => price = Some(v),
-            "ap" => avg_price = Some(v),
-            "X" => status = Some(v),
-            "l" => last_filled = Some(v),
-            "z" => filled = Some(v),
-            "T" => matched = Some(v),
+        match key.as_bytes() {
+            b"s" => symbol = Some(v),
+            b"S" => side = Some(v),
+            b"o" => order_type = Some(v),
+            b"f" => tif = Some(v),
+            b"q" => size = Some(v),
+            b"p" => price = Some(v),
+            b"ap" => avg_price = Some(v),
+            b"X" => status = Some(v),
+            b"l" => last_filled = Some(v),
+            b"z" => filled = Some(v),
+            b"T" => matched = Some(v),
             _ => {}
         }
     }

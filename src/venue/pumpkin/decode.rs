@@ -104,22 +104,22 @@ impl<'t, 'i> Fields<'t, 'i> {
     fn of(v: Val<'t, 'i>) -> Option<Fields<'t, 'i>> {
         let mut f = Fields::default();
         for (key, v) in v.entries()? {
-            match key {
-                "e" => f.event = Some(v),
-                "s" => f.symbol = Some(v),
-                "t" => f.time = Some(v),
-                "U" => f.first = Some(v),
-                "u" => f.last = Some(v),
-                "pu" => f.prev = Some(v),
-                "b" => f.b = Some(v),
-                "a" => f.a = Some(v),
-                "p" => f.price = Some(v),
-                "m" => f.maker = Some(v),
-                "id" | "i" => f.id = Some(v),
-                "k" => f.candle = Some(v),
-                "type" => f.form = Some(v),
-                "code" => f.code = Some(v),
-                "msg" | "message" => f.msg = Some(v),
+            match key.as_bytes() {
+                b"e" => f.event = Some(v),
+                b"s" => f.symbol = Some(v),
+                b"t" => f.time = Some(v),
+                b"U" => f.first = Some(v),
+                b"u" => f.last = Some(v),
+                b"pu" => f.prev = Some(v),
+                b"b" => f.b = Some(v),
+                b"a" => f.a = Some(v),
+                b"p" => f.price = Some(v),
+                b"m" => f.maker = Some(v),
+                b"id" | b"i" => f.id = Some(v),
+                b"k" => f.candle = Some(v),
+                b"type" => f.form = Some(v),
+                b"code" => f.code = Some(v),
+                b"msg" | b"message" => f.msg = Some(v),
                 _ => {}
             }
         }
@@ -357,16 +357,16 @@ fn kline(f: &Fields<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
     let (mut symbol, mut interval, mut opened, mut a, mut v) = (f.symbol, None, None, None, None);
     let (mut open, mut high, mut low, mut close) = (None, None, None, None);
     for (key, value) in entries {
-        match key {
-            "s" => symbol = symbol.or(Some(value)),
-            "i" => interval = Some(value),
-            "t" => opened = Some(value),
-            "o" => open = Some(value),
-            "h" => high = Some(value),
-            "l" => low = Some(value),
-            "c" => close = Some(value),
-            "a" => a = Some(value),
-            "v" => v = Some(value),
+        match key.as_bytes() {
+            b"s" => symbol = symbol.or(Some(value)),
+            b"i" => interval = Some(value),
+            b"t" => opened = Some(value),
+            b"o" => open = Some(value),
+            b"h" => high = Some(value),
+            b"l" => low = Some(value),
+            b"c" => close = Some(value),
+            b"a" => a = Some(value),
+            b"v" => v = Some(value),
             _ => {}
         }
     }
