@@ -262,7 +262,7 @@ fn ages(root: &Path, venue: &str, log: &[Line], cuts: &[i64], rules: Rules) -> A
             continue;
         };
         let ways = || frames.iter().zip(sent).map(|(f, s)| f.ts_recv - s);
-        let way = ways().last().unwrap_or(0) - ways().min().unwrap_or(0);
+        let way = ways().next_back().unwrap_or(0) - ways().min().unwrap_or(0);
         let last = frames.len().checked_sub(1).map_or(0, |n| sent[n] + way);
         ages.sent.push((cut - first) / 1_000_000);
         ages.received.push((cut - (first + way).max(last)).max(0) / 1_000_000);
