@@ -294,25 +294,13 @@ impl<'a> Reader<'a> {
             }
             Kind::Run => {
                 if let Ok(e) = from_payload::<RunStart>(r.payload) {
-                    (self.rules, self.is_import) = (e.rules_version, e.writer == "import");
-                    self.start = if e.rules_version >= STARTS_TOLD { e.ts_start } else { i64::MAX };
-                    self.is_old_import = e.writer == "import" && e.rules_version < SILENCES_TOLD;
-                    if self.is_old_import {
-                        let note =
-                            "an older version imported this: silences of the recording are called covered";
-                        self.report.note(CheckId::Coverage, note.to_owned());
-                    }
-                    self.auto_register = e.auto_register;
-                    self.tape.streams.iter_mut().for_each(|s| s.carried = false);
+                    self.run_begins(&e);
                 }
                 self.all_end(|c| c.life);
             }
             Kind::Instrument => {
-                if let Ok(Listed { version: v, .. }) = from_payload(r.payload)
-                    && v.status == DELISTED
-                {
-                    let its = self.tape.streams.iter_mut().filter(|s| s.venue == v.venue);
-                    its.for_each(|s| s.pace.ends_with(&v.symbol));
+                if let Ok(e) = from_payload(r.payload) {
+                    self.listed(&e);
                 }
             }
             Kind::Gap => {
@@ -328,23 +316,47 @@ impl<'a> Reader<'a> {
             }
             Kind::Timer => {
                 if let Ok(TimerEvent::Boundary(b)) = from_payload(r.payload) {
-                    self.boundary = b.at;
-                    let is_old = self.is_old_import;
-                    for c in self.conns.values_mut() {
-                        if is_old || b.at.saturating_sub(c.life) <= limit_of(&c.venue) {
-                            c.claim = b.at;
-                        }
-                    }
-                    for s in self.tape.streams.iter_mut().filter(|s| s.carriers > 0) {
-                        s.pace.interval_ends(b.at);
-                    }
-                    self.tape.end = self.tape.end.max(b.at);
+                    self.interval_ends(b.at);
                 }
             }
             _ => {}
         }
         self.ts_max = self.ts_max.max(r.ts_recv);
         self.tape.last_seq = self.tape.last_seq.max(r.lane_seq);
+    }
+
+    fn run_begins(&mut self, e: &RunStart) {
+        (self.rules, self.is_import) = (e.rules_version, e.writer == "import");
+        self.start = if e.rules_version >= STARTS_TOLD { e.ts_start } else { i64::MAX };
+        self.is_old_import = e.writer == "import" && e.rules_version < SILENCES_TOLD;
+        if self.is_old_import {
+            let note = "an older version imported this: silences of the recording are called covered";
+            self.report.note(CheckId::Coverage, note.to_owned());
+        }
+        self.auto_register = e.auto_register;
+        self.tape.streams.iter_mut().for_each(|s| s.carried = false);
+    }
+
+    /// A symbol that is not listed any more explains its streams' silence.
+    fn listed(&mut self, Listed { version: v, .. }: &Listed) {
+        if v.status == DELISTED {
+            let its = self.tape.streams.iter_mut().filter(|s| s.venue == v.venue);
+            its.for_each(|s| s.pace.ends_with(&v.symbol));
+        }
+    }
+
+    fn interval_ends(&mut self, at: i64) {
+        self.boundary = at;
+        let is_old = self.is_old_import;
+        for c in self.conns.values_mut() {
+            if is_old || at.saturating_sub(c.life) <= limit_of(&c.venue) {
+                c.claim = at;
+            }
+        }
+        for s in self.tape.streams.iter_mut().filter(|s| s.carriers > 0) {
+            s.pace.interval_ends(at);
+        }
+        self.tape.end = self.tape.end.max(at);
     }
 
     /// `lane_seq` and `rseq`: each once, none missing.
