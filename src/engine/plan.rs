@@ -493,7 +493,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     let polls = polls::of(config, venue)?;
     let ranked = config.rule.as_ref().map_or(0, |r| r.top_by_volume.map_or(1, |n| n as usize));
     let symbols = config.symbols.len().max(ranked);
-    let weight_polls = polls.iter().fold(0u32, |n, p| n.saturating_add(p.weight_per_minute(symbols)));
+    let weight_polls = super::polls::weight_per_minute(&polls, symbols);
     let fallbacks = config.channels.iter().filter_map(|c| Some((c.clone(), venue.fallback(c)?))).collect();
     Ok(VenuePlan {
         ix,

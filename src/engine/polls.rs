@@ -18,14 +18,18 @@ pub struct PollPlan {
     pub every_ns: i64,
 }
 
-impl PollPlan {
-    /// Weight a minute for so many symbols, rounded up.
-    pub fn weight_per_minute(&self, symbols: usize) -> u32 {
-        let asked = if self.poll.per_symbol { symbols as i64 } else { 1 };
-        let weight = i64::from(self.poll.weight) * asked * NS_PER_MIN;
-        u32::try_from((weight + self.every_ns - 1) / self.every_ns.max(1)).unwrap_or(u32::MAX)
-    }
+/// Weight a minute of all polls for so many symbols, rounded up once: many that are rare cost no more than one that is not.
+pub fn weight_per_minute(polls: &[PollPlan], symbols: usize) -> u32 {
+    let of = |p: &PollPlan| {
+        let asked = if p.poll.per_symbol { symbols as i128 } else { 1 };
+        i128::from(p.poll.weight) * asked * MICRO * i128::from(NS_PER_MIN) / i128::from(p.every_ns.max(1))
+    };
+    let all: i128 = polls.iter().map(of).sum();
+    u32::try_from((all + MICRO - 1) / MICRO).unwrap_or(u32::MAX)
 }
+
+/// Weights are added up in millionths.
+const MICRO: i128 = 1_000_000;
 
 /// The polls of a venue: those of its channels at their own pace, those of `polls` at the pace that stands there.
 ///

@@ -37,7 +37,7 @@ fn every_answer_that_is_polled_has_its_rows() {
         let asked = || venue.sim.stats().requests.load(std::sync::atomic::Ordering::Relaxed);
         let by_rest = v.spec().snapshot == lobtape::model::SnapshotSource::Rest;
         let snapshots = if by_rest { symbols as u64 } else { 0 };
-        let all = wait_for(Duration::from_secs(60), || asked() > due + snapshots);
+        let all = wait_for(Duration::from_secs(120), || asked() > due + snapshots);
         assert!(all, "{id}: {} of {due} polls: {}", asked(), recorder.words());
         pass(Duration::from_secs(1));
         recorder.stop();
