@@ -177,7 +177,10 @@ const MARKET: &[Docs] = &[
             ("contract_size", "value of one contract"),
             ("ts_expiry", "when it expires"),
             ("ts_valid_from", "since when this version is in force, by our clock"),
-            ("ts_valid_to", "until when; 0 = still"),
+            (
+                "ts_valid_to",
+                "until when, where it was known when the row was written; 0 = not known: the instrument's next `ts_valid_from` ends it",
+            ),
             ("source", "venue (its list), observed (a frame had more decimals than the list says)"),
             ("raw_json", "the venue's entry as it was sent"),
         ],

@@ -44,7 +44,13 @@ pub fn choose(
 fn is_usual(rule: &SymbolRule, spec: &VenueSpec, i: &InstrumentVersion) -> bool {
     let is_test = !spec.test_symbols.is_empty() && i.symbol.starts_with(spec.test_symbols);
     let is_over = rule.status.is_none() && spec.ended_statuses.contains(&i.status.as_str());
-    !is_over && (!is_test || rule.glob.0.contains(&i.symbol))
+    !is_over && (!is_test || rule.glob.0.contains(&i.symbol)) && !is_unnamable(spec, &i.symbol)
+}
+
+/// Whether a listed instrument has a name that the venue's streams take for something else, so that none can be asked for. A
+/// rule leaves it out, and costs no other symbol.
+pub fn is_unnamable(spec: &VenueSpec, symbol: &str) -> bool {
+    crate::venue::by_id(spec.id).is_some_and(|(_, v)| v.is_pair(symbol))
 }
 
 fn ranked<'a>(
@@ -152,6 +158,10 @@ mod tests {
         let glob = |p: &str| SymbolRule { glob: Patterns(vec![p.into()]), ..SymbolRule::default() };
         assert!(of("aster-spot", &glob("TEST*"), &spot).is_empty(), "a pattern is no name");
         assert_eq!(of("aster-spot", &glob("TESTUSDT"), &spot), ["TESTUSDT"]);
+
+        // A listing whose name is like that of a pair stops no other one.
+        let coinm = list("binance-coinm", &[("BTCUSD_PERP", "TRADING"), ("龙虾USDT", "TRADING")]);
+        assert_eq!(of("binance-coinm", &rule, &coinm), ["BTCUSD_PERP"]);
 
         let rounds = [("A", "PREMARKET"), ("B", "TRADING"), ("C", "SETTLED"), ("D", "")];
         let rounds = list("aster-prediction", &rounds);

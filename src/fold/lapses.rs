@@ -3,7 +3,7 @@
 //! `CLEAR` row says so. The levels are kept. If the next event goes on from the last one all the same the whole book is
 //! stated again, in a new epoch; if it does not they are dropped, as ever.
 
-use super::state::{BookState, Core};
+use super::state::{BookState, Core, Fold};
 use super::{Effect, FoldSink, Observed};
 use crate::model::control::from_payload;
 use crate::model::time::NS_PER_S;
@@ -26,6 +26,22 @@ impl BookState {
     /// The epoch of what is proven, or was when the gap began that is open.
     pub fn proof_epoch(&self) -> i64 {
         if self.lapsed != 0 { self.lapsed } else { self.epoch }
+    }
+}
+
+impl Fold {
+    /// What became true between the lane's last record and this one: a UTC day begins, a book was in a gap for too long.
+    /// Part of the step; whoever ends a part before that step asks for it here.
+    pub fn meanwhile<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        if S::ROWS {
+            self.core.flush_tops(rec.ts_recv, sink);
+        }
+        if self.core.day_opens != 0 {
+            self.core.open_day(rec, sink);
+        }
+        if rec.ts_recv >= self.core.lapse_at || rec.kind == Kind::Timer {
+            self.core.books_lapse(rec, sink);
+        }
     }
 }
 

@@ -370,20 +370,6 @@ impl Fold {
         self.core.streams.iter().filter_map(|s| s.gap.map(|g| g.cause))
     }
 
-    /// What became true between the lane's last record and this one: a UTC day begins, a book was in a gap for too long.
-    /// Part of the step; whoever ends a part before that step asks for it here.
-    pub fn meanwhile<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
-        if S::ROWS {
-            self.core.flush_tops(rec.ts_recv, sink);
-        }
-        if self.core.day_opens != 0 {
-            self.core.open_day(rec, sink);
-        }
-        if rec.ts_recv >= self.core.lapse_at || rec.kind == Kind::Timer {
-            self.core.books_lapse(rec, sink);
-        }
-    }
-
     /// Takes the lane's next record.
     pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
         self.meanwhile(rec, sink);

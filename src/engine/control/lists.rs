@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::VenueConfig;
-use crate::engine::choose::choose;
+use crate::engine::choose::{choose, is_unnamable};
 use crate::instrument::{DELISTED, Versions};
 use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
@@ -131,6 +131,11 @@ impl Control {
         let symbols = choose(rule, Some(venue.plan.venue.spec()), listed, volumes, &held);
         if !changed && symbols.iter().cloned().collect::<BTreeSet<_>>() == held {
             return None;
+        }
+        let spec = venue.plan.venue.spec();
+        for i in listed.iter().filter(|i| is_unnamable(spec, &i.symbol)) {
+            let (venue, symbol) = (&config.id, &i.symbol);
+            tracing::warn!(venue, symbol, "is listed under a name that no stream takes: no rule chooses it");
         }
         tracing::info!(venue = config.id, symbols = symbols.len(), "symbols chosen by rule");
         config.symbols = symbols;
