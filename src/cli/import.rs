@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::importing::{self, FirstReject, Judged, Options};
 use super::{Fault, out};
-use crate::config::Duration;
+use crate::config::{Duration, fits_a_day};
 use crate::dataset::{Dataset, PublishReport};
 use crate::model::control::to_payload;
 use crate::model::{Kind, Record, RunStart, RunStop};
@@ -115,7 +115,8 @@ impl Import<'_> {
 /// Files that cannot be read, a directory that is not ours, a disk that is full.
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let interval_ns = Duration::parse(&args.interval)
-        .map(|d| d.ns)
+        .map_err(|e| e.to_string())
+        .and_then(|d| fits_a_day(d.ns).map(|()| d.ns))
         .map_err(|e| Fault::usage(anyhow::anyhow!("--interval: {e}")))?;
     let options = Options { interval_ns, ..Options::default() };
     importing::venue(&args.venue)?;

@@ -49,16 +49,24 @@ pub(super) fn check(raw: Raw, name: &str, text: &str) -> Result<Config, ConfigEr
     })
 }
 
+/// Whether a day has a whole number of such intervals: no file holds rows of two days.
+///
+/// # Errors
+/// What it must be.
+pub fn fits_a_day(interval_ns: i64) -> Result<(), String> {
+    if interval_ns < NS_PER_S || NS_PER_DAY % interval_ns != 0 {
+        return Err("must divide a day evenly and be at least 1s, like \"1h\", \"15m\", \"10s\"".to_owned());
+    }
+    Ok(())
+}
+
 fn dataset(d: DatasetTable, bad: &dyn Fn(&str, String) -> ConfigError) -> Result<Dataset, ConfigError> {
     let path = d.path.unwrap_or_else(|| "data".to_owned());
     if path.is_empty() {
         return Err(bad("dataset.path", "the path is empty; name the directory of the dataset".to_owned()));
     }
     let interval_ns = d.interval.map_or(60 * NS_PER_MIN, |i| i.ns);
-    if interval_ns < NS_PER_S || NS_PER_DAY % interval_ns != 0 {
-        let message = "must divide a day evenly and be at least 1s, like \"1h\", \"15m\", \"10s\"".to_owned();
-        return Err(bad("dataset.interval", message));
-    }
+    fits_a_day(interval_ns).map_err(|why| bad("dataset.interval", why))?;
     let book_top_interval_ns = d.book_top_interval.map_or(100 * NS_PER_MS, |i| i.ns);
     if !(0..=NS_PER_DAY).contains(&book_top_interval_ns) {
         return Err(bad(

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::Tuning;
 
+pub use check::fits_a_day;
 pub use error::{ConfigError, nearest};
 pub use places::Places;
 pub use rule::{Patterns, SymbolRule};

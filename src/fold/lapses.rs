@@ -75,7 +75,7 @@ impl Core {
         let b = self.insts[i].book.as_ref().filter(|b| b.synced)?;
         let s = self.streams.get(b.stream.0 as usize)?;
         let since = match s.gap {
-            Some(g) => g.ts_begin,
+            Some(_) => s.doubt_since,
             // A live connection that is silent is ended by its reader, if that does not stand still itself: then an interval
             // ends in the silence, for which nobody waits any longer.
             None if s.last_id >= 0

@@ -151,6 +151,8 @@ pub(super) struct Stream {
     pub last_id: i64,
     /// Order key of the last message where there is no chain (update id or send time).
     pub last_key: i64,
+    /// Since when nothing of it is proven, whatever rows say so; 0 = it is.
+    pub doubt_since: i64,
     /// When that one came, of a chain.
     pub ts_chain: i64,
     /// Ids that a venue's answer told before the stream went on, where ids skip. Bounded.

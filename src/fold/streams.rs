@@ -146,6 +146,7 @@ impl Core {
             last_id: -1,
             last_key: i64::MIN,
             ts_chain: 0,
+            doubt_since: 0,
             holes: Vec::new(),
             ahead: Vec::new(),
             recent: std::collections::VecDeque::new(),
@@ -549,7 +550,9 @@ impl Core {
     }
 
     pub fn open_cover(&mut self, id: StreamId, ts_begin: i64, id_first: i64, rseq: i64, conn: ConnId) {
-        self.s(id).cover = Some(Cover { ts_begin, id_first, rseq_begin: rseq, conn });
+        let s = self.s(id);
+        s.cover = Some(Cover { ts_begin, id_first, rseq_begin: rseq, conn });
+        s.doubt_since = 0;
     }
 
     pub fn open_gap(
@@ -564,6 +567,9 @@ impl Core {
         let s = self.s(id);
         let rseq_before = s.rseq_last;
         s.cover = None;
+        if s.doubt_since == 0 {
+            s.doubt_since = ts_begin;
+        }
         s.gap =
             Some(OpenGap { cause, ts_begin, seq_before: seq, rseq_before, epoch_before: epoch, detector });
     }

@@ -45,13 +45,16 @@ impl Pace {
     /// It is carried up to `until`, where what carries it, or the record, ends.
     pub fn passes(&mut self, until: i64) {
         if self.limit > 0 && self.heard > 0 && until.saturating_sub(self.heard) > self.limit {
-            self.silent.push(self.heard.max(self.claim), until);
+            let begin = self.heard.max(self.claim);
+            if begin < until {
+                self.silent.push(begin, until);
+            }
         }
     }
 
-    /// An interval ends while it is carried.
-    pub fn interval_ends(&mut self, at: i64) {
-        self.passes(at);
+    /// An interval ends. What carries it is there up to `until`: where that is silent itself nobody wonders at the stream.
+    pub fn interval_ends(&mut self, at: i64, until: i64) {
+        self.passes(until);
         self.claim = at;
     }
 

@@ -349,12 +349,13 @@ impl<'a> Reader<'a> {
         self.boundary = at;
         let is_old = self.is_old_import;
         for c in self.conns.values_mut() {
-            if is_old || at.saturating_sub(c.life) <= limit_of(&c.venue) {
+            let is_there = is_old || at.saturating_sub(c.life) <= limit_of(&c.venue);
+            if is_there {
                 c.claim = at;
             }
-        }
-        for s in self.tape.streams.iter_mut().filter(|s| s.carriers > 0) {
-            s.pace.interval_ends(at);
+            for (s, _) in &c.streams {
+                self.tape.streams[*s].pace.interval_ends(at, if is_there { at } else { c.life });
+            }
         }
         self.tape.end = self.tape.end.max(at);
     }

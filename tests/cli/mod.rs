@@ -186,6 +186,13 @@ fn a_directory_that_cannot_be_written_into_is_told_alike_by_all_that_would() {
     let o = run(&["import", &letter, "--venue", "binance-usdm", "--out", &at("new")]);
     assert_eq!(o.status.code(), Some(2), "no recording: {}", stderr(&o));
     assert!(!std::path::Path::new(&at("new")).exists(), "a failed import leaves nothing behind");
+    for interval in ["0s", "7m", "2d"] {
+        let all =
+            ["import", recording, "--venue", "binance-usdm", "--interval", interval, "--out", &at("new")];
+        let o = run(&all);
+        let words = String::from_utf8_lossy(&o.stderr).into_owned();
+        assert!(o.status.code() == Some(1) && words.contains("--interval: must divide a day"), "{words}");
+    }
 }
 
 /// What is wrong with a configuration is told with its line, and what to do about a path or a host.

@@ -161,6 +161,28 @@ fn a_book_in_a_long_gap_is_not_carried_over_midnight_and_comes_back_by_its_ids()
 }
 
 #[test]
+fn an_interval_that_ends_in_a_gap_does_not_begin_it_anew() {
+    let mut t = Tape::synced();
+    t.conn("close", 7, "venue_disconnect");
+    let (lost, limit) = (t.ts, 77_000_000_000);
+    // Ten seconds an interval, less than a connection may be silent.
+    let mut at = 0;
+    while t.ts < lost + limit {
+        t.ts += 10_000_000_000;
+        at = t.ts + 1;
+        let timer = TimerEvent::Boundary(BoundaryTimer { at, interval_ns: 10_000_000_000 });
+        t.push(Kind::Timer, 0, -1, "", &to_payload(&timer), 0);
+    }
+    assert!(t.fold.book(InstrumentId(0)).is_none(), "{at}");
+    let clears: Vec<_> =
+        t.rows.of("delta").into_iter().filter(|r| r.contains(&format!(" f={} ", flags::CLEAR))).collect();
+    assert!(
+        clears.len() == 1 && clears[0].contains(&format!("ts={} ", at - 10_000_000_000)),
+        "{at} {clears:?}"
+    );
+}
+
+#[test]
 fn a_short_cut_leaves_the_book_as_it_is() {
     let mut t = Tape::synced();
     let rows = t.rows.of("delta").len();

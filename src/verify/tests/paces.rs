@@ -69,3 +69,24 @@ fn coverage_of_a_stream_that_is_silent_in_a_recording_has_no_proof() {
     says(&r, CheckId::Coverage, "(1000000000 ns) is called covered without proof");
     assert_eq!(r.check(CheckId::Coverage).faults, 1, "{}", all(&r));
 }
+
+#[test]
+fn a_stream_is_silent_with_its_connection_and_not_before_it() {
+    // A silence of the connection, inside an interval and over the ends of many.
+    for silence in [100, 4_000] {
+        let d = tempfile::tempdir().unwrap();
+        let mut m = Maker::import(d.path());
+        let a = m.open(&[]);
+        mark(&mut m, a);
+        m.wait(S / 2);
+        m.trade(a, "BTCUSDT", 0);
+        m.wait(silence * S);
+        mark(&mut m, a);
+        m.wait(S);
+        m.trade(a, "BTCUSDT", 0);
+        m.stop();
+        m.done();
+        let r = verified(d.path());
+        assert!(r.well, "{silence} s: {}", all(&r));
+    }
+}
