@@ -23,6 +23,9 @@ pub(super) struct Trades {
     late: [BTreeSet<i64>; 2],
 }
 
+/// How far below an instrument's first id one may come late: further below, the venue counts anew.
+const FIRST_LATE: i64 = 1024;
+
 impl Trades {
     pub fn new(p: &PartRecord) -> Trades {
         Trades {
@@ -40,7 +43,8 @@ impl Trades {
     fn was_missing(&self, k: usize, id: i64, cx: &Cx<'_>) -> bool {
         let closed = cx.facts.runs.get(&(self.instrument.clone(), k == 1)).map_or(&[][..], Vec::as_slice);
         let runs: Vec<&TradeRun> = closed.iter().chain(&self.open[k]).collect();
-        let before_all = runs.first().is_some_and(|r| id < r.first_id);
+        let before_all =
+            runs.first().is_some_and(|r| (r.first_id.saturating_sub(FIRST_LATE)..r.first_id).contains(&id));
         before_all || runs.windows(2).any(|w| w[0].last_id < id && id < w[1].first_id)
     }
 

@@ -53,6 +53,28 @@ fn a_sound_dataset_is_well_and_comes_out_again() {
 }
 
 #[test]
+fn holes_in_a_count_that_began_anew_below_all_others_are_holes() {
+    let d = tempfile::tempdir().unwrap();
+    let mut m = Maker::new(d.path());
+    m.t.insert("BTCUSDT", 1_000_000);
+    let a = m.open(&["BTCUSDT"]);
+    m.sync(a, "BTCUSDT");
+    m.trade(a, "BTCUSDT", 0);
+    m.conn_event(a, "close", "venue_disconnect");
+    m.wait(S);
+    m.t.insert("BTCUSDT", 5_000);
+    let b = m.open(&["BTCUSDT"]);
+    // The first ones may be late ones of the old count.
+    (0..30).for_each(|_| m.trade(b, "BTCUSDT", 0));
+    m.trade(b, "BTCUSDT", 3);
+    m.stop();
+    m.done();
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
+    assert!(r.check(CheckId::Chains).counts["trade_holes"] >= 2, "{:?}", r.check(CheckId::Chains).counts);
+}
+
+#[test]
 fn days_of_silence_behind_a_midnight_hold_no_books_of_other_days() {
     for days in [1, 2, 3] {
         let d = tempfile::tempdir().unwrap();
