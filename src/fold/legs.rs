@@ -274,8 +274,9 @@ impl Mark {
     pub fn key(self) -> i64 {
         match self {
             Mark::Id(_, id) => id,
-            Mark::Made(ts) => ts,
-            Mark::None => i64::MIN,
+            Mark::Made(ts) if ts != 0 => ts,
+            // Candles of a venue that says no time: they have no place in an order, so none is an old one.
+            Mark::Made(_) | Mark::None => i64::MIN,
         }
     }
 }
@@ -297,12 +298,12 @@ impl Core {
         let (ident, key) = match mark {
             Mark::None => return true,
             Mark::Id(instrument, n) => (ident_of(instrument, n), n),
-            Mark::Made(ts) => {
+            Mark::Made(_) => {
                 let frame = (rec.conn, rec.rseq, id);
                 if let Some((_, news)) = self.frame_news.filter(|(f, _)| *f == frame) {
                     return news;
                 }
-                (bytes_of(rec.payload), ts)
+                (bytes_of(rec.payload), mark.key())
             }
         };
         let arrival = s.takes(rec.conn, ident, key, rec.ts_recv);
