@@ -399,7 +399,10 @@ const CAUSES: &[(&str, &str)] = &[
     ("storage_corruption", "stored bytes changed"),
     ("process_crash", "the recorder died; up to its next start"),
     ("power_loss", "the machine died; up to the next start"),
-    ("clock_step", "the clock was set"),
+    (
+        "clock_step",
+        "the wall clock was set forward: these seconds were no time, nothing came and nothing is missing in them",
+    ),
     ("operator", "the recorder was stopped, up to its next start, or told to stop this stream"),
 ];
 

@@ -92,6 +92,7 @@ impl Core {
                         only: None,
                         by_name: FxHashMap::default(),
                         ts_last: rec.ts_recv,
+                        mono_last: rec.ts_mono,
                     }),
                 );
             }
@@ -385,7 +386,8 @@ impl Core {
     fn gap_note<S: FoldSink>(&mut self, rec: &Record<'_>, e: &GapNote, sink: &mut S) {
         let cause = GapCause::from_str(&e.cause).unwrap_or(GapCause::ProcessCrash);
         if matches!(cause, GapCause::ProcessCrash | GapCause::PowerLoss) {
-            let at = Record { ts_recv: e.ts_begin, ..*rec };
+            // This run's monotonic clock says nothing of that one's.
+            let at = Record { ts_recv: e.ts_begin, ts_mono: 0, ..*rec };
             for i in 0..self.insts.len() {
                 self.forget_book(&at, InstrumentId(i as u32), sink);
             }

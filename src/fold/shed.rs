@@ -32,6 +32,7 @@ impl Core {
             only: None,
             by_name: rustc_hash::FxHashMap::default(),
             ts_last: conn.ts_last,
+            mono_last: conn.mono_last,
         };
         self.disconnected(&part, (GapCause::ShedDisk, false), Detector::Subscription, rec, sink);
         for &id in &part.streams {

@@ -45,7 +45,7 @@ impl Core {
         if at.saturating_sub(conn.ts_last) > NOTICE_NS || passes {
             self.after_silence(conn, at, rec, sink);
         }
-        conn.ts_last = at;
+        (conn.ts_last, conn.mono_last) = (at, rec.ts_mono);
     }
 
     #[cold]
@@ -142,10 +142,10 @@ impl Core {
         let s = &self.streams[id.0 as usize];
         let Some(cover) = s.cover else { return };
         let heard = |c: &super::legs::Carrier| match taken_out.filter(|t| t.id == c.conn) {
-            Some(t) => Some(t.ts_last),
-            None => self.conns.get(&c.conn).map(|o| o.ts_last),
+            Some(t) => Some((t.ts_last, t.mono_last)),
+            None => self.conns.get(&c.conn).map(|o| (o.ts_last, o.mono_last)),
         };
-        let Some(lived) = s.carriers.iter().filter_map(heard).max() else { return };
+        let Some((lived, mono)) = s.carriers.iter().filter_map(heard).max() else { return };
         let has_ids = s.kind.is_chained() && s.last_id >= 0;
         // Ids that turn out to be missing may have been sent at any time since the last one.
         let since = if has_ids { lived.min(s.ts_chain) } else { lived };
@@ -154,7 +154,14 @@ impl Core {
             return;
         }
         let (last, conn, is_import) = (s.last_id, s.conn, self.is_import());
-        let cause = if is_import { GapCause::StaleTimeout } else { GapCause::LocalStall };
+        // The clock that nobody sets says that it was no time: the wall clock was set forward. Nothing is missing then, but
+        // these seconds are in the day and no message can have come in them.
+        let is_step = mono > 0 && rec.ts_mono > 0 && rec.ts_mono.saturating_sub(mono) <= limit;
+        let cause = match (is_import, is_step) {
+            (true, _) => GapCause::StaleTimeout,
+            (false, true) => GapCause::ClockStep,
+            (false, false) => GapCause::LocalStall,
+        };
         let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
         let epoch = book.filter(|b| b.stream == id).map_or(0, |b| b.proof_epoch());
         self.close_cover(id, begin, cause.as_str(), rec, sink);

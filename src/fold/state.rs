@@ -193,6 +193,8 @@ pub(super) struct Conn {
     pub by_name: FxHashMap<Box<[u8]>, StreamId>,
     /// When its last sign of life was there: the receive time, or the kernel's where we looked long after.
     pub ts_last: i64,
+    /// Monotonic time of that record, 0 = not known: it tells a silence from a wall clock that was set.
+    pub mono_last: i64,
 }
 
 impl Conn {

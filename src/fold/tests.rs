@@ -152,6 +152,8 @@ struct Tape {
     rseq: i64,
     /// Kernel time of the next records, 0 = none.
     kernel: i64,
+    /// What the monotonic clock shows less than `ts`; `None` = it is not in the records.
+    behind: Option<i64>,
 }
 
 impl Tape {
@@ -163,6 +165,7 @@ impl Tape {
             ts: 1_000,
             rseq: 0,
             kernel: 0,
+            behind: None,
         };
         let run = run_start();
         t.push(Kind::Run, 0, -1, "", &to_payload(&run), 0);
@@ -182,7 +185,7 @@ impl Tape {
             lane_seq,
             rseq,
             ts_kernel: self.kernel,
-            ts_mono: 0,
+            ts_mono: self.behind.map_or(0, |b| self.ts - b),
             ts_recv: self.ts,
             url,
             payload,

@@ -18,10 +18,11 @@ pub fn realtime_ns() -> i64 {
     read(libc::CLOCK_REALTIME)
 }
 
-/// `CLOCK_MONOTONIC` in ns since some point in the past (boot). Does not run while the machine sleeps.
+/// `CLOCK_BOOTTIME` in ns since boot. It runs while the machine sleeps too, so that a sleep is a silence and no wall clock
+/// that was set.
 #[inline]
 pub fn monotonic_ns() -> i64 {
-    read(libc::CLOCK_MONOTONIC)
+    read(libc::CLOCK_BOOTTIME)
 }
 
 /// CPU time that the calling thread has used, ns.

@@ -210,6 +210,18 @@ proptest! {
 }
 
 #[test]
+fn an_event_without_a_time_is_news_on_the_connection_that_replaces_another() {
+    let mut t = Tape::two_legs();
+    t.mark(7, 0, 1);
+    t.mark(8, 0, 1);
+    t.conn("close", 7, "operator");
+    let before = t.rows.of("mark").len();
+    t.mark(8, 0, 2);
+    t.mark(8, 0, 3);
+    assert_eq!((before, t.rows.of("mark").len()), (1, 3), "{:?}", t.rows.of("mark"));
+}
+
+#[test]
 fn a_race_is_told_once_and_says_who_was_first_and_by_how_much() {
     let mut t = Tape::two_legs();
     t.trade(8, 5);

@@ -172,3 +172,31 @@ fn the_end_of_a_day_waits_for_nobody() {
     boundary(&mut t, at);
     assert_eq!(t.rows.of("cover").len(), 3, "{:?}", t.rows.of("cover"));
 }
+
+/// Ten seconds of frames, a wall clock that jumps by `jump` while `real` passes, and a frame behind it.
+fn stepped(jump: i64, real: i64) -> Vec<String> {
+    let mut t = tape();
+    t.behind = Some(t.ts - HOUR);
+    for n in 2..12 {
+        let at = t.ts + S;
+        brings(&mut t, n, at, at);
+    }
+    t.behind = t.behind.map(|b| b + jump);
+    let at = t.ts + jump + real;
+    brings(&mut t, 12, at, at);
+    t.rows.of("gap").into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_wall_clock_that_is_set_forward_is_no_recorder_that_stood_still() {
+    let gaps = stepped(300 * S, S);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].starts_with("gap btcusdt@bookTicker clock_step "), "{gaps:?}");
+    // Both at once: what was not heard is what counts.
+    let gaps = stepped(300 * S, 120 * S);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].starts_with("gap btcusdt@bookTicker local_stall "), "{gaps:?}");
+    // And a machine that sleeps is awake later by both clocks.
+    let gaps = stepped(0, 300 * S);
+    assert!(gaps[0].starts_with("gap btcusdt@bookTicker local_stall "), "{gaps:?}");
+}
