@@ -366,6 +366,7 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
         lane_memory_bytes: config.capture.converter_memory / u64::from(lanes),
         auto_register: false,
         epoch_floor: floor,
+        venues: config.venues.iter().map(|v| v.id.clone()).collect(),
     };
     let dir = config
         .capture

@@ -467,12 +467,27 @@ impl Core {
         for s in &mut self.streams {
             s.left_by_all();
         }
+        self.leave_venues(&e.venues, rec, sink);
         for i in &mut self.insts {
             if let Some(b) = i.book.as_mut() {
                 b.epoch = b.epoch.max(self.cfg.epoch_floor);
             }
         }
         self.run_row(rec, 0, "running", sink);
+    }
+
+    /// What earlier runs recorded of venues that this one leaves out is not wanted any more: its gaps end here.
+    fn leave_venues<S: FoldSink>(&mut self, now: &[String], rec: &Record<'_>, sink: &mut S) {
+        if now.is_empty() {
+            return;
+        }
+        for i in 0..self.streams.len() {
+            let s = &self.streams[i];
+            let slug = super::state::venue_of(s.venue).spec().id;
+            if s.subscribed && !now.iter().any(|v| v == slug) {
+                self.stream_removed(StreamId(i as u32), rec, sink);
+            }
+        }
     }
 
     fn run_stop<S: FoldSink>(&mut self, rec: &Record<'_>, e: &RunStop, sink: &mut S) {

@@ -118,6 +118,7 @@ fn run_start() -> RunStart {
         lane_memory_bytes: 1 << 28,
         auto_register: false,
         epoch_floor: 0,
+        venues: Vec::new(),
     }
 }
 

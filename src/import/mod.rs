@@ -456,6 +456,7 @@ impl<'o, 'c> Session<'o, 'c> {
             lane_memory_bytes: self.opts.lane_memory_bytes,
             auto_register: true,
             epoch_floor: 0,
+            venues: Vec::new(),
         };
         let at = Position { line: 0, ..at };
         self.push(Kind::Run, (0, -1), "", &to_payload(&run), at)?;

@@ -219,6 +219,9 @@ pub struct RunStart {
     pub auto_register: bool,
     /// No epoch of this run is at or below it: the greatest `ts_recv` of the runs before, 0 for the first.
     pub epoch_floor: i64,
+    /// Slugs of all venues that this run records; empty = not said. What is still open of others ends where this run begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub venues: Vec<String>,
 }
 
 /// Payload of a `Stop` record: the lane ends cleanly.

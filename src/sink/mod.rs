@@ -238,6 +238,7 @@ mod tests {
             lane_memory_bytes: 1 << 28,
             auto_register: false,
             epoch_floor: 0,
+            venues: Vec::new(),
         })
     }
 

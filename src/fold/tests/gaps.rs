@@ -78,3 +78,22 @@ fn buffered_diffs_that_changed_places_do_not_break_the_snapshot_between_them() {
     let clear = format!(" f={} ", flags::CLEAR);
     assert!(!t.rows.of("delta").iter().any(|d| d.contains(&clear)), "{:?}", t.rows.of("delta"));
 }
+
+#[test]
+fn the_gap_of_a_stop_ends_where_a_run_begins_that_leaves_the_venue_out() {
+    for (venues, ends) in
+        [(vec![VENUE.to_owned()], false), (vec!["binance-spot".to_owned()], true), (vec![], false)]
+    {
+        let mut t = Tape::synced();
+        t.trade(7, 1);
+        let stop = RunStop { run_id: "r".into(), ts_stop: t.ts, exit: "clean".into() };
+        t.push(Kind::Stop, 0, -1, "", &to_payload(&stop), 0);
+        let stopped = t.ts;
+        t.ts += 1_000;
+        t.push(Kind::Run, 0, -1, "", &to_payload(&RunStart { run_id: "s".into(), venues, ..run_start() }), 0);
+        let told = t.rows.of("gap btcusdt@trade operator");
+        let want = format!("gap btcusdt@trade operator (1, -1] {stopped}..{}", t.ts);
+        assert_eq!(told.len(), usize::from(ends), "{told:?}");
+        assert!(told.iter().all(|g| g.starts_with(&want)), "{told:?} {want}");
+    }
+}

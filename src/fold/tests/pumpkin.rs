@@ -74,6 +74,7 @@ impl Lane {
             lane_memory_bytes: 1 << 28,
             auto_register: false,
             epoch_floor: 0,
+            venues: Vec::new(),
         };
         let venue = "pumpkin-perp".to_owned();
         l.push(Kind::Run, 0, "", &to_payload(&run), 0);

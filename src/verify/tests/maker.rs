@@ -159,6 +159,7 @@ impl Maker {
             lane_memory_bytes: 1 << 28,
             auto_register: self.writer == "import",
             epoch_floor: 0,
+            venues: Vec::new(),
         };
         self.rest = 0;
         self.beside(Kind::Run, self.ts, to_payload(&run));

@@ -116,6 +116,7 @@ fn run_of(config: &Config, lanes: u16, floor: i64) -> RunStart {
         lane_memory_bytes: (256 << 20) / u64::from(lanes),
         auto_register: false,
         epoch_floor: floor,
+        venues: Vec::new(),
     }
 }
 
