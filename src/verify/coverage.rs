@@ -10,6 +10,10 @@ use super::facts::{BookProof, Facts, FrameId, Hole, Stated, StreamKey, TradeRun}
 use super::report::{CheckId, Report};
 use super::spans::Spans;
 use super::tape::{Life, Looked, Stream, Tape};
+use crate::model::time::NS_PER_S;
+
+/// How much later than a connection's longest silence a book in a gap ends at the latest: the lane looks every two seconds.
+const LAPSE_SLACK_NS: i64 = 10 * NS_PER_S;
 
 /// Two runs of trades and the ids between them that never came, both ends of an interval included.
 type Break<'f> = (&'f TradeRun, &'f TradeRun, Vec<(i64, i64)>);
@@ -212,6 +216,7 @@ impl Judge<'_> {
         self.overlaps(stated);
         self.starts(stated);
         self.identity(&cover, &gaps);
+        self.books_end(&gaps, ids);
         let instrument_torn = self.is_torn();
         if instrument_torn {
             self.report.count(CheckId::Coverage, "streams_not_proven", 1);
@@ -269,6 +274,20 @@ impl Judge<'_> {
         for (b, e) in stated.without(&self.stream.subscribed).without(stepped).iter() {
             let is_cover = cover.iter().any(|c| c.0 <= b && b < c.1);
             self.fault(is_cover, b, || format!("{b}..{e} has rows, but was not subscribed"));
+        }
+    }
+
+    /// A gap that is longer than a connection may be silent ends the book, which nobody knows any more.
+    fn books_end(&mut self, gaps: &Spans, ids: Option<&Ids<'_>>) {
+        let Some(books) = ids.and_then(|i| i.within.as_ref()).filter(|_| self.stream.is_book) else { return };
+        let bears = crate::fold::venue_spec(&self.key.venue).map_or(0, |s| i64::from(s.silence_most_s()));
+        let most = bears * NS_PER_S + LAPSE_SLACK_NS;
+        for (b, e) in gaps.without(&self.tape.stepped).iter().filter(|(b, e)| e.saturating_sub(*b) > most) {
+            if books.iter().any(|(begin, end)| begin < b && end > e) {
+                self.fault(false, b, || {
+                    format!("the book goes on through the gap {b}..{e} as if it were known")
+                });
+            }
         }
     }
 

@@ -57,4 +57,10 @@ fn a_book_asked_for_inside_a_long_gap_is_empty_and_what_comes_back_must_be_what_
         rewrite(d.path(), &p, |b| edit(&b, i, 77.0));
         says(&verified(d.path()), CheckId::Books, what);
     }
+    // And so is a book that nobody ended.
+    let ends = |b: &RecordBatch, i: usize| bits(b)[i] & flags::CLEAR != 0 && i + 1 == b.num_rows();
+    let (p, i) = find(d.path(), Table::BookDelta, ends);
+    assert!(i > 0);
+    rewrite(d.path(), &p, |b| b.slice(0, i));
+    says(&verified(d.path()), CheckId::Coverage, "the book goes on through the gap");
 }
