@@ -293,10 +293,10 @@ impl<'a> Reader<'a> {
                 }
             }
             Kind::Run => {
-                if let Ok(e) = from_payload::<RunStart>(r.payload) {
-                    self.run_begins(&e);
-                }
                 self.all_end(|c| c.life);
+                if let Ok(e) = from_payload::<RunStart>(r.payload) {
+                    self.run_begins(r.ts_recv, &e);
+                }
             }
             Kind::Instrument => {
                 if let Ok(e) = from_payload(r.payload) {
@@ -325,7 +325,12 @@ impl<'a> Reader<'a> {
         self.tape.last_seq = self.tape.last_seq.max(r.lane_seq);
     }
 
-    fn run_begins(&mut self, e: &RunStart) {
+    fn run_begins(&mut self, ts: i64, e: &RunStart) {
+        if !e.venues.is_empty() {
+            // Nothing is wanted any more of venues that the run leaves out.
+            let left = |s: &&mut Stream| !e.venues.contains(&s.venue);
+            self.tape.streams.iter_mut().filter(left).for_each(|s| s.given_up(ts));
+        }
         (self.rules, self.is_import) = (e.rules_version, e.writer == "import");
         self.start = if e.rules_version >= STARTS_TOLD { e.ts_start } else { i64::MAX };
         self.is_old_import = e.writer == "import" && e.rules_version < SILENCES_TOLD;

@@ -145,6 +145,11 @@ impl Maker {
     }
 
     pub fn run(&mut self) {
+        self.run_of(&[]);
+    }
+
+    /// A run that says of which venues it is.
+    pub fn run_of(&mut self, venues: &[&str]) {
         self.runs += 1;
         let run = RunStart {
             run_id: format!("run-{}", self.runs),
@@ -159,7 +164,7 @@ impl Maker {
             lane_memory_bytes: 1 << 28,
             auto_register: self.writer == "import",
             epoch_floor: 0,
-            venues: Vec::new(),
+            venues: venues.iter().map(|v| (*v).to_owned()).collect(),
         };
         self.rest = 0;
         self.beside(Kind::Run, self.ts, to_payload(&run));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::harm::{batch_of, find, ints, parts, rewrite, says, set_int, texts};
-use super::maker::{EVENING, Maker, S};
+use super::maker::{EVENING, Maker, S, VENUE};
 use super::{all, rebuilt, verified};
 use crate::dataset::Table;
 use crate::verify::CheckId;
@@ -83,4 +83,38 @@ fn from_a_start_on_it_is_the_venue_that_is_missing() {
         says(&r, CheckId::Coverage, "when the recorder ran again");
         assert_eq!(r.check(CheckId::Coverage).faults, 1, "{}", all(&r));
     }
+}
+
+#[test]
+fn a_venue_that_a_run_leaves_out_is_neither_covered_nor_missing_until_it_is_back() {
+    let d = tempfile::tempdir().unwrap();
+    let mut m = Maker::new(d.path());
+    let a = m.open(&["BTCUSDT"]);
+    m.sync(a, "BTCUSDT");
+    m.beats(a, "BTCUSDT", 3);
+    m.stop();
+    let stopped = m.ts;
+    m.wait(2 * S);
+    m.run_of(&["binance-spot"]);
+    let away = m.ts;
+    m.wait(60 * S);
+    m.stop();
+    m.wait(S);
+    m.run_of(&["binance-spot", VENUE]);
+    m.plan(&["BTCUSDT"]);
+    let b = m.open(&["BTCUSDT"]);
+    m.wait(S);
+    m.trade(b, "BTCUSDT", 40);
+    m.sync(b, "BTCUSDT");
+    m.beats(b, "BTCUSDT", 3);
+    m.stop();
+    m.done();
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
+    let ms = |ts: i64| (ts - EVENING) / super::MS;
+    let g = gaps_of(d.path(), "btcusdt@trade");
+    let times: Vec<_> = g.iter().filter(|g| g.0 == "operator").map(|g| g.1).collect();
+    assert_eq!(times, [[ms(stopped), ms(away)]], "{g:?}");
+    let o = rebuilt(d.path(), None);
+    assert!(o.is_equal() && o.equal > 0, "{o:?}");
 }
