@@ -131,14 +131,14 @@ impl Core {
     ) {
         let epoch_before = b.proof_epoch();
         let before_of = |i: &DiffIds| if i.prev >= 0 { i.prev } else { i.first.saturating_sub(1) };
-        let Some((ids, ts)) = b.buffer.front().map(|e| (e.ids, e.meta.ts_recv)) else { return };
+        let Some(ids) = b.buffer.front().map(|e| e.ids) else { return };
         let mut head = self.head(rec);
         (head.instrument, head.venue) = (id, self.insts[id.ix()].venue);
         self.counters.seq_gaps += 1;
         sink.observe(super::Observed::Gap { instrument: id });
         self.clear_book(&head, id, b, sink);
         let hole = (before, before_of(&ids), ids.last);
-        self.depth_hole(b.stream, rec, hole, ts, (epoch_before, b.epoch), sink);
+        self.depth_hole(b.stream, rec, hole, (epoch_before, b.epoch), sink);
         for e in b.buffer.iter().skip(1) {
             // There may be more holes behind it.
             self.depth_follows(b.stream, rec, &e.ids, sink);

@@ -38,6 +38,11 @@ impl Stream {
     }
 }
 
+/// Why something is missing from before a connection was ended: if we ended it ourselves, it was dead before that.
+fn lost_before(cause: GapCause) -> GapCause {
+    if cause == GapCause::Operator { GapCause::VenueDisconnect } else { cause }
+}
+
 impl Core {
     pub fn s(&mut self, id: StreamId) -> &mut Stream {
         &mut self.streams[id.0 as usize]
@@ -315,21 +320,21 @@ impl Core {
     }
 
     /// Two connections' events never met: the hole is stated when the wait is over. `last`: the last id that waits
-    /// behind it.
+    /// behind it. What is missing may have been sent at any time since the chain's last event: a line can have died long ago.
     pub fn depth_hole<S: FoldSink>(
         &mut self,
         id: StreamId,
         rec: &Record<'_>,
         (before, after, last): (i64, i64, i64),
-        ts_after: i64,
         epochs: (i64, i64),
         sink: &mut S,
     ) {
         if id == StreamId::NONE {
             return;
         }
-        if self.s(id).gap.is_none() {
-            let ts_begin = self.s(id).cover.map_or(ts_after, |c| c.ts_begin.max(ts_after.min(rec.ts_recv)));
+        let s = self.s(id);
+        if s.gap.is_none() {
+            let ts_begin = s.cover.map_or(0, |c| c.ts_begin).max(s.ts_chain).min(rec.ts_recv);
             self.close_cover(id, ts_begin, GapCause::VenueSeqGap.as_str(), rec, sink);
             self.open_gap(id, GapCause::VenueSeqGap, ts_begin, Detector::Ids, before, epochs.0);
         }
@@ -484,6 +489,7 @@ impl Core {
         let Some(since) = s.carriers.iter().map(|c| c.since).min() else { return };
         let Some(c) = s.cover else { return };
         let (begin, last, conn) = (gone.ts_last.max(c.ts_begin), s.last_id, s.conn);
+        let cause = lost_before(cause);
         // Where the chain went on since then its ids prove that nothing was.
         if begin >= since || (s.kind.is_chained() && s.ts_chain >= since) {
             return;
@@ -520,6 +526,7 @@ impl Core {
             return;
         }
         let (last, conn) = (s.last_id, s.conn);
+        let cause = lost_before(cause);
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         self.open_gap(id, cause, begin, det, last, 0);
         let end = GapEnd::at(since, "reconnect");

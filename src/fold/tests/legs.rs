@@ -331,6 +331,33 @@ fn a_hole_is_told_when_the_wait_is_over_with_the_times_at_which_it_was_found() {
 }
 
 #[test]
+fn what_is_missing_behind_a_line_that_died_unseen_is_missing_since_its_last_event() {
+    let mut t = Tape::new();
+    t.leg(7, 0);
+    t.diff(7, 11, 12, 10, "[\"100\",\"5\"]", "");
+    t.snapshot(11);
+    t.frame(7, &quote(1));
+    t.diff(7, 13, 14, 12, "", "");
+    let lived = t.ts;
+    // Nothing comes on it any more. It is replaced as planned a minute later, and does not answer when it is closed.
+    t.ts += 60 * S;
+    t.leg(8, 0);
+    let replaced = t.ts;
+    t.frame(8, &quote(9));
+    t.diff(8, 25, 26, 24, "", "");
+    t.wait_over();
+    let told = t.ts;
+    t.conn("close", 7, "operator");
+    let g = t.rows.of("gap btcusdt@depth");
+    let want = format!("gap btcusdt@depth@100ms venue_seq_gap (14, 24] {lived}..{told} by ids end frame");
+    assert_eq!(g.iter().filter(|g| g.contains("seq_gap")).collect::<Vec<_>>(), [&want], "{g:?}");
+    // Not by the operator: the line was gone before he closed it.
+    let g = t.rows.of("gap btcusdt@bookTicker");
+    let want = format!("gap btcusdt@bookTicker venue_disconnect (-1, -1] {lived}..{replaced} by close end reconnect");
+    assert_eq!(g, [want.as_str()], "{g:?}");
+}
+
+#[test]
 fn a_count_that_begins_anew_on_both_legs_is_followed_once() {
     let mut t = Tape::two_legs();
     for id in 100_000..100_010 {
