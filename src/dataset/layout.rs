@@ -256,7 +256,9 @@ impl Dataset {
     /// Read-only, or the file system's.
     pub fn set_rings(&self, rings: &[(LaneId, PathBuf)]) -> Result<(), DatasetError> {
         let mut marker = locked(&self.w()?.marker);
-        marker.rings = rings.to_vec();
+        // Whoever recovers may start elsewhere.
+        let whole = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
+        marker.rings = rings.iter().map(|(lane, p)| (*lane, whole(p))).collect();
         marker.boot = crate::sys::process::boot_id();
         write_marker(&self.root, &marker)
     }
@@ -586,6 +588,9 @@ mod tests {
         let rings = vec![(0, PathBuf::from("/dev/shm/a b")), (12, PathBuf::from("/run/x"))];
         Dataset::create(d.path()).unwrap().set_rings(&rings).unwrap();
         assert_eq!(Dataset::open(d.path()).unwrap().marker().unwrap().rings, rings);
+        let beside = std::env::current_dir().unwrap().join("run/ring");
+        Dataset::create(d.path()).unwrap().set_rings(&[(1, PathBuf::from("run/ring"))]).unwrap();
+        assert_eq!(Dataset::open(d.path()).unwrap().marker().unwrap().rings, [(1, beside)]);
     }
 
     #[test]

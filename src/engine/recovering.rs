@@ -68,20 +68,37 @@ pub fn recover(
 ) -> Result<Recovered, RecoverError> {
     let number = dataset_number(ds)?;
     let marker = ds.marker()?;
-    let mut rings: Vec<PathBuf> = marker.rings.into_iter().map(|(_, p)| p).filter(|p| p.exists()).collect();
+    let boot_now = crate::sys::process::boot_id();
     let default = ring_dir(&ds.journal_dir(), 0);
-    for dir in [runtime_dir, Some(default.as_path()), Some(ds.journal_dir().as_path())].into_iter().flatten()
-    {
-        for r in find_rings(dir, number) {
-            if !rings.contains(&r) {
-                rings.push(r);
-            }
+    let journal = ds.journal_dir();
+    let dirs = [runtime_dir, Some(default.as_path()), Some(journal.as_path())];
+    let named: Vec<PathBuf> = marker.rings.into_iter().map(|(_, p)| p).collect();
+    if marker.boot == boot_now {
+        for gone in named.iter().filter(|p| !p.exists()) {
+            tracing::warn!(
+                ring = %gone.display(),
+                "the ring of the last run is gone though the machine runs still; what stood in it alone is lost"
+            );
         }
     }
+    let rings =
+        one_of_each(named.into_iter().chain(dirs.into_iter().flatten().flat_map(|d| find_rings(d, number))));
     let had_rings = !rings.is_empty();
     let (writer, report) = crate::journal::recover(&ds.journal_dir(), options, &rings)?;
-    let cause = cause_of_death(&marker.boot, &crate::sys::process::boot_id(), had_rings);
+    let cause = cause_of_death(&marker.boot, &boot_now, had_rings);
     Ok(Recovered { writer, report, cause })
+}
+
+/// The files that are there, each once: a ring has as many names as there are ways to it, and is opened by one.
+fn one_of_each(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut seen: Vec<PathBuf> = Vec::new();
+    let mut is_new = |p: &PathBuf| {
+        let Ok(real) = std::fs::canonicalize(p) else { return false };
+        let is_new = !seen.contains(&real);
+        seen.extend(is_new.then_some(real));
+        is_new
+    };
+    paths.filter(|p| is_new(p)).collect()
 }
 
 /// What ended a run that did not stop: if the machine runs still as it did then, the process alone died. Where one of the
@@ -222,6 +239,19 @@ mod tests {
             assert_eq!(of(then, now, true), "process_crash");
             assert_eq!(of(then, now, false), "power_loss");
         }
+    }
+
+    #[test]
+    fn a_ring_of_many_names_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |p: &str| dir.path().join(p);
+        std::fs::create_dir(at("run")).unwrap();
+        std::os::unix::fs::symlink(at("run"), at("var")).unwrap();
+        for f in ["run/a", "run/b"] {
+            std::fs::write(at(f), f).unwrap();
+        }
+        let names = ["run/a", "var/a", "run/../run/a", "gone/a", "var/b"].map(at);
+        assert_eq!(one_of_each(names.into_iter()), [at("run/a"), at("var/b")]);
     }
 
     #[test]

@@ -353,7 +353,9 @@ fn what_is_missing_behind_a_line_that_died_unseen_is_missing_since_its_last_even
     assert_eq!(g.iter().filter(|g| g.contains("seq_gap")).collect::<Vec<_>>(), [&want], "{g:?}");
     // Not by the operator: the line was gone before he closed it.
     let g = t.rows.of("gap btcusdt@bookTicker");
-    let want = format!("gap btcusdt@bookTicker venue_disconnect (-1, -1] {lived}..{replaced} by close end reconnect");
+    let want = format!(
+        "gap btcusdt@bookTicker venue_disconnect (-1, -1] {lived}..{replaced} by close end reconnect"
+    );
     assert_eq!(g, [want.as_str()], "{g:?}");
 }
 
