@@ -119,13 +119,13 @@ fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
 }
 
 /// The ids between two runs of trades that did not come late either, as intervals with both ends.
-fn never_came(before: &TradeRun, run: &TradeRun, late: &BTreeSet<i64>) -> Vec<(i64, i64)> {
+fn never_came(before: &TradeRun, run: &TradeRun, late: &BTreeSet<(u32, i64)>) -> Vec<(i64, i64)> {
     let mut rest = Vec::new();
     let (mut next, end) = (before.last_id.saturating_add(1), run.first_id);
-    if next >= end {
+    if before.count != run.count || next >= end {
         return rest;
     }
-    for id in late.range(next..end) {
+    for (_, id) in late.range((run.count, next)..(run.count, end)) {
         if next < *id {
             rest.push((next, id - 1));
         }

@@ -49,6 +49,8 @@ impl BookProof {
 /// Trades whose ids follow each other.
 #[derive(Clone, Debug)]
 pub(super) struct TradeRun {
+    /// How often the venue's ids had begun anew before it.
+    pub count: u32,
     pub first_id: i64,
     pub last_id: i64,
     pub first_ts: i64,
@@ -113,6 +115,8 @@ pub(super) struct Stated {
 /// Everything that the first pass learns.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
+    /// Frames with which a stream's ids begin anew, as `gaps` says.
+    pub anew: FxHashSet<FrameId>,
     /// Whether everything was looked at from the first row on.
     pub partial: bool,
     /// Only this venue's streams are judged.
@@ -120,8 +124,8 @@ pub(super) struct Facts {
     pub books: Vec<BookProof>,
     /// Runs by instrument and whether they are of aggregates, in order.
     pub runs: BTreeMap<(String, bool), Vec<TradeRun>>,
-    /// Of the same: ids that were missing and came late.
-    pub late: BTreeMap<(String, bool), BTreeSet<i64>>,
+    /// Of the same: ids that were missing and came late, behind the number of their count.
+    pub late: BTreeMap<(String, bool), BTreeSet<(u32, i64)>>,
     pub stated: BTreeMap<StreamKey, Stated>,
     /// Frames that cleared a book.
     pub clearing: FxHashSet<FrameId>,
@@ -180,6 +184,9 @@ impl Visitor for StatedRows {
             true => None,
             false => Some((b.i64("seq_before")?, b.i64("seq_after")?, b.text("cause")?)),
         };
+        if !self.is_cover {
+            begins_anew(b, cx.facts)?;
+        }
         let late = b.i32("flags")?;
         for i in 0..b.rows() {
             let key = StreamKey { lane: p.lane, venue: p.venue.clone(), stream: stream.value(i).to_owned() };
@@ -232,6 +239,15 @@ impl Visitor for StatedRows {
     fn skip(&mut self, _p: &PartRecord, cx: &mut Cx<'_>) {
         cx.facts.lost.insert(if self.is_cover { "coverage" } else { "gaps" });
     }
+}
+
+/// Which frames bring ids that fall below what came before and stay there: their gap says an id before it and none after.
+fn begins_anew(b: &Batch, facts: &mut Facts) -> Result<(), DatasetError> {
+    let (before, after, by) = (b.i64("seq_before")?, b.i64("seq_after")?, b.text("recovered_by")?);
+    let (conn, rseq) = (b.i64("conn")?, b.i64("rseq_after")?);
+    let is_anew = |i: &usize| before[*i] >= 0 && after[*i] < 0 && rseq[*i] >= 0 && by.value(*i) == "frame";
+    facts.anew.extend((0..b.rows()).filter(is_anew).map(|i| (conn[i], rseq[i])));
+    Ok(())
 }
 
 /// `rejects`: which frames could not be read, of those that cleared a book.

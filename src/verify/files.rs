@@ -51,6 +51,8 @@ fn groups<'m>(m: &'m Manifest, o: &Options, report: &mut Report) -> Vec<(String,
         }
         out.push((name, Group { table, parts }));
     }
+    // What these say of the ids is asked while those are read.
+    out.sort_by_key(|(_, g)| g.table != Table::Gaps);
     out
 }
 

@@ -19,8 +19,10 @@ pub(super) struct Trades {
     torn: [bool; 2],
     /// Files before the next one were not looked at.
     unknown: [bool; 2],
-    /// Ids that came late.
-    late: [BTreeSet<i64>; 2],
+    /// How often the ids of a kind have begun anew.
+    count: [u32; 2],
+    /// Ids that came late, behind the number of their count.
+    late: [BTreeSet<(u32, i64)>; 2],
 }
 
 /// How far below an instrument's first id one may come late: further below, the venue counts anew.
@@ -35,17 +37,19 @@ impl Trades {
             // Before the first one nothing was.
             torn: [true, true],
             unknown: [false, false],
+            count: [0, 0],
             late: [BTreeSet::new(), BTreeSet::new()],
         }
     }
 
-    /// Whether an id that comes late is one that was missing, or came just before the first.
-    fn was_missing(&self, k: usize, id: i64, cx: &Cx<'_>) -> bool {
+    /// Whether an id that comes late is one that was missing in a count, or came just before the very first.
+    fn was_missing(&self, k: usize, (count, id): (u32, i64), cx: &Cx<'_>) -> bool {
         let closed = cx.facts.runs.get(&(self.instrument.clone(), k == 1)).map_or(&[][..], Vec::as_slice);
-        let runs: Vec<&TradeRun> = closed.iter().chain(&self.open[k]).collect();
-        let before_all =
-            runs.first().is_some_and(|r| (r.first_id.saturating_sub(FIRST_LATE)..r.first_id).contains(&id));
-        before_all || runs.windows(2).any(|w| w[0].last_id < id && id < w[1].first_id)
+        let runs: Vec<&TradeRun> = closed.iter().chain(&self.open[k]).filter(|r| r.count == count).collect();
+        let is_before =
+            |r: &&TradeRun| (r.first_id.saturating_sub(FIRST_LATE)..r.first_id).contains(&id) && count == 0;
+        runs.first().is_some_and(is_before)
+            || runs.windows(2).any(|w| w[0].last_id < id && id < w[1].first_id)
     }
 
     fn trade(
@@ -63,18 +67,22 @@ impl Trades {
                 (run.last_id, run.last_ts, run.last) = (id, ts, frame);
                 return;
             }
-            let last = run.last_id;
-            if !self.torn[k] && (id == last || (id < last && self.was_missing(k, id, cx))) {
-                if id == last || !self.late[k].insert(id) {
+            let (last, count) = (run.last_id, self.count[k]);
+            let is_anew = id < last && cx.facts.anew.contains(&frame);
+            let is_late = !is_anew && !self.torn[k];
+            if is_late && (id == last || (id < last && self.was_missing(k, (count, id), cx))) {
+                if id == last || !self.late[k].insert((count, id)) {
                     cx.report
                         .fault(CheckId::Chains, at.0, at.1, || format!("trade {id} again, after {last}"));
                 }
                 return;
             }
             // Below and never missing: the venue counts anew, which a gap must say, or it is there twice.
+            self.count[k] += u32::from(id < last);
         }
         self.close(k, cx);
         self.open[k] = Some(TradeRun {
+            count: self.count[k],
             first_id: id,
             last_id: id,
             first_ts: ts,
@@ -93,9 +101,11 @@ impl Trades {
     fn backfilled(&mut self, is_aggregate: bool, id: i64, at: (&str, i64), cx: &mut Cx<'_>) {
         let k = usize::from(is_aggregate);
         cx.report.count(CheckId::Chains, "backfilled", 1);
-        if !self.late[k].insert(id) {
+        // Of the newest count in which it was missing.
+        let of = (0..=self.count[k]).rev().find(|c| self.was_missing(k, (*c, id), cx));
+        if !self.late[k].insert((of.unwrap_or(self.count[k]), id)) {
             cx.report.fault(CheckId::Chains, at.0, at.1, || format!("trade {id} again, by REST"));
-        } else if !self.torn[k] && self.open[k].is_some() && !self.was_missing(k, id, cx) {
+        } else if !self.torn[k] && self.open[k].is_some() && of.is_none() {
             cx.report.fault(CheckId::Chains, at.0, at.1, || {
                 format!("trade {id} came by REST and was not missing")
             });

@@ -75,6 +75,29 @@ fn holes_in_a_count_that_began_anew_below_all_others_are_holes() {
 }
 
 #[test]
+fn a_count_that_begins_anew_just_below_the_first_one_and_passes_it_is_another() {
+    let d = tempfile::tempdir().unwrap();
+    let mut m = Maker::new(d.path());
+    m.t.insert("BTCUSDT", 1_000_000);
+    let a = m.open(&["BTCUSDT"]);
+    m.sync(a, "BTCUSDT");
+    (0..20).for_each(|_| m.trade(a, "BTCUSDT", 0));
+    m.trade(a, "BTCUSDT", 5);
+    m.conn_event(a, "close", "venue_disconnect");
+    m.wait(S);
+    m.t.insert("BTCUSDT", 999_900);
+    let b = m.open(&["BTCUSDT"]);
+    (0..60).for_each(|_| m.trade(b, "BTCUSDT", 0));
+    m.trade(b, "BTCUSDT", 3);
+    (0..100).for_each(|_| m.trade(b, "BTCUSDT", 0));
+    m.stop();
+    m.done();
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
+    assert!(r.check(CheckId::Chains).counts["trade_holes"] >= 6, "{:?}", r.check(CheckId::Chains).counts);
+}
+
+#[test]
 fn days_of_silence_behind_a_midnight_hold_no_books_of_other_days() {
     for days in [1, 2, 3] {
         let d = tempfile::tempdir().unwrap();
