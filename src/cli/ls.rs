@@ -33,6 +33,14 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         print(&mut stdout, &args.dir.display().to_string(), &o)?;
     }
     stdout.flush()?;
+    if o.manifest_lines_lost > 0 {
+        let (n, dir) = (o.manifest_lines_lost, args.dir.display());
+        let what = anyhow::anyhow!(
+            "{dir}: {n} line(s) of the manifest are missing, and files may be that they named; `lobtape verify {dir}` says \
+             where, `lobtape rebuild {dir} --all` makes them again"
+        );
+        return Err(Fault::data(what));
+    }
     Ok(WELL)
 }
 
@@ -49,7 +57,7 @@ pub(super) fn fault(e: DatasetError) -> anyhow::Error {
 
 fn print(w: &mut impl Write, dir: &str, o: &Overview) -> io::Result<()> {
     writeln!(w, "{dir}  dataset {}  {} files, {} rows, {}", o.id, o.files, count(o.rows), size(o.bytes))?;
-    if o.files == 0 {
+    if o.files == 0 && o.manifest_lines_lost == 0 {
         writeln!(w, "nothing is published yet")?;
     }
     for (name, v) in &o.venues {

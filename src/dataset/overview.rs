@@ -19,6 +19,8 @@ pub struct Overview {
     pub rows: i64,
     /// Bytes in all.
     pub bytes: u64,
+    /// Lines of the manifest that are gone: there may be files that nothing here counts. 0 in a sound dataset.
+    pub manifest_lines_lost: u64,
     /// Venues by name; tables without a venue level stand under "".
     pub venues: BTreeMap<String, VenueOverview>,
 }
@@ -71,8 +73,11 @@ pub struct Coverage {
 /// # Errors
 /// A damaged manifest, or damaged files of `coverage` or `gaps`.
 pub fn overview(ds: &Dataset) -> Result<Overview, DatasetError> {
+    // In this order: beside a running writer the manifest may have more lines than the marker says, never fewer.
+    let written = ds.marker()?.lines;
     let manifest = ds.manifest()?;
-    let mut o = Overview { id: ds.id().to_owned(), ..Overview::default() };
+    let manifest_lines_lost = manifest.lost(written).iter().map(|l| l.count).sum();
+    let mut o = Overview { id: ds.id().to_owned(), manifest_lines_lost, ..Overview::default() };
     let mut sets: BTreeMap<(String, String), (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
     for p in manifest.parts() {
         o.files += 1;

@@ -251,7 +251,8 @@ impl Judge<'_> {
 
     /// That the recorder did not run explains nothing since it runs again.
     fn starts(&mut self, stated: &Stated) {
-        for s in &stated.stopped {
+        let stepped = &self.tape.stepped;
+        for s in stated.stopped.iter().filter(|s| !stepped.iter().any(|(b, e)| b < s.end && s.begin < e)) {
             let Some(start) = self.stream.starts.iter().find(|t| s.begin < **t && **t < s.end) else {
                 continue;
             };

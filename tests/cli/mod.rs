@@ -195,6 +195,21 @@ fn a_directory_that_cannot_be_written_into_is_told_alike_by_all_that_would() {
     }
 }
 
+#[test]
+fn a_dataset_whose_manifest_is_gone_is_not_called_empty() {
+    let d = tempfile::tempdir().unwrap();
+    let dir = d.path().join("data").display().to_string();
+    let recording = "data/recordings/binance-usdm_4symbols_20210722.gz";
+    let o = run(&["import", recording, "--venue", "binance-usdm", "--out", &dir]);
+    assert_eq!(o.status.code(), Some(0), "{}", stderr(&o));
+    assert_eq!(run(&["ls", &dir]).status.code(), Some(0));
+    std::fs::remove_dir_all(format!("{dir}/v1/_manifest")).unwrap();
+    let o = run(&["ls", &dir]);
+    assert_eq!(o.status.code(), Some(2), "{}", stderr(&o));
+    assert!(stderr(&o).contains("line(s) of the manifest are missing"), "{}", stderr(&o));
+    assert!(!String::from_utf8_lossy(&o.stdout).contains("nothing is published yet"));
+}
+
 /// What is wrong with a configuration is told with its line, and what to do about a path or a host.
 #[test]
 fn what_venues_and_disks_refuse_is_told_with_its_place_and_what_to_do() {
