@@ -21,8 +21,8 @@ use crate::http::Bound;
 
 SIGHUP reads the configuration again: symbols, channels and venues come and go, rotate_after, keep and max_size change,
 and what stays is recorded without a gap. What needs a restart is named in the log and stays as it was.
-SIGTERM and Ctrl-C seal everything and exit 0; a second one ends at once (nothing received is lost: the next start
-drains the ring). examples/lobtape.toml documents every key.")]
+SIGTERM and Ctrl-C seal everything and exit 0; one more, half a second later or more, ends at once (nothing received is
+lost: the next start drains the ring). examples/lobtape.toml documents every key.")]
 pub struct Args {
     /// The configuration.
     #[command(flatten)]
@@ -49,12 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             Some(crate::wire::clock::mono_ns() + d.ns)
         }
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        // The second signal ends the process at once; the first sets the flag.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
-    }
+    let stop = super::stopping::asked()?;
     let reload = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload)).map_err(Fault::io)?;
     let quiet = args.json;

@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -86,11 +85,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let capture = Capture::start(config, Box::new(|_| {})).map_err(fault)?;
     std::fs::write(args.out.join(MARK), "made by `lobtape demo`; the next demo replaces this directory\n")
         .map_err(Fault::io)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
-    }
+    let stop = super::stopping::asked()?;
     let shared = capture.shared();
     watch(&capture, &shared, args.seconds, &stop, args.json);
     let summary = capture.stop().map_err(fault)?;

@@ -25,6 +25,7 @@ pub mod rebuild;
 pub mod recover;
 pub mod replay;
 pub mod simulate;
+pub mod stopping;
 #[cfg(test)]
 mod vectors_tests;
 pub mod venues;

@@ -19,8 +19,6 @@ mod watch;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::anyhow;
 
@@ -118,11 +116,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 fn probe(venue: &'static dyn Venue, args: &Args, begun: i64) -> anyhow::Result<Report> {
     let mut asker = Asker::new(venue, &args.reach)?;
     let first = first(&mut asker, args)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
-    }
+    let stop = super::stopping::asked()?;
     let hosts = Hosts { rest: args.reach.rest.clone(), ws: args.ws.clone(), ..Hosts::default() };
     let seen = session::run(venue, asker, args, &hosts, &first, &stop)?;
     Ok(Report::new(venue, args, begun, first, seen))

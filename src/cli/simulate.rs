@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -125,12 +124,7 @@ fn long_help() -> String {
 /// A wrong argument, fault or script; an address that cannot be listened on; an oracle log that is not complete.
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let cfg = config(&args)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        // The second signal ends the process at once; the first sets the flag.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Fault::io)?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Fault::io)?;
-    }
+    let stop = super::stopping::asked()?;
     let sim = Simulator::start(cfg).map_err(fault)?;
     hello(&args, &sim)?;
     let stats = sim.shared_stats();

@@ -73,18 +73,19 @@ pub fn recover(
     let journal = ds.journal_dir();
     let dirs = [runtime_dir, Some(default.as_path()), Some(journal.as_path())];
     let named: Vec<PathBuf> = marker.rings.into_iter().map(|(_, p)| p).collect();
-    if marker.boot == boot_now {
-        for gone in named.iter().filter(|p| !p.exists()) {
-            tracing::warn!(
-                ring = %gone.display(),
-                "the ring of the last run is gone though the machine runs still; what stood in it alone is lost"
-            );
-        }
-    }
+    let gone: Vec<PathBuf> = named.iter().filter(|p| !p.exists()).cloned().collect();
     let rings =
         one_of_each(named.into_iter().chain(dirs.into_iter().flatten().flat_map(|d| find_rings(d, number))));
     let had_rings = !rings.is_empty();
     let (writer, report) = crate::journal::recover(&ds.journal_dir(), options, &rings)?;
+    if marker.boot == boot_now && report.lanes.iter().any(|l| crashed(&l.state)) {
+        for ring in gone {
+            tracing::warn!(
+                ring = %ring.display(),
+                "the ring of the run that died is gone though the machine runs still; what stood in it alone is lost"
+            );
+        }
+    }
     let cause = cause_of_death(&marker.boot, &boot_now, had_rings);
     Ok(Recovered { writer, report, cause })
 }

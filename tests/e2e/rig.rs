@@ -361,8 +361,10 @@ impl Recorder {
         (self.child.wait().unwrap().code().unwrap_or(-1), self.words())
     }
 
+    /// As `timeout` of coreutils does it: twice in a moment.
     fn terminate(&self) {
-        self.signal("TERM");
+        let twice = format!("kill -TERM {0}; kill -TERM {0}", self.pid());
+        assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
     }
 
     /// SIGHUP: the configuration is read again.
