@@ -281,6 +281,8 @@ pub struct VenueState {
     pub gone: bool,
     /// Channels that the venue does not serve, and what is taken instead.
     pub fallen: Vec<(String, &'static str)>,
+    /// Channels that have said nothing so far, and the second choice that is asked beside each.
+    pub beside: Vec<(String, &'static str)>,
     /// The capture ends if the venue does not list what it was started for.
     pub required: bool,
     /// Its slots; empty until the instrument list is there.
@@ -354,6 +356,7 @@ impl VenueState {
             next: Some(plan.config.clone()),
             gone: false,
             fallen: Vec::new(),
+            beside: Vec::new(),
             required: true,
             plan,
             client,

@@ -236,7 +236,8 @@ pub struct VenueMetrics {
     pub snapshots_waiting: Gauge,
     /// 1 while its first instrument list did not come although it was asked for: nothing of it is recorded.
     pub list_waits: Gauge,
-    /// Streams of books and of a fixed pace that are subscribed to and never had a frame, for longer than is borne.
+    /// Streams that are subscribed to and never had a frame although something says that they should have, and books of which
+    /// nothing came in time.
     pub streams_unheard: Gauge,
     /// REST requests.
     pub requests: Counter,

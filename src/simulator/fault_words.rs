@@ -75,6 +75,11 @@ const WORDS: [(FaultKind, &str, &str); FaultKind::ALL.len()] = [
         "messages that subscribe are refused (code: of the venue's table)",
         "refuse-subscribe:frames=1",
     ),
+    (
+        Mute,
+        "a stream, a symbol or a connection is acknowledged and brings nothing, for a time or for ever",
+        "mute:stream=btcusdt@trade",
+    ),
 ];
 
 /// Every kind with what it does and a flag to copy, two lines each.

@@ -85,11 +85,13 @@ pub enum FaultKind {
     Binary,
     /// `frames` messages that subscribe are refused; with a `code` of the venue's table, where it has one.
     RefuseSubscribe,
+    /// A `stream`, all of a `symbol` or of a connection are taken and acknowledged, and bring nothing: for `for_ms`, or for ever.
+    Mute,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 35] = [
+    pub const ALL: [FaultKind; 36] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -125,6 +127,7 @@ impl FaultKind {
         FaultKind::Zlib,
         FaultKind::Binary,
         FaultKind::RefuseSubscribe,
+        FaultKind::Mute,
     ];
 
     /// The word in scripts, flags and the oracle log.
@@ -165,6 +168,7 @@ impl FaultKind {
             FaultKind::Zlib => "zlib",
             FaultKind::Binary => "binary",
             FaultKind::RefuseSubscribe => "refuse-subscribe",
+            FaultKind::Mute => "mute",
         }
     }
 
@@ -370,6 +374,10 @@ impl FaultSpec {
         let of_one = matches!(self.kind, FaultKind::Delist | FaultKind::Halt | FaultKind::List);
         if of_one && self.symbol.as_deref().is_none_or(str::is_empty) {
             return bad("needs symbol=…");
+        }
+        let of_some = self.stream.is_some() || self.symbol.is_some() || self.conn.is_some();
+        if self.kind == FaultKind::Mute && !of_some {
+            return bad("needs stream=…, symbol=… or conn=…");
         }
         let timed = matches!(
             self.kind,

@@ -31,6 +31,8 @@ pub(super) struct Strikes {
     pub omits: Vec<FaultSpec>,
     /// Frames of these symbols (`None` = all) are lost until then.
     gaps: Vec<(Option<String>, Option<u64>, i64)>,
+    /// Streams that say nothing until then.
+    mutes: Vec<(FaultSpec, i64)>,
     /// Connections are refused until then.
     pub refuse_until: i64,
     /// The venue closes all connections then.
@@ -52,6 +54,7 @@ impl Strikes {
             armed: Vec::new(),
             omits: Vec::new(),
             gaps: Vec::new(),
+            mutes: Vec::new(),
             refuse_until: i64::MIN,
             shutdown_at: None,
             holding: false,
@@ -69,7 +72,10 @@ impl Strikes {
     }
 
     fn touches_frames(&self) -> bool {
-        !(self.armed.is_empty() && self.random_frames.is_empty() && self.gaps.is_empty())
+        !(self.armed.is_empty()
+            && self.random_frames.is_empty()
+            && self.gaps.is_empty()
+            && self.mutes.is_empty())
     }
 }
 
@@ -165,6 +171,7 @@ impl World {
             }
         }
         self.strikes.gaps.retain(|g| g.2 > now);
+        self.strikes.mutes.retain(|m| m.1 > now);
         let tail = self.cfg.quiet_tail_ms as i64;
         if !self.strikes.quiet && self.cfg.duration_ms.is_some_and(|d| rel >= d as i64 - tail) {
             self.quiesce();
@@ -204,6 +211,7 @@ impl World {
         self.strikes.omits.clear();
         self.strikes.random_frames.clear();
         self.strikes.gaps.clear();
+        self.strikes.mutes.clear();
         self.strikes.refuse_until = i64::MIN;
         for st in &mut self.streams {
             for sub in &mut st.subs {
@@ -254,6 +262,10 @@ impl World {
             FaultKind::Gap => {
                 let symbol = spec.symbol.as_deref().map(str::to_ascii_uppercase);
                 self.strikes.gaps.push((symbol, spec.conn, until));
+            }
+            FaultKind::Mute => {
+                let until = if spec.for_ms == 0 { i64::MAX } else { until };
+                self.strikes.mutes.push((spec, until));
             }
             FaultKind::Stall if spec.stream.is_some() => {
                 self.strikes.holding = true;
@@ -420,6 +432,9 @@ impl Strikes {
         });
         if gap {
             return Fate::Drop(FaultKind::Gap);
+        }
+        if self.mutes.iter().any(|(spec, until)| *until > now && spec.aims_at(conn, name, symbol)) {
+            return Fate::Drop(FaultKind::Mute);
         }
         for i in 0..self.armed.len() {
             let a = &mut self.armed[i];

@@ -171,6 +171,24 @@ fn a_half_open_connection_is_silent_until_it_is_reset() {
 }
 
 #[test]
+fn a_mute_stream_is_taken_and_says_nothing_on_any_connection() {
+    let sim = Simulator::start(manual("aster-futures")).unwrap();
+    sim.inject(fault("mute:stream=btcusdt@trade,for_ms=5000")).unwrap();
+    for _ in 0..2 {
+        let mut c = Client::open(sim.addr(), "/stream?streams=btcusdt@trade/btcusdt@depth@100ms");
+        sim.advance(1_000).unwrap();
+        let got = c.all();
+        let count = |s: &str| got.iter().filter(|f| f.contains(s)).count();
+        assert!(count("depthUpdate") > 0 && count("@trade") == 0, "{got:?}");
+    }
+    let mut c = Client::open(sim.addr(), "/stream?streams=btcusdt@trade");
+    sim.advance(5_000).unwrap();
+    assert!(!c.all().is_empty(), "it is over");
+    sim.stop();
+    assert!(super::FaultSpec::parse("mute").is_err(), "not all of the venue");
+}
+
+#[test]
 fn strange_frames_come_between_good_ones() {
     let plain = run("aster-futures", &[]).0;
     for (kind, says) in [

@@ -152,6 +152,9 @@ impl Control {
         });
         *venue.in_vain.entry(symbol.to_owned()).or_default() += weight(answer);
         tell_refusal(venue, symbol, path, &result);
+        if let Ok(r) = &result {
+            self.sees(v, symbol, &r.body, clock::mono_ns());
+        }
         self.hand_over(v, lane, path, result);
     }
 
