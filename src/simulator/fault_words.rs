@@ -73,7 +73,7 @@ const WORDS: [(FaultKind, &str, &str); FaultKind::ALL.len()] = [
     (
         RefuseSubscribe,
         "messages that subscribe are refused (code: of the venue's table)",
-        "refuse-subscribe:frames=1",
+        "refuse-subscribe:frames=1,code=100009",
     ),
     (
         Mute,

@@ -263,7 +263,7 @@ pub struct FaultSpec {
     pub how: CutHow,
     /// WebSocket close code of `how = close`, or the code of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<u16>,
+    pub code: Option<u32>,
     /// Bytes of `raw`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hex: String,
@@ -374,6 +374,10 @@ impl FaultSpec {
         let of_one = matches!(self.kind, FaultKind::Delist | FaultKind::Halt | FaultKind::List);
         if of_one && self.symbol.as_deref().is_none_or(str::is_empty) {
             return bad("needs symbol=…");
+        }
+        let is_close = self.kind == FaultKind::Cut && self.how == CutHow::Close;
+        if is_close && self.code.is_some_and(|c| u16::try_from(c).is_err()) {
+            return bad("a close code is below 65536");
         }
         let of_some = self.stream.is_some() || self.symbol.is_some() || self.conn.is_some();
         if self.kind == FaultKind::Mute && !of_some {

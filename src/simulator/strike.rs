@@ -79,6 +79,15 @@ impl Strikes {
     }
 }
 
+/// How a cut ends a connection.
+fn end_of(spec: &FaultSpec, until: i64) -> End {
+    let code = spec.code.and_then(|c| u16::try_from(c).ok());
+    match spec.how {
+        CutHow::Close => End::Close(code.unwrap_or(1006), String::new()),
+        how => End::Cut(how, until),
+    }
+}
+
 /// What happens to one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -204,6 +213,21 @@ impl World {
         self.strikes.planned.push((spec, at));
     }
 
+    /// Does at once what is to meet the very first subscription: all other faults begin with it.
+    pub(super) fn strike_first(&mut self) {
+        let is_first = |f: &FaultSpec| {
+            matches!(f.kind, FaultKind::RefuseSubscribe | FaultKind::Mute)
+                && f.at_ms.is_none()
+                && f.every_ms.is_none()
+        };
+        let planned = std::mem::take(&mut self.strikes.planned);
+        let (now, later): (Vec<_>, Vec<_>) = planned.into_iter().partition(|(spec, _)| is_first(spec));
+        self.strikes.planned = later;
+        for (spec, _) in now {
+            self.strike(spec);
+        }
+    }
+
     /// Ends all faults, for good: what is held is sent, what is armed is forgotten.
     pub(super) fn quiesce(&mut self) {
         self.strikes.quiet = true;
@@ -284,10 +308,7 @@ impl World {
             }
             FaultKind::Cut => {
                 for c in self.aimed(&spec, dice) {
-                    c.finish(match spec.how {
-                        CutHow::Close => End::Close(spec.code.unwrap_or(1006), String::new()),
-                        how => End::Cut(how, until),
-                    });
+                    c.finish(end_of(&spec, until));
                 }
             }
             FaultKind::Raw => {

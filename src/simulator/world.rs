@@ -273,6 +273,7 @@ impl World {
         };
         w.out.logged = w.oracle.on();
         w.log_start();
+        w.strike_first();
         Ok(w)
     }
 
