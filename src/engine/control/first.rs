@@ -278,7 +278,12 @@ impl Control {
         }
         for s in 0..self.venues[v].slots.len() {
             let slot = &self.venues[v].slots[s];
-            let Some(conn) = slot.current else { continue };
+            let Some(conn) = slot.current else {
+                // What is known of its streams holds on its next connection, too.
+                let known = slot.slot.conn.streams.iter().filter(|s| self.may_speak(v, s, heard));
+                alive.extend(known.map(|s| (v, s.name.clone())));
+                continue;
+            };
             let place = (slot.slot.lane, conn, slot.slot.number);
             let (opened_at, streams) = (slot.opened_at, slot.slot.conn.streams.clone());
             let mut late = Vec::new();
