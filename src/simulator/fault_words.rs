@@ -80,6 +80,11 @@ const WORDS: [(FaultKind, &str, &str); FaultKind::ALL.len()] = [
         "a stream, a symbol or a connection is acknowledged and brings nothing, for a time or for ever",
         "mute:stream=btcusdt@trade",
     ),
+    (
+        CrossBook,
+        "diffs in a row leave the book crossed, and the next one takes that back; their ids are whole",
+        "cross-book@8000:symbol=BTCUSDT,frames=3",
+    ),
 ];
 
 /// Every kind with what it does and a flag to copy, two lines each.

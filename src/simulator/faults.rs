@@ -87,11 +87,14 @@ pub enum FaultKind {
     RefuseSubscribe,
     /// A `stream`, all of a `symbol` or of a connection are taken and acknowledged, and bring nothing: for `for_ms`, or for ever.
     Mute,
+    /// `frames` diffs, one behind the other, leave the book crossed: a bid above the best ask. The next one takes it back. Their ids are
+    /// whole.
+    CrossBook,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 36] = [
+    pub const ALL: [FaultKind; 37] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -128,6 +131,7 @@ impl FaultKind {
         FaultKind::Binary,
         FaultKind::RefuseSubscribe,
         FaultKind::Mute,
+        FaultKind::CrossBook,
     ];
 
     /// The word in scripts, flags and the oracle log.
@@ -169,6 +173,7 @@ impl FaultKind {
             FaultKind::Binary => "binary",
             FaultKind::RefuseSubscribe => "refuse-subscribe",
             FaultKind::Mute => "mute",
+            FaultKind::CrossBook => "cross-book",
         }
     }
 

@@ -29,6 +29,9 @@ pub(super) struct Strikes {
     armed: Vec<Armed>,
     /// Diffs that are to lack a level.
     pub omits: Vec<FaultSpec>,
+    /// Diffs that are to leave a book crossed, and the bids that did, by stream.
+    pub crosses: Vec<FaultSpec>,
+    pub crossed: Vec<(usize, i64)>,
     /// Frames of these symbols (`None` = all) are lost until then.
     gaps: Vec<(Option<String>, Option<u64>, i64)>,
     /// Streams that say nothing until then.
@@ -53,6 +56,8 @@ impl Strikes {
             random_seconds: Vec::new(),
             armed: Vec::new(),
             omits: Vec::new(),
+            crosses: Vec::new(),
+            crossed: Vec::new(),
             gaps: Vec::new(),
             mutes: Vec::new(),
             refuse_until: i64::MIN,
@@ -233,6 +238,7 @@ impl World {
         self.strikes.quiet = true;
         self.strikes.armed.clear();
         self.strikes.omits.clear();
+        self.strikes.crosses.clear();
         self.strikes.random_frames.clear();
         self.strikes.gaps.clear();
         self.strikes.mutes.clear();
@@ -333,6 +339,7 @@ impl World {
             FaultKind::Refuse => self.strikes.refuse_until = until,
             FaultKind::Delist | FaultKind::Halt | FaultKind::List => self.list_by(spec),
             FaultKind::OmitLevel => self.strikes.omits.push(spec),
+            FaultKind::CrossBook => self.strikes.crosses.push(spec),
             _ => self.rest.arm(spec, now),
         }
     }

@@ -518,6 +518,9 @@ impl World {
         if let Some(ix) = of_diff.filter(|_| !self.strikes.omits.is_empty()) {
             self.omit_level(sym, (ix, span.last), &mut bids, &mut asks);
         }
+        if let Some(ix) = of_diff {
+            self.cross_book(sym, (ix, span.last), &mut bids);
+        }
         self.tell(sym, diff, false, |sh, o, s| sh.depth(o, &s.face, "depth", span, &bids, &asks));
         if rpi {
             self.tell(sym, Channel::RpiDepth, false, |sh, o, s| {
