@@ -108,6 +108,30 @@ fn paths_that_are_the_wrong_way_round_are_a_gap_of_all_their_streams() {
     );
 }
 
+/// Snapshots that are asked for come as frames of the stream of changes: they do not make it one that speaks. A quiet book, of
+/// which snapshots are all there is, is no silent one.
+#[test]
+fn a_book_of_which_only_snapshots_come_is_accused_by_its_touch() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "ascendex-spot", 2, 300, |c| {
+        c.faults = vec![mute("depth:BTC/USDT"), mute("depth:ETH/USDT"), mute("bbo:ETH/USDT")];
+    });
+    venue.more = "silent_after = \"2s\"\n".to_owned();
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let told = || tells(&recorder.log(), "depth", "other streams of the same market");
+    assert!(wait_for(Duration::from_secs(60), told), "{}", recorder.words());
+    pass(Duration::from_secs(2));
+    let log = recorder.log();
+    assert!(!log.contains("first=\"depth:ETH/USDT"), "{log}");
+    assert!(unheard(addr) >= Some(1), "{}", recorder.words());
+    let (gaps, _, _) = ended(&place, recorder, venue);
+    let silent: BTreeSet<&str> = gaps.iter().map(|g| g.stream.as_str()).collect();
+    assert!(silent.contains("depth:BTC/USDT") && !silent.contains("depth:ETH/USDT"), "{gaps:?}");
+}
+
 /// A connection that says nothing accuses all its streams. When it speaks, those of which nothing comes may be quiet: their
 /// gap is over.
 #[test]

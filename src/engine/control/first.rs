@@ -5,7 +5,7 @@
 //! seconds on any venue that lives, are silent when their first frame does not come in time. All others may have nothing
 //! to say for hours, so the deadline alone accuses nobody; these do:
 //! - another stream of the same market tells of what this one would have told as well ([`shown_by`]): a trade is in a
-//!   candle, in a statistic and at the touch. (Statistics show no trade in turn: their window moves without one.)
+//!   candle, in a statistic and at the touch, and a touch that moves is a change of the book. (Statistics show no trade in turn: their window moves without one.)
 //! - for a book's changes, the venue's own snapshots: two that differ, and no change came between them;
 //! - for whatever shares a connection that has brought nothing at all, any stream of it that is accused: its path is not
 //!   served.
@@ -51,6 +51,7 @@ fn shown_by(kind: StreamKind) -> Shown {
         StreamKind::Kline | StreamKind::MiniTicker | StreamKind::Ticker => [20, 5, 0, 0],
         StreamKind::BookTicker => [20, 20, 20, 0],
         StreamKind::DepthPartial => [20, 20, 20, 20],
+        StreamKind::DepthDiff => [0, 0, 0, 20],
         _ => [0; SHOWING.len()],
     }
 }
@@ -161,10 +162,17 @@ pub(super) struct Firsts {
     waiting: BTreeMap<Key, First>,
     /// By symbol.
     seen: BTreeMap<Key, Seen>,
+    /// Snapshots that were asked for on a stream's own connection.
+    asked: BTreeMap<Key, u64>,
     last: i64,
 }
 
 impl Firsts {
+    /// A snapshot is asked for on the connection of a stream of diffs: it comes as a frame of that stream.
+    pub(super) fn asks(&mut self, v: usize, stream: &str) {
+        *self.asked.entry((v, stream.to_owned())).or_default() += 1;
+    }
+
     /// Whether another stream's word accuses one of these.
     pub(super) fn is_shown(&self, v: usize, is_of: &dyn Fn(&str) -> bool) -> bool {
         let is = |f: &First| f.silent.is_some_and(|(why, _)| why == Why::Shown);
@@ -178,6 +186,8 @@ struct Found {
     stream: StreamSpec,
     why: Why,
     step: Step,
+    /// [`Said::last_recv`].
+    last_recv: i64,
 }
 
 /// What is new of it.
@@ -191,17 +201,28 @@ enum Step {
     Cleared,
 }
 
+/// What one stream has said so far, over both legs together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    /// Frames of its own accord.
+    frames: u64,
+    /// Snapshots that we asked for at most: their answers are frames of the stream, and no sign that changes come.
+    answers: u64,
+    confirmed: u64,
+    /// Receive time of the last frame of either kind, 0 = none.
+    last_recv: i64,
+}
+
 /// What all streams have said so far.
 #[derive(Default)]
 struct Heard {
-    /// Frames and confirmations of each stream, of both legs together.
-    streams: BTreeMap<Key, (u64, u64)>,
+    streams: BTreeMap<Key, Said>,
     /// What shows that a market lives, by symbol; "" = of all symbols together.
     markets: BTreeMap<Key, Shown>,
 }
 
 impl Heard {
-    fn of(&self, key: &Key) -> (u64, u64) {
+    fn of(&self, key: &Key) -> Said {
         self.streams.get(key).copied().unwrap_or_default()
     }
 }
@@ -214,6 +235,9 @@ impl Control {
             self.firsts.waiting.values_mut().for_each(|f| f.since = now);
         }
         let heard = self.all_heard();
+        let venues = &self.venues;
+        self.firsts.seen.retain(|(v, symbol), _| venues[*v].lanes.contains_key(symbol));
+        self.firsts.asked.retain(|key, _| heard.streams.contains_key(key));
         let mut alive: BTreeSet<Key> = BTreeSet::new();
         for v in 0..self.venues.len() {
             let found = self.never_spoke(v, &heard, &mut alive, now);
@@ -221,8 +245,8 @@ impl Control {
             for f in found.into_iter().filter(|f| f.why != Why::Late) {
                 let ((lane, conn, _), stream) = (f.place, f.stream.name);
                 match f.step {
-                    Step::Told => self.calls_silent(v, f.place, stream, 0, now),
-                    Step::Again => self.order(lane, ToLane::Silent { conn, stream, last_recv: 0 }),
+                    Step::Told => self.calls_silent(v, f.place, stream, f.last_recv, now),
+                    Step::Again => self.order(lane, ToLane::Silent { conn, stream, last_recv: f.last_recv }),
                     Step::Cleared => self.order(lane, ToLane::Served { conn, stream }),
                 }
             }
@@ -233,7 +257,7 @@ impl Control {
                 self.firsts.waiting.insert(key, first);
                 continue;
             }
-            if first.told && heard.of(&key).0 > 0 {
+            if first.told && heard.of(&key).frames > 0 {
                 let venue = self.venues[key.0].plan.venue.spec().id;
                 tracing::info!(venue, stream = key.1, "has its first frame after all");
             }
@@ -262,9 +286,18 @@ impl Control {
                     out.markets.entry((v, of.to_owned())).or_default()[at] += m.frames.get();
                 }
             }
-            let (frames, confirmed) = out.streams.entry(key).or_default();
-            *frames += m.frames.get();
-            *confirmed += m.confirmed.get();
+            let said = out.streams.entry(key).or_default();
+            said.frames += m.frames.get();
+            said.confirmed += m.confirmed.get();
+            said.last_recv = said.last_recv.max(m.last_recv.get());
+        }
+        for (key, said) in &mut out.streams {
+            // A confirmation that names its stream is a frame of it.
+            let spec = self.venues[key.0].plan.venue.spec();
+            let confirms = if spec.topics_per_message == 0 { said.confirmed } else { 0 };
+            said.frames = said.frames.saturating_sub(confirms);
+            said.answers = said.frames.min(self.firsts.asked.get(key).copied().unwrap_or(0));
+            said.frames -= said.answers;
         }
         out
     }
@@ -295,11 +328,11 @@ impl Control {
                 }
             }
             // A connection that has brought something of any stream is on a path that is served.
-            let is_mute = streams.iter().all(|s| heard.of(&(v, s.name.clone())).0 == 0);
+            let is_mute = streams.iter().all(|s| heard.of(&(v, s.name.clone())).last_recv == 0);
             let is_accused = late.iter().any(|(_, w)| w.is_some());
             for (stream, why) in late {
                 let why = why.or((is_mute && is_accused).then_some(Why::Path));
-                found.extend(self.verdict(v, (place, stream), why, is_mute));
+                found.extend(self.verdict(v, (place, stream), why, (is_mute, heard)));
             }
         }
         found
@@ -308,7 +341,7 @@ impl Control {
     /// Whether a stream has had no frame and might have one.
     fn may_speak(&self, v: usize, stream: &StreamSpec, heard: &Heard) -> bool {
         let is_dead = |s: &str| self.venues[v].recorded.is_delisted(s);
-        heard.of(&(v, stream.name.clone())).0 == 0 && !stream.symbol.as_deref().is_some_and(is_dead)
+        heard.of(&(v, stream.name.clone())).frames == 0 && !stream.symbol.as_deref().is_some_and(is_dead)
     }
 
     /// `None`: its time is not over. Else what accuses it, if anything does.
@@ -328,7 +361,7 @@ impl Control {
         let is_book = stream.kind == StreamKind::DepthDiff;
         let first = self.firsts.waiting.entry(key.clone()).or_default();
         let begun = first.begun;
-        first.waits(heard.of(&key).1, opened_at, shown, now);
+        first.waits(heard.of(&key).confirmed, opened_at, shown, now);
         if is_book && first.begun != begun {
             // What came between the connections nobody knows.
             self.firsts.seen.remove(&market);
@@ -360,11 +393,13 @@ impl Control {
         v: usize,
         (place, stream): ((LaneId, ConnId, u32), &StreamSpec),
         why: Option<Why>,
-        is_mute: bool,
+        (is_mute, heard): (bool, &Heard),
     ) -> Option<Found> {
-        let is_view = matches!(stream.kind, StreamKind::DepthDiff | StreamKind::DepthPartial);
+        let Said { answers, last_recv, .. } = heard.of(&(v, stream.name.clone()));
+        // Where a snapshot came the book is there, and that nothing of it changes is no news.
+        let is_view = matches!(stream.kind, StreamKind::DepthDiff | StreamKind::DepthPartial) && answers == 0;
         let first = self.firsts.waiting.get_mut(&(v, stream.name.clone()))?;
-        let found = |why, step| Some(Found { place, stream: stream.clone(), why, step });
+        let found = |why, step| Some(Found { place, stream: stream.clone(), why, step, last_recv });
         match (first.silent, why) {
             (Some((Why::Path, _)), None) if !is_mute => {
                 (first.silent, first.told) = (None, false);
@@ -554,9 +589,7 @@ mod tests {
     #[test]
     fn a_quiet_market_accuses_nobody() {
         let busy: Shown = [u64::MAX; 4];
-        for kind in
-            [StreamKind::Liquidation, StreamKind::RawOnly, StreamKind::TradeSparse, StreamKind::DepthDiff]
-        {
+        for kind in [StreamKind::Liquidation, StreamKind::RawOnly, StreamKind::TradeSparse] {
             let mut f = First::default();
             f.waits(0, S, NONE, S);
             assert!(!f.is_shown(kind, busy, S) && !f.is_shown(kind, busy, 1000 * S), "{kind:?}");
@@ -567,6 +600,8 @@ mod tests {
             (StreamKind::AggTrade, [19, 0, 0, 1_000_000]),
             (StreamKind::Kline, [19, 4, 0, 1_000_000]),
             (StreamKind::BookTicker, [19, 19, 19, 0]),
+            // Orders that are in no book trade without a change of one.
+            (StreamKind::DepthDiff, [1_000_000, 1_000_000, 1_000_000, 19]),
         ] {
             let mut f = First::default();
             f.waits(0, S, NONE, S);

@@ -224,6 +224,7 @@ impl Control {
             return;
         };
         w.sent = Some(now);
+        self.firsts.asks(v, &stream.name);
         let anew = w.attempt > 0 && w.attempt.is_multiple_of(ANEW_AFTER);
         let texts = if anew {
             venue.resubscribe_messages(&stream, &self.venues[v].plan.hosts.tuning)
