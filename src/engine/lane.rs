@@ -317,6 +317,10 @@ impl Lane {
             }
             ToLane::Plan(note) => self.plan(note, &now),
             ToLane::Silent { conn, stream, last_recv } => self.silent(conn, stream, last_recv, &now),
+            ToLane::Served { conn, stream } => {
+                let t = TimerEvent::Served { stream };
+                self.control(Kind::Timer, conn, &now, "", &to_payload(&t));
+            }
             ToLane::Books { venue, books } => {
                 self.books.retain(|b| b.venue != venue);
                 self.books.extend(books);

@@ -130,6 +130,13 @@ pub enum ToLane {
         /// Receive time of its last frame, as control knew it.
         last_recv: i64,
     },
+    /// A stream that was called silent because its whole connection was, which speaks now.
+    Served {
+        /// On which connection.
+        conn: ConnId,
+        /// Its name.
+        stream: String,
+    },
     /// Streams that are wanted and that no connection carries yet.
     Await(Box<Subscribed>),
     /// A verdict of control's clocks.

@@ -19,8 +19,16 @@ use crate::wire::rest::RestClient;
 /// Delays of a list that did not come: from a quarter of a second to half a minute, jittered. Those of connections are the
 /// venue's ([`VenueSpec::retry_ms`]).
 const RELIST: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
-/// Both connections of a rotation live side by side for so long, or for a quarter of the time between two rotations.
+/// Both connections of a rotation live side by side for so long, or for a quarter of the time between two rotations; and
+/// then until the new one has all that the old one carries.
 const OVERLAP_NS: i64 = 5_000_000_000;
+/// No longer than this, or than the venue lets the old one live: what is not handed over then has a gap. Two connections in
+/// the place of one count against the venue's limits.
+const HAND_OVER_NS: i64 = 600_000_000_000;
+/// No longer than this where the slot is to be replaced again, because its streams are others now.
+const HAND_OVER_DUE_NS: i64 = 30_000_000_000;
+/// What is not handed over is looked at again after this.
+const LOOK_NS: i64 = 250_000_000;
 /// A connection that is so old may carry its streams alone while that of the other leg is replaced.
 const ALONE_NS: i64 = 250_000_000;
 /// A replacement waits for the other leg at most so long.
@@ -98,6 +106,10 @@ pub struct SlotState {
     pub opening: Option<(ConnId, i64)>,
     /// The old connection of a rotation, and when it is to be closed.
     pub retiring: Option<(ConnId, i64)>,
+    /// Until when the old one may wait for what is not handed over, and until when if another replacement is due.
+    hand_over: (i64, i64),
+    /// Confirmations of each stream before the new one was opened, where the venue confirms.
+    pub confirmed: Vec<(String, u64)>,
     /// When the current one was opened.
     pub opened_at: i64,
     /// When to replace it.
@@ -108,6 +120,8 @@ pub struct SlotState {
     pub backoff: Backoff,
     /// [`VenueSpec::good_after_s`].
     good_ns: i64,
+    /// [`VenueSpec::conn_age_max_s`].
+    age_most_ns: i64,
     /// The address that it was last opened to.
     pub addr: Option<IpAddr>,
     /// How often it was open.
@@ -127,11 +141,14 @@ impl SlotState {
             current: None,
             opening: None,
             retiring: None,
+            hand_over: (0, 0),
+            confirmed: Vec::new(),
             opened_at: 0,
             rotate_at: i64::MAX,
             retry_at: 0,
             backoff: Backoff::new(ms(spec.retry_ms.0), ms(spec.retry_ms.1)).ok()?,
             good_ns: i64::from(spec.good_after_s) * NS_PER_S,
+            age_most_ns: i64::from(spec.conn_age_max_s) * NS_PER_S,
             addr: None,
             opens: 0,
             told_waiting: false,
@@ -160,6 +177,25 @@ impl SlotState {
             _ => rotate_after_ns / 20 * i64::from(self.slot.number % 7),
         };
         self.rotate_at = self.opened_at + rotate_after_ns - early;
+    }
+
+    /// The old connection of a rotation, if its time beside the new one is over and it was not told to go yet; and whether it may
+    /// stay until all that it carries is handed over.
+    pub fn may_go(&self, now: i64) -> Option<(ConnId, bool)> {
+        let (conn, _) = self.retiring.filter(|(_, at)| now >= *at)?;
+        let (most, if_due) = self.hand_over;
+        let may_stay = now < if now >= self.rotate_at { most.min(if_due) } else { most };
+        Some((conn, may_stay))
+    }
+
+    /// Something is not handed over yet: when that is looked at again.
+    pub fn stays(&mut self, now: i64) {
+        self.retiring = self.retiring.map(|(conn, _)| (conn, now + LOOK_NS));
+    }
+
+    /// Whether it is being replaced, unless its old connection has waited long for what it is to hand over.
+    pub fn is_replaced(&self, now: i64) -> bool {
+        self.retiring.is_some_and(|(_, at)| now < at.max(self.hand_over.1))
     }
 
     /// Whether its streams wait for a first connection, and nobody was told so yet. Asked once, it is told.
@@ -202,6 +238,8 @@ impl SlotState {
         }
         if let Some(old) = self.current.replace(conn) {
             self.retiring = Some((old, now + OVERLAP_NS.min(rotate_after_ns / 4)));
+            let age_end = self.opened_at.saturating_add(self.age_most_ns);
+            self.hand_over = ((now + HAND_OVER_NS).min(age_end), now + HAND_OVER_DUE_NS);
         }
         self.opened_at = now;
         self.opens = self.opens.saturating_add(1);
@@ -281,6 +319,8 @@ pub struct VenueState {
     pub gone: bool,
     /// Channels that the venue does not serve, and what is taken instead.
     pub fallen: Vec<(String, &'static str)>,
+    /// Channels that have said nothing so far, and the second choice that is asked beside each.
+    pub beside: Vec<(String, &'static str)>,
     /// The capture ends if the venue does not list what it was started for.
     pub required: bool,
     /// Its slots; empty until the instrument list is there.
@@ -354,6 +394,7 @@ impl VenueState {
             next: Some(plan.config.clone()),
             gone: false,
             fallen: Vec::new(),
+            beside: Vec::new(),
             required: true,
             plan,
             client,
@@ -529,6 +570,34 @@ mod tests {
             let all = waits(venue, live * S);
             assert_eq!(all[5] > 2 * all[0], grows, "{venue}, {live} s: {all:?}");
         }
+    }
+
+    #[test]
+    fn an_old_connection_may_wait_and_not_for_ever() {
+        let replaced = |venue: &str, age_s: i64| {
+            let spec = crate::venue::by_id(venue).unwrap().1.spec();
+            let conn = ConnPlan { url: String::new(), streams: Vec::new(), subscribe: Vec::new() };
+            let mut s = SlotState::new(Slot { lane: 1, leg: 0, number: 0, conn }, spec).unwrap();
+            let now = 100_000 * S;
+            s.opened(1, now - age_s * S, 3600 * S);
+            s.opened(2, now, 3600 * S);
+            (s, now)
+        };
+        let (mut s, now) = replaced("ascendex-spot", 3600);
+        assert_eq!(s.may_go(now + 4 * S), None, "both live side by side");
+        assert_eq!(s.may_go(now + 5 * S), Some((1, true)));
+        s.stays(now + 5 * S);
+        assert_eq!(s.may_go(now + 5 * S), None, "it is not looked at all the time");
+        assert_eq!(s.may_go(now + 599 * S), Some((1, true)));
+        assert_eq!(s.may_go(now + 600 * S), Some((1, false)));
+        assert!(s.is_replaced(now + 29 * S) && !s.is_replaced(now + 30 * S));
+        // It is to carry something else.
+        s.rotate_at = now;
+        assert_eq!(s.may_go(now + 29 * S), Some((1, true)));
+        assert_eq!(s.may_go(now + 30 * S), Some((1, false)));
+        // The venue lets it live a minute longer.
+        let (s, now) = replaced("binance-spot", 24 * 3600 - 60);
+        assert_eq!((s.may_go(now + 59 * S), s.may_go(now + 60 * S)), (Some((1, true)), Some((1, false))));
     }
 
     #[test]

@@ -255,6 +255,15 @@ impl Core {
                     self.silent(id, rec, sink);
                 }
             }
+            TimerEvent::Served { stream } => {
+                let id = self.conns.get(&rec.conn).and_then(|c| c.by_name.get(stream.as_bytes()).copied());
+                let is_silent =
+                    |s: &super::state::Stream| s.gap.is_some_and(|g| g.cause == GapCause::SilentStream);
+                if let Some(id) = id.filter(|id| is_silent(&self.streams[id.0 as usize])) {
+                    about.stream = id;
+                    self.resumes(id, rec, "connection", sink);
+                }
+            }
             TimerEvent::LegWait { instrument } => {
                 if let Some(id) = self.by_key(instrument) {
                     self.leg_wait_over(rec, id, sink);

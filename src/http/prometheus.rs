@@ -317,7 +317,7 @@ fn venues(f: &mut Family<'_, '_>, venues: &[Arc<VenueMetrics>]) -> Result<(), Er
     let lists = per(venues, |v| v.list_waits.get() as f64);
     f.gauge("list_waits", "1 while a venue's first instrument list does not come", lists)?;
     let unheard = per(venues, |v| v.streams_unheard.get() as f64);
-    f.gauge("streams_unheard", "Streams of books and of a fixed pace that never had a frame", unheard)?;
+    f.gauge("streams_unheard", "Streams that never had a frame and should have", unheard)?;
     let waiting = per(venues, |v| v.snapshots_waiting.get() as f64);
     f.gauge("snapshots_waiting", "Books that wait for a snapshot", waiting)
 }

@@ -196,6 +196,8 @@ pub struct BookMetrics {
     pub resyncs: Counter,
     /// Levels, bids and asks together, looked at once a second; 0 while the book is not proven.
     pub levels: Gauge,
+    /// The connection whose messages the proven book is made of, looked at as often; 0 while it is not proven.
+    pub feed: Gauge,
 }
 
 impl BookMetrics {
@@ -207,6 +209,7 @@ impl BookMetrics {
             state: AtomicU8::new(BookState::Init as u8),
             resyncs: Counter::new(),
             levels: Gauge::new(0),
+            feed: Gauge::new(0),
         }
     }
 
@@ -236,7 +239,8 @@ pub struct VenueMetrics {
     pub snapshots_waiting: Gauge,
     /// 1 while its first instrument list did not come although it was asked for: nothing of it is recorded.
     pub list_waits: Gauge,
-    /// Streams of books and of a fixed pace that are subscribed to and never had a frame, for longer than is borne.
+    /// Streams that are subscribed to and never had a frame although something says that they should have, and books of which
+    /// nothing came in time.
     pub streams_unheard: Gauge,
     /// REST requests.
     pub requests: Counter,

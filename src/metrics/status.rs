@@ -136,8 +136,8 @@ pub struct VenueStatus {
     pub snapshots_waiting: i64,
     /// Its first instrument list did not come although it was asked for, and is asked for again: nothing of it is recorded.
     pub waits_for_list: bool,
-    /// Streams of books and of a fixed pace that are subscribed to and never had a frame, for longer than is borne: the venue
-    /// serves nothing there, or its symbols are dead. Which: their `last_recv_age_ns` is −1.
+    /// Streams that are subscribed to and never had a frame although something says that they should have (their time is a
+    /// gap), and books of which nothing came in time: the venue serves nothing there, or the symbols are dead. Which: their `last_recv_age_ns` is −1.
     pub streams_unheard: i64,
     /// REST requests.
     pub requests: u64,

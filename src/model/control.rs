@@ -102,6 +102,11 @@ pub enum TimerEvent {
         /// Stream name on the record's connection.
         stream: StreamName,
     },
+    /// A stream that was called silent with all others of its connection: these speak now, so that it may be quiet.
+    Served {
+        /// Stream name on the record's connection.
+        stream: StreamName,
+    },
     /// Events of a second connection waited long enough for the first one: what is buffered is a gap.
     LegWait {
         /// `"<venue>:<symbol>"`.

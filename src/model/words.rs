@@ -320,8 +320,15 @@ pub trait Words: Sync + std::fmt::Debug {
     }
 
     /// The answer to topics that are refused with a code of the venue's table; `None`: it has no such answer.
-    fn refused_with(&self, code: u16) -> Option<String> {
+    fn refused_with(&self, code: u32) -> Option<String> {
         let _ = code;
+        None
+    }
+
+    /// The answer to one topic of a message that is refused with a code of the venue's table, where it judges each
+    /// ([`Words::judges_each`]); `None`: it has no such answer.
+    fn refuses(&self, wish: &Wish, topic: &str, code: u32) -> Option<String> {
+        let _ = (wish, topic, code);
         None
     }
 

@@ -73,7 +73,17 @@ const WORDS: [(FaultKind, &str, &str); FaultKind::ALL.len()] = [
     (
         RefuseSubscribe,
         "messages that subscribe are refused (code: of the venue's table)",
-        "refuse-subscribe:frames=1",
+        "refuse-subscribe:frames=1,code=100009",
+    ),
+    (
+        Mute,
+        "a stream, a symbol or a connection is acknowledged and brings nothing, for a time or for ever",
+        "mute:stream=btcusdt@trade",
+    ),
+    (
+        CrossBook,
+        "diffs in a row leave the book crossed, and the next one takes that back; their ids are whole",
+        "cross-book@8000:symbol=BTCUSDT,frames=3",
     ),
 ];
 

@@ -85,11 +85,16 @@ pub enum FaultKind {
     Binary,
     /// `frames` messages that subscribe are refused; with a `code` of the venue's table, where it has one.
     RefuseSubscribe,
+    /// A `stream`, all of a `symbol` or of a connection are taken and acknowledged, and bring nothing: for `for_ms`, or for ever.
+    Mute,
+    /// `frames` diffs, one behind the other, leave the book crossed: a bid above the best ask. The next one takes it back. Their ids are
+    /// whole.
+    CrossBook,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 35] = [
+    pub const ALL: [FaultKind; 37] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -125,6 +130,8 @@ impl FaultKind {
         FaultKind::Zlib,
         FaultKind::Binary,
         FaultKind::RefuseSubscribe,
+        FaultKind::Mute,
+        FaultKind::CrossBook,
     ];
 
     /// The word in scripts, flags and the oracle log.
@@ -165,6 +172,8 @@ impl FaultKind {
             FaultKind::Zlib => "zlib",
             FaultKind::Binary => "binary",
             FaultKind::RefuseSubscribe => "refuse-subscribe",
+            FaultKind::Mute => "mute",
+            FaultKind::CrossBook => "cross-book",
         }
     }
 
@@ -259,7 +268,7 @@ pub struct FaultSpec {
     pub how: CutHow,
     /// WebSocket close code of `how = close`, or the code of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<u16>,
+    pub code: Option<u32>,
     /// Bytes of `raw`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hex: String,
@@ -370,6 +379,14 @@ impl FaultSpec {
         let of_one = matches!(self.kind, FaultKind::Delist | FaultKind::Halt | FaultKind::List);
         if of_one && self.symbol.as_deref().is_none_or(str::is_empty) {
             return bad("needs symbol=…");
+        }
+        let is_close = self.kind == FaultKind::Cut && self.how == CutHow::Close;
+        if is_close && self.code.is_some_and(|c| u16::try_from(c).is_err()) {
+            return bad("a close code is below 65536");
+        }
+        let of_some = self.stream.is_some() || self.symbol.is_some() || self.conn.is_some();
+        if self.kind == FaultKind::Mute && !of_some {
+            return bad("needs stream=…, symbol=… or conn=…");
         }
         let timed = matches!(
             self.kind,

@@ -12,6 +12,7 @@
 //! | `rest` | `path`, `status`, `sym`, `last_id`, `len`, `crc`, `used` |
 //! | `fault` | `kind`, `detail` |
 //! | `omit` | `stream`, `sym`, `u` of the diff that lacks a level, `detail` says which |
+//! | `cross` | `stream`, `sym`, `u` of the diff that leaves the book crossed |
 //! | `end` | |
 //!
 //! `crc` is the CRC-32 (IEEE) of the payload as sent, 8 hex digits. `lv` is the CRC-32 of `<bids as sent>|<asks as sent>`

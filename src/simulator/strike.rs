@@ -29,8 +29,13 @@ pub(super) struct Strikes {
     armed: Vec<Armed>,
     /// Diffs that are to lack a level.
     pub omits: Vec<FaultSpec>,
+    /// Diffs that are to leave a book crossed, and the bids that did, by stream.
+    pub crosses: Vec<FaultSpec>,
+    pub crossed: Vec<(usize, i64)>,
     /// Frames of these symbols (`None` = all) are lost until then.
     gaps: Vec<(Option<String>, Option<u64>, i64)>,
+    /// Streams that say nothing until then.
+    mutes: Vec<(FaultSpec, i64)>,
     /// Connections are refused until then.
     pub refuse_until: i64,
     /// The venue closes all connections then.
@@ -51,7 +56,10 @@ impl Strikes {
             random_seconds: Vec::new(),
             armed: Vec::new(),
             omits: Vec::new(),
+            crosses: Vec::new(),
+            crossed: Vec::new(),
             gaps: Vec::new(),
+            mutes: Vec::new(),
             refuse_until: i64::MIN,
             shutdown_at: None,
             holding: false,
@@ -69,7 +77,19 @@ impl Strikes {
     }
 
     fn touches_frames(&self) -> bool {
-        !(self.armed.is_empty() && self.random_frames.is_empty() && self.gaps.is_empty())
+        !(self.armed.is_empty()
+            && self.random_frames.is_empty()
+            && self.gaps.is_empty()
+            && self.mutes.is_empty())
+    }
+}
+
+/// How a cut ends a connection.
+fn end_of(spec: &FaultSpec, until: i64) -> End {
+    let code = spec.code.and_then(|c| u16::try_from(c).ok());
+    match spec.how {
+        CutHow::Close => End::Close(code.unwrap_or(1006), String::new()),
+        how => End::Cut(how, until),
     }
 }
 
@@ -165,6 +185,7 @@ impl World {
             }
         }
         self.strikes.gaps.retain(|g| g.2 > now);
+        self.strikes.mutes.retain(|m| m.1 > now);
         let tail = self.cfg.quiet_tail_ms as i64;
         if !self.strikes.quiet && self.cfg.duration_ms.is_some_and(|d| rel >= d as i64 - tail) {
             self.quiesce();
@@ -197,13 +218,30 @@ impl World {
         self.strikes.planned.push((spec, at));
     }
 
+    /// Does at once what is to meet the very first subscription: all other faults begin with it.
+    pub(super) fn strike_first(&mut self) {
+        let is_first = |f: &FaultSpec| {
+            matches!(f.kind, FaultKind::RefuseSubscribe | FaultKind::Mute)
+                && f.at_ms.is_none()
+                && f.every_ms.is_none()
+        };
+        let planned = std::mem::take(&mut self.strikes.planned);
+        let (now, later): (Vec<_>, Vec<_>) = planned.into_iter().partition(|(spec, _)| is_first(spec));
+        self.strikes.planned = later;
+        for (spec, _) in now {
+            self.strike(spec);
+        }
+    }
+
     /// Ends all faults, for good: what is held is sent, what is armed is forgotten.
     pub(super) fn quiesce(&mut self) {
         self.strikes.quiet = true;
         self.strikes.armed.clear();
         self.strikes.omits.clear();
+        self.strikes.crosses.clear();
         self.strikes.random_frames.clear();
         self.strikes.gaps.clear();
+        self.strikes.mutes.clear();
         self.strikes.refuse_until = i64::MIN;
         for st in &mut self.streams {
             for sub in &mut st.subs {
@@ -255,6 +293,10 @@ impl World {
                 let symbol = spec.symbol.as_deref().map(str::to_ascii_uppercase);
                 self.strikes.gaps.push((symbol, spec.conn, until));
             }
+            FaultKind::Mute => {
+                let until = if spec.for_ms == 0 { i64::MAX } else { until };
+                self.strikes.mutes.push((spec, until));
+            }
             FaultKind::Stall if spec.stream.is_some() => {
                 self.strikes.holding = true;
                 for st in &mut self.streams {
@@ -272,10 +314,7 @@ impl World {
             }
             FaultKind::Cut => {
                 for c in self.aimed(&spec, dice) {
-                    c.finish(match spec.how {
-                        CutHow::Close => End::Close(spec.code.unwrap_or(1006), String::new()),
-                        how => End::Cut(how, until),
-                    });
+                    c.finish(end_of(&spec, until));
                 }
             }
             FaultKind::Raw => {
@@ -300,6 +339,7 @@ impl World {
             FaultKind::Refuse => self.strikes.refuse_until = until,
             FaultKind::Delist | FaultKind::Halt | FaultKind::List => self.list_by(spec),
             FaultKind::OmitLevel => self.strikes.omits.push(spec),
+            FaultKind::CrossBook => self.strikes.crosses.push(spec),
             _ => self.rest.arm(spec, now),
         }
     }
@@ -420,6 +460,9 @@ impl Strikes {
         });
         if gap {
             return Fate::Drop(FaultKind::Gap);
+        }
+        if self.mutes.iter().any(|(spec, until)| *until > now && spec.aims_at(conn, name, symbol)) {
+            return Fate::Drop(FaultKind::Mute);
         }
         for i in 0..self.armed.len() {
             let a = &mut self.armed[i];

@@ -77,6 +77,29 @@ fn diffs_are_counted_and_a_snapshot_is_the_last_of_them() {
 }
 
 #[test]
+fn the_first_topics_may_be_refused_with_a_code_of_the_table() {
+    let fault = |text: &str| super::FaultSpec::parse(text).unwrap();
+    let faults = vec![fault("refuse-subscribe:frames=2,code=100009")];
+    let sim = Simulator::start(SimConfig { faults, ..spot() }).unwrap();
+    let mut c = open(&sim, PATH);
+    c.send(r#"{"op":"sub","id":"a","ch":"depth-realtime:BTC/USDT,ETH/USDT"}"#);
+    c.send(r#"{"op":"sub","id":"b","ch":"depth:BTC/USDT"}"#);
+    let _ = all(&mut c);
+    sim.advance(2_000).unwrap();
+    let got = all(&mut c);
+    let code = |ch: &str| {
+        let ack = got.iter().find(|v| v["m"] == "sub" && v["ch"] == ch)?;
+        Some((ack["code"].as_i64()?, ack["reason"].as_str().unwrap_or("").to_owned()))
+    };
+    for ch in ["depth-realtime:BTC/USDT", "depth-realtime:ETH/USDT"] {
+        assert_eq!(code(ch), Some((100_009, "AUTHORIZATION_NEEDED".to_owned())), "{got:?}");
+    }
+    assert_eq!(code("depth:BTC/USDT"), Some((0, String::new())));
+    assert!(!of(&got, "depth", "BTC/USDT").is_empty());
+    assert!(super::FaultSpec::parse("cut:how=close,code=100009").is_err(), "no close code");
+}
+
+#[test]
 fn one_acknowledgement_for_all_is_a_variant() {
     let cfg = SimConfig { variant: Some("combined-ack".to_owned()), ..spot() };
     let sim = Simulator::start(cfg).unwrap();

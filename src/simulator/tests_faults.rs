@@ -171,6 +171,24 @@ fn a_half_open_connection_is_silent_until_it_is_reset() {
 }
 
 #[test]
+fn a_mute_stream_is_taken_and_says_nothing_on_any_connection() {
+    let sim = Simulator::start(manual("aster-futures")).unwrap();
+    sim.inject(fault("mute:stream=btcusdt@trade,for_ms=5000")).unwrap();
+    for _ in 0..2 {
+        let mut c = Client::open(sim.addr(), "/stream?streams=btcusdt@trade/btcusdt@depth@100ms");
+        sim.advance(1_000).unwrap();
+        let got = c.all();
+        let count = |s: &str| got.iter().filter(|f| f.contains(s)).count();
+        assert!(count("depthUpdate") > 0 && count("@trade") == 0, "{got:?}");
+    }
+    let mut c = Client::open(sim.addr(), "/stream?streams=btcusdt@trade");
+    sim.advance(5_000).unwrap();
+    assert!(!c.all().is_empty(), "it is over");
+    sim.stop();
+    assert!(super::FaultSpec::parse("mute").is_err(), "not all of the venue");
+}
+
+#[test]
 fn strange_frames_come_between_good_ones() {
     let plain = run("aster-futures", &[]).0;
     for (kind, says) in [
@@ -280,6 +298,37 @@ fn a_diff_may_lack_a_level_and_no_id_shows_it() {
         let levels = |v: &Value| v["b"].as_array().unwrap().len() + v["a"].as_array().unwrap().len();
         assert_eq!(levels(&b) + 1, levels(&a));
     }
+}
+
+#[test]
+fn a_book_may_be_crossed_for_some_diffs_and_no_id_shows_it() {
+    let (got, log) = run("aster-futures", &["cross-book@2000:symbol=BTCUSDT,frames=3"]);
+    let due: Vec<i64> = log.iter().filter(|l| l.k == "cross").filter_map(|l| l.last).collect();
+    assert!(due.len() == 3 && expected(&log).holes.is_empty() && holes(&got).is_empty(), "{due:?}");
+    // Without a snapshot the book is what the diffs have told: best prices are among that soon.
+    let (mut bids, mut asks) = (BTreeMap::new(), BTreeMap::new());
+    let number = |v: &Value| v.as_str().unwrap().replace('.', "").parse::<i64>().unwrap();
+    let mut crossed = Vec::new();
+    for frame in &got {
+        let v: Value = serde_json::from_str(frame).unwrap();
+        let (stream, v) = (&v["stream"], &v["data"]);
+        if stream != "btcusdt@depth@100ms" {
+            continue;
+        }
+        for (side, key) in [(&mut bids, "b"), (&mut asks, "a")] {
+            for l in v[key].as_array().unwrap() {
+                match number(&l[1]) {
+                    0 => side.remove(&number(&l[0])),
+                    size => side.insert(number(&l[0]), size),
+                };
+            }
+        }
+        let (bid, ask) = (bids.keys().next_back(), asks.keys().next());
+        if bid.is_some_and(|b| ask.is_some_and(|a| b >= a)) {
+            crossed.push(v["u"].as_i64().unwrap());
+        }
+    }
+    assert_eq!(crossed, due);
 }
 
 #[test]

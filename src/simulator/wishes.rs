@@ -108,14 +108,7 @@ impl World {
         if wish.ends {
             self.unsubscribe(conn, &wish.topics);
         } else if sp.judges_each() {
-            for (name, taken) in wish.topics.iter().zip(&mut taken) {
-                let symbol = sp.topic(name).map_or_else(String::new, |t| t.0.into_owned());
-                *taken =
-                    self.is_listed(name) && self.rest.use_up(FaultKind::RefuseSubscribe, &symbol).is_none();
-                if *taken && !self.subscribe(conn, std::slice::from_ref(name), None) {
-                    return;
-                }
-            }
+            return self.judge_each(conn, sp, wish);
         } else {
             let refused = self.rest.use_up(FaultKind::RefuseSubscribe, "");
             // With a code of the venue's own table.
@@ -129,6 +122,34 @@ impl World {
             }
         }
         for text in sp.answer(wish, &taken) {
+            self.later(conn, sp.delays().0, What::Text(text));
+        }
+    }
+
+    /// Takes and refuses each topic for itself.
+    fn judge_each(&mut self, conn: &Rc<Conn>, sp: &dyn Words, wish: &Wish) {
+        let (mut taken, mut apart) = (Vec::new(), Vec::new());
+        let mut answered = Wish { topics: Vec::new(), ..wish.clone() };
+        for name in &wish.topics {
+            let symbol = sp.topic(name).map_or_else(String::new, |t| t.0.into_owned());
+            let refused = match self.is_listed(name) {
+                true => self.rest.use_up(FaultKind::RefuseSubscribe, &symbol),
+                false => None,
+            };
+            // With a code of the venue's own table.
+            if let Some(text) = refused.as_ref().and_then(|f| sp.refuses(wish, name, f.code?)) {
+                apart.push(text);
+                continue;
+            }
+            let is_taken = refused.is_none() && self.is_listed(name);
+            if is_taken && !self.subscribe(conn, std::slice::from_ref(name), None) {
+                return;
+            }
+            answered.topics.push(name.clone());
+            taken.push(is_taken);
+        }
+        apart.extend(sp.answer(&answered, &taken));
+        for text in apart {
             self.later(conn, sp.delays().0, What::Text(text));
         }
     }

@@ -273,6 +273,7 @@ impl World {
         };
         w.out.logged = w.oracle.on();
         w.log_start();
+        w.strike_first();
         Ok(w)
     }
 
@@ -516,6 +517,9 @@ impl World {
         }
         if let Some(ix) = of_diff.filter(|_| !self.strikes.omits.is_empty()) {
             self.omit_level(sym, (ix, span.last), &mut bids, &mut asks);
+        }
+        if let Some(ix) = of_diff {
+            self.cross_book(sym, (ix, span.last), &mut bids);
         }
         self.tell(sym, diff, false, |sh, o, s| sh.depth(o, &s.face, "depth", span, &bids, &asks));
         if rpi {

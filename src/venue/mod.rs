@@ -131,6 +131,12 @@ pub trait Venue: Send + Sync {
         None
     }
 
+    /// What the silence of a channel says. What a venue's page does not tell is [`Voice::Eventful`]: that accuses nobody
+    /// without evidence.
+    fn voice(&self, channel: &str) -> Voice {
+        self.pace_s(channel).map_or(Voice::Eventful, Voice::Paced)
+    }
+
     /// Reads one frame. `only` is the connection's single stream where frames do not name theirs (raw mode).
     ///
     /// # Errors
@@ -354,6 +360,20 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+/// What it says of a stream that it is subscribed to and brings nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// It speaks every so many seconds whatever happens: silence is proof.
+    Paced(u32),
+    /// It speaks within seconds on any venue that lives, because the whole market does or a clock makes it: without a
+    /// first frame it is not served.
+    Lively,
+    /// It speaks when something happens, which may be never: only a stream that tells of the same events accuses it.
+    Eventful,
+    /// It speaks rarely, of what no other stream tells; nor does it accuse another one.
+    Rare,
 }
 
 /// A family of channels, for those who ask what there is.

@@ -31,4 +31,5 @@ mod storage;
 mod storm;
 mod syscalls;
 pub mod tape;
+mod unheard;
 mod venues;

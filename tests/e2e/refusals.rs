@@ -8,6 +8,7 @@ use lobtape::dataset::Table;
 use lobtape::model::StreamKind;
 use lobtape::simulator::{FaultKind, FaultSpec, Symbols};
 
+use super::oracle_check::{Rules, check};
 use super::rig::{Place, Venue, lobtape, pass, turn, wait_for};
 use super::tape;
 
@@ -246,5 +247,37 @@ fn a_venue_that_never_starts_has_its_gap_and_costs_no_other() {
     }
     assert!(!tape::coverage(&root, "aster-futures").is_empty());
     let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+/// A book that its own diffs leave crossed is borne for a moment, and begun anew where that goes on: its ids prove nothing then.
+#[test]
+fn a_book_that_stays_crossed_is_begun_anew() {
+    let _turn = turn();
+    let place = Place::new();
+    let venue = Venue::start(place.dir.path(), "aster-futures", 2, 300, |c| {
+        c.duration_ms = Some(9000);
+        c.quiet_tail_ms = 3000;
+        let cross = |symbol: &str, frames| FaultSpec {
+            symbol: Some(symbol.to_owned()),
+            frames,
+            ..FaultSpec::new(FaultKind::CrossBook).at(4000)
+        };
+        c.faults = vec![cross("BTCUSDT", 8), cross("ETHUSDT", 1)];
+    });
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    assert!(wait_for(Duration::from_secs(60), || venue.sim.is_over()), "{}", recorder.words());
+    let (id, log) = venue.end();
+    recorder.stop();
+    assert_eq!(log.iter().filter(|l| l.k == "cross").count(), 9);
+    let mut gaps = tape::gaps(&place.dataset(), &id);
+    gaps.retain(|g| {
+        g.stream.contains("@depth") && !["initial_sync", "venue_disconnect"].contains(&g.cause.as_str())
+    });
+    let of = |s: &str| gaps.iter().filter(|g| g.stream.starts_with(s)).count();
+    assert!(of("btcusdt") > 0 && of("ethusdt") == 0, "{gaps:?}");
+    check(&place.dataset(), &id, &log, Rules::default()).demand("crossed");
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");
 }

@@ -107,6 +107,51 @@ fn a_rotation_is_no_gap_at_any_venue() {
     verified(&place);
 }
 
+/// A connection whose ids may not outlive it goes when its books are handed over, however long that takes: where the new one's
+/// snapshot is late, and where the new one says nothing of a book for a while.
+#[test]
+fn an_old_connection_waits_until_its_books_are_handed_over() {
+    let _turn = turn();
+    let place = Place::new();
+    // Of both books, asked for twice.
+    let late = FaultSpec { for_ms: 6500, frames: 4, ..FaultSpec::new(FaultKind::LateSnapshot).at(5000) };
+    // The second one that is opened.
+    let mute = FaultSpec { conn: Some(2), for_ms: 14_000, ..FaultSpec::new(FaultKind::Mute) };
+    let venues: Vec<Venue> = [("ascendex-spot", late), ("pumpkin-perp", mute)]
+        .into_iter()
+        .map(|(id, fault)| {
+            let mut venue = Venue::start(place.dir.path(), id, 2, 150, |c| {
+                c.duration_ms = Some(22_000);
+                c.faults = vec![fault];
+            });
+            venue.more.push_str("rotate_after = \"8s\"\n");
+            venue
+        })
+        .collect();
+    place.configure("1h", 0, &venues.iter().collect::<Vec<_>>());
+    let recorder = place.record();
+    for v in &venues {
+        let over = wait_for(Duration::from_secs(90), || v.sim.is_over());
+        assert!(over, "{}: nobody came: {}", v.id, recorder.words());
+    }
+    let logs: Vec<_> = venues.into_iter().map(Venue::end).collect();
+    let words = recorder.words();
+    recorder.stop();
+    let tape = Tape::load(&place.dataset());
+    for (id, log) in logs {
+        let mut v = check(&place.dataset(), &id, &log, Rules { replaced: true, ..Rules::default() });
+        for g in untold(&place, &id, &tape) {
+            v.fault(format!("a gap: {g:?}"));
+        }
+        if !tape.conns.values().any(|c| c.retired && c.venue == id) {
+            v.fault(format!("no connection was replaced: {words}"));
+        }
+        v.demand(&id);
+    }
+    refold(&place.dataset());
+    verified(&place);
+}
+
 /// Waits until the recorder has read its configuration again, and the venue has so many subscriptions.
 fn reloaded(recorder: &Recorder, times: usize, venues: &[(&Venue, u64)]) {
     recorder.reload();

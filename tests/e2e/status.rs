@@ -146,7 +146,7 @@ fn streams_that_never_speak_are_told_until_they_do() {
         let mute = |stream: &str| FaultSpec {
             stream: Some(stream.to_owned()),
             for_ms: 600_000,
-            ..FaultSpec::new(FaultKind::Stall)
+            ..FaultSpec::new(FaultKind::Mute)
         };
         c.faults = vec![mute("btcusdt@markPrice@1s"), mute("ethusdt@depth@100ms")];
     });

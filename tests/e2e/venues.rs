@@ -219,6 +219,10 @@ fn all_venues_at_once_are_recorded_once_and_explained() {
         counted_by_name(&place, &asked, &log, v.figures.frames_in_flight);
         v.demand(&id);
         assert!(v.figures.holes > 0 && v.figures.disconnects > 0, "{id}: no fault struck: {:?}", v.figures);
+        // Whatever a channel is, its silence accuses none that is served.
+        let mut accused = super::tape::gaps(&place.dataset(), &id);
+        accused.retain(|g| g.cause == "silent_stream");
+        assert!(accused.is_empty(), "{id}: {accused:?}");
         for table in tables(&id, channels) {
             let mut rows = 0;
             super::tape::batches(&place.dataset(), table, &id, |b| rows += b.rows());

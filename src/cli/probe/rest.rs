@@ -18,8 +18,8 @@ pub enum Ask {
     Clock,
     /// The snapshot of a symbol.
     Snapshot(String),
-    /// Something that is polled, of a symbol or ("") of the market.
-    Poll(&'static Poll, String),
+    /// Something that is polled, by its name in the configuration, of a symbol or ("") of the market.
+    Poll(&'static Poll, String, String),
 }
 
 /// An answer as it was seen.
@@ -136,11 +136,9 @@ fn one(asker: &mut Asker, ask: &Ask, instruments: &mut Instruments) -> Got {
     let (what, request) = match ask {
         Ask::Clock => ("clock".to_owned(), venue.time_request(crate::wire::clock::wall_ns() / 1_000_000)),
         Ask::Snapshot(s) => (format!("snapshot of {s}"), venue.snapshot_request(s)),
-        Ask::Poll(p, s) => {
-            let mut path = p.path.to_owned();
-            crate::parse::url::encode_into(&mut path, s, "");
+        Ask::Poll(p, name, s) => {
             let of = if s.is_empty() { String::new() } else { format!(" of {s}") };
-            (format!("{}{of}", p.channel), RestRequest { path, weight: p.weight })
+            (format!("{name}{of}"), crate::venue::poll_request(p, name, s))
         }
     };
     let (mut answer, got) = seen(what, &request, asker.try_get(&request));

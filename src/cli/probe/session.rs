@@ -115,8 +115,10 @@ pub fn run(
         requests_skipped: 0,
     };
     s.open(args)?;
-    for (poll, symbol) in &wanted.polls {
-        s.rest.ask(Ask::Poll(poll, symbol.clone()));
+    for (poll, name, symbol) in wanted.polls {
+        if !s.rest.ask(Ask::Poll(poll, name, symbol)) {
+            s.requests_skipped += 1;
+        }
     }
     let mut progress = out::Progress::new(args.json);
     while clock::mono_ns() < s.end && !stop.load(Ordering::Relaxed) {

@@ -10,8 +10,8 @@ use crate::venue::{ChannelInfo, Venue};
 pub struct Wanted {
     /// Streams, each name once.
     pub streams: Vec<StreamSpec>,
-    /// What is asked for by REST because it has no stream, with its symbol ("" = the whole market).
-    pub polls: Vec<(&'static Poll, String)>,
+    /// What is asked for by REST, with its name in the configuration and its symbol ("" = the whole market).
+    pub polls: Vec<(&'static Poll, String, String)>,
     /// Channels that no symbol here has, and why.
     pub skipped: Vec<(String, String)>,
 }
@@ -47,8 +47,7 @@ pub fn wanted(venue: &dyn Venue, symbols: &[String], only: &[String]) -> Wanted 
         }
         let subjects: Vec<Option<&str>> =
             if has_symbol { symbols.iter().map(|s| Some(s.as_str())).collect() } else { vec![None] };
-        if let Some(poll) = venue.poll(&channel) {
-            w.polls.extend(subjects.iter().map(|s| (poll, s.unwrap_or("").to_owned())));
+        if venue.poll(&channel).is_some() {
             continue;
         }
         for s in subjects {
@@ -61,7 +60,24 @@ pub fn wanted(venue: &dyn Venue, symbols: &[String], only: &[String]) -> Wanted 
             }
         }
     }
+    w.polls = polls(venue, symbols, only);
     w
+}
+
+/// What can be asked for by REST again and again, once: of a poll that takes an argument the first form, unless others are meant.
+fn polls(venue: &dyn Venue, symbols: &[String], only: &[String]) -> Vec<(&'static Poll, String, String)> {
+    let mut out = Vec::new();
+    for poll in venue.polls() {
+        let names: Vec<String> = match only.is_empty() {
+            true => poll.args.first().map(|a| format!("{}{a}", poll.channel)).into_iter().collect(),
+            false => only.iter().filter(|o| poll.arg_of(o).is_some()).cloned().collect(),
+        };
+        for name in names {
+            let of: &[String] = if poll.per_symbol { symbols } else { &[String::new()] };
+            out.extend(of.iter().map(|s| (poll, name.clone(), s.clone())));
+        }
+    }
+    out
 }
 
 /// Spreads streams over connections; two chains of one book are on connections of their own.
@@ -98,9 +114,15 @@ mod tests {
             assert_eq!(planned, asked, "{}", v.spec().id);
             for c in v.channels() {
                 let tried = w.streams.iter().any(|s| s.channel == c.example)
-                    || w.polls.iter().any(|p| p.0.channel == c.example)
+                    || w.polls.iter().any(|p| p.1 == c.example)
                     || w.skipped.iter().any(|s| s.0 == c.example);
                 assert!(tried, "{}: {}", v.spec().id, c.example);
+            }
+            let polled: BTreeSet<&str> = w.polls.iter().map(|p| p.0.channel).collect();
+            assert!(v.polls().iter().all(|p| polled.contains(p.channel)), "{}: {polled:?}", v.spec().id);
+            for (poll, name, symbol) in &w.polls {
+                let path = crate::venue::poll_request(poll, name, symbol).path;
+                assert!(!path.contains('{') && poll.per_symbol != symbol.is_empty(), "{path}");
             }
         }
         let v = crate::venue::by_id("aster-futures").unwrap().1;
@@ -109,6 +131,6 @@ mod tests {
         assert!(has("depth") && has("depth@100ms") && has("depth@0ms") && has("markPrice@1s"));
         assert_eq!(w.skipped, []);
         let w = wanted(v, &["BTCUSDT".to_owned()], &["depth20@100ms".to_owned()]);
-        assert_eq!(w.streams.len(), 1);
+        assert_eq!((w.streams.len(), w.polls.len()), (1, 0));
     }
 }

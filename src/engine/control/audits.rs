@@ -144,6 +144,7 @@ impl Control {
         };
         if let Some(text) = self.venues[v].plan.venue.snapshot_message(stream) {
             self.order(*lane, ToLane::Send { conn: *conn, text });
+            self.firsts.asks(v, &stream.name);
         }
     }
 

@@ -2,19 +2,12 @@
 
 use super::*;
 use crate::engine::venues::Overflow;
+use crate::model::StreamSpec;
 
 impl Control {
     pub(super) fn connect_due(&mut self, v: usize, now: i64) {
         for s in 0..self.venues[v].slots.len() {
-            let slot = &mut self.venues[v].slots[s];
-            if let Some((conn, at)) = slot.retiring
-                && now >= at
-            {
-                let lane = slot.slot.lane;
-                // As good as gone.
-                slot.retiring = Some((conn, i64::MAX));
-                self.order(lane, ToLane::Close { conn, why: "replaced" });
-            }
+            self.retire(v, s, now);
             let slot = &mut self.venues[v].slots[s];
             if !slot.wants(now) || !self.venues[v].may_rotate(s, now) {
                 continue;
@@ -38,11 +31,73 @@ impl Control {
             };
             if self.pool.ask(Job::Resolve { venue: v, conn, host, port }).is_ok() {
                 self.venues[v].slots[s].opening = Some((conn, now));
+                self.venues[v].slots[s].confirmed = self.confirmations(v, s);
                 self.owner.insert(conn, v);
             } else {
                 self.venues[v].slots[s].retry_at = now + S;
             }
         }
+    }
+
+    /// The old connection of a rotation goes when the new one has all that it carries: closed before, it would lose what
+    /// nobody brings yet.
+    fn retire(&mut self, v: usize, s: usize, now: i64) {
+        let Some((conn, may_stay)) = self.venues[v].slots[s].may_go(now) else { return };
+        let behind = self.not_handed_over(v, s, conn);
+        if behind.is_some() && may_stay {
+            self.venues[v].slots[s].stays(now);
+            return;
+        }
+        if let Some(stream) = behind {
+            let venue = self.venues[v].plan.config.id.clone();
+            tracing::warn!(
+                venue,
+                conn,
+                stream,
+                "a connection is closed although the one that replaces it lacks a stream"
+            );
+        }
+        let slot = &mut self.venues[v].slots[s];
+        // As good as gone.
+        slot.retiring = Some((conn, i64::MAX));
+        let lane = slot.slot.lane;
+        self.order(lane, ToLane::Close { conn, why: "replaced" });
+    }
+
+    /// The first stream that the new connection of a slot lacks while `old` carries it: it is not confirmed, or its book is made of
+    /// what `old` brings and may not go on with another one unproven.
+    fn not_handed_over(&self, v: usize, s: usize, old: ConnId) -> Option<String> {
+        let (slot, spec) = (&self.venues[v].slots[s], self.venues[v].plan.venue.spec());
+        let now: BTreeMap<String, u64> = self.confirmations(v, s).into_iter().collect();
+        // What was never confirmed the old one does not bring either.
+        let mut had = slot.confirmed.iter().filter(|(_, n)| *n > 0);
+        let waits = had.find(|(name, n)| now.get(name).is_some_and(|m| m == n));
+        if let Some((name, _)) = waits {
+            return Some(name.clone());
+        }
+        let streams = slot.slot.conn.streams.iter().filter(|_| !spec.sequence.ids_survive_reconnect);
+        let is_fed = |s: &&StreamSpec| {
+            let book = s.symbol.as_ref().and_then(|symbol| self.books.get(&(v, symbol.clone())));
+            // What a lane says of its books is a moment old: only a connection that lives is believed to feed one.
+            let fed = |b: &Arc<BookMetrics>| {
+                let feed = b.feed.get();
+                feed == old || !self.owner.contains_key(&feed)
+            };
+            book.is_some_and(|b| b.state() == BookState::Synced && fed(b))
+        };
+        streams.filter(|s| s.kind == StreamKind::DepthDiff).find(is_fed).map(|s| s.name.clone())
+    }
+
+    /// How often the streams of a slot were confirmed so far; nothing where the venue confirms none.
+    fn confirmations(&self, v: usize, s: usize) -> Vec<(String, u64)> {
+        let (slot, spec) = (&self.venues[v].slots[s], self.venues[v].plan.venue.spec());
+        if !spec.acknowledges {
+            return Vec::new();
+        }
+        let lanes = self.parts.shared.lanes();
+        let all: Vec<_> = lanes.iter().flat_map(|l| l.streams()).filter(|m| m.venue == spec.id).collect();
+        let of = |name: &String| all.iter().filter(|m| m.name == *name).map(|m| m.confirmed.get()).sum();
+        slot.slot.conn.streams.iter().map(|s| (s.name.clone(), of(&s.name))).collect()
     }
 
     pub(super) fn resolved(

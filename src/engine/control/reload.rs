@@ -80,6 +80,14 @@ impl Control {
         for (dead, other) in &self.venues[v].fallen {
             replace_channel(&mut link.config, dead, other);
         }
+        self.venues[v].beside.retain(|(c, other)| {
+            let has = |name: &str| link.config.channels.iter().any(|x| x == name);
+            let stays = has(c) && !has(other);
+            if stays {
+                link.config.channels.push((*other).to_owned());
+            }
+            stays
+        });
         if self.venues[v].gone {
             return self.take_back(v, link);
         }
@@ -258,21 +266,24 @@ impl Control {
 
     /// Channels that a venue acknowledges and never serves (`depth@0ms` on Aster): after a while without a single
     /// frame the venue's second choice takes their place.
+    ///
+    /// A channel that speaks when something happens may have had nothing to say. Its second choice is asked beside it, after
+    /// [`VenueConfig::silent_after_ns`], and takes its place when it shows that there was; if the first one speaks after
+    /// all, the second one is given up.
     pub(super) fn fall_back(&mut self, mono: i64) -> Result<(), ControlFault> {
         for v in 0..self.venues.len() {
             let venue = self.venues[v].plan.venue;
             let open = self.venues[v].slots.iter().filter(|s| s.current.is_some());
-            if open.map(|s| mono - s.opened_at).min().is_none_or(|age| age < PROBE_NS) {
+            let Some(age) = open.map(|s| mono - s.opened_at).min() else { continue };
+            self.ask_beside(v, age, mono)?;
+            if age < PROBE_NS {
                 continue;
             }
             let id = venue.spec().id;
-            let dead = self.venues[v].plan.config.channels.iter().find_map(|c| {
-                let other = venue.fallback(c)?;
-                let lanes = self.parts.shared.lanes();
-                let streams = lanes.iter().flat_map(|l| l.streams());
-                let here = streams.filter(|s| s.venue == id && s.channel == *c);
-                let heard: u64 = here.map(|s| s.frames.get()).sum();
-                (heard == 0).then(|| (c.clone(), other))
+            let channels = &self.venues[v].plan.config.channels;
+            let dead = channels.iter().find_map(|c| {
+                let other = venue.fallback(c).filter(|_| is_book(venue, c))?;
+                (self.frames_of(id, c) == 0).then(|| (c.clone(), other))
             });
             if let Some((dead, other)) = dead {
                 tracing::warn!(
@@ -282,6 +293,63 @@ impl Control {
                     "the venue serves nothing on this channel"
                 );
                 self.take_instead(v, dead, other, mono)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames of a channel, of all its streams.
+    fn frames_of(&self, id: &str, channel: &str) -> u64 {
+        let lanes = self.parts.shared.lanes();
+        let streams = lanes.iter().flat_map(|l| l.streams());
+        streams.filter(|s| s.venue == id && s.channel == channel).map(|s| s.frames.get()).sum()
+    }
+
+    /// Second choices of channels that are no books. `age`: of the youngest open connection.
+    fn ask_beside(&mut self, v: usize, age: i64, now: i64) -> Result<(), ControlFault> {
+        let (venue, config) = (self.venues[v].plan.venue, &self.venues[v].plan.config);
+        let (id, after) = (venue.spec().id, config.silent_after_ns);
+        let asked = |c: &str| self.venues[v].beside.iter().any(|(of, _)| of == c);
+        let is_of = |c: &'_ str, name: &str| venue.parse_stream(name).is_some_and(|s| s.channel == c);
+        for c in config.channels.clone() {
+            let Some(other) = venue.fallback(&c).filter(|_| after > 0 && !is_book(venue, &c)) else {
+                continue;
+            };
+            let has_both = config.channels.iter().any(|x| x == other);
+            let is_heard = self.frames_of(id, &c) > 0;
+            if asked(&c) && is_heard {
+                tracing::info!(
+                    venue = id,
+                    channel = c,
+                    other,
+                    "speaks after all: its second choice is given up"
+                );
+                let mut next = config.clone();
+                next.channels.retain(|x| x != other);
+                self.venues[v].beside.retain(|(of, _)| *of != c);
+                return self.change(v, next, now);
+            }
+            if asked(&c) && self.firsts.is_shown(v, &|name| is_of(&c, name)) {
+                tracing::warn!(
+                    venue = id,
+                    channel = c,
+                    instead = other,
+                    "the venue serves nothing on this channel"
+                );
+                self.venues[v].beside.retain(|(of, _)| *of != c);
+                return self.take_instead(v, c, other, now);
+            }
+            if !is_heard && !has_both && age >= after {
+                tracing::info!(
+                    venue = id,
+                    channel = c,
+                    beside = other,
+                    "silent so far: its second choice is asked beside it"
+                );
+                let mut next = config.clone();
+                next.channels.push(other.to_owned());
+                self.venues[v].beside.push((c, other));
+                return self.change(v, next, now);
             }
         }
         Ok(())
@@ -327,6 +395,12 @@ fn second_choice(
     let channel = venue.parse_stream(stream).map(|s| s.channel)?;
     let other = venue.fallback(&channel)?;
     (channels.contains(&channel) && !venue.is_of_symbol(code)).then_some((channel, other))
+}
+
+/// Whether a channel brings a book's changes: of these there is one for a book, and no two tell of the same events.
+fn is_book(venue: &dyn crate::venue::Venue, channel: &str) -> bool {
+    let symbol = venue.spec().symbol_example;
+    venue.stream(channel, Some(symbol)).is_ok_and(|s| s.kind == StreamKind::DepthDiff)
 }
 
 fn replace_channel(config: &mut VenueConfig, dead: &str, other: &str) {

@@ -12,7 +12,7 @@ impl Control {
     /// Looks at the disk; once a second.
     pub(super) fn look_at_space(&mut self, now: i64) -> Result<(), ControlFault> {
         // While a connection that still carries what was given up has not closed, that has not been told yet.
-        let may_fall = self.venues.iter().all(|v| v.slots.iter().all(|s| s.retiring.is_none()));
+        let may_fall = self.venues.iter().all(|v| v.slots.iter().all(|s| !s.is_replaced(now)));
         let Some(ladder) = &mut self.parts.ladder else { return Ok(()) };
         let refused = self.parts.shared.storage.fails(Writes::Journal);
         let look = match ladder.look(refused, may_fall) {

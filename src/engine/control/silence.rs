@@ -241,7 +241,7 @@ impl Control {
         }
     }
 
-    pub(super) fn silent(
+    fn silent(
         &mut self,
         v: usize,
         (lane, conn, number): (LaneId, ConnId, u32),
@@ -250,6 +250,18 @@ impl Control {
         now: i64,
     ) {
         tracing::warn!(venue = self.venues[v].plan.config.id, stream, "silent although its connection lives");
+        self.calls_silent(v, (lane, conn, number), stream, last_recv, now);
+    }
+
+    /// The same without a word to people: they were told.
+    pub(super) fn calls_silent(
+        &mut self,
+        v: usize,
+        (lane, conn, number): (LaneId, ConnId, u32),
+        stream: String,
+        last_recv: i64,
+        now: i64,
+    ) {
         self.order(lane, ToLane::Silent { conn, stream, last_recv });
         let last = self.silence.replaced.get(&(v, number)).copied();
         if last.is_none_or(|at| now - at >= REPLACE_NS)

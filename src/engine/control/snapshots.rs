@@ -88,8 +88,12 @@ impl Control {
                 late.push((w.lane, format!("{id}:{symbol}")));
             }
         }
-        // A proven book can do without: if the answer does not come, the book is begun anew when the old connection goes.
-        self.venues[v].wanted.retain(|_, w| w.on.is_none() || w.attempt < SUCCESSOR_TRIES);
+        // A proven book can do without: if the answer does not come, the book is begun anew when the old connection goes. As
+        // long as that one waits it is asked for.
+        let waiting = self.venues[v].slots.iter().filter(|s| s.retiring.is_some()).filter_map(|s| s.current);
+        let waits: Vec<ConnId> = waiting.collect();
+        let is_wanted = |on: ConnId, attempt: u32| attempt < SUCCESSOR_TRIES || waits.contains(&on);
+        self.venues[v].wanted.retain(|_, w| w.on.is_none_or(|on| is_wanted(on, w.attempt)));
         let waiting = self.venues[v].wanted.len() as i64;
         self.venues[v].metrics.snapshots_waiting.set(waiting);
         for (lane, instrument) in late {
@@ -152,6 +156,9 @@ impl Control {
         });
         *venue.in_vain.entry(symbol.to_owned()).or_default() += weight(answer);
         tell_refusal(venue, symbol, path, &result);
+        if let Ok(r) = &result {
+            self.sees(v, symbol, &r.body, clock::mono_ns());
+        }
         self.hand_over(v, lane, path, result);
     }
 
@@ -217,6 +224,7 @@ impl Control {
             return;
         };
         w.sent = Some(now);
+        self.firsts.asks(v, &stream.name);
         let anew = w.attempt > 0 && w.attempt.is_multiple_of(ANEW_AFTER);
         let texts = if anew {
             venue.resubscribe_messages(&stream, &self.venues[v].plan.hosts.tuning)

@@ -26,6 +26,7 @@ impl Lane {
             let book = id.and_then(|id| self.fold.book(id));
             let levels = book.map_or(0, |b| b.len(Side::Bid) + b.len(Side::Ask));
             b.levels.set(i64::try_from(levels).unwrap_or(i64::MAX));
+            b.feed.set(id.map_or(0, |id| self.fold.book_conn(id)));
         }
         let mut open = [0; GapCause::ALL.len()];
         for cause in self.fold.open_gaps() {

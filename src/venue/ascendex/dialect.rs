@@ -149,6 +149,32 @@ fn bar(c: &CandleFact<'_>) -> String {
     )
 }
 
+/// What the venue's table says of a code that refuses.
+fn reason(code: u32) -> Option<&'static str> {
+    Some(match code {
+        100_005 => "INVALID_WS_REQUEST_DATA",
+        100_006 => "INVALID_ARGUMENT",
+        100_008 => "SYMBOL_ERROR",
+        100_009 => "AUTHORIZATION_NEEDED",
+        _ => return None,
+    })
+}
+
+/// The answer to topics that begin or end; 0 is well.
+fn acknowledged(wish: &Wish, ch: &str, code: Option<u32>) -> String {
+    let mut v = json!({"m": if wish.ends { "unsub" } else { "sub" }, "ch": ch});
+    if let Some(id) = &wish.id {
+        v["id"] = id.as_str().into();
+    }
+    if let Some(code) = code {
+        v["code"] = code.into();
+    }
+    if let Some(why) = code.and_then(reason) {
+        v["reason"] = why.into();
+    }
+    v.to_string()
+}
+
 fn error(id: Option<&str>, code: u32, reason: &str, info: &str) -> String {
     let mut v = json!({"m": "error", "code": code, "reason": reason, "info": info});
     if let Some(id) = id {
@@ -241,19 +267,7 @@ impl Words for Way {
     }
 
     fn answer(&self, wish: &Wish, taken: &[bool]) -> Vec<String> {
-        let said = |ch: &str, code: Option<u32>| {
-            let mut v = json!({"m": if wish.ends { "unsub" } else { "sub" }, "ch": ch});
-            if let Some(id) = &wish.id {
-                v["id"] = id.as_str().into();
-            }
-            if let Some(code) = code {
-                v["code"] = code.into();
-            }
-            if code == Some(100_008) {
-                v["reason"] = "SYMBOL_ERROR".into();
-            }
-            v.to_string()
-        };
+        let said = |ch: &str, code: Option<u32>| acknowledged(wish, ch, code);
         if wish.ends {
             return wish.topics.iter().map(|t| said(t, None)).collect();
         }
@@ -272,6 +286,10 @@ impl Words for Way {
 
     fn judges_each(&self) -> bool {
         true
+    }
+
+    fn refuses(&self, wish: &Wish, topic: &str, code: u32) -> Option<String> {
+        reason(code).map(|_| acknowledged(wish, topic, Some(code)))
     }
 
     fn delays(&self) -> (i64, i64) {

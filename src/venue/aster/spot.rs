@@ -66,7 +66,7 @@ pub static SPOT: Family = Family {
         Channel::new("!miniTicker@arr", NONE, MiniTicker).of(Subject::Market),
         Channel::new("ticker", NONE, Ticker),
         Channel::new("!ticker@arr", NONE, Ticker).of(Subject::Market),
-        Channel::new("tradepro", NONE, RawOnly),
+        Channel::new("tradepro", NONE, RawOnly).rare(),
     ],
     polls: POLLS,
     routes: &[""],

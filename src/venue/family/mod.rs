@@ -21,7 +21,7 @@ use crate::model::{
     StreamSpec, TradeType, TradesRequest, VenueSpec,
 };
 use crate::parse::Scratch;
-use crate::venue::{ChannelInfo, Credentials, Evidence, InstrumentList, Venue};
+use crate::venue::{ChannelInfo, Credentials, Evidence, InstrumentList, Venue, Voice};
 pub use streams::{Channel, Subject};
 
 /// One venue of the family, as data.
@@ -38,7 +38,8 @@ pub struct Family {
     /// Path prefixes of WebSocket URLs; [`Channel::route`] is an index into them. One empty prefix where the venue
     /// does not split its streams.
     pub routes: &'static [&'static str],
-    /// Channels that may turn out not to be served, and what to use then.
+    /// Channels that may turn out not to be served, and what to use then: a book's changes at once, anything else when
+    /// the second choice, asked beside it, shows that there was something to say.
     pub fallbacks: &'static [(&'static str, &'static str)],
     /// REST paths before the version (`/fapi/`).
     pub rest_root: &'static str,
@@ -140,6 +141,11 @@ impl Venue for Family {
         // (Candles of marks, whose names begin alike, come when something changed.)
         let is_mark = channel.split('@').next() == Some("markPrice") || channel.starts_with("!markPrice@");
         is_mark.then(|| if channel.ends_with("@1s") { 1 } else { 3 })
+    }
+
+    fn voice(&self, channel: &str) -> Voice {
+        let row = || streams::channel_of(self, channel).map_or(Voice::Eventful, |c| c.voice);
+        self.pace_s(channel).map_or_else(row, Voice::Paced)
     }
 
     fn decode(

@@ -5,7 +5,7 @@
 
 use super::Family;
 use crate::model::{PlanError, StreamKind, StreamSpec};
-use crate::venue::ChannelInfo;
+use crate::venue::{ChannelInfo, Voice};
 
 /// Bytes of a symbol.
 const SYMBOL_MAX: usize = 64;
@@ -44,12 +44,14 @@ pub struct Channel {
     pub kind: StreamKind,
     /// Index into [`Family::routes`].
     pub route: usize,
+    /// What its silence says.
+    pub voice: Voice,
 }
 
 impl Channel {
     /// A channel without arguments on the first route.
     pub const fn new(base: &'static str, speeds: &'static [&'static str], kind: StreamKind) -> Channel {
-        Channel { base, args: NONE, speeds, subject: Subject::Symbol, kind, route: 0 }
+        Channel { base, args: NONE, speeds, subject: Subject::Symbol, kind, route: 0, voice: Voice::Eventful }
     }
 
     /// The same with arguments.
@@ -65,6 +67,16 @@ impl Channel {
     /// The same on another route.
     pub const fn route(self, route: usize) -> Channel {
         Channel { route, ..self }
+    }
+
+    /// The same, which speaks within seconds whatever one market does.
+    pub const fn lively(self) -> Channel {
+        Channel { voice: Voice::Lively, ..self }
+    }
+
+    /// The same, of which nothing else tells whether there was anything to say.
+    pub const fn rare(self) -> Channel {
+        Channel { voice: Voice::Rare, ..self }
     }
 
     fn matches(&self, channel: &str) -> bool {

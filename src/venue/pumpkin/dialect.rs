@@ -211,7 +211,7 @@ impl Words for Way {
         self.apart
     }
 
-    fn refused_with(&self, code: u16) -> Option<String> {
+    fn refused_with(&self, code: u32) -> Option<String> {
         let msg = match code {
             40001 => "wrong topic format",
             40002 => "no such topic",

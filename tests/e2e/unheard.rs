@@ -1,0 +1,225 @@
+//! Streams that a venue acknowledges and never serves, and quiet ones, which are no such thing.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lobtape::simulator::{FaultKind, FaultSpec};
+
+use super::rig::{Place, Recorder, Venue, lobtape, pass, status, status_of, turn, wait_for};
+use super::tape::{self, Cover, Gap};
+
+fn mute(stream: &str) -> FaultSpec {
+    FaultSpec { stream: Some(stream.to_owned()), ..FaultSpec::new(FaultKind::Mute) }
+}
+
+fn unheard(addr: SocketAddr) -> Option<i64> {
+    status(addr)?["venues"][0]["streams_unheard"].as_i64()
+}
+
+/// Waits until so many streams are told of.
+fn await_unheard(addr: SocketAddr, n: i64, recorder: &Recorder) {
+    let told = wait_for(Duration::from_secs(60), || unheard(addr) == Some(n));
+    assert!(told, "{:?} of {n}: {}", unheard(addr), recorder.words());
+}
+
+/// Gaps of silence and coverage.
+fn ended(place: &Place, recorder: Recorder, venue: Venue) -> (Vec<Gap>, Vec<Cover>, String) {
+    let log = recorder.log();
+    recorder.stop();
+    let (id, _) = venue.end();
+    let root = place.dataset();
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+    let mut gaps = tape::gaps(&root, &id);
+    gaps.retain(|g| g.cause == "silent_stream");
+    (gaps, tape::coverage(&root, &id), log)
+}
+
+/// A line of the log that tells of a channel with this word in it.
+fn tells(log: &str, channel: &str, word: &str) -> bool {
+    let of = format!("channel=\"{channel}\"");
+    log.lines().any(|l| l.contains("never had a frame") && l.contains(&of) && l.contains(word))
+}
+
+/// Other streams of the same market tell of what these would have told: they have a gap from their subscription on. What
+/// nobody tells of is quiet.
+#[test]
+fn a_stream_that_others_accuse_has_a_gap_from_its_subscription_on() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 2, 400, |c| {
+        c.faults = vec![mute("btcusdt@trade"), mute("ethusdt@bookTicker"), mute("btcusdt@forceOrder")];
+    });
+    venue.more = "silent_after = \"2s\"\n".to_owned();
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    await_unheard(addr, 2, &recorder);
+    pass(Duration::from_secs(2));
+    // On another connection they are as silent.
+    let cut = FaultSpec { stream: Some("btcusdt@trade".to_owned()), ..FaultSpec::new(FaultKind::Cut) };
+    venue.sim.inject(cut).unwrap();
+    let lost = || recorder.log().contains("connection lost, will be opened again");
+    assert!(wait_for(Duration::from_secs(20), lost), "{}", recorder.words());
+    pass(Duration::from_secs(4));
+    assert_eq!(unheard(addr), Some(2), "{}", recorder.words());
+    venue.sim.quiesce().unwrap();
+    await_unheard(addr, 0, &recorder);
+    pass(Duration::from_secs(1));
+    let (gaps, covers, log) = ended(&place, recorder, venue);
+    let silent: BTreeSet<&str> = gaps.iter().map(|g| g.stream.as_str()).collect();
+    assert_eq!(silent, BTreeSet::from(["btcusdt@trade", "ethusdt@bookTicker"]), "{gaps:?}");
+    for stream in silent {
+        let of: Vec<&Gap> = gaps.iter().filter(|g| g.stream == stream).collect();
+        let end = of.iter().map(|g| g.end).max().unwrap();
+        let covers: Vec<&Cover> = covers.iter().filter(|c| c.stream == stream).collect();
+        assert!(of.len() == 2 && of[0].end - of[0].begin >= 7_000_000_000, "{of:?}");
+        assert!(covers.len() == 1 && covers[0].begin >= end, "{of:?} {covers:?}");
+    }
+    assert!(tells(&log, "trade", "other streams of the same market"), "{log}");
+    assert!(tells(&log, "trade", "ws_routes"), "the remedy: {log}");
+}
+
+/// Two paths the wrong way round: everything is acknowledged and nothing comes. Marks accuse the one, snapshots of the book
+/// the other.
+#[test]
+fn paths_that_are_the_wrong_way_round_are_a_gap_of_all_their_streams() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 1, 300, |_| {});
+    venue.more = "silent_after = \"2s\"\nws_routes = [\"/market\", \"/public\"]\n".to_owned();
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let all = venue.channels.len() as i64;
+    await_unheard(addr, all, &recorder);
+    let (gaps, covers, log) = ended(&place, recorder, venue);
+    let mut silent: Vec<&str> = gaps.iter().map(|g| g.stream.as_str()).collect();
+    silent.sort_unstable();
+    // The book waits for its first change: its gap is there already.
+    let names =
+        ["aggTrade", "bookTicker", "forceOrder", "markPrice@1s", "trade"].map(|c| format!("btcusdt@{c}"));
+    assert_eq!(silent, names, "{gaps:?}");
+    assert!(covers.is_empty(), "{covers:?}");
+    assert!(
+        tells(&log, "depth@100ms", "the book has changed") && tells(&log, "forceOrder", "any other stream"),
+        "{log}"
+    );
+}
+
+/// Snapshots that are asked for come as frames of the stream of changes: they do not make it one that speaks. A quiet book, of
+/// which snapshots are all there is, is no silent one.
+#[test]
+fn a_book_of_which_only_snapshots_come_is_accused_by_its_touch() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "ascendex-spot", 2, 300, |c| {
+        c.faults = vec![mute("depth:BTC/USDT"), mute("depth:ETH/USDT"), mute("bbo:ETH/USDT")];
+    });
+    venue.more = "silent_after = \"2s\"\n".to_owned();
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let told = || tells(&recorder.log(), "depth", "other streams of the same market");
+    assert!(wait_for(Duration::from_secs(60), told), "{}", recorder.words());
+    pass(Duration::from_secs(2));
+    let log = recorder.log();
+    assert!(!log.contains("first=\"depth:ETH/USDT"), "{log}");
+    assert!(unheard(addr) >= Some(1), "{}", recorder.words());
+    let (gaps, _, _) = ended(&place, recorder, venue);
+    let silent: BTreeSet<&str> = gaps.iter().map(|g| g.stream.as_str()).collect();
+    assert!(silent.contains("depth:BTC/USDT") && !silent.contains("depth:ETH/USDT"), "{gaps:?}");
+}
+
+/// A connection that says nothing accuses all its streams. When it speaks, those of which nothing comes may be quiet: their
+/// gap is over.
+#[test]
+fn a_connection_that_speaks_at_last_clears_what_it_has_accused() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 1, 300, |c| {
+        let late = |s: &str| FaultSpec { for_ms: 12_000, ..mute(s) };
+        c.faults = vec![late("btcusdt@markPrice@1s"), late("btcusdt@aggTrade"), mute("btcusdt@forceOrder")];
+    });
+    venue.more = "silent_after = \"2s\"\n".to_owned();
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    await_unheard(addr, 3, &recorder);
+    await_unheard(addr, 0, &recorder);
+    pass(Duration::from_secs(1));
+    let (gaps, covers, _) = ended(&place, recorder, venue);
+    let of = |stream: &str| {
+        let gap: Vec<&Gap> = gaps.iter().filter(|g| g.stream == stream).collect();
+        let cover: Vec<&Cover> = covers.iter().filter(|c| c.stream == stream).collect();
+        let ([g], [c]) = (&gap[..], &cover[..]) else { panic!("{stream}: {gaps:?} {covers:?}") };
+        assert!(c.begin >= g.end, "{g:?} {c:?}");
+        g.end
+    };
+    let spoke = of("btcusdt@markPrice@1s").max(of("btcusdt@aggTrade"));
+    assert!(of("btcusdt@forceOrder") <= spoke + 3_000_000_000, "{gaps:?}");
+}
+
+/// Nobody trades, nothing moves but the mark: no alarm, no gap, however long that lasts.
+#[test]
+fn a_quiet_market_is_no_silent_one() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 2, 300, |c| {
+        // Of the second symbol nothing happens but its mark, as on a market where nobody is.
+        let quiet = ["depth@100ms", "trade", "aggTrade", "bookTicker", "kline_1m", "ticker", "forceOrder"];
+        c.faults = quiet.map(|s| mute(&format!("ethusdt@{s}"))).to_vec();
+        // Its book does not move either.
+        c.faults.push(FaultSpec {
+            symbol: Some("ETHUSDT".to_owned()),
+            frames: 1_000_000,
+            ..FaultSpec::new(FaultKind::StaleSnapshot)
+        });
+    });
+    venue.channels = [
+        "depth@100ms",
+        "trade",
+        "aggTrade",
+        "bookTicker",
+        "kline_1m",
+        "ticker",
+        "forceOrder",
+        "markPrice@1s",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    venue.more = "silent_after = \"2s\"\n".to_owned();
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    // A book that waits for its first change is told of, as late.
+    await_unheard(addr, 1, &recorder);
+    pass(Duration::from_secs(15));
+    assert_eq!(unheard(addr), Some(1), "{}", recorder.words());
+    let (gaps, _, log) = ended(&place, recorder, venue);
+    assert!(gaps.is_empty(), "{gaps:?}");
+    assert_eq!(log.matches("never had a frame").count(), 1, "{log}");
+}
+
+/// Single trades are not documented at some venues: where nothing comes of them the aggregates are asked for beside them, show
+/// that there were some, and take their place.
+#[test]
+fn aggregates_take_the_place_of_single_trades_that_never_come() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue =
+        Venue::start(place.dir.path(), "aster-futures", 1, 300, |c| c.faults = vec![mute("btcusdt@trade")]);
+    venue.channels = ["trade", "depth@100ms"].map(str::to_owned).to_vec();
+    venue.more = "silent_after = \"2s\"\n".to_owned();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let said = |what: &str| wait_for(Duration::from_secs(60), || recorder.log().contains(what));
+    assert!(said("its second choice is asked beside it"), "{}", recorder.words());
+    assert!(said("the venue serves nothing on this channel"), "{}", recorder.words());
+    pass(Duration::from_secs(2));
+    let (gaps, covers, _) = ended(&place, recorder, venue);
+    assert!(gaps.len() == 1 && gaps[0].stream == "btcusdt@trade", "{gaps:?}");
+    let of = |s: &str| covers.iter().filter(|c| c.stream == s).count();
+    assert_eq!((of("btcusdt@trade"), of("btcusdt@aggTrade")), (0, 1), "{covers:?}");
+}
