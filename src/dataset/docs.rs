@@ -229,7 +229,8 @@ const OWN: &[Docs] = &[
     ),
     (
         Table::Gaps,
-        "What is not proven, and why. A stretch over a file's boundary stands in both files.",
+        "What is not proven, and why. A stretch over a file's boundary stands in both files; one over days without any record \
+         stands in the files of its last day alone.",
         &[
             ("stream", "the venue's stream name"),
             ("cause", "see Causes of gaps"),

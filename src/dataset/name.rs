@@ -150,6 +150,24 @@ mod tests {
     }
 
     #[test]
+    fn long_names_keep_as_much_as_there_is_room_for_and_no_half_escape() {
+        let longest = "A".repeat(NAME_MAX);
+        assert_eq!(encode(&longest), longest);
+        let room = NAME_MAX - 17;
+        let cut = encode(&format!("{longest}A"));
+        assert_eq!((cut.len(), &cut[..=room]), (NAME_MAX, format!("{}.", "A".repeat(room)).as_str()));
+        // An escape that would end behind the room goes as a whole, one that ends with it stays.
+        for (plain, keeps) in [(room - 3, true), (room - 2, false), (room - 1, false), (room, false)] {
+            let name = encode(&format!("{}/{longest}", "B".repeat(plain)));
+            let start = format!("{}{}", "B".repeat(plain), if keeps { "%2F." } else { "." });
+            assert!(name.starts_with(&start), "{plain}: {name}");
+        }
+        // Too short to be cut.
+        let hive = encode("__HIVE_DEFAULT_PARTITION__");
+        assert!(hive.starts_with("__HIVE_DEFAULT_PARTITION__."), "{hive}");
+    }
+
+    #[test]
     fn names_that_differ_in_case_only_do_not_meet() {
         let mut n = Names::default();
         assert_eq!(n.name("v", "BTC"), "BTC");
