@@ -292,16 +292,17 @@ impl Core {
         true
     }
 
-    /// Notes a live trade of a venue whose answers have no ids.
-    pub(super) fn remember(&mut self, t: &Trade<'_>) {
-        let Some(s) = self.streams.get_mut(t.stream.0 as usize) else { return };
+    /// Notes a live trade of a venue whose answers have no ids. Says whether an answer told it already: one that was asked for
+    /// when the first trade behind a gap had come may have others of its millisecond, which are on their way.
+    pub(super) fn remember(&mut self, t: &Trade<'_>) -> bool {
+        let Some(s) = self.streams.get_mut(t.stream.0 as usize) else { return false };
         if s.kind != StreamKind::TradeSparse
             || t.ts_event <= 0
             || venue_of(s.venue).spec().rest_trades_have_ids
         {
-            return;
+            return false;
         }
-        let Some(v) = self.insts.get(t.instrument.ix()).map(|i| &i.version) else { return };
+        let Some(v) = self.insts.get(t.instrument.ix()).map(|i| &i.version) else { return false };
         let d = Deal {
             ms: t.ts_event / 1_000_000,
             price: Dec::new(t.price, v.price_exp).trimmed(),
@@ -312,6 +313,11 @@ impl Core {
             s.recent.pop_front();
         }
         s.recent.push_back(d);
+        if let Some(at) = s.said.iter().position(|k| *k == d) {
+            s.said.swap_remove(at);
+            return true;
+        }
+        s.said.retain(|k| k.ms >= d.ms);
         for h in self.held.iter_mut().filter(|h| h.stream == t.stream) {
             if let Waits::Like { until, known, .. } = &mut h.waits {
                 if *until == i64::MAX {
@@ -322,6 +328,7 @@ impl Core {
                 }
             }
         }
+        false
     }
 
     /// Whether a stream has gaps that are not told yet.
@@ -394,12 +401,14 @@ impl Core {
             if of(s) && is_missing(h) {
                 h.by_rest += 1;
                 let ahead = matches!(h.waits, Waits::Between { until: i64::MAX, .. });
-                taken = Some((h.stream, ahead));
+                let at_end = d.filter(|d| matches!(h.waits, Waits::Like { until, .. } if until == d.ms));
+                taken = Some((h.stream, ahead, at_end));
                 break;
             }
         }
-        let Some((stream, ahead)) = taken else { return };
+        let Some((stream, ahead, at_end)) = taken else { return };
         let s = self.s(stream);
+        s.said.extend(at_end.filter(|_| s.said.len() < AHEAD_MAX));
         if id >= 0 {
             s.fills_hole(id, id);
         }

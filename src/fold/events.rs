@@ -57,8 +57,10 @@ impl Core {
         }
         if let Event::Trade(t) = event
             && !self.cfg.backfill.is_empty()
+            && self.remember(t)
         {
-            self.remember(t);
+            self.counters.duplicates += 1;
+            return;
         }
         let base = self.head(rec);
         let head = Head {

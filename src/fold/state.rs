@@ -159,6 +159,9 @@ pub(super) struct Stream {
     pub ahead: Vec<i64>,
     /// The latest trades by value, where the venue's answers have no ids. Bounded.
     pub recent: VecDeque<super::backfill::Deal>,
+    /// Those that an answer told of the ms in which the stream goes on behind a gap, where the answers have no ids: it may bring
+    /// them still. Bounded.
+    pub said: Vec<super::backfill::Deal>,
     /// The latest trades, where ids skip: one that is said twice is told once. Bounded.
     pub latest: super::repeats::Latest,
     /// What came last over this stream and that of the whole market. Bounded.

@@ -151,6 +151,7 @@ impl Core {
             last_id: -1,
             last_key: i64::MIN,
             ts_chain: 0,
+            said: Vec::new(),
             doubt_since: 0,
             holes: Vec::new(),
             ahead: Vec::new(),

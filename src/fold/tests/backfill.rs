@@ -349,6 +349,17 @@ fn trades_without_ids_are_told_apart_by_their_values() {
     let last = l.told.gaps.last().unwrap();
     assert_eq!((last.2.as_str(), l.told.rejects.len()), ("backfill", 0), "{last:?}");
     assert!(last.3.starts_with("5 by REST"), "{last:?}");
+    // The answer had a second one of the millisecond in which the stream goes on, and now the stream brings it.
+    let before = l.told.values.len();
+    live(&mut l, 22, 1, 9, "2");
+    assert_eq!(l.told.values.len(), before, "told once");
+    live(&mut l, 22, 2, 9, "2");
+    live(&mut l, 22, 3, 11, "7");
+    assert_eq!(
+        l.told.values.len(),
+        before + 2,
+        "a third one is another, and what was not in the gap is live"
+    );
 }
 
 proptest! {
