@@ -105,8 +105,8 @@ impl World {
                 key_int(&mut data, "E", self.now);
                 key_str(&mut data, "s", symbol);
                 key_str(&mut data, "ps", &s.face.ps);
-                key_str(&mut data, "ct", "PERPETUAL");
-                key_int(&mut data, "dt", 4_133_404_800_000);
+                key_str(&mut data, "ct", symbols::contract_type(s.face.delivers));
+                key_int(&mut data, "dt", s.face.delivers.unwrap_or(symbols::NEVER));
                 key_int(&mut data, "ot", 1_569_398_400_000);
                 key_str(&mut data, "cs", &self.status(s));
                 "!contractInfo".to_owned()

@@ -101,6 +101,8 @@ pub struct Face {
     step: i64,
     /// What a contract is worth in the quote currency, where sizes are contracts.
     contract: Option<i64>,
+    /// When it is delivered, ms; such a contract has no funding.
+    pub delivers: Option<i64>,
 }
 
 impl Face {
@@ -118,6 +120,7 @@ impl Face {
             sd: def.size_dec,
             qd: if def.contract.is_some() { BASE_DEC } else { def.price_dec + def.size_dec },
             contract: def.contract,
+            delivers: super::symbols::delivery_of(&def.symbol),
             tick: def.tick_mult,
             step: def.step_mult,
         }
@@ -527,17 +530,13 @@ impl Shape {
             key_fixed(w, "P", i, dec);
             key_fixed(w, "i", i, dec);
         }
-        key_fixed(w, "r", p.rate_e8.into(), 8);
-        key_int(w, "T", next);
+        let next = super::symbols::funding(w, ("r", "T"), f.delivers.is_some(), p.rate_e8, next);
         self.tail(o, f, false);
         o.log_int("E", now);
         o.log_int("T", next);
         o.log_fixed("p", m, dec);
-        o.log_columns(
-            &[],
-            &[],
-            &[("index_px", i, dec), ("settle_px", i, dec), ("funding_rate", p.rate_e8.into(), 8)],
-        );
+        let all = [("index_px", i, dec), ("settle_px", i, dec), ("funding_rate", p.rate_e8.into(), 8)];
+        o.log_columns(&[], &[], &all[..3 - usize::from(f.delivers.is_some())]);
     }
 
     fn foreign_marked(&self, sp: &dyn Words, o: &mut Out, f: &Face, p: Marked, next: i64, now: i64) {

@@ -5,6 +5,7 @@ use super::http::{Answer, Head, query};
 use super::rng::mix;
 use super::stats::Bar;
 use super::streams::INTERVALS;
+use super::symbols;
 use super::text::{escaped, fixed, int, key_fixed, key_int, key_str, put};
 use super::world::World;
 use crate::model::dialect::{PairKey, Prints};
@@ -139,9 +140,13 @@ impl World {
                 key_fixed(&mut b, "markPrice", f.px(p.mark).into(), f.pd + 2);
                 key_fixed(&mut b, "indexPrice", f.px(p.index).into(), f.pd + 2);
                 key_fixed(&mut b, "estimatedSettlePrice", f.px(p.index).into(), f.pd + 2);
-                key_fixed(&mut b, "lastFundingRate", p.rate_e8.into(), 8);
-                key_fixed(&mut b, "interestRate", 10_000, 8);
-                key_int(&mut b, "nextFundingTime", (self.now / FUNDING_MS + 1) * FUNDING_MS);
+                let next = (self.now / FUNDING_MS + 1) * FUNDING_MS;
+                let keys = ("lastFundingRate", "nextFundingTime");
+                symbols::funding(&mut b, keys, f.delivers.is_some(), p.rate_e8, next);
+                match f.delivers {
+                    Some(_) => key_str(&mut b, "interestRate", ""),
+                    None => key_fixed(&mut b, "interestRate", 10_000, 8),
+                }
             }
             "ticker/price" => {
                 key_fixed(&mut b, "price", s.stats.day.close.into(), f.pd);
@@ -151,7 +156,7 @@ impl World {
                 key_fixed(&mut b, "openInterest", f.qty(self.interest_of(ix)).into(), f.sd);
                 if self.shape.d.prints.pair == PairKey::BehindSymbol {
                     key_str(&mut b, "pair", &f.ps);
-                    key_str(&mut b, "contractType", "PERPETUAL");
+                    key_str(&mut b, "contractType", symbols::contract_type(f.delivers));
                 }
             }
             "fundingInfo" => {

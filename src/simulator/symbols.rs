@@ -2,6 +2,7 @@
 
 use super::config::Symbols;
 use super::rng::mix;
+use super::text::{key_fixed, key_int, key_str};
 use crate::model::dialect::{Decimals, Dialect, Parts, Prints};
 
 /// One instrument of the simulated venue.
@@ -33,6 +34,43 @@ pub struct SymbolDef {
     pub typical_steps: i64,
     /// Relative activity.
     pub weight: u64,
+}
+
+/// When contracts are delivered that are never, ms since the epoch, as the lists have it.
+pub(super) const NEVER: i64 = 4_133_404_800_000;
+
+/// When a contract is delivered, ms since the epoch: at eight in the morning (UTC) of the day that its name ends with
+/// (`BTCUSD_260925`). `None`: it is none that is.
+pub(super) fn delivery_of(symbol: &str) -> Option<i64> {
+    let day = symbol.rsplit_once('_')?.1;
+    if day.len() != 6 || !day.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let text = format!("20{}-{}-{}", &day[..2], &day[2..4], &day[4..]);
+    let day = crate::model::time::parse_date(&text)?;
+    Some((day * 24 + 8) * 3_600_000)
+}
+
+/// Prints a funding rate and the next funding time, which is returned: what is delivered has neither.
+pub(super) fn funding(
+    b: &mut Vec<u8>,
+    (rate, at): (&str, &str),
+    delivers: bool,
+    rate_e8: i64,
+    next: i64,
+) -> i64 {
+    let next = if delivers { 0 } else { next };
+    match delivers {
+        true => key_str(b, rate, ""),
+        false => key_fixed(b, rate, rate_e8.into(), 8),
+    }
+    key_int(b, at, next);
+    next
+}
+
+/// What a list calls a contract.
+pub(super) fn contract_type(delivers: Option<i64>) -> &'static str {
+    if delivers.is_some() { "CURRENT_QUARTER" } else { "PERPETUAL" }
 }
 
 /// `(base, start price in ticks, decimals of the tick, decimals of the step on futures)`.
@@ -207,6 +245,14 @@ mod tests {
             define(&dialects::BINANCE_SPOT, &Symbols::List(vec!["NKNUSDT".into(), "LRCBTC".into()]), true);
         assert_eq!((s[1].base.as_str(), s[1].quote.as_str(), s[1].price_dec), ("LRC", "BTC", 8));
         assert_eq!((s[2].symbol.as_str(), s[2].lower.as_str()), ("龙虾USDT", "龙虾usdt"));
+    }
+
+    #[test]
+    fn a_name_says_when_a_contract_is_delivered() {
+        assert_eq!(delivery_of("BTCUSD_260925"), Some(1_790_323_200_000));
+        for none in ["BTCUSD_PERP", "BTCUSDT", "BTCUSD_2609", "X_269925", "BTC_UP_DOWN_5M_1778483280_YUSDT"] {
+            assert_eq!(delivery_of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -233,3 +233,37 @@ fn all_venues_at_once_are_recorded_once_and_explained() {
     let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");
 }
+
+/// A contract that is delivered has no funding, and its list says when it ends.
+#[test]
+fn contracts_that_are_delivered_are_recorded_beside_those_that_never_are() {
+    let _turn = turn();
+    let place = Place::new();
+    let symbols = ["BTCUSD_PERP", "BTCUSD_270326"].map(str::to_owned).to_vec();
+    let mut venue = Venue::start(place.dir.path(), "binance-coinm", 2, 200, |c| {
+        c.symbols = lobtape::simulator::Symbols::List(symbols.clone());
+        c.duration_ms = Some(6000);
+        c.quiet_tail_ms = 1000;
+    });
+    venue.symbols = symbols;
+    venue.channels.push("premiumIndex".to_owned());
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    assert!(wait_for(Duration::from_secs(60), || venue.sim.is_over()), "{}", recorder.words());
+    let (id, log) = venue.end();
+    recorder.stop();
+    check(&place.dataset(), &id, &log, Rules::default()).demand("delivered contracts");
+    let mut kinds = BTreeMap::new();
+    super::tape::batches(&place.dataset(), Table::Instruments, &id, |b| {
+        let (symbol, kind) = (b.text("instrument").unwrap(), b.text("contract_type").unwrap());
+        kinds.extend((0..b.rows()).map(|i| (symbol.value(i).to_owned(), kind.value(i).to_owned())));
+    });
+    let of = |s: &str| kinds.get(&format!("{id}:{s}")).map(String::as_str);
+    assert_eq!(
+        (of("BTCUSD_PERP"), of("BTCUSD_270326")),
+        (Some("PERPETUAL"), Some("CURRENT_QUARTER")),
+        "{kinds:?}"
+    );
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
