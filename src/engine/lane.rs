@@ -59,6 +59,8 @@ struct Wishes {
     pongs: Vec<ConnId>,
     /// Answers that name nothing, with their codes.
     answers: Vec<(ConnId, i64)>,
+    /// The frame at hand came because we asked for it.
+    is_answer: bool,
     lane: LaneId,
     parsed_mono: i64,
     symbols: Vec<(String, String)>,
@@ -76,6 +78,7 @@ impl Wishes {
             classes: Vec::new(),
             pongs: Vec::new(),
             answers: Vec::new(),
+            is_answer: false,
             lane,
             parsed_mono: 0,
             symbols: Vec::new(),
@@ -135,6 +138,12 @@ impl FoldSink for Wishes {
                     self.out.push(FromLane::Compared { venue, symbol, ahead });
                 }
             }
+            Effect::Loaded { instrument } => {
+                if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
+                    self.out.push(FromLane::Loaded { venue, symbol });
+                }
+            }
+            Effect::Answer => self.is_answer = true,
             Effect::Audited { instrument, verdict, seq, compared, wrong } => {
                 if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {
                     let audit = Audited { venue, symbol, verdict, seq, compared, wrong };
@@ -595,35 +604,10 @@ impl Lane {
     }
 
     /// Finds a stream's series and counters; on the stream's first frame only.
-    #[cold]
-    fn meet(&mut self, id: StreamId) {
-        let (name, venue) = match self.fold.stream(id) {
-            Some((n, _, _)) => (n.to_owned(), self.fold.stream_venue(id).unwrap_or("")),
-            None => (String::new(), ""),
-        };
-        let series = self.recorder.stream(venue, &name);
-        let of = |leg: u8| {
-            let is =
-                |(v, n, m): &&(&str, String, Arc<StreamMetrics>)| *v == venue && *n == name && m.leg == leg;
-            self.counted.iter().find(is).map(|(_, _, m)| Arc::clone(m))
-        };
-        let counters = [of(0), of(1)];
-        let at = id.0 as usize;
-        if self.series.len() <= at {
-            self.series.resize_with(at + 1, || None);
-        }
-        self.series[at] = Some((series, counters));
-    }
-
-    /// What counts a stream's gaps, which are those of both its legs.
-    fn counters(&self, id: StreamId) -> Option<&StreamMetrics> {
-        let (name, venue) = (self.fold.stream(id)?.0, self.fold.stream_venue(id)?);
-        self.counted.iter().find(|(v, n, _)| *v == venue && n == name).map(|(_, _, m)| &**m)
-    }
-
     /// The series of a frame's stream; counts the frame.
     #[inline]
     fn series(&mut self, id: StreamId, rec: &Record<'_>, (leg, won_by): (u8, i8)) -> u32 {
+        let is_answer = std::mem::take(&mut self.wishes.is_answer);
         if id == StreamId::NONE {
             return self.recorder.stream("", "");
         }
@@ -638,7 +622,9 @@ impl Lane {
                 if let Some(Some(m)) = counters.get(usize::from(leg)) {
                     m.frames.add(1);
                     m.bytes.add(rec.payload.len() as u64);
-                    m.last_recv.set(rec.ts_recv);
+                    if !is_answer {
+                        m.last_recv.set(rec.ts_recv);
+                    }
                 }
                 *series
             }

@@ -217,6 +217,13 @@ pub enum FromLane {
         /// It is newer than the book and other than it.
         ahead: bool,
     },
+    /// The snapshot that a book asked for is here, and its stream's own word is awaited.
+    Loaded {
+        /// Venue slug.
+        venue: String,
+        /// Symbol.
+        symbol: String,
+    },
     /// An audit is over.
     Audited(Audited),
     /// A book is proven.

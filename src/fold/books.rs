@@ -303,9 +303,8 @@ impl Core {
         }
         if b.stands() && !replaces {
             // Nobody waits for it: it is only compared. Or it is older than the book.
-            if !in_band && !rule.replaces {
-                let ahead = super::compare::is_ahead(&b, d, limit);
-                sink.effect(Effect::Compared { instrument: id, ahead });
+            if !in_band || !rule.replaces {
+                self.compares(&b, d, limit, sink);
             }
             self.insts[id.ix()].book = Some(b);
             self.audit_snapshot(rec, d, limit, sink);
@@ -437,6 +436,9 @@ impl Core {
         b: &mut BookState,
         sink: &mut S,
     ) {
+        if self.answers_in_silence(d, b, sink) {
+            return;
+        }
         let was = b.synced;
         self.publish_sync(rec, d.instrument, b, sink);
         b.seq.on_proving_snapshot(d.last, rec.conn, d.ts_event);

@@ -2,8 +2,8 @@
 //! stream has been quiet for long and in audits.
 
 use super::state::BookState;
-use crate::book::Book;
-use crate::model::{Depth, Level, Side};
+use crate::book::{Book, same_id_space};
+use crate::model::{Depth, IdPolicy, Level, Side};
 
 /// Price and size.
 type Entry = (i64, i64);
@@ -80,6 +80,68 @@ pub(super) fn is_ahead(b: &BookState, d: &Depth<'_>, limit: usize) -> bool {
     }
     let known = Known::of((b.bid_horizon, b.ask_horizon), d.bids, d.asks, limit);
     compare(&b.book, &Since::default(), (d.bids, d.asks), known).wrong > 0
+}
+
+/// Levels a side that the smallest topic of whole views shows.
+const SHOWN: usize = 5;
+
+/// The same for a dialect whose stream shows a book's best levels, in ids that may be of another counter than those of
+/// snapshots. Levels that have left what it shows it need not tell of, so only the best ones are compared. `heard`: receive
+/// time of the stream's last frame.
+///
+/// While the ids are being learned, what came after the last whole view is part of what the stream has said.
+pub(super) fn has_moved(b: &BookState, d: &Depth<'_>, heard: i64) -> bool {
+    let mut book = Book::new();
+    let all = |side| b.book.levels(side).collect::<Vec<Level>>();
+    book.apply(&all(Side::Bid), &all(Side::Ask));
+    let mut last = b.seq.last();
+    if b.seq.policy() == IdPolicy::Learn {
+        for e in b.buffer.iter() {
+            book.apply(e.bids, e.asks);
+            last = last.max(e.ids.last);
+        }
+    }
+    let is_newer = if same_id_space(last.max(1), d.last.max(1)) { d.last > last } else { d.ts_event > heard };
+    if !is_newer {
+        return false;
+    }
+    let known = Known::of((b.bid_horizon, b.ask_horizon), d.bids, d.asks, 1);
+    let bids = best_of(&book, Side::Bid, d.bids, known);
+    let asks = best_of(&book, Side::Ask, d.asks, known);
+    (bids.0 != bids.1 || asks.0 != asks.1) && !is_in_other_units(&[bids, asks])
+}
+
+/// The best levels of a book and of a snapshot, as deep as both of them are known.
+fn best_of(book: &Book, side: Side, snapshot: &[Level], known: Known) -> (Vec<Level>, Vec<Level>) {
+    let better = |a: &Level, b: &Level| if side == Side::Bid { a.price > b.price } else { a.price < b.price };
+    let mut ours: Vec<Level> = book.levels(side).filter(|l| known.has(side, l.price)).collect();
+    let shown = snapshot.iter().filter(|l| l.size > 0 && known.has(side, l.price));
+    let mut theirs: Vec<Level> = shown.copied().collect();
+    theirs.sort_unstable_by_key(|l| if side == Side::Bid { l.price.saturating_neg() } else { l.price });
+    for ends in [ours.get(SHOWN - 1).copied(), theirs.get(SHOWN - 1).copied()].into_iter().flatten() {
+        ours.retain(|l| !better(&ends, l));
+        theirs.retain(|l| !better(&ends, l));
+    }
+    (ours, theirs)
+}
+
+/// Whether all prices are the same, and all sizes in one ratio: what a size on the socket counts nobody has shown.
+fn is_in_other_units(sides: &[(Vec<Level>, Vec<Level>)]) -> bool {
+    let mut ratio = None;
+    let mut levels = 0;
+    for (ours, theirs) in sides {
+        if ours.len() != theirs.len() {
+            return false;
+        }
+        for (o, t) in ours.iter().zip(theirs) {
+            let (a, b) = *ratio.get_or_insert((i128::from(o.size), i128::from(t.size)));
+            if o.price != t.price || i128::from(o.size) * b != i128::from(t.size) * a {
+                return false;
+            }
+            levels += 1;
+        }
+    }
+    levels > 1
 }
 
 fn one_side(book: &Book, since: &Since, side: Side, snapshot: &[Level], known: Known, sums: &mut Sums) {

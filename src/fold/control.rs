@@ -262,6 +262,7 @@ impl Core {
                 if let Some(id) = id.filter(|id| is_silent(&self.streams[id.0 as usize])) {
                     about.stream = id;
                     self.resumes(id, rec, "connection", sink);
+                    self.may_be_quiet(id, rec, sink);
                 }
             }
             TimerEvent::LegWait { instrument } => {

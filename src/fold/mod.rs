@@ -19,6 +19,7 @@ mod gaps;
 mod holes;
 mod lapses;
 mod legs;
+mod mute;
 mod panics;
 mod repeats;
 mod shared;
@@ -46,7 +47,7 @@ use crate::model::{
 };
 
 /// Version of the fold's rules: rises when the same records would give other rows.
-pub const RULES_VERSION: u32 = 7;
+pub const RULES_VERSION: u32 = 8;
 
 /// What the fold tells whoever runs it.
 pub trait FoldSink {
@@ -158,6 +159,13 @@ pub enum Effect<'a> {
         instrument: InstrumentId,
         /// It is newer than the book and other than it: a diff is on its way, or does not come.
         ahead: bool,
+    },
+    /// A frame of a stream is the answer to a message of ours: no sign that the stream itself says something.
+    Answer,
+    /// A snapshot is here that is no proof by itself: its stream was found silent, and must speak first.
+    Loaded {
+        /// Which.
+        instrument: InstrumentId,
     },
     /// A proven book was held against a snapshot. One that differs is not proven any more: a snapshot is needed as well.
     Audited {

@@ -777,9 +777,7 @@ impl<S: FoldSink> Ctx<'_, '_, S> {
             }
             Event::Snapshot(d) => {
                 (about.ts_event, about.ts_send) = (d.ts_event, d.ts_send);
-                if d.stream != StreamId::NONE {
-                    core.touch(d.stream, conn, rec);
-                }
+                core.view_came(rec, conn, &d, *sink);
                 core.on_snapshot(rec, &d, rest.unwrap_or(""), *sink);
             }
             Event::Reply(r) => core.replied(rec, conn, &r, *sink),

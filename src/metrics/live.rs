@@ -163,7 +163,7 @@ pub struct StreamMetrics {
     pub bytes: Counter,
     /// Gaps that are over; those of both legs are counted with one of them.
     pub gaps: Counter,
-    /// `ts_recv` of the last frame, ns; 0 = none yet.
+    /// `ts_recv` of the last frame that was no answer to a message of ours, ns; 0 = none yet.
     pub last_recv: Gauge,
     /// Events that this leg brought before the other one did.
     pub wins: Counter,

@@ -213,6 +213,6 @@ pub struct StreamStatus {
     pub gaps: u64,
     /// Events that this leg brought before the other one did.
     pub wins: u64,
-    /// Time since the last frame, ns; −1 = none yet.
+    /// Time since the last frame that was no snapshot that we asked for, ns; −1 = none yet.
     pub last_recv_age_ns: i64,
 }

@@ -288,6 +288,55 @@ fn a_stream_that_is_silent_is_told_apart_from_one_that_is_quiet() {
     verified(&place);
 }
 
+/// The same where snapshots come as frames of the stream itself, and where a stream shows best levels in ids of its own.
+#[test]
+fn so_it_is_where_the_stream_itself_brings_whole_books() {
+    let _turn = turn();
+    for (id, lost, quiet, stream) in [
+        ("ascendex-spot", "BTC/USDT", "ETH/USDT", "depth:BTC/USDT"),
+        ("pumpkin-perp", "btc_usdt", "eth_usdt", "depth@btc_usdt,10"),
+    ] {
+        let place = Place::new();
+        let mut venue = Venue::start(place.dir.path(), id, 2, 60, |c| {
+            c.duration_ms = Some(26_000);
+            let of = |kind: FaultKind, symbol: &str| FaultSpec {
+                symbol: Some(symbol.to_owned()),
+                ..FaultSpec::new(kind)
+            };
+            // One goes on and nothing is told of it for a while; the other one stands still.
+            c.faults = vec![
+                of(FaultKind::Halt, quiet).at(6000),
+                FaultSpec { for_ms: 11_000, ..of(FaultKind::Gap, lost) }.at(8000),
+            ];
+        });
+        venue.more.push_str("silent_after = \"1s\"\n");
+        place.configure("1h", 0, &[&venue]);
+        let recorder = place.record();
+        let over = wait_for(Duration::from_secs(90), || venue.sim.is_over());
+        assert!(over, "nobody came: {}", recorder.words());
+        let (id, _) = venue.end();
+        recorder.stop();
+        let words = recorder_words(&place);
+        let alarms: Vec<&str> =
+            words.lines().filter(|l| l.contains("silent although its connection lives")).collect();
+        assert!(alarms.len() == 1 && alarms[0].contains(stream), "{words}");
+        let mut gaps = tape::gaps(&place.dataset(), &id);
+        gaps.retain(|g| g.cause == "silent_stream");
+        // From the last message before the silence up to the first one after it.
+        assert!(gaps.iter().all(|g| g.stream == stream) && !gaps.is_empty(), "{gaps:?} {words}");
+        let (begin, end) = (gaps[0].begin, gaps.iter().map(|g| g.end).max().unwrap_or(0));
+        let lasted = end - begin;
+        assert!((10_500_000_000..13_000_000_000).contains(&lasted), "{lasted} ns: {gaps:?}");
+        let inside = |c: &&Cover| c.stream == stream && c.begin < end && c.end > begin;
+        let covers = tape::coverage(&place.dataset(), &id);
+        assert!(!covers.iter().any(|c| inside(&c)), "{gaps:?} {covers:?}");
+        let after = covers.iter().any(|c| c.stream == stream && c.end - end > 3_000_000_000);
+        assert!(after, "not proven again: {gaps:?} {covers:?}");
+        refold(&place.dataset());
+        verified(&place);
+    }
+}
+
 fn recorder_words(place: &Place) -> String {
     std::fs::read_to_string(place.dir.path().join("recorder.log")).unwrap_or_default()
 }

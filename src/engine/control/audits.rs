@@ -148,7 +148,8 @@ impl Control {
         }
     }
 
-    fn feeds(&self, v: usize, symbol: &str) -> Vec<(LaneId, ConnId, StreamSpec)> {
+    /// The open connections that carry a symbol's stream of diffs.
+    pub(super) fn feeds(&self, v: usize, symbol: &str) -> Vec<(LaneId, ConnId, StreamSpec)> {
         let feeds = |s: &&StreamSpec| s.kind == StreamKind::DepthDiff && s.symbol.as_deref() == Some(symbol);
         let slots = self.venues[v].slots.iter();
         slots

@@ -204,13 +204,22 @@ enum Step {
 /// What one stream has said so far, over both legs together.
 #[derive(Clone, Copy, Debug, Default)]
 struct Said {
+    /// Frames of any kind.
+    all: u64,
     /// Frames of its own accord.
     frames: u64,
     /// Snapshots that we asked for at most: their answers are frames of the stream, and no sign that changes come.
     answers: u64,
     confirmed: u64,
-    /// Receive time of the last frame of either kind, 0 = none.
+    /// Receive time of the last frame that was no answer, 0 = none.
     last_recv: i64,
+}
+
+impl Said {
+    /// Nothing came, not even what we asked for.
+    fn is_mute(&self) -> bool {
+        self.all == 0
+    }
 }
 
 /// What all streams have said so far.
@@ -295,6 +304,7 @@ impl Control {
             // A confirmation that names its stream is a frame of it.
             let spec = self.venues[key.0].plan.venue.spec();
             let confirms = if spec.topics_per_message == 0 { said.confirmed } else { 0 };
+            said.all = said.frames;
             said.frames = said.frames.saturating_sub(confirms);
             said.answers = said.frames.min(self.firsts.asked.get(key).copied().unwrap_or(0));
             said.frames -= said.answers;
@@ -328,7 +338,7 @@ impl Control {
                 }
             }
             // A connection that has brought something of any stream is on a path that is served.
-            let is_mute = streams.iter().all(|s| heard.of(&(v, s.name.clone())).last_recv == 0);
+            let is_mute = streams.iter().all(|s| heard.of(&(v, s.name.clone())).is_mute());
             let is_accused = late.iter().any(|(_, w)| w.is_some());
             for (stream, why) in late {
                 let why = why.or((is_mute && is_accused).then_some(Why::Path));

@@ -441,6 +441,12 @@ impl Control {
                     self.compared(v, &symbol, ahead, now);
                 }
             }
+            FromLane::Loaded { venue, symbol } => {
+                if let Some(v) = self.venue_ix(&venue) {
+                    self.venues[v].wanted.remove(&symbol);
+                    self.venues[v].in_vain.remove(&symbol);
+                }
+            }
             FromLane::Audited(a) => {
                 if let Some(v) = self.venue_ix(&a.venue) {
                     self.audited(v, &a);

@@ -1,9 +1,10 @@
 //! Streams that bring nothing although their connection lives.
 //!
 //! Silence alone says nothing: a quiet symbol has no diffs for minutes. So a stream of diffs is called silent only by proof:
-//! after [`crate::config::VenueConfig::silent_after_ns`] without one a snapshot is asked for, within the budget's share for
-//! audits and one at a time for each venue; if it is newer than the book and other than the book, and still no diff comes
-//! for [`GRACE_NS`], the venue has moved on without telling us. If it is not, the stream is quiet, and is looked into
+//! after [`crate::config::VenueConfig::silent_after_ns`] without one a snapshot is asked for, by REST or on the stream's own
+//! connection, within the budget's share for audits and one at a time for each venue; if it is newer than the book and other
+//! than the book, and still no diff comes for [`GRACE_NS`], the venue has moved on without telling us. Its answer on the
+//! stream's own connection is no word of the stream. If it is not ahead, the stream is quiet, and is looked into
 //! again after twice the time, up to [`LONGEST_NS`]. A channel with a fixed pace ([`crate::venue::Venue::pace_s`]) is silent
 //! when it has missed several messages. All other channels speak when something happens, and nothing proves that it did.
 //!
@@ -186,8 +187,7 @@ impl Control {
         let venue = self.venues[v].plan.venue;
         let pace = venue.pace_s(&s.channel);
         let symbol = s.symbol.clone().unwrap_or_default();
-        let diffs = s.kind == StreamKind::DepthDiff && venue.spec().snapshot == SnapshotSource::Rest;
-        if !diffs && pace.is_none() {
+        if s.kind != StreamKind::DepthDiff && pace.is_none() {
             return false;
         }
         if pace.is_some() && self.venues[v].recorded.is_delisted(&symbol) {
@@ -226,6 +226,21 @@ impl Control {
             }
         }
         finding == Finding::Silent
+    }
+
+    /// Asks for what is to be compared on the connections that carry the stream, where snapshots come by message: one of them
+    /// feeds the book. `audits`: it is asked for already. Says whether somebody waited for it.
+    pub(super) fn compares_in_band(&mut self, v: usize, symbol: &str, audits: bool) -> bool {
+        if !self.silence.asked.remove(&(v, symbol.to_owned())) {
+            return audits;
+        }
+        for (lane, conn, stream) in if audits { Vec::new() } else { self.feeds(v, symbol) } {
+            if let Some(text) = self.venues[v].plan.venue.snapshot_message(&stream) {
+                self.order(lane, ToLane::Send { conn, text });
+                self.firsts.asks(v, &stream.name);
+            }
+        }
+        true
     }
 
     /// A snapshot was held against a book that is thought good.

@@ -109,7 +109,7 @@ impl Control {
                 let Next::Go((v, symbol)) = group.queue.next(now, &mut group.budget) else { break };
                 let audits = self.audit_begins(v, &symbol, now);
                 if self.venues[v].plan.venue.spec().snapshot == SnapshotSource::InBand {
-                    if !audits {
+                    if !self.compares_in_band(v, &symbol, audits) {
                         self.ask_in_band(v, &symbol, now);
                     }
                     continue;

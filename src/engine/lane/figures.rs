@@ -1,16 +1,44 @@
 //! Cold: once a second a lane puts out what it does not count frame by frame.
 
+use std::sync::Arc;
+
 use super::Lane;
 use crate::engine::messages::FromLane;
 use crate::fold;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, StreamMetrics};
 use crate::model::time::NS_PER_S;
-use crate::model::{GapCause, Side};
+use crate::model::{GapCause, Side, StreamId};
 use crate::sys::alloc;
 use crate::venue::Paths;
 use crate::wire::reader::Reader;
 
 impl Lane {
+    #[cold]
+    pub(super) fn meet(&mut self, id: StreamId) {
+        let (name, venue) = match self.fold.stream(id) {
+            Some((n, _, _)) => (n.to_owned(), self.fold.stream_venue(id).unwrap_or("")),
+            None => (String::new(), ""),
+        };
+        let series = self.recorder.stream(venue, &name);
+        let of = |leg: u8| {
+            let is =
+                |(v, n, m): &&(&str, String, Arc<StreamMetrics>)| *v == venue && *n == name && m.leg == leg;
+            self.counted.iter().find(is).map(|(_, _, m)| Arc::clone(m))
+        };
+        let counters = [of(0), of(1)];
+        let at = id.0 as usize;
+        if self.series.len() <= at {
+            self.series.resize_with(at + 1, || None);
+        }
+        self.series[at] = Some((series, counters));
+    }
+
+    /// What counts a stream's gaps, which are those of both its legs.
+    pub(super) fn counters(&self, id: StreamId) -> Option<&StreamMetrics> {
+        let (name, venue) = (self.fold.stream(id)?.0, self.fold.stream_venue(id)?);
+        self.counted.iter().find(|(v, n, _)| *v == venue && n == name).map(|(_, _, m)| &**m)
+    }
+
     /// Sizes of books, open gaps, allocations, events without a table, ways of reading; at the end once more.
     pub(super) fn figures(&mut self, reader: &Reader) {
         // `last_flush` is the lane's latest look at the clock that need not be exact.

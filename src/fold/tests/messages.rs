@@ -2,7 +2,7 @@
 
 use super::Tape;
 use crate::model::control::to_payload;
-use crate::model::{ConnEvent, InstrumentId, Kind, StreamSpec, Subscribed, flags};
+use crate::model::{ConnEvent, InstrumentId, Kind, StreamSpec, Subscribed, TimerEvent, flags};
 use crate::venue;
 
 const VENUE: &str = "ascendex-spot";
@@ -539,4 +539,86 @@ fn diffs_of_the_family_that_a_book_has_left_prove_nothing_and_touch_nothing() {
     assert!(t.is_proven() && t.rows.of("delta").len() == rows + 2, "{:#?}", t.rows.lines);
     assert_eq!(t.rows.of("cover depth-realtime").len(), 1, "{:#?}", t.rows.lines);
     assert!(t.fold.others().iter().any(|(name, n)| name == "diff of another chain" && *n == 3));
+}
+
+impl Tape {
+    fn compared(&self) -> Vec<bool> {
+        let said = self.rows.effects.iter().filter(|e| e.starts_with("Compared"));
+        said.map(|e| e.contains("ahead: true")).collect()
+    }
+
+    fn silent(&mut self, conn: i64) {
+        let e = TimerEvent::Silent { stream: DEPTH.into() };
+        self.push(Kind::Timer, conn, -1, "", &to_payload(&e), 0);
+    }
+}
+
+#[test]
+fn a_snapshot_on_the_own_connection_tells_whether_a_quiet_book_is_behind() {
+    let mut t = Tape::proven();
+    t.change(7, 11);
+    // The book at its id; an older one; one that is newer by its id alone; one that shows what nobody told.
+    t.book(7, "depth-snapshot", 1, 11, r#"["1","5"]"#, r#"["2","1"]"#);
+    t.book(7, "depth-snapshot", 1, 10, r#"["1","2"]"#, r#"["2","1"]"#);
+    t.book(7, "depth-snapshot", 1, 14, r#"["1","5"]"#, r#"["2","1"]"#);
+    t.book(7, "depth-snapshot", 1, 14, r#"["1","6"]"#, r#"["2","1"]"#);
+    assert_eq!(t.compared(), [false, false, false, true]);
+    assert!(t.is_proven(), "a comparison alone takes nothing away");
+}
+
+#[test]
+fn an_answer_does_not_end_a_silence_and_the_streams_own_next_change_does() {
+    for spoke in [false, true] {
+        let mut t = Tape::proven();
+        t.change(7, 11);
+        let last = t.ts;
+        t.book(7, "depth-snapshot", 1, 20, r#"["1","6"]"#, r#"["2","1"]"#);
+        t.silent(7);
+        assert!(!t.is_proven());
+        assert_eq!(t.asked(), 2);
+        if spoke {
+            t.change(7, 21);
+        }
+        t.book(7, "depth-snapshot", 1, 21, r#"["1","5"]"#, r#"["2","1"]"#);
+        assert_eq!(t.is_proven(), spoke, "{:?}", t.rows.of("gap depth"));
+        let told = t.rows.effects.iter().filter(|e| e.starts_with("Loaded")).count();
+        assert_eq!(told, usize::from(!spoke), "whoever asked need not ask again");
+        t.change(7, 22);
+        assert!(t.is_proven());
+        let gaps = t.rows.of("gap depth");
+        let begins = |g: &&&str| g.contains(&format!(" {last}.."));
+        assert_eq!(gaps.iter().filter(begins).count(), 1, "{gaps:?}");
+        assert!(
+            gaps.iter().any(|g| g.contains("silent_stream") && g.contains(&format!(" {last}.."))),
+            "{gaps:?}"
+        );
+        let cover = t.rows.of("cover depth");
+        assert!(cover[0].contains(&format!("..{last} ")) && cover[0].ends_with("silent_stream"), "{cover:?}");
+    }
+}
+
+#[test]
+fn a_change_that_does_not_follow_the_answer_waits_for_another_one() {
+    let mut t = Tape::proven();
+    t.silent(7);
+    t.whole(7, 20);
+    assert!(!t.is_proven());
+    t.change(7, 25);
+    assert!(!t.is_proven());
+    assert_eq!(t.asked(), 3);
+    t.whole(7, 25);
+    assert!(t.is_proven(), "{:?}", t.rows.of("gap depth"));
+}
+
+#[test]
+fn a_stream_that_may_be_quiet_after_all_is_proven_by_an_answer_again() {
+    let mut t = Tape::proven();
+    t.silent(7);
+    t.whole(7, 10);
+    assert!(!t.is_proven());
+    let e = TimerEvent::Served { stream: DEPTH.into() };
+    t.push(Kind::Timer, 7, -1, "", &to_payload(&e), 0);
+    assert_eq!(t.asked(), 3);
+    t.whole(7, 10);
+    assert!(t.is_proven(), "{:?}", t.rows.of("gap depth"));
 }

@@ -17,6 +17,8 @@ const S: i64 = 586_765_918_776_852_548;
 struct Seen {
     rows: Vec<String>,
     asked: usize,
+    /// Of comparisons: whether the snapshot was ahead.
+    ahead: Vec<bool>,
     flags: i32,
     /// Of trades, with their times.
     trades: Vec<(i64, i32)>,
@@ -44,6 +46,9 @@ impl FoldSink for Seen {
 
     fn effect(&mut self, e: Effect<'_>) {
         self.asked += usize::from(matches!(e, Effect::NeedSnapshot { .. }));
+        if let Effect::Compared { ahead, .. } = e {
+            self.ahead.push(ahead);
+        }
     }
 }
 
@@ -411,4 +416,64 @@ fn a_field_that_changes_its_meaning_is_told_once_and_so_are_ids_that_are_known()
     l.push(Kind::Frame, CONN, "", trade(586_769_324_550_225_920).as_bytes(), 0);
     let derived = l.seen.trades.iter().map(|t| (t.0 > 0, t.1 & flags::DERIVED_TS != 0)).collect::<Vec<_>>();
     assert_eq!(derived, [(true, false), (true, true)]);
+}
+
+/// Ten levels of a side, the first at `best`.
+fn side(best: i64, step: i64, size: i64) -> String {
+    let levels: Vec<String> = (0..10).map(|n| format!(r#"["{}","{}"]"#, best + step * n, size + n)).collect();
+    levels.join(",")
+}
+
+#[test]
+fn a_snapshot_by_rest_tells_whether_a_book_that_is_quiet_is_behind() {
+    for policy in [IdPolicy::Strict, IdPolicy::Sparse, IdPolicy::Learn] {
+        let mut l = Lane::new(policy);
+        let (bids, asks) = (side(100, -1, 5), side(101, 1, 7));
+        l.whole(2000, &bids, &asks);
+        l.update(2001, 2001, r#"["100","9"]"#, "");
+        let now = bids.replace(r#"["100","5"]"#, r#"["100","9"]"#);
+        // What it is now, with the same id and with a greater one; older ones; a greater id and other levels.
+        l.rest(2001, &now, &asks);
+        l.rest(2300, &now, &asks);
+        l.rest(2000, &side(90, -1, 5), &asks);
+        l.rest(2001, &side(90, -1, 5), &asks);
+        l.rest(2300, &side(101, -1, 5), &side(102, 1, 7));
+        l.rest(2300, &now.replace(r#"["100","9"]"#, r#"["100","8"]"#), &asks);
+        assert_eq!(l.seen.ahead, [false, false, false, false, true, true], "{policy:?}");
+        assert!(l.best().is_some(), "a comparison alone takes nothing away");
+    }
+}
+
+#[test]
+fn what_the_topic_does_not_show_accuses_nobody() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    let (bids, asks) = (side(100, -1, 5), side(101, 1, 7));
+    l.whole(2000, &bids, &asks);
+    // Levels that have left the window are told of no more, those below it never were.
+    let far = |of: &str, price: &str| format!(r#"{},["{price}","77"]"#, &of[..of.rfind(",[").unwrap()]);
+    l.rest(2300, &far(&bids, "50"), &far(&asks, "150"));
+    // The unit of sizes on the socket is not known: all of them in one ratio are the same sizes.
+    let other = |best: i64, step: i64, size: i64| {
+        let of = |n: i64| format!(r#"["{}","{}"]"#, best + step * n, (size + n) * 1000);
+        (0..10).map(of).collect::<Vec<_>>().join(",")
+    };
+    l.rest(2300, &other(100, -1, 5), &other(101, 1, 7));
+    assert_eq!(l.seen.ahead, [false, false]);
+}
+
+#[test]
+fn ids_of_another_counter_are_told_apart_by_their_time() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    let (bids, asks) = (side(100, -1, 5), side(101, 1, 7));
+    l.whole(2000, &bids, &asks);
+    let at = |ms: i64| ((l_ms(l.ts) + ms - 1_629_702_000_000) << 22) + 5;
+    let (before, after) = (at(-5000), at(5000));
+    l.rest(before, &side(90, -1, 5), &asks);
+    l.rest(after, &bids, &asks);
+    l.rest(after, &side(90, -1, 5), &asks);
+    assert_eq!(l.seen.ahead, [false, false, true]);
+}
+
+fn l_ms(ns: i64) -> i64 {
+    ns / 1_000_000
 }
