@@ -45,6 +45,14 @@ impl BookState {
     }
 }
 
+impl super::Fold {
+    /// The connection whose messages a book is made of; 0 while it is stale.
+    pub fn book_conn(&self, id: InstrumentId) -> ConnId {
+        let b = self.core.insts.get(id.ix()).and_then(|i| i.book.as_ref());
+        b.filter(|b| b.synced).map_or(0, |b| b.seq.conn())
+    }
+}
+
 impl Core {
     /// What a diff is to the book that other connections feed as well. One that stands by is done with.
     pub fn shared_diff<S: FoldSink>(

@@ -366,12 +366,6 @@ impl Fold {
         b.synced.then_some(&b.book)
     }
 
-    /// The connection whose messages it is made of; 0 while it is stale.
-    pub fn book_conn(&self, id: InstrumentId) -> ConnId {
-        let b = self.core.insts.get(id.ix()).and_then(|i| i.book.as_ref());
-        b.filter(|b| b.synced).map_or(0, |b| b.seq.conn())
-    }
-
     /// Books that exist, and how many of them are proven.
     pub fn books(&self) -> (usize, usize) {
         let all = self.core.insts.iter().filter_map(|i| i.book.as_ref());
