@@ -425,9 +425,8 @@ impl Control {
                 }
             }
             FromLane::Synced { venue, symbol } => {
+                self.loaded(&venue, &symbol);
                 if let Some(v) = self.venue_ix(&venue) {
-                    self.venues[v].wanted.remove(&symbol);
-                    self.venues[v].in_vain.remove(&symbol);
                     self.book_state(v, &symbol, BookState::Synced);
                 }
             }
@@ -441,12 +440,7 @@ impl Control {
                     self.compared(v, &symbol, ahead, now);
                 }
             }
-            FromLane::Loaded { venue, symbol } => {
-                if let Some(v) = self.venue_ix(&venue) {
-                    self.venues[v].wanted.remove(&symbol);
-                    self.venues[v].in_vain.remove(&symbol);
-                }
-            }
+            FromLane::Loaded { venue, symbol } => self.loaded(&venue, &symbol),
             FromLane::Audited(a) => {
                 if let Some(v) = self.venue_ix(&a.venue) {
                     self.audited(v, &a);

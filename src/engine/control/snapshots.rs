@@ -61,6 +61,13 @@ impl Control {
         }
     }
 
+    /// A book has the snapshot that it asked for.
+    pub(super) fn loaded(&mut self, venue: &str, symbol: &str) {
+        let Some(v) = self.venue_ix(venue) else { return };
+        self.venues[v].wanted.remove(symbol);
+        self.venues[v].in_vain.remove(symbol);
+    }
+
     pub(super) fn book_state(&self, v: usize, symbol: &str, s: BookState) {
         if let Some(b) = self.books.get(&(v, symbol.to_owned())) {
             b.set_state(s);

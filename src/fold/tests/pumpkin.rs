@@ -63,12 +63,22 @@ struct Lane {
 
 impl Lane {
     fn new(policy: IdPolicy) -> Lane {
+        let mut l = Lane::bare(policy, false);
+        let add: Vec<StreamSpec> =
+            vec![crate::venue::pumpkin::PERP.stream("depth,10", Some("btc_usdt")).unwrap()];
+        let s = Subscribed { venue: "pumpkin-perp".to_owned(), add, ..Subscribed::default() };
+        l.push(Kind::Subscription, CONN, "", &to_payload(&s), 0);
+        l
+    }
+
+    /// Two connections, and nothing said of what they carry. `imports`: by another tool.
+    fn bare(policy: IdPolicy, imports: bool) -> Lane {
         let clock = LaneClock::new(1, -1, 3_600_000_000_000);
         let mut l =
             Lane { fold: Fold::new(1), seen: Seen::default(), clock, ts: 1_769_598_709_200_000_000, rseq: 0 };
         let run = RunStart {
             run_id: "r".into(),
-            writer: "capture".into(),
+            writer: if imports { "import" } else { "capture" }.into(),
             build: "0".into(),
             host: String::new(),
             config_sha256: String::new(),
@@ -77,7 +87,7 @@ impl Lane {
             interval_ns: 3_600_000_000_000,
             book_top_interval_ns: 0,
             lane_memory_bytes: 1 << 28,
-            auto_register: false,
+            auto_register: imports,
             epoch_floor: 0,
             venues: Vec::new(),
         };
@@ -104,15 +114,6 @@ impl Lane {
             };
             l.push(Kind::Connection, conn, "", &to_payload(&open), 0);
         }
-        let add: Vec<StreamSpec> =
-            vec![crate::venue::pumpkin::PERP.stream("depth,10", Some("btc_usdt")).unwrap()];
-        l.push(
-            Kind::Subscription,
-            CONN,
-            "",
-            &to_payload(&Subscribed { venue, add, ..Subscribed::default() }),
-            0,
-        );
         l
     }
 
@@ -477,3 +478,21 @@ fn ids_of_another_counter_are_told_apart_by_their_time() {
 fn l_ms(ns: i64) -> i64 {
     ns / 1_000_000
 }
+
+#[test]
+fn a_recording_that_does_not_say_what_was_subscribed_to_is_read() {
+    for imports in [true, false] {
+        let mut l = Lane::bare(IdPolicy::Strict, imports);
+        l.push(Kind::Frame, CONN, "", TRADE.as_bytes(), 0);
+        l.whole(2000, r#"["100","5"]"#, r#"["101","7"]"#);
+        l.update(2001, 2001, r#"["100","9"]"#, "");
+        let refused = l.seen.rows.iter().filter(|r| r.contains("topic was not subscribed")).count();
+        // A live session knows what it asked for.
+        assert_eq!((l.seen.trades.len(), refused), if imports { (1, 0) } else { (0, 3) });
+        if imports {
+            l.is("100x9 / 101x7");
+        }
+    }
+}
+
+const TRADE: &str = r#"{"e":"trade","s":"btc_usdt","t":1769598709094,"p":"100","a":"7","m":"BID"}"#;

@@ -158,10 +158,31 @@ pub(super) fn topic(
     if symbol.is_empty() || symbol.len() > SYMBOL_MAX {
         return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
     }
-    match ctx.stream_of(kind, symbol).map(|s| (s, s.instrument)) {
+    let info = match ctx.stream_of(kind, symbol) {
+        None => untold_topic(symbol, kind, ctx),
+        known => known,
+    };
+    match info.map(|s| (s, s.instrument)) {
         Some((info, Some(at))) => Ok((info, at)),
         _ => Err(Reject::new(RejectCause::UnknownStream, "topic was not subscribed")),
     }
+}
+
+/// The topic of a frame in a recording that does not say what was subscribed to: in a live session there is none. How many
+/// levels a topic of depth has is in no frame; the documented one is assumed.
+fn untold_topic(symbol: &str, kind: StreamKind, ctx: &mut dyn DecodeCtx) -> Option<StreamInfo> {
+    let (before, after) = match kind {
+        StreamKind::DepthDiff => ("depth@", ",10"),
+        StreamKind::TradeSparse => ("trade@", ""),
+        _ => return None,
+    };
+    let mut buf = [0u8; SYMBOL_MAX + 16];
+    let mut at = 0;
+    for part in [before, symbol, after] {
+        buf.get_mut(at..at + part.len())?.copy_from_slice(part.as_bytes());
+        at += part.len();
+    }
+    ctx.stream(std::str::from_utf8(&buf[..at]).ok()?)
 }
 
 fn read_sides(f: &Fields<'_, '_>, sides: &mut Sides, exps: &mut Exponents) -> Result<(), Reject> {
