@@ -5,12 +5,20 @@ use crate::engine::messages::FromLane;
 use crate::fold;
 use crate::metrics::Counter;
 use crate::model::time::NS_PER_S;
-use crate::model::{GapCause, Side};
+use crate::model::{ConnId, GapCause, Side, SnapshotSource};
 use crate::sys::alloc;
 use crate::venue::Paths;
 use crate::wire::reader::Reader;
 
 impl Lane {
+    /// Control waits for the answer to what asks for a snapshot from the moment on at which it went out.
+    pub(super) fn tell_sent(&mut self, conn: ConnId, venue: &str, text: &str) {
+        let spec = crate::venue::by_id(venue).map(|v| v.1.spec());
+        if spec.is_some_and(|s| s.snapshot == SnapshotSource::InBand) {
+            self.unsent.push_back(FromLane::Sent { conn, text: text.to_owned() });
+        }
+    }
+
     /// Sizes of books, open gaps, allocations, events without a table, ways of reading; at the end once more.
     pub(super) fn figures(&mut self, reader: &Reader) {
         // `last_flush` is the lane's latest look at the clock that need not be exact.
