@@ -104,6 +104,7 @@ impl Asker {
     fn wait_for_its_turn(&self) -> i64 {
         let now = clock::mono_ns();
         let Some(at) = self.budget.paced_until(now) else { return now };
+        // One request after the other, and nobody else to hear of: only the time itself can be waited for.
         std::thread::sleep(Duration::from_nanos((at - now).unsigned_abs()));
         at.max(clock::mono_ns())
     }

@@ -198,7 +198,7 @@ fn print_polls(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
     match v.polls_symbols_most {
         Some(most) => writeln!(
             w,
-            "          warning: a rule chooses the symbols: up to {most} of them are asked for at this pace, more of them less \
+            "          a rule chooses the symbols: up to {most} of them are asked for at this pace, more of them less \
              often, all alike"
         ),
         None => Ok(()),
