@@ -1,6 +1,7 @@
 //! Asking a venue from the command line: one client, within the venue's weight, signed where there is a key.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::anyhow;
 
@@ -78,7 +79,8 @@ impl Asker {
         })
         .or_usage()?;
         let key = keys::of(spec.id, reach.key_file.as_deref(), &|n| std::env::var(n).ok()).or_usage()?;
-        let budget = WeightBudget::new(BudgetConfig::new(spec.weight_per_minute));
+        let pace = BudgetConfig { per_second: spec.rest_per_s, ..BudgetConfig::new(spec.weight_per_minute) };
+        let budget = WeightBudget::new(pace);
         Ok(Asker { venue, client, budget, key })
     }
 
@@ -97,12 +99,22 @@ impl Asker {
         self.key.is_some()
     }
 
-    /// Asks, whatever the answer is. `None`: the venue's budget does not allow it now.
+    /// Waits until the venue's pace lets another request go; returns when that is.
+    #[allow(clippy::disallowed_methods, reason = "the pace of requests is a time and nothing but a time")]
+    fn wait_for_its_turn(&self) -> i64 {
+        let now = clock::mono_ns();
+        let Some(at) = self.budget.paced_until(now) else { return now };
+        // One request after the other, and nobody else to hear of: only the time itself can be waited for.
+        std::thread::sleep(Duration::from_nanos((at - now).unsigned_abs()));
+        at.max(clock::mono_ns())
+    }
+
+    /// Asks, whatever the answer is, no sooner than the venue's pace allows. `None`: the venue's budget does not allow it now.
     ///
     /// # Errors
     /// There is no whole answer.
     pub fn try_get(&mut self, r: &RestRequest) -> Result<Option<Answer>, RestError> {
-        let now = clock::mono_ns();
+        let now = self.wait_for_its_turn();
         if self.budget.grant(now, r.weight, Priority::Vital) != Grant::Granted {
             return Ok(None);
         }

@@ -136,8 +136,8 @@ pub fn summary_lines(s: &Summary) -> Vec<String> {
 pub fn fault(e: CaptureError) -> anyhow::Error {
     use crate::engine::recovering::RecoverError;
     let dataset = match &e {
-        // A REST base that cannot be one.
-        CaptureError::Control(ControlFault::Rest(_)) => return Fault::usage(e),
+        // A REST base that cannot be one, a key that cannot be had.
+        CaptureError::Control(ControlFault::Rest(_) | ControlFault::Key(_)) => return Fault::usage(e),
         CaptureError::Plan(_) | CaptureError::Tls(_) | CaptureError::Control(ControlFault::Plan(_)) => {
             return Fault::usage(e);
         }

@@ -194,7 +194,15 @@ fn print_polls(w: &mut impl Write, v: &VenuePlan) -> io::Result<()> {
         w,
         "          REST: {} of weight a minute for these, {} allowed; snapshots go first",
         v.weight_polls, v.weight_polls_allowed
-    )
+    )?;
+    match v.polls_symbols_most {
+        Some(most) => writeln!(
+            w,
+            "          a rule chooses the symbols: up to {most} of them are asked for at this pace, more of them less \
+             often, all alike"
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Whether connections are replaced by their age: where the venue ends them at one, or the configuration says so.
@@ -308,6 +316,7 @@ fn to_json(c: &Config, p: &Plan) -> Value {
                 })).collect::<Vec<_>>(),
                 "rest_weight_polls": v.weight_polls,
                 "rest_weight_polls_allowed": v.weight_polls_allowed,
+                "polls_symbols_most": v.polls_symbols_most,
             })
         })
         .collect();

@@ -144,7 +144,7 @@ fn places(v: &VenueTable, name: &str, text: &str) -> Places {
 }
 
 /// Where the keys stand that are about the venue itself.
-fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 8] {
+fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 9] {
     fn at<T>(s: &Option<Spanned<T>>) -> Option<usize> {
         s.as_ref().map(|s| s.span().start)
     }
@@ -154,6 +154,7 @@ fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 8] {
         ("max_topics_per_conn", at(&v.max_topics_per_conn)),
         ("max_topics_per_frame", at(&v.max_topics_per_frame)),
         ("rest_budget_per_min", at(&v.rest_budget_per_min)),
+        ("rest_max_per_s", at(&v.rest_max_per_s)),
         ("book_topic_template", at(&v.book_topic_template)),
         ("book_update_topic_template", at(&v.book_update_topic_template)),
         ("ws_routes", at(&v.ws_routes)),
@@ -169,6 +170,7 @@ fn tuning(v: &mut VenueTable) -> Result<Tuning, (usize, String)> {
         ping_every_s: seconds("ping_interval", v.ping_interval.take())?,
         dead_after_s: seconds("pong_timeout", v.pong_timeout.take())?,
         weight_per_minute: v.rest_budget_per_min.take().map(Spanned::into_inner),
+        rest_per_s: v.rest_max_per_s.take().map(Spanned::into_inner),
         book_topic: v.book_topic_template.take().map(Spanned::into_inner),
         book_update_topic: v.book_update_topic_template.take().map(Spanned::into_inner),
         routes: v.ws_routes.take().map(Spanned::into_inner),

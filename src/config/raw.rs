@@ -85,6 +85,7 @@ table!(VenueTable, VENUE_KEYS {
     max_topics_per_conn: Spanned<u32>,
     max_topics_per_frame: Spanned<u32>,
     rest_budget_per_min: Spanned<u32>,
+    rest_max_per_s: Spanned<u32>,
     book_topic_template: Spanned<String>,
     book_update_topic_template: Spanned<String>,
     ws_routes: Spanned<Vec<String>>,

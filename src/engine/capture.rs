@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::control::{Control, ControlFault, ControlParts, LaneHandle};
 use super::converting::{ConvertError, Follow, Progress};
 use super::cores;
+use super::keys;
 use super::ladder::Ladder;
 use super::lane::{Lane, LaneParts};
 use super::lane0::{Entry, Lane0};
@@ -159,6 +160,10 @@ impl Capture {
     /// The configuration cannot be captured, or the dataset is not ours or in use.
     pub fn lock(config: &Config) -> Result<Arc<Dataset>, CaptureError> {
         plan::plan(config)?;
+        // A key that cannot be had ends it before anything is made.
+        for v in &config.venues {
+            keys::load(v, &|name| std::env::var(name).ok()).map_err(ControlFault::from)?;
+        }
         Ok(Arc::new(Dataset::create(&config.dataset.path)?))
     }
 

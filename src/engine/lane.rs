@@ -713,8 +713,9 @@ impl Handler for Lane {
 
     fn on_sent(&mut self, token: u64, at: &Stamps, text: &str) {
         if let Some(live) = self.conns.get(&token) {
-            let conn = live.link.conn;
+            let (conn, venue) = (live.link.conn, live.link.venue);
             self.control(Kind::Sent, conn, at, "", text.as_bytes());
+            self.tell_sent(conn, venue, text);
         }
     }
 

@@ -208,6 +208,13 @@ pub enum FromLane {
         /// Symbol.
         symbol: String,
     },
+    /// A text went out on a connection of a venue whose snapshots are asked for there.
+    Sent {
+        /// On which connection.
+        conn: ConnId,
+        /// The text.
+        text: String,
+    },
     /// A snapshot was held against a proven book.
     Compared {
         /// Venue slug.

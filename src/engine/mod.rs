@@ -12,6 +12,7 @@ pub mod choose;
 pub mod control;
 pub mod converting;
 pub mod cores;
+pub mod fault;
 pub mod keys;
 pub mod ladder;
 pub mod lane;

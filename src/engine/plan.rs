@@ -6,167 +6,13 @@ use std::collections::BTreeMap;
 
 use super::addresses::AddressKey;
 use super::polls::{self, PollPlan};
+
+pub use super::fault::PlanFault;
 use crate::config::{Config, VenueConfig, nearest};
 use crate::dataset::part::GROUP_BYTES;
 use crate::model::time::NS_PER_S;
 use crate::model::{ConnPlan, Hosts, LaneId, PlanError, StreamKind, StreamSpec, VenueIx, VenueSpec};
 use crate::venue::{self, Venue};
-
-/// Why a configuration cannot be captured.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlanFault {
-    /// No such venue.
-    #[error("unknown venue {id:?}; the nearest known one is {nearest:?} (known: {known})")]
-    UnknownVenue {
-        /// What was asked for.
-        id: String,
-        /// The closest slug.
-        nearest: &'static str,
-        /// All slugs, comma-separated.
-        known: String,
-    },
-    /// The venue refuses it.
-    #[error(transparent)]
-    Venue(#[from] PlanError),
-    /// Symbols that the venue does not list.
-    #[error("{venue}: not listed: {symbols}; correct the symbols or set allow_missing = true")]
-    NotListed {
-        /// Venue slug.
-        venue: String,
-        /// The symbols, comma-separated.
-        symbols: String,
-    },
-    /// Venues that share one budget want different shares of it.
-    #[error(
-        "{} and {} share one REST budget, so rest_weight_share must be the same for both: it is {} and {}",
-        .first.0, .second.0, .first.1, .second.1
-    )]
-    Shares {
-        /// A venue and its share.
-        first: (String, f64),
-        /// Another one.
-        second: (String, f64),
-    },
-    /// Two symbols that the venue's stream names do not tell apart.
-    #[error(
-        "{venue}: {first:?} and {second:?} have the same stream {stream:?}: one of them is not the venue's spelling"
-    )]
-    SameStream {
-        /// Venue slug.
-        venue: String,
-        /// A symbol.
-        first: String,
-        /// Another one.
-        second: String,
-        /// The stream's name.
-        stream: String,
-    },
-    /// Channels that bring the same events, of which the symbols are in several lanes by now.
-    #[error(
-        "{venue}: {market} brings what {own} brings, so one lane must see both, and the symbols of {own} are in several: \
-         start anew with both, or leave one out"
-    )]
-    Apart {
-        /// Venue slug.
-        venue: String,
-        /// The channel of the whole market.
-        market: String,
-        /// That of one instrument.
-        own: String,
-    },
-    /// A rule ranks by what the venue does not tell.
-    #[error("{venue}: top_by_volume: the venue has no list of volumes; use the rule's other keys")]
-    NoVolumes {
-        /// Venue slug.
-        venue: String,
-    },
-    /// A rotation that comes too late, or too often.
-    #[error("{venue}: rotate_after: {why}")]
-    Rotation {
-        /// Venue slug.
-        venue: String,
-        /// What is wrong and what would be right.
-        why: String,
-    },
-    /// Nobody knows where the venue is.
-    #[error("{venue}: its hosts are not documented; write rest = \"https://…\" and ws = \"wss://…\"")]
-    HostsNeeded {
-        /// Venue slug.
-        venue: String,
-    },
-    /// An id policy that the venue does not have.
-    #[error("{venue}: id_policy {policy:?} is none of: {known}")]
-    IdPolicy {
-        /// Venue slug.
-        venue: String,
-        /// What was asked for.
-        policy: String,
-        /// Those that there are, comma-separated.
-        known: String,
-    },
-    /// A figure or name that the venue cannot be given.
-    #[error("{venue}: {key}: {why}")]
-    Tuning {
-        /// Venue slug.
-        venue: String,
-        /// The key.
-        key: &'static str,
-        /// What is wrong and what would be right.
-        why: String,
-    },
-    /// What cannot be asked for again and again.
-    #[error("{venue}: polls: {name:?} is none of what can be asked for by REST: {known}")]
-    UnknownPoll {
-        /// Venue slug.
-        venue: String,
-        /// What was asked for.
-        name: String,
-        /// Those that there are, comma-separated.
-        known: String,
-    },
-    /// Polls that the budget does not bear.
-    #[error(
-        "{venue}: what is polled needs {needed} of weight a minute, {allowed} are allowed (half of rest_weight_share is \
-         left to snapshots): ask less often, for fewer symbols, or for the whole market at once"
-    )]
-    Polls {
-        /// Venue slugs.
-        venue: String,
-        /// Weight a minute.
-        needed: u32,
-        /// Weight a minute.
-        allowed: u32,
-    },
-    /// A channel that needs an instrument, and a pair.
-    #[error(
-        "{venue}: {symbol} is a pair, and {channel:?} needs an instrument of it: write {symbol}_PERP, or a delivery contract, and \
-         channels that are about pairs find theirs by it"
-    )]
-    Pair {
-        /// Venue slug.
-        venue: String,
-        /// The channel.
-        channel: String,
-        /// What was asked for.
-        symbol: String,
-    },
-    /// A fault with its place.
-    #[error("{place}: {fault}")]
-    At {
-        /// `file:line`.
-        place: String,
-        /// What is wrong there.
-        #[source]
-        fault: Box<PlanFault>,
-    },
-    /// Nothing is left to capture.
-    #[error("{venue}: no stream is left to capture")]
-    Nothing {
-        /// Venue slug.
-        venue: String,
-    },
-}
 
 /// What a capture will do.
 pub struct Plan {
@@ -202,6 +48,8 @@ pub struct VenuePlan {
     pub weight_polls: u32,
     /// What it may cost a minute, with all that shares the budget.
     pub weight_polls_allowed: u32,
+    /// Where a rule chooses the symbols: for how many of them at most the polls keep their pace; `None`: for any number.
+    pub polls_symbols_most: Option<usize>,
     /// Other venues of this capture that live on the same allowance.
     pub shares_with: Vec<&'static str>,
     /// Weight of their first snapshots and of ours.
@@ -346,22 +194,7 @@ fn share(config: &Config, venues: &mut [VenuePlan]) -> Result<(), PlanFault> {
         v.shares_with = others.clone().map(|(_, id, _)| *id).collect();
         v.weight_snapshots_shared = v.weight_snapshots + others.map(|(_, _, weight)| weight).sum::<u32>();
     }
-    polls_fit(venues)
-}
-
-/// Refuses polls that one budget does not bear.
-fn polls_fit(venues: &[VenuePlan]) -> Result<(), PlanFault> {
-    for v in venues {
-        let spec = v.venue.spec();
-        let same = venues.iter().filter(|o| o.venue.spec().weight_group == spec.weight_group);
-        let needed = same.clone().fold(0u32, |n, o| n.saturating_add(o.weight_polls));
-        if needed > v.weight_polls_allowed {
-            let polling: Vec<&str> = same.filter(|o| o.weight_polls > 0).map(|o| o.venue.spec().id).collect();
-            let allowed = v.weight_polls_allowed;
-            return Err(PlanFault::Polls { venue: polling.join(" and "), needed, allowed });
-        }
-    }
-    Ok(())
+    polls::fit(venues)
 }
 
 /// Refuses different shares of one budget.
@@ -493,7 +326,15 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
     let polls = polls::of(config, venue)?;
     let ranked = config.rule.as_ref().map_or(0, |r| r.top_by_volume.map_or(1, |n| n as usize));
     let symbols = config.symbols.len().max(ranked);
-    let weight_polls = super::polls::weight_per_minute(&polls, symbols);
+    let weight_polls = polls::weight_per_minute(&polls, symbols);
+    let share = (config.rest_weight_share * 100.0).round() as u32;
+    polls::fits_pools(&config.id, &polls, symbols, share)?;
+    let rest_per_s = hosts.tuning.rest_per_s.unwrap_or(venue.spec().rest_per_s);
+    let weight_polls_allowed = polls::allowed(weight_allowed, rest_per_s);
+    let polls_symbols_most = match config.rule {
+        Some(_) => polls::symbols_most(&polls, weight_polls_allowed, share),
+        None => None,
+    };
     let fallbacks = config.channels.iter().filter_map(|c| Some((c.clone(), venue.fallback(c)?))).collect();
     Ok(VenuePlan {
         ix,
@@ -505,7 +346,8 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         weight_snapshots,
         polls,
         weight_polls,
-        weight_polls_allowed: weight_allowed / 2,
+        weight_polls_allowed,
+        polls_symbols_most,
         shares_with: Vec::new(),
         weight_snapshots_shared: weight_snapshots,
         rotate_after_ns,

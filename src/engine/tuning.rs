@@ -10,6 +10,8 @@ use crate::wire::reader::ConnectRequest;
 
 /// Streams a connection and weight a minute where no limit is documented.
 const UNKNOWN_MOST: u32 = 100_000;
+/// Requests a second.
+const PACE_MOST: u32 = 1000;
 /// Bytes of a topic's template and of a path's prefix.
 const TEXT_MAX: usize = 128;
 
@@ -25,6 +27,7 @@ pub fn check(id: &str, t: &Tuning, venue: &dyn Venue) -> Result<(), PlanFault> {
         ("ping_interval", ping(t, spec)),
         ("pong_timeout", t.dead_after_s.and_then(|s| silence(s, spec))),
         ("rest_budget_per_min", t.weight_per_minute.and_then(|n| weight(n, spec))),
+        ("rest_max_per_s", t.rest_per_s.and_then(|n| pace(n, spec))),
         (
             "book_topic_template",
             t.book_topic.as_deref().and_then(|t| template(t, &["symbol", "levels"], spec)),
@@ -83,6 +86,16 @@ fn weight(n: u32, spec: &VenueSpec) -> Option<String> {
     let most = if spec.limits_known { own } else { UNKNOWN_MOST };
     let is_right = (1..=most).contains(&n);
     (!is_right).then(|| format!("{n} a minute; write 1 to {most}, or leave it out for {own}"))
+}
+
+fn pace(n: u32, spec: &VenueSpec) -> Option<String> {
+    let own = match spec.rest_per_s {
+        0 => "no limit".to_owned(),
+        n => n.to_string(),
+    };
+    (n > PACE_MOST).then(|| {
+        format!("{n} requests a second; write 1 to {PACE_MOST}, 0 for no limit, or leave it out for {own}")
+    })
 }
 
 fn template(text: &str, places: &[&str], spec: &VenueSpec) -> Option<String> {
@@ -224,6 +237,11 @@ mod tests {
             ("pumpkin-perp", "pong_timeout = \"61s\"", "write \"1s\" to \"60s\""),
             ("binance-spot", "pong_timeout = \"7s\"", "write \"4s\" to \"6s\""),
             ("binance-spot", "rest_budget_per_min = 6001", "write 1 to 6000"),
+            (
+                "ascendex-spot",
+                "rest_max_per_s = 1001",
+                "write 1 to 1000, 0 for no limit, or leave it out for 2",
+            ),
             ("pumpkin-perp", "book_topic_template = \"depth,{levels}\"", "{symbol} must stand in it"),
             ("pumpkin-perp", "book_update_topic_template = \"d@{symbol},{levels}\"", "only {symbol} may"),
             ("binance-spot", "book_topic_template = \"depth@{symbol}\"", "leave it out"),
@@ -231,7 +249,11 @@ mod tests {
             ("binance-usdm", "ws_routes = [\"/a\"]", "[\"/public\", \"/market\"]"),
             ("binance-usdm", "ws_routes = [\"/a/\", \"b\"]", "no prefix of a path"),
         ] {
-            let channel = if id == "aster-futures" { "aggTrade" } else { "trade" };
+            let channel = match id {
+                "aster-futures" => "aggTrade",
+                "ascendex-spot" => "trades",
+                _ => "trade",
+            };
             let e = planned(id, 1, channel, more).map(|_| ()).unwrap_err();
             let key = more.split(' ').next().unwrap();
             assert!(e.starts_with("x.toml:7: ") && e.contains(key) && e.contains(why), "{more}: {e}");

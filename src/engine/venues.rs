@@ -294,16 +294,33 @@ pub struct Wanted {
     pub since: i64,
     /// The lane was told that it waits for the budget.
     pub told_late: bool,
-    /// When the message that asks for it went out, for snapshots that come in-band.
+    /// The message that asks for it and its connection, while it waits there for its turn to be sent; and since when.
+    pub handed: Option<(ConnId, String, i64)>,
+    /// When that message went out, for snapshots that come in-band.
     pub sent: Option<i64>,
     /// The book is proven: the snapshot of this connection shows whether it can go on there.
     pub on: Option<ConnId>,
 }
 
 impl Wanted {
+    /// Whether the message that asks for it is with its connection, or out.
+    pub fn is_on_its_way(&self) -> bool {
+        self.sent.is_some() || self.handed.is_some()
+    }
+
     /// A book that waits since `now` and is not to be asked for before `at`.
     pub fn new(lane: LaneId, at: i64, attempt: u32, now: i64) -> Wanted {
-        Wanted { lane, at, attempt, asked: false, since: now, told_late: false, sent: None, on: None }
+        Wanted {
+            lane,
+            at,
+            attempt,
+            asked: false,
+            since: now,
+            told_late: false,
+            handed: None,
+            sent: None,
+            on: None,
+        }
     }
 }
 
@@ -331,8 +348,6 @@ pub struct VenueState {
     pub key: Option<crate::venue::Credentials>,
     /// What is polled, and when it is due.
     pub polls: Vec<super::control::PollState>,
-    /// The budget lets no poll go before this (monotonic ns).
-    pub polls_after: i64,
     /// Streams that a full connection refused, with how often that happened, until another one takes them.
     pub overflow: Overflow,
     /// Streams that are not recorded because the disk has no room for them.
@@ -390,7 +405,6 @@ impl VenueState {
             polls: Vec::new(),
             overflow: Overflow::default(),
             shed: std::collections::BTreeSet::new(),
-            polls_after: 0,
             next: Some(plan.config.clone()),
             gone: false,
             fallen: Vec::new(),

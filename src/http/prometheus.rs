@@ -314,6 +314,12 @@ fn venues(f: &mut Family<'_, '_>, venues: &[Arc<VenueMetrics>]) -> Result<(), Er
         "Request weight per minute we allow us",
         per(venues, |v| v.weight_limit.get() as f64),
     )?;
+    let needed = per(venues, |v| v.polls_needed.get() as f64);
+    f.gauge("polls_weight_needed", "Weight a minute that polls need at the written pace", needed)?;
+    let allowed = per(venues, |v| v.polls_allowed.get() as f64);
+    f.gauge("polls_weight_allowed", "Weight a minute that polls may need", allowed)?;
+    let stretch = per(venues, |v| v.polls_stretch.get() as f64 / 1000.0);
+    f.gauge("polls_stretch", "How many times as long as written the periods of polls are", stretch)?;
     let lists = per(venues, |v| v.list_waits.get() as f64);
     f.gauge("list_waits", "1 while a venue's first instrument list does not come", lists)?;
     let unheard = per(venues, |v| v.streams_unheard.get() as f64);

@@ -235,6 +235,12 @@ pub struct VenueMetrics {
     pub weight_used: Gauge,
     /// Request weight per minute that we allow ourselves.
     pub weight_limit: Gauge,
+    /// Weight a minute that all polls of its budget need at the pace that is written.
+    pub polls_needed: Gauge,
+    /// The most that they may.
+    pub polls_allowed: Gauge,
+    /// By how much their periods are longer than written, thousandths: 1000 = as written. The longest of them.
+    pub polls_stretch: Gauge,
     /// Books that wait for a snapshot.
     pub snapshots_waiting: Gauge,
     /// 1 while its first instrument list did not come although it was asked for: nothing of it is recorded.

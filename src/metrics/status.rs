@@ -132,6 +132,12 @@ pub struct VenueStatus {
     pub weight_used: i64,
     /// Request weight per minute that we allow ourselves.
     pub weight_limit: i64,
+    /// Weight a minute that all polls of its budget need at the pace that is written.
+    pub polls_needed: i64,
+    /// The most that they may. Where they need more all of them are asked for less often.
+    pub polls_allowed: i64,
+    /// How many times as long as written the periods of its polls are, in thousandths; 1000 = as written, 0 = not known yet.
+    pub polls_stretch_permille: i64,
     /// Books that wait for a snapshot.
     pub snapshots_waiting: i64,
     /// Its first instrument list did not come although it was asked for, and is asked for again: nothing of it is recorded.
@@ -164,6 +170,9 @@ impl VenueStatus {
             reconnects: v.reconnects.get(),
             weight_used: v.weight_used.get(),
             weight_limit: v.weight_limit.get(),
+            polls_needed: v.polls_needed.get(),
+            polls_allowed: v.polls_allowed.get(),
+            polls_stretch_permille: v.polls_stretch.get(),
             snapshots_waiting: v.snapshots_waiting.get(),
             waits_for_list: v.list_waits.get() != 0,
             streams_unheard: v.streams_unheard.get(),

@@ -111,6 +111,8 @@ pub struct Prints {
     pub parts: for<'a> fn(&'a str) -> Option<Parts<'a>>,
     /// Weights of polls: `(name, of one symbol, of all)`; 1 where nothing is said.
     pub weights: &'static [(&'static str, u32, u32)],
+    /// Answers that are counted apart, by address: `(their names, requests at most, in so many seconds)`.
+    pub pools: &'static [(&'static [&'static str], u32, u32)],
 }
 
 impl Prints {
@@ -141,6 +143,7 @@ impl Prints {
         symbol: usdt,
         parts: as_they_look,
         weights: &[],
+        pools: &[],
     };
 }
 

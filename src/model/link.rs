@@ -250,12 +250,25 @@ pub struct Poll {
     pub every_s: u32,
     /// Cost in the venue's own unit.
     pub weight: u32,
+    /// An allowance of its own, beside the weight; polls of the same one share it.
+    pub pool: Option<&'static RestPool>,
+}
+
+/// An allowance that a venue gives some of its answers apart, by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestPool {
+    /// What it is for, in the venue's words; no two pools of a venue have the same.
+    pub name: &'static str,
+    /// Requests in the window at most.
+    pub limit: u32,
+    /// The window, seconds.
+    pub window_s: u32,
 }
 
 impl Poll {
     /// One request that brings what there is of all symbols, once a minute, for 1 of weight.
     pub const fn market(channel: &'static str, path: &'static str, kind: StreamKind) -> Poll {
-        Poll { channel, args: &[""], path, kind, per_symbol: false, every_s: 60, weight: 1 }
+        Poll { channel, args: &[""], path, kind, per_symbol: false, every_s: 60, weight: 1, pool: None }
     }
 
     /// The same for each symbol apart.
@@ -271,6 +284,11 @@ impl Poll {
     /// The same at another price.
     pub const fn weight(self, weight: u32) -> Poll {
         Poll { weight, ..self }
+    }
+
+    /// The same with an allowance of its own, where the venue has one.
+    pub const fn pool(self, pool: Option<&'static RestPool>) -> Poll {
+        Poll { pool, ..self }
     }
 
     /// The same with arguments.
@@ -343,6 +361,8 @@ pub struct Tuning {
     pub dead_after_s: Option<u32>,
     /// Request weight per minute that the venue bears, from 1.
     pub weight_per_minute: Option<u32>,
+    /// REST requests a second at most, evenly spaced; 0 = no such limit.
+    pub rest_per_s: Option<u32>,
     /// Name of a topic of books on the wire, with `{symbol}` and `{levels}` in it.
     pub book_topic: Option<String>,
     /// Name of a topic of changes of books, with `{symbol}` in it.
@@ -360,6 +380,7 @@ impl Tuning {
             ("ping_interval", self.ping_every_s == new.ping_every_s),
             ("pong_timeout", self.dead_after_s == new.dead_after_s),
             ("rest_budget_per_min", self.weight_per_minute == new.weight_per_minute),
+            ("rest_max_per_s", self.rest_per_s == new.rest_per_s),
             ("book_topic_template", self.book_topic == new.book_topic),
             ("book_update_topic_template", self.book_update_topic == new.book_update_topic),
             ("ws_routes", self.routes == new.routes),
@@ -473,6 +494,8 @@ pub struct VenueSpec {
     pub dead_after_s: u32,
     /// Request weight per minute until the venue says otherwise.
     pub weight_per_minute: u32,
+    /// REST requests a second that the venue bears of an address, of all its group together; 0 = no such limit is known.
+    pub rest_per_s: u32,
     /// Venues of one group share one weight budget per address (`binance-usdm` and `binance-coinm`).
     pub weight_group: &'static str,
     /// Header with the weight used, lower case.
@@ -540,6 +563,7 @@ impl VenueSpec {
         probe_after_s: 15,
         dead_after_s: 60,
         weight_per_minute: 60,
+        rest_per_s: 0,
         weight_group: "",
         weight_header: "",
         snapshot: SnapshotSource::Rest,

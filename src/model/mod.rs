@@ -29,8 +29,8 @@ pub use ids::{ConnId, InstrumentId, LaneId, Side, StreamId, VenueIx};
 pub use instrument::{InstrumentRef, InstrumentVersion};
 pub use lane::LaneClock;
 pub use link::{
-    Chain, ConnPlan, Heartbeat, Hosts, IdPolicy, PlanError, Poll, RestKind, RestRefusal, RestRequest,
-    SequenceRule, SnapshotSource, StreamKind, StreamSpec, TradesRequest, Tuning, VenueSpec,
+    Chain, ConnPlan, Heartbeat, Hosts, IdPolicy, PlanError, Poll, RestKind, RestPool, RestRefusal,
+    RestRequest, SequenceRule, SnapshotSource, StreamKind, StreamSpec, TradesRequest, Tuning, VenueSpec,
 };
 pub use num::{Dec, Mantissa, mantissa_to_f64, pow10};
 pub use record::{Kind, Record, RecordError};

@@ -11,7 +11,7 @@ use super::strike::log_conn;
 use super::symbols::{NEVER, contract_type};
 use super::text::{fixed, int, key_fixed, key_int, key_str, put};
 use super::world::World;
-use crate::model::dialect::{DepthLimits, Extra, IdScheme, PairKey};
+use crate::model::dialect::{DepthLimits, Dialect, Extra, IdScheme, PairKey};
 
 /// A book as `(last id, bids, asks)`, best first.
 type Kept = (i64, Vec<(i64, i64)>, Vec<(i64, i64)>);
@@ -24,6 +24,8 @@ pub(super) struct RestState {
     /// Requests after the budget was spent, in this minute.
     beyond: u64,
     banned_until: i64,
+    /// When answers of each pool of the dialect were asked for, oldest first, ms.
+    pools: Vec<std::collections::VecDeque<i64>>,
     /// Faults that last until then.
     timed: Vec<(FaultSpec, i64)>,
     /// Faults that hit a number of requests.
@@ -48,6 +50,22 @@ impl RestState {
             }
             _ => self.counted.push(spec),
         }
+    }
+
+    /// Counts a request of an answer that is counted apart; where that is one too many: how long to wait, ms.
+    fn takes_of_pool(&mut self, pools: &[(&[&str], u32, u32)], name: &str, now: i64) -> Option<i64> {
+        let at = pools.iter().position(|p| p.0.contains(&name))?;
+        let (most, window) = (pools[at].1 as usize, i64::from(pools[at].2) * 1000);
+        self.pools.resize_with(pools.len(), Default::default);
+        let asked = &mut self.pools[at];
+        while asked.front().is_some_and(|t| *t <= now - window) {
+            asked.pop_front();
+        }
+        if asked.len() < most {
+            asked.push_back(now);
+            return None;
+        }
+        asked.front().map(|t| t + window - now)
     }
 
     /// All faults end.
@@ -80,6 +98,20 @@ impl RestState {
 
 fn error(status: u16, code: i32, msg: &str) -> Answer {
     Answer::new(status, format!("{{\"code\":{code},\"msg\":\"{msg}\"}}"))
+}
+
+/// What a request weighs.
+fn weight(d: &Dialect, name: &str, limit: Option<&str>, of_one: bool) -> u32 {
+    let limit: u32 = limit.and_then(|l| l.parse().ok()).unwrap_or(d.depth_limit_default);
+    match name {
+        "depth" => {
+            d.depth_weights.iter().find(|w| limit <= w.0).or(d.depth_weights.last()).map_or(1, |w| w.1)
+        }
+        "exchangeInfo" => d.instruments_weight,
+        "trades" => d.trades_weight,
+        "aggTrades" => d.agg_trades_weight,
+        name => super::polled::weight(d.prints, name, of_one),
+    }
 }
 
 impl World {
@@ -174,17 +206,8 @@ impl World {
             (r.minute, r.used, r.beyond) = (minute, 0, 0);
         }
         let name = path.rsplit('/').next().unwrap_or("");
-        let limit: u32 = limit.and_then(|l| l.parse().ok()).unwrap_or(d.depth_limit_default);
-        let weight = match name {
-            "depth" => {
-                d.depth_weights.iter().find(|w| limit <= w.0).or(d.depth_weights.last()).map_or(1, |w| w.1)
-            }
-            "exchangeInfo" => d.instruments_weight,
-            "trades" => d.trades_weight,
-            "aggTrades" => d.agg_trades_weight,
-            name => super::polled::weight(d.prints, name, of_one),
-        };
-        r.used += u64::from(weight);
+        r.used += u64::from(weight(d, name, limit, of_one));
+        let beyond_pool = r.takes_of_pool(d.prints.pools, name, now);
         r.timed.retain(|f| f.1 > now);
         let limited = |status: u16, secs: i64, always: bool| {
             let text = "Too many requests; please use the websocket for live updates.";
@@ -222,6 +245,9 @@ impl World {
         }
         if now < r.banned_until {
             return Some(limited(418, (r.banned_until - now + 999) / 1000, false));
+        }
+        if let Some(wait_ms) = beyond_pool {
+            return Some(limited(429, (wait_ms + 999) / 1000, false));
         }
         if r.used > u64::from(self.cfg.weight_per_minute.unwrap_or(d.weight_per_minute)) {
             r.beyond += 1;

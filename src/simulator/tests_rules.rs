@@ -149,6 +149,22 @@ fn the_wrong_route_is_acknowledged_and_silent() {
     assert!(Client::try_open(sim.addr(), "/private/other").is_err());
 }
 
+/// USD-M counts funding rates by themselves: 500 in five minutes, whatever the weight of the minute.
+#[test]
+fn answers_of_an_allowance_of_their_own_are_counted_apart() {
+    let sim = start(manual("binance-usdm"));
+    let rate = || get(sim.addr(), "/fapi/v1/fundingRate?limit=1&symbol=BTCUSDT");
+    assert!((0..499).all(|_| rate().0 == 200));
+    assert_eq!(get(sim.addr(), "/fapi/v1/fundingInfo").0, 200);
+    sim.advance(60_000).unwrap();
+    let (s, head, body) = rate();
+    assert!(s == 429 && body.contains("-1003"), "{head}");
+    assert_eq!(get(sim.addr(), "/fapi/v1/fundingInfo").0, 429);
+    assert_eq!(get(sim.addr(), "/fapi/v1/time").0, 200);
+    sim.advance(240_000).unwrap();
+    assert_eq!(rate().0, 200);
+}
+
 #[test]
 fn snapshots_obey_limits_and_weights() {
     let sim = start(SimConfig { weight_per_minute: Some(60), ..manual("aster-futures") });

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-const MINUTE: i64 = 60 * 1_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
 /// First wait after a 429 that does not say how long.
 const WAIT_429: i64 = MINUTE;
 /// First wait after a 418 that does not say how long.
@@ -48,12 +49,14 @@ pub struct BudgetConfig {
     pub snapshot_percent: u32,
     /// Per cent of it for vital requests.
     pub vital_percent: u32,
+    /// Requests a second at most, evenly spaced, whatever they weigh; 0 = only the weight counts.
+    pub per_second: u32,
 }
 
 impl BudgetConfig {
     /// Half for snapshots, 80 % for what is vital; the rest is left to others behind the same address.
     pub fn new(limit: u32) -> Self {
-        BudgetConfig { limit, snapshot_percent: 50, vital_percent: 80 }
+        BudgetConfig { limit, snapshot_percent: 50, vital_percent: 80, per_second: 0 }
     }
 }
 
@@ -66,6 +69,8 @@ pub struct WeightBudget {
     /// The venue's figure and when the request that brought it was sent.
     seen: Option<(i64, u32)>,
     blocked_until: i64,
+    /// No request before this, by the pace of a second.
+    paced_until: i64,
     /// Refusals in a row.
     refusals: u32,
 }
@@ -73,7 +78,14 @@ pub struct WeightBudget {
 impl WeightBudget {
     /// A budget from which nothing was spent.
     pub fn new(config: BudgetConfig) -> Self {
-        WeightBudget { config, spent: VecDeque::new(), seen: None, blocked_until: i64::MIN, refusals: 0 }
+        WeightBudget {
+            config,
+            spent: VecDeque::new(),
+            seen: None,
+            blocked_until: i64::MIN,
+            paced_until: i64::MIN,
+            refusals: 0,
+        }
     }
 
     /// The venue stated another limit (its instrument list has it); 0 is ignored.
@@ -81,6 +93,28 @@ impl WeightBudget {
         if limit > 0 {
             self.config.limit = limit;
         }
+    }
+
+    /// No more requests a second than this, if that is fewer than until now; 0 is ignored.
+    pub fn set_pace(&mut self, per_second: u32) {
+        if per_second > 0 && (self.config.per_second == 0 || per_second < self.config.per_second) {
+            self.config.per_second = per_second;
+        }
+    }
+
+    /// Requests a second at most; 0 = only the weight counts.
+    pub fn pace(&self) -> u32 {
+        self.config.per_second
+    }
+
+    /// Until when the pace lets no request go (monotonic ns), if that is after `now`.
+    pub fn paced_until(&self, now: i64) -> Option<i64> {
+        (self.paced_until > now).then_some(self.paced_until)
+    }
+
+    /// Weight a minute that requests of such a priority may use.
+    pub fn allowed(&self, priority: Priority) -> u32 {
+        u32::try_from(self.share(priority)).unwrap_or(u32::MAX)
     }
 
     /// The limit now in force, weight per minute.
@@ -123,9 +157,21 @@ impl WeightBudget {
         u64::from(self.config.limit) * u64::from(percent.min(100)) / 100
     }
 
-    /// Asks to spend `weight` (0 counts as 1) at `now`. A request heavier than its whole share is granted when nothing
-    /// else was spent for a minute, rather than never.
+    /// Asks to spend `weight` (0 counts as 1) on a request at `now`, no sooner than the pace allows. A request heavier than
+    /// its whole share is granted when nothing else was spent for a minute, rather than never.
     pub fn grant(&mut self, now: i64, weight: u32, priority: Priority) -> Grant {
+        if now < self.paced_until {
+            return Grant::WaitUntil(self.paced_until);
+        }
+        let said = self.grant_message(now, weight, priority);
+        if said == Grant::Granted && self.config.per_second > 0 {
+            self.paced_until = now + SECOND / i64::from(self.config.per_second);
+        }
+        said
+    }
+
+    /// The same for a message on a connection, which costs weight but is no request: connections have a pace of their own.
+    pub fn grant_message(&mut self, now: i64, weight: u32, priority: Priority) -> Grant {
         if now < self.blocked_until {
             return Grant::WaitUntil(self.blocked_until);
         }
@@ -233,8 +279,13 @@ impl<T> WaitQueue<T> {
 
     /// The first request, if the budget lets it go at `now`.
     pub fn next(&mut self, now: i64, budget: &mut WeightBudget) -> Next<T> {
+        self.next_by(|weight, priority| budget.grant(now, weight, priority))
+    }
+
+    /// The first one, if `grant` lets it go.
+    pub fn next_by(&mut self, mut grant: impl FnMut(u32, Priority) -> Grant) -> Next<T> {
         let Some(first) = self.waiting.first_entry() else { return Next::Empty };
-        match budget.grant(now, first.get().0, first.key().0) {
+        match grant(first.get().0, first.key().0) {
             Grant::Granted => Next::Go(first.remove().1),
             Grant::WaitUntil(t) => Next::WaitUntil(t),
         }
@@ -355,6 +406,28 @@ mod tests {
         let mut b = budget(100);
         assert_eq!(b.grant(0, 250, Priority::Initial), Grant::Granted);
         assert_eq!(b.grant(S, 250, Priority::Initial), Grant::WaitUntil(MINUTE));
+    }
+
+    #[test]
+    fn a_pace_spaces_requests_whatever_the_minute_would_bear_and_messages_not_at_all() {
+        let mut b = WeightBudget::new(BudgetConfig { per_second: 2, ..BudgetConfig::new(1_000) });
+        let (mut now, mut at) = (0, Vec::new());
+        while at.len() < 10 {
+            match b.grant(now, 1, Priority::Audit) {
+                Grant::Granted => at.push(now),
+                Grant::WaitUntil(t) => now = t,
+            }
+        }
+        assert!(at.windows(2).all(|w| w[1] - w[0] == S / 2), "{at:?}");
+        assert_eq!(b.grant(now, 1, Priority::Vital), Grant::WaitUntil(now + S / 2));
+        assert_eq!(b.grant_message(now, 1, Priority::Initial), Grant::Granted);
+        assert_eq!(b.paced_until(now), Some(now + S / 2));
+        // The slower of two venues of one address rules.
+        b.set_pace(5);
+        b.set_pace(0);
+        assert_eq!(b.pace(), 2);
+        b.set_pace(1);
+        assert_eq!(b.pace(), 1);
     }
 
     #[test]

@@ -47,6 +47,26 @@ fn commands() -> Vec<String> {
         .collect()
 }
 
+/// Keys are read before anything is made: a file that others may read is a fault of usage, and leaves nothing behind.
+#[test]
+fn a_key_that_others_may_read_ends_a_capture_before_it_makes_anything() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (key, data, config) =
+        (dir.path().join("key"), dir.path().join("data"), dir.path().join("lobtape.toml"));
+    std::fs::write(&key, "key = \"k\"\nsecret = \"s\"\n").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = format!(
+        "[dataset]\npath = {data:?}\n[[venue]]\nid = \"pumpkin-perp\"\nsymbols = [\"btc_usdt\"]\nchannels = [\"trade\"]\n\
+         rest = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:1\"\nkey_file = {key:?}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let o = run(&["capture", "-c", config.to_str().unwrap(), "--for", "1s"]);
+    assert_eq!(o.status.code(), Some(1), "{}", stderr(&o));
+    assert!(stderr(&o).contains("mode 644") && stderr(&o).contains("chmod 600"), "{}", stderr(&o));
+    assert!(!data.exists(), "something was made");
+}
+
 #[test]
 fn every_command_has_help_with_an_example_and_reading_ones_speak_json() {
     let all = commands();

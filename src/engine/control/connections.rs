@@ -212,6 +212,7 @@ impl Control {
     pub(super) fn closed(&mut self, conn: ConnId, now: i64, not_before: i64, why: &str, by_us: bool) {
         let Some(v) = self.owner.remove(&conn) else { return };
         let id = self.venues[v].plan.venue.spec().id;
+        self.unasked(v, conn, now);
         let slots = &mut self.venues[v].slots;
         let Some(at) = slots.iter().position(|s| s.conns().any(|c| c == conn)) else { return };
         slots[at].closed(conn, now, fastrand::u64(..), not_before);

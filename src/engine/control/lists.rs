@@ -234,6 +234,7 @@ impl Control {
         if let Some(next) = self.next_plan(v, &list.instruments) {
             self.change(v, next, now)?;
         }
+        self.fit_polls(self.venues[v].group);
         let venue = &mut self.venues[v];
         let mut recorded = std::mem::take(&mut venue.recorded);
         let versions = recorded.meet(&list.instruments, &|s| venue.lanes_of(s));

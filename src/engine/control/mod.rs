@@ -74,6 +74,7 @@ struct Group {
     /// No more than this a minute, whatever the venue says.
     weight_most: u32,
     queue: WaitQueue<(usize, String)>,
+    polls: polls::GroupPolls,
 }
 
 /// What control is given.
@@ -223,10 +224,12 @@ impl Control {
                     budget,
                     weight_most: weight_most.unwrap_or(u32::MAX),
                     queue: WaitQueue::default(),
+                    polls: polls::GroupPolls::new(percent),
                 });
                 self.groups.len() - 1
             }
         };
+        self.groups[group].budget.set_pace(plan.hosts.tuning.rest_per_s.unwrap_or(spec.rest_per_s));
         let address = self.addresses.of(spec, &plan.hosts);
         let client = self.client(&plan)?;
         let metrics = self.parts.shared.add_venue(spec.id);
@@ -305,10 +308,11 @@ impl Control {
             self.open_overflow(v, now);
             self.connect_due(v, now);
             self.snapshots_due(v, now);
-            self.polls_due(v, now);
         }
         self.audits_due(now);
         self.grant_snapshots(now);
+        // Behind the snapshots: where the venue has a pace, whoever asks first has its next turn.
+        self.polls_due(now);
         self.hear_missed(now);
         self.hear_earlier(now);
         self.backfill_due(now);
@@ -435,6 +439,7 @@ impl Control {
                     self.succeeds(v, (lane, conn), symbol, now);
                 }
             }
+            FromLane::Sent { conn, text } => self.snapshot_asked(conn, &text, now),
             FromLane::Compared { venue, symbol, ahead } => {
                 if let Some(v) = self.venue_ix(&venue) {
                     self.compared(v, &symbol, ahead, now);

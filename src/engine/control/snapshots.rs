@@ -1,6 +1,6 @@
 //! Snapshots of books: who waits for one, when it is asked for, by REST or on the stream's own connection.
 
-use super::{Control, S};
+use super::{Control, Group, S};
 use crate::engine::messages::ToLane;
 use crate::engine::rest::Purpose;
 use crate::engine::venues::{VenueState, Wanted};
@@ -13,8 +13,10 @@ use crate::wire::rest::{RestError, RestResponse};
 
 /// A book that waits so long for the budget says so in its gap.
 const LATE_NS: i64 = 2 * S;
-/// A message that asks for a snapshot is answered within this, or not at all.
+/// A message that asks for a snapshot is answered within this after it was sent, or not at all.
 const ANSWER_NS: i64 = 5 * S;
+/// A message that waits so long for its turn on its connection was lost there.
+const TURN_NS: i64 = 60 * S;
 /// Requests for the snapshot of a connection that is to replace another one.
 const SUCCESSOR_TRIES: u32 = 2;
 /// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
@@ -53,7 +55,7 @@ impl Control {
         let w = venue.wanted.entry(symbol).or_insert(fresh);
         if answered {
             // The answer has come on the stream's own connection, and was of no use.
-            (w.asked, w.sent) = (false, None);
+            (w.asked, w.sent, w.handed) = (false, None, None);
         }
         (w.attempt, w.on) = (attempt, None);
         if !w.asked {
@@ -90,7 +92,7 @@ impl Control {
                     if state == Some(BookState::Stale) { Priority::Resync } else { Priority::Initial };
                 let weight = plan_venue.snapshot_request(symbol).weight;
                 self.groups[group].queue.push(priority, weight, (v, symbol.clone()));
-            } else if w.asked && w.sent.is_none() && !w.told_late && now - w.since > LATE_NS {
+            } else if w.asked && !w.is_on_its_way() && !w.told_late && now - w.since > LATE_NS {
                 w.told_late = true;
                 late.push((w.lane, format!("{id}:{symbol}")));
             }
@@ -112,8 +114,14 @@ impl Control {
     pub(super) fn grant_snapshots(&mut self, now: i64) {
         for g in 0..self.groups.len() {
             loop {
-                let group = &mut self.groups[g];
-                let Next::Go((v, symbol)) = group.queue.next(now, &mut group.budget) else { break };
+                // A message costs no request: the pace of a second is not its.
+                let in_band = self.messages(g);
+                let Group { queue, budget, .. } = &mut self.groups[g];
+                let next = queue.next_by(|weight, priority| match in_band {
+                    true => budget.grant_message(now, weight, priority),
+                    false => budget.grant(now, weight, priority),
+                });
+                let Next::Go((v, symbol)) = next else { break };
                 let audits = self.audit_begins(v, &symbol, now);
                 if self.venues[v].plan.venue.spec().snapshot == SnapshotSource::InBand {
                     if !self.compares_in_band(v, &symbol, audits) {
@@ -190,7 +198,7 @@ impl Control {
     /// A connection with in-band snapshots is open.
     pub(super) fn want_in_band(&mut self, v: usize, symbol: &str, lane: LaneId, synced: bool, now: i64) {
         match self.venues[v].wanted.get_mut(symbol) {
-            Some(w) => (w.asked, w.sent, w.at) = (false, None, now),
+            Some(w) => (w.asked, w.sent, w.handed, w.at) = (false, None, None, now),
             None if !synced => {
                 self.venues[v].wanted.insert(symbol.to_owned(), Wanted::new(lane, now, 0, now));
             }
@@ -217,6 +225,29 @@ impl Control {
         })
     }
 
+    /// Whether the snapshots of a budget are asked for by messages.
+    fn messages(&self, g: usize) -> bool {
+        let mut of_it = self.venues.iter().filter(|v| v.group == g);
+        of_it.any(|v| v.plan.venue.spec().snapshot == SnapshotSource::InBand)
+    }
+
+    /// A connection has sent a text: if that asks for a snapshot, its answer is waited for from now on.
+    pub(super) fn snapshot_asked(&mut self, conn: ConnId, text: &str, now: i64) {
+        let Some(v) = self.owner.get(&conn).copied() else { return };
+        let is_it = |w: &&mut Wanted| w.handed.as_ref().is_some_and(|(c, t, _)| *c == conn && t == text);
+        if let Some(w) = self.venues[v].wanted.values_mut().find(is_it) {
+            (w.sent, w.handed) = (Some(now), None);
+        }
+    }
+
+    /// What waited for its turn on a connection went with it.
+    pub(super) fn unasked(&mut self, v: usize, conn: ConnId, now: i64) {
+        let was_there = |w: &&mut Wanted| w.handed.as_ref().is_some_and(|(c, _, _)| *c == conn);
+        for w in self.venues[v].wanted.values_mut().filter(was_there) {
+            (w.asked, w.handed, w.at) = (false, None, now);
+        }
+    }
+
     /// Asks on the stream's own connection.
     fn ask_in_band(&mut self, v: usize, symbol: &str, now: i64) {
         let venue = self.venues[v].plan.venue;
@@ -230,7 +261,7 @@ impl Control {
             w.attempt += u32::from(w.on.is_some());
             return;
         };
-        w.sent = Some(now);
+        (w.sent, w.handed) = (None, Some((conn, text.clone(), now)));
         self.firsts.asks(v, &stream.name);
         let anew = w.attempt > 0 && w.attempt.is_multiple_of(ANEW_AFTER);
         let texts = if anew {
@@ -288,11 +319,12 @@ fn weight(status: Option<u16>) -> u32 {
 
 /// Whether a message was not answered in time; then the next one is due after 1, 2, 4 … 30 s, and later if that goes on.
 fn unanswered(w: &mut Wanted, in_vain: &mut u32, now: i64) -> bool {
-    if w.sent.is_none_or(|at| now - at < ANSWER_NS) {
+    let is_lost = w.handed.as_ref().is_some_and(|(_, _, since)| now - since >= TURN_NS);
+    if !is_lost && w.sent.is_none_or(|at| now - at < ANSWER_NS) {
         return false;
     }
     w.attempt = w.attempt.saturating_add(1);
-    (w.asked, w.sent) = (false, None);
+    (w.asked, w.sent, w.handed) = (false, None, None);
     *in_vain = in_vain.saturating_add(1);
     w.at = now + (S << (w.attempt - 1).min(5)).min(30 * S).max(wait_ns(1, *in_vain));
     true
@@ -327,6 +359,20 @@ mod tests {
             assert_eq!(weight(status), 0, "{status:?}");
         }
         assert_eq!(wait_ns(100, 0), 8 * S);
+    }
+
+    #[test]
+    fn a_message_that_waits_for_its_turn_on_its_connection_is_not_unanswered() {
+        let mut w = Wanted { asked: true, handed: Some((7, "ask".to_owned(), 0)), ..Wanted::new(1, 0, 0, 0) };
+        let mut in_vain = 0;
+        assert!(w.is_on_its_way() && !unanswered(&mut w, &mut in_vain, 20 * S));
+        // Sent after 20 s: five more from there.
+        (w.sent, w.handed) = (Some(20 * S), None);
+        assert!(!unanswered(&mut w, &mut in_vain, 25 * S - 1) && unanswered(&mut w, &mut in_vain, 25 * S));
+        // The connection took it and never sent it.
+        (w.asked, w.handed) = (true, Some((7, "ask".to_owned(), 30 * S)));
+        assert!(!unanswered(&mut w, &mut in_vain, 90 * S - 1) && unanswered(&mut w, &mut in_vain, 90 * S));
+        assert!(!w.is_on_its_way() && !w.asked && in_vain == 2);
     }
 
     #[test]

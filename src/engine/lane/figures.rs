@@ -7,7 +7,7 @@ use crate::engine::messages::FromLane;
 use crate::fold;
 use crate::metrics::{Counter, StreamMetrics};
 use crate::model::time::NS_PER_S;
-use crate::model::{GapCause, Side, StreamId};
+use crate::model::{ConnId, GapCause, Side, SnapshotSource, StreamId};
 use crate::sys::alloc;
 use crate::venue::Paths;
 use crate::wire::reader::Reader;
@@ -37,6 +37,14 @@ impl Lane {
     pub(super) fn counters(&self, id: StreamId) -> Option<&StreamMetrics> {
         let (name, venue) = (self.fold.stream(id)?.0, self.fold.stream_venue(id)?);
         self.counted.iter().find(|(v, n, _)| *v == venue && n == name).map(|(_, _, m)| &**m)
+    }
+
+    /// Control waits for the answer to what asks for a snapshot from the moment on at which it went out.
+    pub(super) fn tell_sent(&mut self, conn: ConnId, venue: &str, text: &str) {
+        let spec = crate::venue::by_id(venue).map(|v| v.1.spec());
+        if spec.is_some_and(|s| s.snapshot == SnapshotSource::InBand) {
+            self.unsent.push_back(FromLane::Sent { conn, text: text.to_owned() });
+        }
     }
 
     /// Sizes of books, open gaps, allocations, events without a table, ways of reading; at the end once more.

@@ -66,6 +66,8 @@ const BASE: VenueSpec = VenueSpec {
     dead_after_s: 40,
     // Snapshots by message: 400 a minute and address are the first threshold. REST limits are not documented.
     weight_per_minute: 200,
+    // By the page's advice, for want of a documented limit.
+    rest_per_s: 2,
     weight_group: "ascendex",
     snapshot: crate::model::SnapshotSource::InBand,
     trades_chain: false,

@@ -20,6 +20,7 @@ static POLLS: &[Poll] = futures_polls!(
     1,
     1,
     2,
+    None,
     Poll::symbol("ticker/price", "/fapi/v3/ticker/price?symbol=", Ticker),
     Poll::market("!ticker/price", "/fapi/v3/ticker/price", Ticker).weight(2),
     Poll::market("!fundingInfo", "/fapi/v3/fundingInfo", RawOnly).every(3600),

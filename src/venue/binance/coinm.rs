@@ -13,7 +13,7 @@ use crate::venue::family::{Channel, Family, Subject};
 const SPEEDS: &[&str] = &["", "@100ms", "@500ms"];
 
 /// What can be asked for by REST.
-static POLLS: &[Poll] = futures_polls!("/dapi/v1/", "/dapi/v1/", 10, 10, 2, 5,);
+static POLLS: &[Poll] = futures_polls!("/dapi/v1/", "/dapi/v1/", 10, 10, 2, 5, None,);
 
 /// Binance COIN-M futures.
 pub static COINM: Family = Family {

@@ -24,6 +24,7 @@ const USDM_PRINTS: Prints = Prints {
         ("historicalTrades", 200, 200),
         ("rpiDepth", 20, 20),
     ],
+    pools: &[(&["fundingRate", "fundingInfo"], 500, 300)],
     ..Prints::BASE
 };
 const COINM_PRINTS: Prints = Prints {

@@ -4,7 +4,7 @@ use crate::model::StreamKind::{
     AggTrade, BookTicker, DepthDiff, DepthPartial, Kline, Liquidation, Mark, MiniTicker, RawOnly, Ticker,
     Trade,
 };
-use crate::model::{Poll, SequenceRule, SnapshotSource, TradeType, VenueSpec};
+use crate::model::{Poll, RestPool, SequenceRule, SnapshotSource, TradeType, VenueSpec};
 use crate::venue::Evidence;
 use crate::venue::family::polled::futures_polls;
 use crate::venue::family::streams::{INTERVALS, NONE};
@@ -14,6 +14,9 @@ use crate::venue::family::{Channel, Family, Subject};
 const MARKET: usize = 1;
 const SPEEDS: &[&str] = &["", "@100ms", "@500ms"];
 
+/// `fundingRate` and `fundingInfo` are counted by themselves, by address.
+static FUNDING: RestPool = RestPool { name: "fundingRate and fundingInfo", limit: 500, window_s: 300 };
+
 /// What can be asked for by REST.
 static POLLS: &[Poll] = futures_polls!(
     "/fapi/v1/",
@@ -22,7 +25,8 @@ static POLLS: &[Poll] = futures_polls!(
     10,
     2,
     5,
-    Poll::market("!fundingInfo", "/fapi/v1/fundingInfo", RawOnly).every(3600),
+    Some(&FUNDING),
+    Poll::market("!fundingInfo", "/fapi/v1/fundingInfo", RawOnly).every(3600).pool(Some(&FUNDING)),
     Poll::symbol("rpiDepth", "/fapi/v1/rpiDepth?limit=1000&symbol=", RawOnly).every(600).weight(20),
 );
 

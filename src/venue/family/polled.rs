@@ -32,16 +32,17 @@ macro_rules! common_polls {
 }
 
 /// What futures have beside that: open interest, mark price, funding. The weights are those of one symbol's mark price
-/// and of all symbols'.
+/// and of all symbols'; `$pool` is the allowance that funding rates have of their own, if any.
 macro_rules! futures_polls {
-    ($root:literal, $interest:literal, $mark:literal, $all_marks:literal, $best:literal, $all_best:literal, $($more:expr),* $(,)?) => {
+    ($root:literal, $interest:literal, $mark:literal, $all_marks:literal, $best:literal, $all_best:literal, $pool:expr, $($more:expr),* $(,)?) => {
         $crate::venue::family::polled::common_polls!(
             $root, $crate::venue::family::streams::INTERVALS, 1, 40, $best, $all_best, 1,
             $crate::model::Poll::symbol("openInterest", concat!($interest, "openInterest?symbol="), $crate::model::StreamKind::OpenInterest),
             $crate::model::Poll::symbol("premiumIndex", concat!($root, "premiumIndex?symbol="), $crate::model::StreamKind::Mark).weight($mark),
             $crate::model::Poll::market("!premiumIndex", concat!($root, "premiumIndex"), $crate::model::StreamKind::Mark).weight($all_marks),
             $crate::model::Poll::symbol("fundingRate", concat!($root, "fundingRate?limit=100&symbol="), $crate::model::StreamKind::Funding)
-                .every(3600),
+                .every(3600)
+                .pool($pool),
             $($more,)*
         )
     };
