@@ -131,7 +131,7 @@ fn hostilities(id: &str, dies: &str) -> Vec<FaultSpec> {
 fn refusals_and_rubbish_cost_a_while_and_nothing_else() {
     let _turn = turn();
     let place = Place::new();
-    let venues: Vec<Venue> = lobtape::venue::all()
+    let mut venues: Vec<Venue> = lobtape::venue::all()
         .iter()
         .map(|v| {
             let id = v.spec().id;
@@ -149,13 +149,26 @@ fn refusals_and_rubbish_cost_a_while_and_nothing_else() {
             venue
         })
         .collect();
+    let addr = super::rig::status_of(venues.last_mut().unwrap());
     place.configure("1h", 0, &venues.iter().collect::<Vec<_>>());
     let recorder = place.record();
     for v in &venues {
         let open = || v.sim.stats().open.load(Ordering::Relaxed) > 0;
         assert!(wait_for(Duration::from_secs(60), open), "{}: nobody came: {}", v.id, recorder.words());
     }
+    // All that is done to them has been done by then, and who was refused by a firewall may ask again a minute later.
     pass(Duration::from_secs(13));
+    let back = || {
+        let all = super::rig::status(addr).unwrap_or_default();
+        let is = |v: &Venue, symbol: &String| {
+            let books = all["books"].as_array().map_or(&[][..], Vec::as_slice);
+            books
+                .iter()
+                .any(|b| b["venue"] == v.id.as_str() && b["symbol"] == *symbol && b["state"] == "synced")
+        };
+        venues.iter().all(|v| v.symbols[..2].iter().all(|s| is(v, s)))
+    };
+    assert!(wait_for(Duration::from_secs(180), back), "not all books are proven again: {}", recorder.words());
     venues.iter().for_each(|v| v.sim.quiesce().unwrap());
     pass(Duration::from_secs(1));
     recorder.stop();
