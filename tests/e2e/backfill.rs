@@ -218,6 +218,9 @@ fn trades_whose_ids_skip_are_recovered_from_the_venue_s_latest() {
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
     assert!(wait_for(Duration::from_secs(60), open), "nobody came: {}", recorder.words());
     pass(Duration::from_secs(8));
+    // A venue that was left three times in a row is not come back to at once.
+    assert!(wait_for(Duration::from_secs(60), open), "nobody came back: {}", recorder.words());
+    pass(Duration::from_secs(2));
     settled(&venue);
     recorder.stop();
     let (_, log) = venue.end();
@@ -270,6 +273,9 @@ fn deals_without_ids_are_recovered_by_their_values() {
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
     assert!(wait_for(Duration::from_secs(60), open), "nobody came: {}", recorder.words());
     pass(Duration::from_secs(9));
+    // A venue that was left three times in a row is not come back to at once.
+    assert!(wait_for(Duration::from_secs(60), open), "nobody came back: {}", recorder.words());
+    pass(Duration::from_secs(2));
     settled(&venue);
     recorder.stop();
     let (_, log) = venue.end();

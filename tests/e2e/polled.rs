@@ -22,31 +22,38 @@ type Row = (Table, String, String);
 #[test]
 fn every_answer_that_is_polled_has_its_rows() {
     let _turn = turn();
-    for v in lobtape::venue::all() {
-        let id = v.spec().id;
-        let place = Place::new();
-        let symbols = if id == "pumpkin-perp" { 1 } else { 2 };
-        let mut venue = Venue::start(place.dir.path(), id, symbols, 300, |_| {});
-        venue.channels.truncate(2);
-        let names: Vec<String> = v.polls().iter().map(name).collect();
-        let polls: Vec<String> = names.iter().map(|n| format!("{n:?} = \"1m\"")).collect();
-        venue.more.push_str(&format!("polls = {{ {} }}\n", polls.join(", ")));
-        place.configure("1h", 0, &[&venue]);
-        let recorder = place.record();
-        let due = v.polls().iter().map(|p| if p.per_symbol { symbols as u64 } else { 1 }).sum::<u64>();
-        let asked = || venue.sim.stats().requests.load(std::sync::atomic::Ordering::Relaxed);
-        let by_rest = v.spec().snapshot == lobtape::model::SnapshotSource::Rest;
-        let snapshots = if by_rest { symbols as u64 } else { 0 };
-        let all = wait_for(Duration::from_secs(120), || asked() > due + snapshots);
-        assert!(all, "{id}: {} of {due} polls: {}", asked(), recorder.words());
-        pass(Duration::from_secs(1));
-        recorder.stop();
-        let (_, log) = venue.end();
-        let figures = judge(&place.dataset(), id, &log, &names);
-        proved("polled", &serde_json::json!({"venue": id, "bodies": figures.0, "rows": figures.1}));
-        let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
-        assert_eq!(code, 0, "{id}: {words}");
-    }
+    // Polls begin spread over their minute: all venues have the same one.
+    std::thread::scope(|all| {
+        for v in lobtape::venue::all() {
+            all.spawn(|| polled(*v));
+        }
+    });
+}
+
+fn polled(v: &dyn lobtape::venue::Venue) {
+    let id = v.spec().id;
+    let place = Place::new();
+    let symbols = if id == "pumpkin-perp" { 1 } else { 2 };
+    let mut venue = Venue::start(place.dir.path(), id, symbols, 50, |_| {});
+    venue.channels.truncate(2);
+    let names: Vec<String> = v.polls().iter().map(name).collect();
+    let polls: Vec<String> = names.iter().map(|n| format!("{n:?} = \"1m\"")).collect();
+    venue.more.push_str(&format!("polls = {{ {} }}\n", polls.join(", ")));
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let due = v.polls().iter().map(|p| if p.per_symbol { symbols as u64 } else { 1 }).sum::<u64>();
+    let asked = || venue.sim.stats().requests.load(std::sync::atomic::Ordering::Relaxed);
+    let by_rest = v.spec().snapshot == lobtape::model::SnapshotSource::Rest;
+    let snapshots = if by_rest { symbols as u64 } else { 0 };
+    let all = wait_for(Duration::from_secs(240), || asked() > due + snapshots);
+    assert!(all, "{id}: {} of {due} polls: {}", asked(), recorder.words());
+    pass(Duration::from_secs(1));
+    recorder.stop();
+    let (_, log) = venue.end();
+    let figures = judge(&place.dataset(), id, &log, &names);
+    proved("polled", &serde_json::json!({"venue": id, "bodies": figures.0, "rows": figures.1}));
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{id}: {words}");
 }
 
 /// A poll's name in the configuration; of those with an argument the one that the simulated candles fill.
