@@ -61,8 +61,8 @@ enum Waits {
     /// These runs of ids, ascending.
     Ids(Vec<(i64, i64)>),
     /// Ids above `before` and below `until`, which skip: how many there are is not known. `reached`: an answer went back
-    /// to `before`, so nothing is missing that is not in it.
-    Between { before: i64, until: i64, reached: bool },
+    /// to `before`, so nothing is missing that is not in it. `told`: those that an answer had, which the next one has too.
+    Between { before: i64, until: i64, reached: bool, told: Vec<i64> },
     /// Trades from the ms of the last one before the gap to that of the first one behind it, that are more often in an answer
     /// than they are known: `known` has those of both ends, `body` those of the answer that is being read.
     Like { from: i64, until: i64, known: Vec<Deal>, body: (i64, Vec<Deal>), reached: bool },
@@ -120,9 +120,11 @@ impl Held {
                 }
                 true
             }
-            Waits::Between { before, until, reached } => {
+            Waits::Between { before, until, reached, told } => {
                 *reached |= id <= *before;
-                *before < id && id < *until
+                let is_new = *before < id && id < *until && told.len() < RUNS_MAX && !told.contains(&id);
+                told.extend(is_new.then_some(id));
+                is_new
             }
             Waits::Like { .. } => false,
         }
@@ -252,7 +254,7 @@ impl Core {
             }
             // A first subscription has lost nothing.
             StreamKind::TradeSparse if s.last_key >= 0 && came_back => {
-                Waits::Between { before: s.last_key, until: i64::MAX, reached: false }
+                Waits::Between { before: s.last_key, until: i64::MAX, reached: false, told: Vec::new() }
             }
             _ => Waits::Not,
         };
@@ -295,6 +297,9 @@ impl Core {
     /// Notes a live trade of a venue whose answers have no ids. Says whether an answer told it already: one that was asked for
     /// when the first trade behind a gap had come may have others of its millisecond, which are on their way.
     pub(super) fn remember(&mut self, t: &Trade<'_>) -> bool {
+        if self.cfg.backfill.is_empty() {
+            return false;
+        }
         let Some(s) = self.streams.get_mut(t.stream.0 as usize) else { return false };
         if s.kind != StreamKind::TradeSparse
             || t.ts_event <= 0
@@ -315,6 +320,7 @@ impl Core {
         s.recent.push_back(d);
         if let Some(at) = s.said.iter().position(|k| *k == d) {
             s.said.swap_remove(at);
+            self.counters.duplicates += 1;
             return true;
         }
         s.said.retain(|k| k.ms >= d.ms);
@@ -552,5 +558,38 @@ impl Fold {
             })
         };
         self.core.held.iter().filter(|h| !h.is_done()).filter_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_skip_are_taken_from_one_answer_only() {
+        let waits = Waits::Between { before: 10, until: 50, reached: false, told: Vec::new() };
+        let mut h = Held {
+            stream: StreamId(0),
+            conn: 1,
+            rseq: 0,
+            cause: GapCause::VenueDisconnect,
+            detector: String::new(),
+            recovered_by: "frame".into(),
+            times: (1, 2),
+            seqs: (-1, -1),
+            rseqs: (-1, -1),
+            epochs: (0, 0),
+            waits,
+            by_rest: 0,
+            late: 0,
+            over: false,
+            why: String::new(),
+        };
+        // The answer to what was asked for another gap has them as well.
+        let answer = [4, 10, 12, 30, 50, 60];
+        let taken = |h: &mut Held| answer.iter().filter(|id| h.takes(**id)).copied().collect::<Vec<i64>>();
+        assert_eq!(taken(&mut h), [12, 30]);
+        assert!(taken(&mut h).is_empty());
+        assert!(h.takes(31));
     }
 }

@@ -56,10 +56,8 @@ impl Core {
             return;
         }
         if let Event::Trade(t) = event
-            && !self.cfg.backfill.is_empty()
             && self.remember(t)
         {
-            self.counters.duplicates += 1;
             return;
         }
         let base = self.head(rec);
