@@ -142,6 +142,7 @@ fn run() -> RunStart {
         lane_memory_bytes: 1 << 28,
         auto_register: true,
         epoch_floor: 0,
+        venues: Vec::new(),
     }
 }
 
