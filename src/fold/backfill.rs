@@ -337,6 +337,25 @@ impl Core {
         false
     }
 
+    /// A live trade whose time is not the one that the venue's answers have of it: nothing tells the stream's trades in an
+    /// answer from those that are missing, so none of them is taken from one.
+    pub(super) fn forget<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+        let Some(s) = self.streams.get_mut(id.0 as usize) else { return };
+        s.recent.clear();
+        s.said.clear();
+        let mut found = false;
+        for h in self.held.iter_mut().filter(|h| h.stream == id && !h.is_done()) {
+            if matches!(h.waits, Waits::Like { .. }) {
+                h.over = true;
+                "the stream's times are not those of the venue's answers".clone_into(&mut h.why);
+                found = true;
+            }
+        }
+        if found {
+            self.release(id, rec, sink);
+        }
+    }
+
     /// Whether a stream has gaps that are not told yet.
     pub(super) fn holds(&self, id: StreamId) -> bool {
         self.held.iter().any(|h| h.stream == id)

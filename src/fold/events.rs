@@ -55,10 +55,12 @@ impl Core {
         if !news || !S::ROWS {
             return;
         }
-        if let Event::Trade(t) = event
-            && self.remember(t)
-        {
-            return;
+        if let Event::Trade(t) = event {
+            if self.ts_unlike {
+                self.forget(t.stream, rec, sink);
+            } else if self.remember(t) {
+                return;
+            }
         }
         let base = self.head(rec);
         let head = Head {

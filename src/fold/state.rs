@@ -252,6 +252,8 @@ pub(super) struct Core {
     pub won_by: i8,
     /// The time of the event at hand is held by an id.
     pub ts_derived: bool,
+    /// The trades at hand have other times in the venue's answers.
+    pub ts_unlike: bool,
     /// What streams' ids are, as far as anybody asked; not saved.
     pub classes: FxHashMap<StreamId, &'static str>,
 }
@@ -293,6 +295,7 @@ impl Fold {
                 frame_news: None,
                 won_by: -1,
                 ts_derived: false,
+                ts_unlike: false,
                 classes: FxHashMap::default(),
             },
         }
@@ -381,7 +384,8 @@ impl Fold {
     pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
         self.meanwhile(rec, sink);
         let mut about = About::default();
-        (self.core.frame_news, self.core.won_by, self.core.ts_derived) = (None, -1, false);
+        (self.core.frame_news, self.core.won_by) = (None, -1);
+        (self.core.ts_derived, self.core.ts_unlike) = (false, false);
         match rec.kind {
             Kind::Frame => self.frame(rec, sink, &mut about),
             Kind::Rest => self.rest(rec, sink, &mut about),
@@ -736,6 +740,10 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
 
     fn derives_time(&mut self, is_derived: bool) {
         self.core.ts_derived = is_derived;
+    }
+
+    fn answers_differ_in_time(&mut self, they_do: bool) {
+        self.core.ts_unlike = they_do;
     }
 
     fn class(&mut self, stream: StreamId, class: &'static str) {

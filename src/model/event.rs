@@ -67,6 +67,11 @@ pub trait DecodeCtx {
     fn derives_time(&mut self, is_derived: bool) {
         let _ = is_derived;
     }
+    /// Whether the times of the trades that follow in this frame are other than those that the venue's answers have of the same
+    /// trades: derived, or in a coarser unit. Such trades are not found again in an answer.
+    fn answers_differ_in_time(&mut self, they_do: bool) {
+        let _ = they_do;
+    }
     /// What a stream's ids, or fields that may be ids, are; another word than before is worth a line of the log.
     fn class(&mut self, stream: StreamId, class: &'static str) {
         let _ = (stream, class);

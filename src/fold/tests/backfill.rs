@@ -295,71 +295,149 @@ fn a_stop_tells_what_is_known_and_a_checkpoint_keeps_what_waits() {
     assert!(l.told.gaps[0].3.contains("the recorder ended"), "{:?}", l.told.gaps);
 }
 
+/// A venue whose answers have no ids, with one stream of trades that are asked for.
+struct Deals {
+    l: Lane,
+    spec: crate::model::StreamSpec,
+}
+
+impl Deals {
+    const VENUE: &str = "pumpkin-perp";
+
+    fn new(ts: i64) -> Deals {
+        let mut l = Lane::new(false);
+        l.tape.ts = ts;
+        let v = crate::venue::by_id(Self::VENUE).unwrap().1;
+        let spec = v.stream("trade", Some("btc_usdt")).unwrap();
+        let streams = vec![spec.name.clone()];
+        let backfill = vec![StreamKind::TradeSparse];
+        let note =
+            PlanNote { venue: Self::VENUE.into(), streams, id_policy: None, backfill, ..PlanNote::default() };
+        l.push(Kind::Config, 0, -1, "", &to_payload(&note), 0);
+        let mut d = Deals { l, spec };
+        d.event(REST + 1, "open", "");
+        d
+    }
+
+    fn event(&mut self, conn: i64, word: &str, cause: &str) {
+        let e = crate::model::ConnEvent { venue: Self::VENUE.into(), ..super::conn_event(word, cause) };
+        let url = if conn == REST + 1 { "" } else { "ws://x/" };
+        self.l.push(Kind::Connection, conn, -1, url, &to_payload(&e), 0);
+    }
+
+    fn subscribed(&mut self, conn: i64, is_confirmed: bool) {
+        let spec = vec![self.spec.clone()];
+        let names = vec![self.spec.name.clone()];
+        let s = match is_confirmed {
+            false => crate::model::Subscribed { venue: Self::VENUE.into(), add: spec, ..Default::default() },
+            true => {
+                crate::model::Subscribed { venue: Self::VENUE.into(), confirmed: names, ..Default::default() }
+            }
+        };
+        self.l.push(Kind::Subscription, conn, -1, "", &to_payload(&s), 0);
+    }
+
+    fn opens(&mut self, conn: i64) {
+        self.event(conn, "open", "");
+        self.subscribed(conn, false);
+    }
+
+    /// The connection is lost, and another one has the stream.
+    fn moves(&mut self, from: i64, to: i64) {
+        self.event(from, "close", "venue_disconnect");
+        self.opens(to);
+        self.subscribed(to, true);
+    }
+
+    fn deal(t: i64, a: &str) -> String {
+        format!(r#"{{"s":"btc_usdt","t":{t},"p":"89300.70","a":"{a}","m":"ASK"}}"#)
+    }
+
+    fn live(&mut self, conn: i64, rseq: i64, t: i64, a: &str) {
+        let frame = Self::deal(t, a).replacen('{', r#"{"e":"trade","#, 1);
+        self.l.push(Kind::Frame, conn, rseq, "", frame.as_bytes(), 0);
+    }
+
+    fn answer(&mut self, deals: &[(i64, &str)]) {
+        let rows: Vec<String> = deals.iter().map(|(t, a)| Self::deal(*t, a)).collect();
+        let text = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(","));
+        let url = "/v2/public/q/deal?num=50&symbol=btc_usdt";
+        self.l.push(Kind::Rest, REST + 1, 0, url, text.as_bytes(), 200);
+    }
+}
+
 /// A venue whose answers have no ids: values tell trades apart, at both ends by how often they are there.
 #[test]
 fn trades_without_ids_are_told_apart_by_their_values() {
-    const PUMPKIN: &str = "pumpkin-perp";
-    let mut l = Lane::new(false);
-    let v = crate::venue::by_id(PUMPKIN).unwrap().1;
-    let spec = v.stream("trade", Some("btc_usdt")).unwrap();
-    let streams = vec![spec.name.clone()];
-    let backfill = vec![StreamKind::TradeSparse];
-    let note = PlanNote { venue: PUMPKIN.into(), streams, id_policy: None, backfill, ..PlanNote::default() };
-    l.push(Kind::Config, 0, -1, "", &to_payload(&note), 0);
-    let event = |word: &str, cause: &str| {
-        to_payload(&crate::model::ConnEvent { venue: PUMPKIN.into(), ..super::conn_event(word, cause) })
-    };
-    let rest = REST + 1;
-    l.push(Kind::Connection, rest, -1, "", &event("open", ""), 0);
-    let opens = |l: &mut Lane, conn: i64| {
-        l.push(Kind::Connection, conn, -1, "ws://x/", &event("open", ""), 0);
-        let add =
-            crate::model::Subscribed { venue: PUMPKIN.into(), add: vec![spec.clone()], ..Default::default() };
-        l.push(Kind::Subscription, conn, -1, "", &to_payload(&add), 0);
-    };
-    let deal = |t: i64, a: &str| format!(r#"{{"s":"btc_usdt","t":{t},"p":"89300.70","a":"{a}","m":"ASK"}}"#);
-    let live = |l: &mut Lane, conn: i64, rseq: i64, t: i64, a: &str| {
-        let frame = deal(t, a).replacen('{', r#"{"e":"trade","#, 1);
-        l.push(Kind::Frame, conn, rseq, "", frame.as_bytes(), 0);
-    };
-    opens(&mut l, 21);
-    live(&mut l, 21, 0, 5, "1");
-    live(&mut l, 21, 1, 6, "3");
-    l.push(Kind::Connection, 21, -1, "", &event("close", "venue_disconnect"), 0);
-    opens(&mut l, 22);
-    let confirmed = crate::model::Subscribed {
-        venue: PUMPKIN.into(),
-        confirmed: vec![spec.name.clone()],
-        ..Default::default()
-    };
-    l.push(Kind::Subscription, 22, -1, "", &to_payload(&confirmed), 0);
-    assert!(l.wanted().is_empty(), "where the gap ends is not known yet");
-    live(&mut l, 22, 0, 9, "2");
-    assert_eq!(l.wanted().len(), 1);
-    l.told.by_value = true;
+    let mut d = Deals::new(2_000);
+    d.opens(21);
+    d.live(21, 0, 5, "1");
+    d.live(21, 1, 6, "3");
+    d.moves(21, 22);
+    assert!(d.l.wanted().is_empty(), "where the gap ends is not known yet");
+    d.live(22, 0, 9, "2");
+    assert_eq!(d.l.wanted().len(), 1);
+    d.l.told.by_value = true;
     let body = [(11, "7"), (9, "2"), (9, "2"), (8, "1"), (7, "1"), (6, "3"), (6, "3"), (6, "4"), (5, "1")];
-    let rows: Vec<String> = body.iter().map(|(t, a)| deal(*t, a)).collect();
-    let text = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(","));
     for _ in 0..2 {
-        l.push(Kind::Rest, rest, 0, "/v2/public/q/deal?num=50&symbol=btc_usdt", text.as_bytes(), 200);
+        d.answer(&body);
     }
     // The same value twice where it is known once; each of them in the second answer is known.
-    assert_eq!(l.told.values, [(6, 3), (6, 4), (7, 1), (8, 1), (9, 2)]);
-    l.over("");
-    let last = l.told.gaps.last().unwrap();
-    assert_eq!((last.2.as_str(), l.told.rejects.len()), ("backfill", 0), "{last:?}");
+    assert_eq!(d.l.told.values, [(6, 3), (6, 4), (7, 1), (8, 1), (9, 2)]);
+    d.l.over("");
+    let last = d.l.told.gaps.last().unwrap();
+    assert_eq!((last.2.as_str(), d.l.told.rejects.len()), ("backfill", 0), "{last:?}");
     assert!(last.3.starts_with("5 by REST"), "{last:?}");
     // The answer had a second one of the millisecond in which the stream goes on, and now the stream brings it.
-    let before = l.told.values.len();
-    live(&mut l, 22, 1, 9, "2");
-    assert_eq!(l.told.values.len(), before, "told once");
-    live(&mut l, 22, 2, 9, "2");
-    live(&mut l, 22, 3, 11, "7");
+    let before = d.l.told.values.len();
+    d.live(22, 1, 9, "2");
+    assert_eq!(d.l.told.values.len(), before, "told once");
+    d.live(22, 2, 9, "2");
+    d.live(22, 3, 11, "7");
     assert_eq!(
-        l.told.values.len(),
+        d.l.told.values.len(),
         before + 2,
         "a third one is another, and what was not in the gap is live"
     );
+}
+
+/// A stream whose times are held by ids, or are seconds, has other times than the answers have of the same trades: no answer is
+/// taken, so that none of its trades is told twice, and the gap says that nothing came back.
+#[test]
+fn trades_whose_times_are_not_those_of_the_answers_are_not_looked_for_in_them() {
+    const NOW_MS: i64 = 1_790_000_000_000;
+    let in_ms = |n: i64| NOW_MS + n;
+    let in_s = |n: i64| (NOW_MS + n) / 1000;
+    // The id is some ms older than the time.
+    let in_id = |n: i64| (NOW_MS + n - 7 - 1_629_702_000_000) << 22;
+    let none: [(&str, &dyn Fn(i64) -> i64, &dyn Fn(i64) -> i64); 4] = [
+        ("seconds", &in_s, &in_s),
+        ("ids", &in_id, &in_id),
+        ("seconds behind the gap", &in_ms, &in_s),
+        ("ids behind the gap", &in_ms, &in_id),
+    ];
+    for (what, before, behind) in none {
+        let mut d = Deals::new(NOW_MS * 1_000_000);
+        d.opens(21);
+        d.live(21, 0, before(1000), "1");
+        d.moves(21, 22);
+        d.live(22, 0, behind(3000), "2");
+        d.l.told.by_value = true;
+        d.answer(&[(in_ms(3000), "2"), (in_ms(2000), "9"), (in_ms(1000), "1"), (in_ms(500), "8")]);
+        assert_eq!(d.l.told.values, [], "{what}");
+        assert!(d.l.wanted().is_empty(), "{what}: {:?}", d.l.wanted());
+        let last = d.l.told.gaps.last().unwrap();
+        assert!(!last.2.starts_with("backfill"), "{what}: {last:?}");
+    }
+    // The same in ms: what the gap has lost comes back.
+    let mut d = Deals::new(NOW_MS * 1_000_000);
+    d.opens(21);
+    d.live(21, 0, in_ms(1000), "1");
+    d.moves(21, 22);
+    d.live(22, 0, in_ms(3000), "2");
+    d.l.told.by_value = true;
+    d.answer(&[(in_ms(3000), "2"), (in_ms(2000), "9"), (in_ms(1000), "1"), (in_ms(500), "8")]);
+    assert_eq!(d.l.told.values, [(in_ms(2000), 9)]);
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 //! Frames do not name their topic: what they are about and of what kind finds it.
 
 use super::binary;
-use super::message::{class_of, decimal, id, id_time, now, optional_id, side, sums, trade_t};
+use super::message::{class_of, decimal, id, id_time, is_in_s, now, optional_id, side, sums, trade_t};
 use super::numbers::as_texts;
 use super::topics::SYMBOL_MAX;
 use crate::model::{
@@ -278,6 +278,8 @@ pub(super) fn deal(d: &Deal<'_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> 
     let trade_id = if d.id >= 0 { d.id } else { t_id };
     let ((price, size), at) = exact(ctx, at, |exps| Ok((exps.price(d.price)?, exps.size(d.size)?)))?;
     ctx.derives_time(t_id >= 0 && ts != 0);
+    // Answers by REST have the time in ms.
+    ctx.answers_differ_in_time(t_id >= 0 || is_in_s(d.t, ts));
     ctx.class(info.stream, class_of(d.t, (ts, t_id)));
     ctx.event(Event::Trade(Trade {
         instrument: at.id,

@@ -32,6 +32,11 @@ pub(super) fn trade_t(t: i64, now: i64) -> (i64, i64) {
     (id_time(t, now), t)
 }
 
+/// Whether `t` was taken for a time in seconds.
+pub(super) fn is_in_s(t: i64, ts: i64) -> bool {
+    ts != 0 && t.checked_mul(1_000_000_000) == Some(ts)
+}
+
 /// What `t` was taken for by [`trade_t`], in words.
 pub(super) fn class_of(t: i64, (ts, id): (i64, i64)) -> &'static str {
     match (ts, id) {
