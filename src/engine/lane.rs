@@ -3,6 +3,7 @@
 //! Everything that changes the lane's state enters the ring first, with the next `lane_seq`, and is then folded. After
 //! start the frame path takes no lock, formats nothing and allocates nothing of ours.
 
+mod candles;
 mod events;
 mod figures;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustc_hash::FxHashMap;
 
+use self::candles::Candles;
 use self::events::LiveEvents;
 use super::messages::{Audited, FromLane, OpenLink, RestBody, ToLane};
 use super::subscribing::{Outcome, Subscribing};
@@ -65,6 +67,7 @@ struct Wishes {
     parsed_mono: i64,
     symbols: Vec<(String, String)>,
     live: LiveEvents,
+    candles: Candles,
     metrics: Arc<LaneMetrics>,
 }
 
@@ -83,6 +86,7 @@ impl Wishes {
             parsed_mono: 0,
             symbols: Vec::new(),
             live,
+            candles: Candles::default(),
             metrics,
         }
     }
@@ -103,6 +107,9 @@ impl FoldSink for Wishes {
 
     #[inline]
     fn observe(&mut self, what: Observed<'_>) {
+        if let Observed::Candle(k) = what {
+            self.candles.see(k);
+        }
         self.live.observe(what);
     }
 

@@ -8,6 +8,15 @@ use crate::model::{Chain, IdPolicy, StreamId, flags};
 /// Of a book whose policy is being learned.
 const LEARNING: &str = "not known yet";
 
+/// What the times of the events of a frame are, beside what the venue states.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    /// Held by an id.
+    pub are_derived: bool,
+    /// The venue's answers have other times of the same trades.
+    pub are_not_of_answers: bool,
+}
+
 impl Core {
     /// A stream's ids are of this class.
     #[inline]
@@ -52,6 +61,6 @@ impl Core {
     /// The flag of the event at hand, if its time was derived.
     #[inline]
     pub(super) fn derived(&self) -> i32 {
-        if self.ts_derived { flags::DERIVED_TS } else { 0 }
+        if self.times.are_derived { flags::DERIVED_TS } else { 0 }
     }
 }

@@ -46,17 +46,18 @@ impl Core {
                 news && !told
             }
         };
-        if S::LIVE
-            && news
-            && let Event::Trade(t) = event
-        {
-            sink.observe(Observed::Trade(t));
+        if S::LIVE && news {
+            match event {
+                Event::Trade(t) => sink.observe(Observed::Trade(t)),
+                Event::Kline(k) if k.stream != StreamId::NONE => sink.observe(Observed::Candle(k)),
+                _ => {}
+            }
         }
         if !news || !S::ROWS {
             return;
         }
         if let Event::Trade(t) = event {
-            if self.ts_unlike {
+            if self.times.are_not_of_answers {
                 self.forget(t.stream, rec, sink);
             } else if self.remember(t) {
                 return;

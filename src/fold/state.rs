@@ -250,10 +250,8 @@ pub(super) struct Core {
     pub frame_news: Option<((ConnId, i64, StreamId), bool)>,
     /// As [`Last::won_by`].
     pub won_by: i8,
-    /// The time of the event at hand is held by an id.
-    pub ts_derived: bool,
-    /// The trades at hand have other times in the venue's answers.
-    pub ts_unlike: bool,
+    /// What the times of the events at hand are.
+    pub times: super::classes::Times,
     /// What streams' ids are, as far as anybody asked; not saved.
     pub classes: FxHashMap<StreamId, &'static str>,
 }
@@ -294,8 +292,7 @@ impl Fold {
                 own: FxHashMap::default(),
                 frame_news: None,
                 won_by: -1,
-                ts_derived: false,
-                ts_unlike: false,
+                times: super::classes::Times::default(),
                 classes: FxHashMap::default(),
             },
         }
@@ -384,8 +381,7 @@ impl Fold {
     pub fn step<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
         self.meanwhile(rec, sink);
         let mut about = About::default();
-        (self.core.frame_news, self.core.won_by) = (None, -1);
-        (self.core.ts_derived, self.core.ts_unlike) = (false, false);
+        (self.core.frame_news, self.core.won_by, self.core.times) = (None, -1, Default::default());
         match rec.kind {
             Kind::Frame => self.frame(rec, sink, &mut about),
             Kind::Rest => self.rest(rec, sink, &mut about),
@@ -739,11 +735,11 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
     }
 
     fn derives_time(&mut self, is_derived: bool) {
-        self.core.ts_derived = is_derived;
+        self.core.times.are_derived = is_derived;
     }
 
     fn answers_differ_in_time(&mut self, they_do: bool) {
-        self.core.ts_unlike = they_do;
+        self.core.times.are_not_of_answers = they_do;
     }
 
     fn class(&mut self, stream: StreamId, class: &'static str) {

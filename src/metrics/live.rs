@@ -169,6 +169,8 @@ pub struct StreamMetrics {
     pub wins: Counter,
     /// Confirmations of its subscription, where the venue gives any; those of both legs are counted with one of them.
     pub confirmed: Counter,
+    /// How often a candle of it held more than before: its market trades. Those of both legs are counted with one of them.
+    pub grown: Counter,
 }
 
 /// How one lane read the frames of one venue. Written by the reader thread, a little behind the frames.

@@ -223,3 +223,78 @@ fn aggregates_take_the_place_of_single_trades_that_never_come() {
     let of = |s: &str| covers.iter().filter(|c| c.stream == s).count();
     assert_eq!((of("btcusdt@trade"), of("btcusdt@aggTrade")), (0, 1), "{covers:?}");
 }
+
+/// Streams that spoke and stop are accused as those that never did: one of a fixed pace by the time, one of trades by its
+/// aggregates, and on another connection again. One of which nobody tells is quiet.
+#[test]
+fn a_stream_that_stops_has_a_gap_from_its_last_frame_on() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 2, 400, |c| {
+        let stops = |s: &str| mute(s).at(5000);
+        c.faults = vec![stops("btcusdt@trade"), stops("btcusdt@markPrice@1s"), stops("btcusdt@forceOrder")];
+    });
+    venue.more.push_str("silent_after = \"2s\"\n");
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let stopped = ["btcusdt@markPrice@1s", "btcusdt@trade"];
+    let told = |s: &str| {
+        recorder.log().lines().any(|l| l.contains("silent although its connection lives") && l.contains(s))
+    };
+    let all = || stopped.iter().all(|s| told(s));
+    assert!(wait_for(Duration::from_secs(60), all), "{}", recorder.words());
+    let cut = FaultSpec { stream: Some("btcusdt@trade".to_owned()), ..FaultSpec::new(FaultKind::Cut) };
+    venue.sim.inject(cut).unwrap();
+    let lost = || recorder.log().contains("connection lost, will be opened again");
+    assert!(wait_for(Duration::from_secs(20), lost), "{}", recorder.words());
+    pass(Duration::from_secs(4));
+    venue.sim.quiesce().unwrap();
+    pass(Duration::from_secs(4));
+    let (gaps, covers, _) = ended(&place, recorder, venue);
+    let silent: BTreeSet<&str> = gaps.iter().map(|g| g.stream.as_str()).collect();
+    assert_eq!(silent, BTreeSet::from(stopped), "{gaps:?}");
+    for stream in stopped {
+        let of: Vec<&Cover> = covers.iter().filter(|c| c.stream == stream).collect();
+        let [before, behind] = of[..] else { panic!("{stream}: {covers:?}") };
+        assert!(gaps.iter().any(|g| g.stream == stream && g.begin == before.end), "{gaps:?} {before:?}");
+        // The connection that replaced the one on which it stopped is no cover, though the venue confirmed the stream there.
+        assert!(behind.begin - before.end >= 9_500_000_000, "{of:?} {gaps:?}");
+    }
+}
+
+/// Where trades have no aggregates beside them, candles that grow tell of them: of a stream that never speaks and of one that
+/// stops.
+#[test]
+fn trades_of_which_only_candles_tell_are_missing() {
+    let _turn = turn();
+    for (id, streams, candles) in [
+        ("pumpkin-perp", ["trade@btc_usdt", "trade@eth_usdt"], "kline,1m"),
+        ("ascendex-spot", ["trades:BTC/USDT", "trades:ETH/USDT"], "bar:1"),
+    ] {
+        let place = Place::new();
+        let mut venue = Venue::start(place.dir.path(), id, 2, 300, |c| {
+            c.faults = vec![mute(streams[0]), mute(streams[1]).at(6000)];
+        });
+        if !venue.channels.iter().any(|c| c == candles) {
+            venue.channels.push(candles.to_owned());
+        }
+        venue.more.push_str("silent_after = \"2s\"\n");
+        place.configure("1h", 0, &[&venue]);
+        let recorder = place.record();
+        let never =
+            || recorder.log().lines().any(|l| l.contains("never had a frame") && l.contains(streams[0]));
+        let stops = || {
+            let is = |l: &str| l.contains("silent although its connection lives") && l.contains(streams[1]);
+            recorder.log().lines().any(is)
+        };
+        assert!(wait_for(Duration::from_secs(60), || never() && stops()), "{id}: {}", recorder.words());
+        venue.sim.quiesce().unwrap();
+        pass(Duration::from_secs(2));
+        let (gaps, covers, log) = ended(&place, recorder, venue);
+        let silent: BTreeSet<&str> = gaps.iter().map(|g| g.stream.as_str()).collect();
+        assert_eq!(silent, BTreeSet::from(streams), "{gaps:?} {log}");
+        let first = covers.iter().filter(|c| c.stream == streams[0]).map(|c| c.begin).min();
+        let end = gaps.iter().filter(|g| g.stream == streams[0]).map(|g| g.end).max();
+        assert!(first >= end, "{gaps:?} {covers:?}");
+    }
+}

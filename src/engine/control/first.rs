@@ -5,7 +5,8 @@
 //! seconds on any venue that lives, are silent when their first frame does not come in time. All others may have nothing
 //! to say for hours, so the deadline alone accuses nobody; these do:
 //! - another stream of the same market tells of what this one would have told as well ([`shown_by`]): a trade is in a
-//!   candle, in a statistic and at the touch, and a touch that moves is a change of the book. (Statistics show no trade in turn: their window moves without one.)
+//!   candle, in a statistic and at the touch, a candle that grew holds trades, and a touch that moves is a change of the book.
+//!   (Statistics show no trade in turn: their window moves without one.)
 //! - for a book's changes, the venue's own snapshots: two that differ, and no change came between them;
 //! - for whatever shares a connection that has brought nothing at all, any stream of it that is accused: its path is not
 //!   served.
@@ -19,41 +20,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::silence::PACES;
+use super::stopped::PACES;
 use super::*;
 use crate::model::{Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, Level, StreamInfo, StreamSpec};
 use crate::venue::{Scratch, Venue, Voice};
 
 /// A first frame comes within this after the subscription was confirmed (after the connection was opened, where nobody
 /// confirms), or sooner where silent streams are told sooner.
-const FIRST_NS: i64 = 10 * S;
+pub(super) const FIRST_NS: i64 = 10 * S;
 /// The same where the venue confirms and has not: so many times.
 const UNANSWERED: i64 = 3;
 /// What another stream has told, or a snapshot has, is on its way that long at most: statistics come every two seconds.
-const GRACE_NS: i64 = 5 * S;
+pub(super) const GRACE_NS: i64 = 5 * S;
 /// A book that is late is asked for, again after this at most, then after twice as long, up to the other. Not sooner: an
 /// answer may be a cached image.
 const VIEW_NS: (i64, i64) = (10 * S, 600 * S);
 
-/// Frames of the streams that tell of trades and of the touch, in the order of [`SHOWING`].
-type Shown = [u64; SHOWING.len()];
+/// Frames of the streams that tell of trades and of the touch, in the order of [`SHOWING`], and behind them how often candles
+/// grew.
+pub(super) type Shown = [u64; SHOWING.len() + 1];
 const SHOWING: [StreamKind; 4] =
     [StreamKind::Trade, StreamKind::AggTrade, StreamKind::TradeSparse, StreamKind::BookTicker];
+const GROWN: usize = SHOWING.len();
 
 /// So many frames of each of these show that a stream of this kind and market ought to have spoken; 0 = any number shows nothing.
 ///
 /// Single trades need many: a few are of the venue's own (insurance fund, spent ids), and those are in no aggregate. Changes
-/// of a book may all be far from the touch, so they show nothing of it.
+/// of a book may all be far from the touch, so they show nothing of it. Candles may count what is in no stream of trades, too.
 fn shown_by(kind: StreamKind) -> Shown {
     match kind {
-        StreamKind::Trade => [0, 3, 0, 0],
-        StreamKind::AggTrade => [20, 0, 0, 0],
-        StreamKind::Kline | StreamKind::MiniTicker | StreamKind::Ticker => [20, 5, 0, 0],
-        StreamKind::BookTicker => [20, 20, 20, 0],
-        StreamKind::DepthPartial => [20, 20, 20, 20],
-        StreamKind::DepthDiff => [0, 0, 0, 20],
-        _ => [0; SHOWING.len()],
+        StreamKind::Trade => [0, 3, 0, 0, 10],
+        StreamKind::AggTrade => [20, 0, 0, 0, 10],
+        StreamKind::TradeSparse => [0, 0, 0, 0, 10],
+        StreamKind::Kline | StreamKind::MiniTicker | StreamKind::Ticker => [20, 5, 0, 0, 0],
+        StreamKind::BookTicker => [20, 20, 20, 0, 0],
+        StreamKind::DepthPartial => [20, 20, 20, 20, 0],
+        StreamKind::DepthDiff => [0, 0, 0, 20, 0],
+        _ => [0; SHOWING.len() + 1],
     }
+}
+
+/// Whether other streams have told, since `before`, so many times what accuses a stream of this kind.
+pub(super) fn is_enough(kind: StreamKind, shown: Shown, before: Shown, times: u64) -> bool {
+    let counts = shown.iter().zip(before).zip(shown_by(kind));
+    counts.into_iter().any(|((n, was), need)| need > 0 && n.saturating_sub(was) >= need * times)
 }
 
 /// By venue and stream name, or by venue and symbol.
@@ -135,9 +145,7 @@ impl First {
 
     /// Whether other streams have told enough of what it would have told, and it had its time since.
     fn is_shown(&mut self, kind: StreamKind, shown: Shown, now: i64) -> bool {
-        let counts = shown.iter().zip(self.before).zip(shown_by(kind));
-        let is_enough = counts.into_iter().any(|((n, was), need)| need > 0 && n.saturating_sub(was) >= need);
-        if is_enough && self.shown_at == 0 {
+        if is_enough(kind, shown, self.before, 1) && self.shown_at == 0 {
             self.shown_at = now;
         }
         self.shown_at != 0 && now - self.shown_at >= GRACE_NS
@@ -203,16 +211,16 @@ enum Step {
 
 /// What one stream has said so far, over both legs together.
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
+pub(super) struct Said {
     /// Frames of any kind.
-    all: u64,
+    pub all: u64,
     /// Frames of its own accord.
-    frames: u64,
+    pub frames: u64,
     /// Snapshots that we asked for at most: their answers are frames of the stream, and no sign that changes come.
-    answers: u64,
-    confirmed: u64,
+    pub answers: u64,
+    pub confirmed: u64,
     /// Receive time of the last frame that was no answer, 0 = none.
-    last_recv: i64,
+    pub last_recv: i64,
 }
 
 impl Said {
@@ -224,15 +232,20 @@ impl Said {
 
 /// What all streams have said so far.
 #[derive(Default)]
-struct Heard {
+pub(super) struct Heard {
     streams: BTreeMap<Key, Said>,
     /// What shows that a market lives, by symbol; "" = of all symbols together.
     markets: BTreeMap<Key, Shown>,
 }
 
 impl Heard {
-    fn of(&self, key: &Key) -> Said {
+    pub(super) fn of(&self, key: &Key) -> Said {
         self.streams.get(key).copied().unwrap_or_default()
+    }
+
+    /// What the market of a stream has shown so far.
+    pub(super) fn market(&self, v: usize, stream: &StreamSpec) -> Shown {
+        self.markets.get(&(v, stream.symbol.clone().unwrap_or_default())).copied().unwrap_or_default()
     }
 }
 
@@ -244,6 +257,7 @@ impl Control {
             self.firsts.waiting.values_mut().for_each(|f| f.since = now);
         }
         let heard = self.all_heard();
+        self.look_for_stopped(&heard, stood_still, now);
         let venues = &self.venues;
         self.firsts.seen.retain(|(v, symbol), _| venues[*v].lanes.contains_key(symbol));
         self.firsts.asked.retain(|key, _| heard.streams.contains_key(key));
@@ -290,9 +304,11 @@ impl Control {
             let Some(v) = self.venue_ix(&m.venue) else { continue };
             let key = (v, m.name.clone());
             let at = kinds.get(&key).and_then(|k| SHOWING.iter().position(|s| s == k));
-            if let Some(at) = at.filter(|_| self.venues[v].plan.venue.voice(&m.channel) != Voice::Rare) {
+            let frames = at.filter(|_| self.venues[v].plan.venue.voice(&m.channel) != Voice::Rare);
+            let shows = [frames.map(|at| (at, m.frames.get())), Some((GROWN, m.grown.get()))];
+            for (at, n) in shows.into_iter().flatten().filter(|s| s.1 > 0) {
                 for of in BTreeSet::from([m.symbol.as_str(), ""]) {
-                    out.markets.entry((v, of.to_owned())).or_default()[at] += m.frames.get();
+                    out.markets.entry((v, of.to_owned())).or_default()[at] += n;
                 }
             }
             let said = out.streams.entry(key).or_default();
@@ -365,7 +381,7 @@ impl Control {
     ) -> Option<Option<Why>> {
         let key = (v, stream.name.clone());
         let market: Key = (v, stream.symbol.clone().unwrap_or_default());
-        let shown = heard.markets.get(&market).copied().unwrap_or_default();
+        let shown = heard.market(v, stream);
         let (venue, after) = (self.venues[v].plan.venue, self.venues[v].plan.config.silent_after_ns);
         let voice = venue.voice(&stream.channel);
         let is_book = stream.kind == StreamKind::DepthDiff;
@@ -406,8 +422,12 @@ impl Control {
         (is_mute, heard): (bool, &Heard),
     ) -> Option<Found> {
         let Said { answers, last_recv, .. } = heard.of(&(v, stream.name.clone()));
-        // Where a snapshot came the book is there, and that nothing of it changes is no news.
-        let is_view = matches!(stream.kind, StreamKind::DepthDiff | StreamKind::DepthPartial) && answers == 0;
+        // Where a snapshot came the book is there, and that nothing of it changes is no news. Trades without a count are those of
+        // venues that acknowledge symbols that are dead.
+        let is_view = match stream.kind {
+            StreamKind::DepthDiff | StreamKind::DepthPartial => answers == 0,
+            kind => kind == StreamKind::TradeSparse,
+        };
         let first = self.firsts.waiting.get_mut(&(v, stream.name.clone()))?;
         let found = |why, step| Some(Found { place, stream: stream.clone(), why, step, last_recv });
         match (first.silent, why) {
@@ -558,7 +578,7 @@ impl DecodeCtx for View {
 mod tests {
     use super::*;
 
-    const NONE: Shown = [0; 4];
+    const NONE: Shown = [0; 5];
 
     #[test]
     fn time_runs_from_the_confirmation_or_from_the_connection() {
@@ -584,7 +604,7 @@ mod tests {
     #[test]
     fn what_others_told_before_a_stream_began_does_not_accuse_it() {
         let mut f = First::default();
-        let at = |aggregates| [0, aggregates, 0, 0];
+        let at = |aggregates| [0, aggregates, 0, 0, 0];
         f.waits(0, S, at(1000), 2 * S);
         assert!(!f.is_shown(StreamKind::Trade, at(1002), 60 * S));
         // It has its time from when enough was told.
@@ -598,20 +618,21 @@ mod tests {
 
     #[test]
     fn a_quiet_market_accuses_nobody() {
-        let busy: Shown = [u64::MAX; 4];
-        for kind in [StreamKind::Liquidation, StreamKind::RawOnly, StreamKind::TradeSparse] {
+        let busy: Shown = [u64::MAX; 5];
+        for kind in [StreamKind::Liquidation, StreamKind::RawOnly, StreamKind::Mark] {
             let mut f = First::default();
             f.waits(0, S, NONE, S);
             assert!(!f.is_shown(kind, busy, S) && !f.is_shown(kind, busy, 1000 * S), "{kind:?}");
         }
         // A touch that moves shows no trade, and a few trades of the venue's own no aggregate.
         for (kind, shown) in [
-            (StreamKind::Trade, [0, 2, 0, 1_000_000]),
-            (StreamKind::AggTrade, [19, 0, 0, 1_000_000]),
-            (StreamKind::Kline, [19, 4, 0, 1_000_000]),
-            (StreamKind::BookTicker, [19, 19, 19, 0]),
+            (StreamKind::Trade, [0, 2, 0, 1_000_000, 19]),
+            (StreamKind::AggTrade, [19, 0, 0, 1_000_000, 19]),
+            (StreamKind::Kline, [19, 4, 0, 1_000_000, 1_000_000]),
+            (StreamKind::BookTicker, [19, 19, 19, 0, 1_000_000]),
             // Orders that are in no book trade without a change of one.
-            (StreamKind::DepthDiff, [1_000_000, 1_000_000, 1_000_000, 19]),
+            (StreamKind::DepthDiff, [1_000_000, 1_000_000, 1_000_000, 19, 1_000_000]),
+            (StreamKind::TradeSparse, [1_000_000, 1_000_000, 0, 1_000_000, 19]),
         ] {
             let mut f = First::default();
             f.waits(0, S, NONE, S);

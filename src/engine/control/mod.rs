@@ -10,6 +10,7 @@ mod reload;
 mod shedding;
 mod silence;
 mod snapshots;
+mod stopped;
 
 pub use polls::PollState;
 
@@ -118,6 +119,7 @@ pub struct Control {
     last_tick: i64,
     silence: silence::Watchdog,
     firsts: first::Firsts,
+    stopped: stopped::Stopped,
     addresses: Addresses,
     audits: audits::Audits,
     /// Requests under way that must not keep snapshots from the workers.
@@ -178,6 +180,7 @@ impl Control {
             last_tick: 0,
             silence: silence::Watchdog::default(),
             firsts: first::Firsts::default(),
+            stopped: stopped::Stopped::default(),
             addresses: Addresses::default(),
             audits: audits::Audits::default(),
             under_way: 0,

@@ -5,8 +5,7 @@
 //! connection, within the budget's share for audits and one at a time for each venue; if it is newer than the book and other
 //! than the book, and still no diff comes for [`GRACE_NS`], the venue has moved on without telling us. Its answer on the
 //! stream's own connection is no word of the stream. If it is not ahead, the stream is quiet, and is looked into
-//! again after twice the time, up to [`LONGEST_NS`]. A channel with a fixed pace ([`crate::venue::Venue::pace_s`]) is silent
-//! when it has missed several messages. All other channels speak when something happens, and nothing proves that it did.
+//! again after twice the time, up to [`LONGEST_NS`]. All other channels: `stopped`.
 //!
 //! A silent stream has a `silent` timer record in its lane: its book ends there, its gap begins at its last message, and
 //! ends when it speaks again and is proven, or where the instrument list says that its symbol is gone. Its connection is
@@ -21,8 +20,6 @@ use crate::model::StreamSpec;
 const GRACE_NS: i64 = 2 * S;
 /// A quiet stream is looked into at least so often.
 const LONGEST_NS: i64 = 600 * S;
-/// Messages of a fixed pace that may be missing.
-pub(super) const PACES: i64 = 5;
 /// An answer that did not come by then does not come.
 const ANSWER_NS: i64 = 60 * S;
 /// For silent streams a connection is replaced at most so often.
@@ -33,9 +30,8 @@ pub(super) const FROZEN_NS: i64 = 3 * S;
 /// What is known of one stream.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
-    /// Receive time of its last frame, and when we first saw that.
+    /// Receive time of its last frame.
     heard: i64,
-    since: i64,
     /// When it is looked into next, and the wait before that.
     at: i64,
     wait: i64,
@@ -49,7 +45,7 @@ struct Watch {
 
 impl Watch {
     fn new(heard: i64, now: i64, wait: i64) -> Watch {
-        Watch { heard, since: now, at: now.saturating_add(wait), wait, asked: 0, ahead: 0, told: false }
+        Watch { heard, at: now.saturating_add(wait), wait, asked: 0, ahead: 0, told: false }
     }
 }
 
@@ -85,12 +81,6 @@ impl Watch {
             self.quiet(now);
         }
         if self.ahead == 0 && self.asked == 0 && now >= self.at { Finding::Ask } else { Finding::Fine }
-    }
-
-    /// A stream of a fixed pace.
-    fn paced(&self, now: i64, pace_ns: i64, silent_after_ns: i64) -> Finding {
-        let limit = silent_after_ns.max(PACES.saturating_mul(pace_ns));
-        if now - self.since >= limit { Finding::Silent } else { Finding::Fine }
     }
 
     /// Nothing was found: it is looked into later.
@@ -182,17 +172,11 @@ impl Control {
         heard
     }
 
-    /// Whether a stream is silent.
+    /// Whether a stream of diffs is silent.
     fn look(&mut self, v: usize, s: &StreamSpec, heard: i64, now: i64, after: i64) -> bool {
         let venue = self.venues[v].plan.venue;
-        let pace = venue.pace_s(&s.channel);
         let symbol = s.symbol.clone().unwrap_or_default();
-        if s.kind != StreamKind::DepthDiff && pace.is_none() {
-            return false;
-        }
-        if pace.is_some() && self.venues[v].recorded.is_delisted(&symbol) {
-            // Nobody has anything to say of it. When it comes back it has all its time again.
-            self.silence.watches.remove(&(v, s.name.clone()));
+        if s.kind != StreamKind::DepthDiff {
             return false;
         }
         let w = self.silence.watches.entry((v, s.name.clone())).or_insert(Watch::new(heard, now, after));
@@ -202,17 +186,12 @@ impl Control {
         if w.told {
             return false;
         }
-        let finding = match pace {
-            Some(pace) => w.paced(now, i64::from(pace) * S, after),
-            None => {
-                let book = self.books.get(&(v, symbol.clone()));
-                if book.is_none_or(|b| b.state() != BookState::Synced) {
-                    // Its gap is told already.
-                    *w = Watch::new(heard, now, after);
-                }
-                w.diffs(now)
-            }
-        };
+        let book = self.books.get(&(v, symbol.clone()));
+        if book.is_none_or(|b| b.state() != BookState::Synced) {
+            // Its gap is told already.
+            *w = Watch::new(heard, now, after);
+        }
+        let finding = w.diffs(now);
         match finding {
             Finding::Fine => {}
             Finding::Silent => w.told = true,
@@ -292,6 +271,7 @@ impl Control {
         self.audits.forget(v);
         self.silence.watches.retain(|(of, _), _| *of != v);
         self.silence.asked.retain(|(of, _)| *of != v);
+        self.stopped.forget(v);
     }
 }
 
@@ -335,13 +315,5 @@ mod tests {
         assert_eq!(w.diffs(S + ANSWER_NS - 1), Finding::Fine);
         assert_eq!(w.diffs(S + ANSWER_NS), Finding::Fine);
         assert_eq!(w.diffs(S + ANSWER_NS + 2 * S), Finding::Ask);
-    }
-
-    #[test]
-    fn a_fixed_pace_is_borne_with_for_several_messages() {
-        let w = Watch::new(5, 0, S);
-        assert_eq!(w.paced(PACES * 3 * S - 1, 3 * S, S), Finding::Fine);
-        assert_eq!(w.paced(PACES * 3 * S, 3 * S, S), Finding::Silent);
-        assert_eq!(w.paced(PACES * 3 * S, 3 * S, 60 * S), Finding::Fine);
     }
 }

@@ -89,6 +89,11 @@ impl Lane {
             raise(&p.general, n.general);
             raise(&p.fallback, n.fallback);
         }
+        for (id, n) in self.wishes.candles.grown() {
+            if let Some(m) = self.counters(id) {
+                m.grown.add(n);
+            }
+        }
         for (id, was, class) in std::mem::take(&mut self.wishes.classes) {
             let Some((stream, _, _)) = self.fold.stream(id) else { continue };
             let (stream, venue) = (stream.to_owned(), self.fold.stream_venue(id).unwrap_or("").to_owned());
