@@ -92,6 +92,10 @@ impl Core {
             self.keep(&mut b, &head, &ids, d, false);
         } else if hands_over {
             self.brings_next(&mut b, (&ids, DiffMeta::of(&head)), d, sink);
+            // The connection that feeds the book brings it too, or is dead and has not said so.
+            if b.is_behind_since() == Some(rec.ts_recv) {
+                sink.effect(Effect::LegWait { instrument: d.instrument, after_ns: LEG_WAIT_NS });
+            }
         }
         self.insts[d.instrument.ix()].book = Some(b);
         if hands_over {
@@ -183,6 +187,13 @@ impl Core {
                 _ => {}
             }
             self.insts[id.ix()].book = Some(b);
+        }
+        match self.insts[id.ix()].book.as_ref().and_then(|b| b.is_behind_since()) {
+            Some(ts) if rec.ts_recv.saturating_sub(ts) >= LEG_WAIT_NS => {
+                self.hands_over(rec, id, true, sink);
+            }
+            Some(ts) => since = since.min(ts),
+            None => {}
         }
         for i in 0..self.streams.len() {
             if self.streams[i].instrument != id {

@@ -438,6 +438,11 @@ impl Core {
             let until = if answered { rec.ts_recv } else { conn.ts_last };
             self.lost_pace(id, until, rec, sink);
             let s = self.s(id);
+            if s.alive() > 1 && s.kind == StreamKind::DepthDiff {
+                let inst = s.instrument;
+                self.next_ends(rec, conn.id, inst, sink);
+            }
+            let s = self.s(id);
             let Some(life) = s.left_by(conn.id, until) else { continue };
             if s.alive() > 0 {
                 if !self.feed_lost(id, (conn.id, until), cause, det, rec, sink) {

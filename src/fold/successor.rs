@@ -14,6 +14,9 @@ use crate::model::{
     ConnId, Depth, InstrumentId, Level, Record, Side, SnapshotSource, StreamId, StreamKind, row::GapCause,
 };
 
+/// A connection that lives is not so far behind another one.
+const LAGS_NS: i64 = 500_000_000;
+
 /// What is known of the successor's ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Ids {
@@ -154,6 +157,14 @@ impl BookState {
         }
     }
 
+    /// Since when the connection that is to feed it next has brought what the one that feeds it has not: receive time of the
+    /// first such diff, if their ids are one count.
+    pub fn is_behind_since(&self) -> Option<i64> {
+        let n = self.next.as_ref().filter(|n| n.ids == Ids::Agree && self.synced && self.seq.is_live())?;
+        let live = self.seq.live_id();
+        n.diffs.iter().find(|e| e.ids.last > live).map(|e| e.meta.ts_recv)
+    }
+
     /// What the connection brought that feeds it from now on waits for its snapshot.
     pub fn takes_over(&mut self, conn: ConnId) {
         let Some(n) = self.next.take_if(|n| n.conn == conn) else { return };
@@ -230,6 +241,23 @@ impl Core {
         }
         self.insts[id.ix()].book = Some(b);
         self.hands_over(rec, id, false, sink);
+    }
+
+    /// A connection ends. If it is the one that is to feed the book next, and has brought what the one that feeds it did not
+    /// bring in so long, that one is dead and has not said so: the book goes on with what is known.
+    pub(super) fn next_ends<S: FoldSink>(
+        &mut self,
+        rec: &Record<'_>,
+        conn: ConnId,
+        id: InstrumentId,
+        sink: &mut S,
+    ) {
+        let book = self.insts.get(id.ix()).and_then(|i| i.book.as_ref());
+        let is_next = book.is_some_and(|b| b.next.as_ref().is_some_and(|n| n.conn == conn));
+        let since = book.filter(|_| is_next).and_then(|b| b.is_behind_since());
+        if since.is_some_and(|ts| rec.ts_recv.saturating_sub(ts) >= LAGS_NS) {
+            self.hands_over(rec, id, true, sink);
+        }
     }
 
     /// The book goes on with the connection that is to feed it next, if that one's ids are known to be the book's and it

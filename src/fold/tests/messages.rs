@@ -304,6 +304,76 @@ fn a_book_goes_on_with_the_other_leg_whose_snapshot_is_the_same_book() {
     assert_eq!(t.fold.counters().seq_gaps, 0);
 }
 
+impl Tape {
+    /// Two legs of one count: 7 feeds the book, 8 stands by.
+    fn beside() -> Tape {
+        let mut t = Tape::proven();
+        t.opens_leg(8, 1);
+        t.change(7, 11);
+        t.change(8, 11);
+        t.book(8, "depth-snapshot", 1, 11, r#"["1","5"]"#, r#"["2","1"]"#);
+        t
+    }
+
+    fn leg_wait_over(&mut self) {
+        let e = TimerEvent::LegWait { instrument: format!("{VENUE}:{SYMBOL}") };
+        self.push(Kind::Timer, 0, -1, "", &to_payload(&e), 0);
+    }
+
+    fn leg_waits(&self) -> usize {
+        self.rows.effects.iter().filter(|e| e.starts_with("LegWait")).count()
+    }
+}
+
+/// A leg that is dead and has not said so: what the other one brings is waited for 2 s, as everywhere, and then the book goes on
+/// with that one.
+#[test]
+fn a_book_does_not_wait_for_a_leg_that_says_nothing_any_more() {
+    let mut t = Tape::beside();
+    t.change(8, 12);
+    assert_eq!(t.leg_waits(), 1, "{:?}", t.rows.effects);
+    t.change(7, 12);
+    t.leg_wait_over();
+    assert_eq!(t.leg_waits(), 1, "nothing is waited for");
+    // From here on nothing comes of the first leg.
+    t.change(8, 13);
+    t.ts += 1_500_000_000;
+    t.change(8, 14);
+    t.leg_wait_over();
+    assert_eq!(t.rows.of("delta").len(), 3, "{:?}", t.rows.lines);
+    let last = t.rows.effects.iter().rfind(|e| e.starts_with("LegWait")).unwrap();
+    assert!(last.contains("after_ns: 4") || last.contains("after_ns: 5"), "the rest of the 2 s: {last}");
+    t.ts += 500_000_000;
+    t.leg_wait_over();
+    assert_eq!(t.rows.of("delta").len(), 5, "{:?}", t.rows.lines);
+    t.change(8, 15);
+    assert_eq!(t.rows.of("delta").len(), 6);
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    // It was not dead: what it brings late is known, and it stands by.
+    (13..=16).for_each(|n| t.change(7, n));
+    t.change(8, 16);
+    assert_eq!(t.rows.of("delta").len(), 7);
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    assert_eq!(t.fold.counters().seq_gaps, 0);
+}
+
+/// The recorder ends before the 2 s are over, whichever connection is closed first.
+#[test]
+fn what_a_dead_leg_has_not_brought_is_told_at_the_end() {
+    for order in [[7, 8], [8, 7]] {
+        let mut t = Tape::beside();
+        t.change(8, 12);
+        t.ts += 1_500_000_000;
+        t.change(8, 13);
+        for conn in order {
+            t.event("close", conn, "operator", false);
+        }
+        let is = |l: &&&str, id: i64| l.contains(&format!(" u={id} ")) && !l.contains("b=[]");
+        let told = |id: i64| t.rows.of("delta").iter().filter(|l| is(l, id)).count();
+        assert_eq!((told(12), told(13)), (1, 1), "{order:?}: {:?}", t.rows.lines);
+    }
+}
+
 /// A replacement of the first leg goes before the second one, which proves itself anew to it.
 #[test]
 fn legs_are_replaced_and_die_without_a_gap() {
