@@ -281,8 +281,7 @@ fn trades_of_which_only_candles_tell_are_missing() {
         venue.more.push_str("silent_after = \"2s\"\n");
         place.configure("1h", 0, &[&venue]);
         let recorder = place.record();
-        let never =
-            || recorder.log().lines().any(|l| l.contains("never had a frame") && l.contains(streams[0]));
+        let never = || recorder.log().lines().any(|l| l.contains("gap=true") && l.contains(streams[0]));
         let stops = || {
             let is = |l: &str| l.contains("silent although its connection lives") && l.contains(streams[1]);
             // Candles of the other one come too rarely for a test.
