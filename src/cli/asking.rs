@@ -31,9 +31,9 @@ pub struct Reach {
     /// LOBTAPE_PUMPKIN_PERP_KEY and …_SECRET go over it.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-    /// All this stands in a configuration, so that remedies name its keys and no flags.
+    /// All this stands in a configuration, in the part of this venue: remedies name its keys and no flags.
     #[arg(skip)]
-    pub configured: bool,
+    pub configured: Option<VenueConfig>,
 }
 
 impl Reach {
@@ -44,14 +44,16 @@ impl Reach {
             ca: config.tls.ca.clone(),
             proxy: config.proxy.clone(),
             key_file: venue.key_file.clone(),
-            configured: true,
+            configured: Some(venue.clone()),
         }
     }
 
     /// What to write where something of this is to be another one, for people.
     fn names(&self) -> Names {
-        match self.configured {
-            true => Names { rest: "rest of its [[venue]]", proxy: "proxy", key_file: "key_file of its [[venue]]" },
+        match self.configured.is_some() {
+            true => {
+                Names { rest: "rest of its [[venue]]", proxy: "proxy", key_file: "key_file of its [[venue]]" }
+            }
             false => Names { rest: "--rest", proxy: "--proxy", key_file: "--key-file" },
         }
     }
@@ -64,7 +66,7 @@ impl Reach {
         let extra = match &self.ca {
             None => Vec::new(),
             Some(p) => {
-                let name = if self.configured { "tls.ca" } else { "--ca" };
+                let name = if self.configured.is_some() { "tls.ca" } else { "--ca" };
                 vec![std::fs::read(p).map_err(|e| Fault::usage(anyhow!("{name} {}: {e}", p.display())))?]
             }
         };
@@ -111,7 +113,12 @@ impl Asker {
             limits: RestLimits::default(),
         })
         .or_usage()?;
-        let key = keys::of(spec.id, reach.key_file.as_deref(), &|n| std::env::var(n).ok()).or_usage()?;
+        let env = |name: &str| std::env::var(name).ok();
+        let key = match &reach.configured {
+            Some(venue) => keys::load(venue, &env),
+            None => keys::of(spec.id, reach.key_file.as_deref(), &env),
+        };
+        let key = key.or_usage()?;
         let pace = BudgetConfig { per_second: spec.rest_per_s, ..BudgetConfig::new(spec.weight_per_minute) };
         let budget = WeightBudget::new(pace);
         Ok(Asker { venue, client, budget, key, names: reach.names() })

@@ -49,7 +49,10 @@ fn a_rule_is_said_to_be_unresolved_and_how_it_is_resolved() {
     let v: Value = serde_json::from_str(&stdout(&run(&["check", "-c", &config, "--json"]))).unwrap();
     let rule = &v["venues"][0]["symbols_by_rule"];
     assert_eq!((&rule["asked"], &v["venues"][0]["streams"]), (&Value::from(false), &Value::from(0)), "{v}");
-    assert!(rule["instruments"].as_str().is_some_and(|c| c.starts_with("lobtape instruments --venue")), "{v}");
+    assert!(
+        rule["instruments"].as_str().is_some_and(|c| c.starts_with("lobtape instruments --venue")),
+        "{v}"
+    );
     let warnings = v["warnings"].to_string();
     assert!(warnings.contains("aster-futures: symbols by rule are not known here"), "{warnings}");
     assert_eq!(sim.stop().requests, 0, "nothing is opened");
@@ -67,7 +70,10 @@ fn asked_for_the_venue_s_list_check_knows_what_a_rule_comes_to() {
     let v: Value = serde_json::from_str(&stdout(&run(&["check", "-c", &config, "--ask", "--json"]))).unwrap();
     let rule = &v["venues"][0]["symbols_by_rule"];
     assert_eq!((&rule["asked"], &rule["listed"]), (&Value::from(true), &Value::from(5)), "{v}");
-    assert_eq!((rule["symbols"].as_array().map(Vec::len), &v["venues"][0]["books"]), (Some(3), &rule["symbols"]));
+    assert_eq!(
+        (rule["symbols"].as_array().map(Vec::len), &v["venues"][0]["books"]),
+        (Some(3), &rule["symbols"])
+    );
     // What the file says is what `capture` records of it, asked or not.
     let plain: Value = serde_json::from_str(&stdout(&run(&["check", "-c", &config, "--json"]))).unwrap();
     assert_eq!((&v["config"], &v["config_sha256"]), (&plain["config"], &plain["config_sha256"]));
@@ -89,5 +95,9 @@ fn asked_check_refuses_what_capture_would_refuse_and_says_when_nobody_answers() 
     sim.stop();
     let o = run(&["check", "-c", &config, "--ask"]);
     assert_eq!(o.status.code(), Some(3), "{}", stdout(&o));
-    assert!(stderr(&o).contains("aster-futures: ") && stderr(&o).contains("rest of its [[venue]]"), "{}", stderr(&o));
+    assert!(
+        stderr(&o).contains("aster-futures: ") && stderr(&o).contains("rest of its [[venue]]"),
+        "{}",
+        stderr(&o)
+    );
 }

@@ -84,11 +84,15 @@ pub(super) fn ask(config: &Config) -> anyhow::Result<(Plan, Rules)> {
         let v = &config.venues[i];
         let mut asker = Asker::new(venues::by_id(&v.id)?, &Reach::of(&config, v))?;
         let asked = instruments::ask(&mut asker, &v.rule.clone().unwrap_or_default())?;
+        let venue = asker.venue;
         let listed: Vec<String> = asked.list.instruments.into_iter().map(|i| i.symbol).collect();
         if v.rule.is_some() {
             let known = ByRule::Known { listed: listed.len(), symbols: asked.fit.clone() };
             rules.insert(v.id.clone(), known);
             config.venues[i].symbols = asked.fit;
+        } else if v.allow_missing {
+            let is_there = |s: &String| listed.iter().any(|l| l == s || venue.pair_of(l) == Some(s));
+            config.venues[i].symbols.retain(is_there);
         }
         lists.push(listed);
     }
@@ -115,7 +119,8 @@ fn command(config: &Config, v: &VenueConfig, rule: &SymbolRule) -> String {
         one("status", &rule.status),
         one("contract-type", &rule.contract_type),
     ];
-    let patterns = |flag: &'static str, all: &[String]| all.iter().map(move |p| (flag, p.clone())).collect::<Vec<_>>();
+    let patterns =
+        |flag: &'static str, all: &[String]| all.iter().map(move |p| (flag, p.clone())).collect::<Vec<_>>();
     let flags = reach.into_iter().flatten();
     let flags = flags.chain(patterns("glob", &rule.glob.0)).chain(patterns("exclude", &rule.exclude.0));
     let mut out = format!("lobtape instruments --venue {}", v.id);

@@ -343,8 +343,8 @@ fn trades_without_ids_are_told_apart_by_their_values() {
     for _ in 0..2 {
         l.push(Kind::Rest, rest, 0, "/v2/public/q/deal?num=50&symbol=btc_usdt", text.as_bytes(), 200);
     }
-    // The same value twice where it is known once; each of them in the second answer is known.
-    assert_eq!(l.told.values, [(6, 3), (6, 4), (7, 1), (8, 1), (9, 2)]);
+    // The same value twice where it is known once; each of them in the second answer is known. The answer is newest first.
+    assert_eq!(l.told.values, [(6, 4), (6, 3), (7, 1), (8, 1), (9, 2)]);
     l.over("");
     let last = l.told.gaps.last().unwrap();
     assert_eq!((last.2.as_str(), l.told.rejects.len()), ("backfill", 0), "{last:?}");
