@@ -101,3 +101,46 @@ fn asked_check_refuses_what_capture_would_refuse_and_says_when_nobody_answers() 
         stderr(&o)
     );
 }
+
+/// Whether requests are signed is the configuration's to say, and what it says is done.
+#[test]
+fn requests_are_signed_as_rest_auth_says() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let config = SimConfig {
+        venue: "pumpkin-perp".to_owned(),
+        variant: Some("signed".to_owned()),
+        symbols: Symbols::Count(2),
+        ..SimConfig::default()
+    };
+    let sim = Simulator::start(config).unwrap();
+    let (key, file) = (dir.path().join("key"), dir.path().join("c.toml"));
+    std::fs::write(&key, "key = \"test_key\"\nsecret = \"test_secret\"\n").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let with = |command: &[&str], more: &str| {
+        let text = format!(
+            "[dataset]\npath = {:?}\n[[venue]]\nid = \"pumpkin-perp\"\nsymbols = {{ glob = \"*\" }}\nchannels = [\"trade\"]\n\
+             rest = \"{}\"\nws = \"{}\"\n{more}\n",
+            dir.path().join("data"),
+            sim.rest_base(),
+            sim.ws_base()
+        );
+        std::fs::write(&file, text).unwrap();
+        let o = run(&[command, &["-c", file.to_str().unwrap()]].concat());
+        (o.status.code(), stdout(&o), stderr(&o))
+    };
+    let ask = ["check", "--ask"];
+    let key = format!("key_file = {key:?}");
+    for more in [key.clone(), format!("{key}\nrest_auth = \"query_hmac\"")] {
+        let (code, out, err) = with(&ask, &more);
+        assert!(code == Some(0) && out.contains("chooses 2 of the 2 listed"), "{more}: {out}{err}");
+    }
+    let (code, out, err) = with(&ask, &format!("{key}\nrest_auth = \"none\""));
+    assert!(code == Some(3) && err.contains("signature"), "a key that is not to be used: {out}{err}");
+    for command in [&ask[..], &["capture", "--for", "1s"]] {
+        let (code, out, err) = with(command, "rest_auth = \"query_hmac\"");
+        assert!(code == Some(1) && err.contains("LOBTAPE_PUMPKIN_PERP_KEY"), "{command:?}: {out}{err}");
+    }
+    assert!(!dir.path().join("data").exists(), "something was made");
+    sim.stop();
+}
