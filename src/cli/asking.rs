@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+use crate::config::{Config, VenueConfig};
 use crate::engine::keys;
 use crate::model::{RestRefusal, RestRequest};
 use crate::venue::{Credentials, Venue};
@@ -30,9 +31,33 @@ pub struct Reach {
     /// LOBTAPE_PUMPKIN_PERP_KEY and …_SECRET go over it.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// All this stands in a configuration, in the part of this venue: remedies name its keys and no flags.
+    #[arg(skip)]
+    pub configured: Option<VenueConfig>,
 }
 
 impl Reach {
+    /// How a venue of a configuration is reached.
+    pub fn of(config: &Config, venue: &VenueConfig) -> Reach {
+        Reach {
+            rest: venue.rest.clone(),
+            ca: config.tls.ca.clone(),
+            proxy: config.proxy.clone(),
+            key_file: venue.key_file.clone(),
+            configured: Some(venue.clone()),
+        }
+    }
+
+    /// What to write where something of this is to be another one, for people.
+    fn names(&self) -> Names {
+        match self.configured.is_some() {
+            true => {
+                Names { rest: "rest of its [[venue]]", proxy: "proxy", key_file: "key_file of its [[venue]]" }
+            }
+            false => Names { rest: "--rest", proxy: "--proxy", key_file: "--key-file" },
+        }
+    }
+
     /// Whom to trust.
     ///
     /// # Errors
@@ -41,11 +66,20 @@ impl Reach {
         let extra = match &self.ca {
             None => Vec::new(),
             Some(p) => {
-                vec![std::fs::read(p).map_err(|e| Fault::usage(anyhow!("--ca {}: {e}", p.display())))?]
+                let name = if self.configured.is_some() { "tls.ca" } else { "--ca" };
+                vec![std::fs::read(p).map_err(|e| Fault::usage(anyhow!("{name} {}: {e}", p.display())))?]
             }
         };
         TlsSetup::new(&extra).or_usage()
     }
+}
+
+/// Flags or keys.
+#[derive(Clone, Copy, Debug)]
+struct Names {
+    rest: &'static str,
+    proxy: &'static str,
+    key_file: &'static str,
 }
 
 /// A venue that can be asked.
@@ -55,6 +89,7 @@ pub struct Asker {
     client: RestClient,
     budget: WeightBudget,
     key: Option<Credentials>,
+    names: Names,
 }
 
 impl Asker {
@@ -78,10 +113,15 @@ impl Asker {
             limits: RestLimits::default(),
         })
         .or_usage()?;
-        let key = keys::of(spec.id, reach.key_file.as_deref(), &|n| std::env::var(n).ok()).or_usage()?;
+        let env = |name: &str| std::env::var(name).ok();
+        let key = match &reach.configured {
+            Some(venue) => keys::load(venue, &env),
+            None => keys::of(spec.id, reach.key_file.as_deref(), &env),
+        };
+        let key = key.or_usage()?;
         let pace = BudgetConfig { per_second: spec.rest_per_s, ..BudgetConfig::new(spec.weight_per_minute) };
         let budget = WeightBudget::new(pace);
-        Ok(Asker { venue, client, budget, key })
+        Ok(Asker { venue, client, budget, key, names: reach.names() })
     }
 
     /// The base of what is asked.
@@ -133,8 +173,9 @@ impl Asker {
     /// No answer, a refusal (code 3); each says what to do.
     pub fn get(&mut self, r: &RestRequest) -> anyhow::Result<RestResponse> {
         let id = self.venue.spec().id;
+        let Names { rest, proxy, .. } = self.names;
         let unreached = |e: RestError| {
-            Fault::io(anyhow!("{id}: {e}; another host can be named with --rest, a proxy with --proxy"))
+            Fault::io(anyhow!("{id}: {e}; another host can be named with {rest}, a proxy with {proxy}"))
         };
         let Some(got) = self.try_get(r).map_err(unreached)? else {
             return Err(Fault::io(anyhow!("{id}: its request budget is spent; try again in a minute")));
@@ -155,6 +196,7 @@ impl Asker {
     /// What to do about an answer that is none.
     fn remedy(&self, got: &Answer) -> String {
         let env = keys::variable(self.venue.spec().id, "KEY");
+        let Names { rest, proxy, key_file } = self.names;
         let wait = got.response.retry_after_s;
         // What the body says counts; what its code means was said already.
         let waits = got.refusal.is_none_or(|r| r.status == 429);
@@ -163,15 +205,15 @@ impl Asker {
                 "the key, its rights or its list of addresses may be wrong".to_owned()
             }
             (418, _) if !waits => {
-                format!("if it wants a key: --key-file, or {env} and its _SECRET in the environment")
+                format!("if it wants a key: {key_file}, or {env} and its _SECRET in the environment")
             }
             (418 | 429, Some(s)) => format!("too many requests from this address: try again in {s} s"),
             (418 | 429, None) => "too many requests from this address: try again in some minutes".to_owned(),
             (403, _) => "its firewall refuses this address: wait an hour, or use another one".to_owned(),
-            (451, _) => "it does not serve this region: --proxy or --rest name another way".to_owned(),
+            (451, _) => format!("it does not serve this region: {proxy} or {rest} name another way"),
             (500.., _) => "its fault, most likely: try again later".to_owned(),
             _ if !self.signs() => {
-                format!("if it wants a key: --key-file, or {env} and its _SECRET in the environment")
+                format!("if it wants a key: {key_file}, or {env} and its _SECRET in the environment")
             }
             _ => "the key, its rights or the host may be wrong".to_owned(),
         }

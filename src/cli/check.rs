@@ -13,16 +13,25 @@ use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
 use super::configured::Configured;
 use super::{Faulty, WELL, out};
 
-/// What a configuration comes to: connections, streams, REST weight, memory, disk. Nothing is opened.
+mod asked;
+
+use asked::{ByRule, Rules};
+
+/// What a configuration comes to: connections, streams, REST weight, memory, disk. Nothing is opened and nobody asked, unless
+/// with --ask.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  lobtape check -c lobtape.toml\n  lobtape check -c lobtape.toml --set capture.cores=[2,3] --json\n\n\
-    Whether the venues list the symbols is known only when capture asks them."
+    after_help = "Examples:\n  lobtape check -c lobtape.toml\n  lobtape check -c lobtape.toml --set capture.cores=[2,3] --json\n  \
+    lobtape check -c lobtape.toml --ask\n\n\
+    Without --ask it is not known whether the venues list the symbols, nor which ones a rule chooses: the figures leave those out."
 )]
 pub struct Args {
     /// Where the configuration is.
     #[command(flatten)]
     pub configured: Configured,
+    /// Asks each venue for its instrument list, as capture does first: rules are resolved, symbols that are not listed refused.
+    #[arg(long)]
+    pub ask: bool,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -31,10 +40,15 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// A configuration that cannot be captured (code 1), or output that failed.
+/// A configuration that cannot be captured (code 1), a list that cannot be read (code 2), a venue that does not answer, or
+/// output that failed (code 3).
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let config = args.configured.load()?;
-    let plan = plan(&config).or_usage()?;
+    let offline = plan(&config).or_usage()?;
+    let (plan, rules) = match args.ask {
+        true => asked::ask(&config)?,
+        false => (offline, asked::unasked(&config)),
+    };
     // Files of others may be gone by the time of the capture, and an example is checked where it lies: that is a warning.
     let foreign = match Dataset::could_be(&config.dataset.path) {
         Err(e @ DatasetError::NotOurs { .. }) => Some(e.to_string()),
@@ -42,13 +56,14 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     };
     let mut stdout = out::stdout();
     if args.json {
-        let mut json = to_json(&config, &plan);
+        let mut json = to_json(&config, &plan, &rules);
         if let Some(all) = json["warnings"].as_array_mut() {
+            all.extend(rules.iter().filter_map(|(id, r)| Some(Value::from(r.warning(id)?))));
             all.extend(foreign.map(Value::from));
         }
         out::json_line(&mut stdout, &json)?;
     } else {
-        print(&mut stdout, &config, &plan)?;
+        print(&mut stdout, &config, &plan, &rules)?;
         if let Some(why) = foreign {
             writeln!(stdout, "warning   {why}")?;
         }
@@ -68,7 +83,7 @@ fn span(ns: i64) -> String {
     format!("{ns}ns")
 }
 
-fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
+fn print(w: &mut impl Write, c: &Config, p: &Plan, rules: &Rules) -> io::Result<()> {
     let keep: Vec<String> = c.dataset.keep.iter().map(|(t, ns)| format!("{t} kept {}", span(*ns))).collect();
     let keep = if keep.is_empty() { "everything kept".to_owned() } else { keep.join(", ") };
     let limit = c.dataset.max_size.map(|n| format!(", at most {}", out::bytes(n))).unwrap_or_default();
@@ -97,11 +112,8 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
     for v in &p.venues {
         let (id, streams, books) = (v.venue.spec().id, v.streams.len(), v.books.len());
         writeln!(w, "venue     {id}: {streams} streams, {books} books")?;
-        if c.venues.iter().any(|v| v.id == id && v.rule.is_some()) {
-            writeln!(
-                w,
-                "          symbols by rule: what they come to is known when the venue has been asked"
-            )?;
+        if let Some(rule) = rules.get(id) {
+            rule.print(w)?;
         }
         if let Some(h) = v.hosts.rest.as_ref().or(v.hosts.ws.as_ref()) {
             writeln!(w, "          on {h}")?;
@@ -273,7 +285,7 @@ fn print_needs(w: &mut impl Write, c: &Config, p: &Plan) -> io::Result<()> {
     }
 }
 
-fn to_json(c: &Config, p: &Plan) -> Value {
+fn to_json(c: &Config, p: &Plan, rules: &Rules) -> Value {
     let lanes: Vec<Value> = p
         .lanes
         .iter()
@@ -302,6 +314,7 @@ fn to_json(c: &Config, p: &Plan) -> Value {
                 "connections": v.conns,
                 "seconds_to_connect": v.seconds_to_connect(),
                 "books": v.books,
+                "symbols_by_rule": rules.get(v.venue.spec().id).map(ByRule::to_json),
                 "rest_weight_snapshots": v.weight_snapshots,
                 "rest_weight_per_minute": v.weight_allowed,
                 "rest_weight_shared_with": v.shares_with,

@@ -113,16 +113,21 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 }
 
 /// A venue's answer.
-struct Asked {
-    list: InstrumentList,
+pub(super) struct Asked {
+    /// What it lists.
+    pub(super) list: InstrumentList,
     /// The symbols that fit, in the list's order.
-    fit: Vec<String>,
+    pub(super) fit: Vec<String>,
     /// When the list was complete, ns.
     at: i64,
     path: String,
 }
 
-fn ask(asker: &mut Asker, rule: &SymbolRule) -> anyhow::Result<Asked> {
+/// Asks a venue for its list, and chooses of it.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn ask(asker: &mut Asker, rule: &SymbolRule) -> anyhow::Result<Asked> {
     let (venue, id) = (asker.venue, asker.venue.spec().id);
     let volumes = match (rule.top_by_volume, venue.volumes_request()) {
         (None, _) => Vec::new(),

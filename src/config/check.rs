@@ -144,7 +144,7 @@ fn places(v: &VenueTable, name: &str, text: &str) -> Places {
 }
 
 /// Where the keys stand that are about the venue itself.
-fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 9] {
+fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 12] {
     fn at<T>(s: &Option<Spanned<T>>) -> Option<usize> {
         s.as_ref().map(|s| s.span().start)
     }
@@ -158,6 +158,9 @@ fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 9] {
         ("book_topic_template", at(&v.book_topic_template)),
         ("book_update_topic_template", at(&v.book_update_topic_template)),
         ("ws_routes", at(&v.ws_routes)),
+        ("server_ping_reply", at(&v.server_ping_reply)),
+        ("rest_auth", at(&v.rest_auth)),
+        ("id_policy", at(&v.id_policy)),
     ]
 }
 
@@ -174,6 +177,8 @@ fn tuning(v: &mut VenueTable) -> Result<Tuning, (usize, String)> {
         book_topic: v.book_topic_template.take().map(Spanned::into_inner),
         book_update_topic: v.book_update_topic_template.take().map(Spanned::into_inner),
         routes: v.ws_routes.take().map(Spanned::into_inner),
+        ping_reply: v.server_ping_reply.take().map(Spanned::into_inner),
+        rest_auth: v.rest_auth.take().map(Spanned::into_inner),
     })
 }
 
@@ -250,7 +255,7 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
         silent_after_ns,
         list_every_ns,
         audit_every_ns,
-        id_policy: v.id_policy,
+        id_policy: v.id_policy.map(Spanned::into_inner),
         key_file: v.key_file.map(PathBuf::from),
         tuning,
         places,

@@ -78,7 +78,7 @@ table!(VenueTable, VENUE_KEYS {
     silent_after: Duration,
     list_every: Duration,
     audit_every: Duration,
-    id_policy: String,
+    id_policy: Spanned<String>,
     key_file: String,
     ping_interval: Spanned<Duration>,
     pong_timeout: Spanned<Duration>,
@@ -89,6 +89,8 @@ table!(VenueTable, VENUE_KEYS {
     book_topic_template: Spanned<String>,
     book_update_topic_template: Spanned<String>,
     ws_routes: Spanned<Vec<String>>,
+    server_ping_reply: Spanned<String>,
+    rest_auth: Spanned<String>,
 });
 
 macro_rules! keep {

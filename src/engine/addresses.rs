@@ -7,6 +7,8 @@ use crate::wire::url::Target;
 use crate::wire::{ConnectLimiter, Grant};
 
 const MINUTE_NS: i64 = 60_000_000_000;
+/// A venue is asked what it has against an address no more often than this.
+const ASK_EVERY_NS: i64 = 10_000_000_000;
 
 /// Who is counted together: the venue's own group, and the host that it is reached at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,10 @@ struct Address {
     connects: ConnectLimiter,
     /// `None`: the venue has no limit of messages that subscribe.
     subscribes: Option<RateWindow>,
+    /// No connection before this: the venue said so.
+    banned_until: i64,
+    /// The venue is not asked again before this.
+    ask_at: i64,
 }
 
 /// All of them.
@@ -48,14 +54,42 @@ impl Addresses {
         }
         let subscribes =
             (spec.subscribes_per_minute > 0).then(|| RateWindow::new(spec.subscribes_per_minute, MINUTE_NS));
-        self.0.push(Address { key, connects: ConnectLimiter::new(spec.connects_per_5min), subscribes });
+        self.0.push(Address {
+            key,
+            connects: ConnectLimiter::new(spec.connects_per_5min),
+            subscribes,
+            banned_until: 0,
+            ask_at: 0,
+        });
         self.0.len() - 1
+    }
+
+    /// The venue lets no connection in before this (monotonic ns).
+    pub fn ban(&mut self, address: usize, until: i64) {
+        if let Some(a) = self.0.get_mut(address) {
+            a.banned_until = until;
+        }
+    }
+
+    /// Whether the venue may be asked what it has against an address.
+    pub fn may_ask(&self, address: usize, now: i64) -> bool {
+        self.0.get(address).is_some_and(|a| now >= a.ask_at && now >= a.banned_until)
+    }
+
+    /// It is asked now.
+    pub fn asks(&mut self, address: usize, now: i64) {
+        if let Some(a) = self.0.get_mut(address) {
+            a.ask_at = now + ASK_EVERY_NS;
+        }
     }
 
     /// Whether a connection that sends so many messages that subscribe may be opened now (monotonic ns); it is counted
     /// then. Else when it may.
     pub fn opens(&mut self, address: usize, messages: usize, now: i64) -> Result<(), i64> {
         let Some(a) = self.0.get_mut(address) else { return Ok(()) };
+        if a.banned_until > now {
+            return Err(a.banned_until);
+        }
         if let Some(window) = a.subscribes.as_ref().filter(|_| messages > 0) {
             // More than the limit at once cannot be: then they wait for an empty window.
             let at = window.allowed_at(u32::try_from(messages - 1).unwrap_or(u32::MAX));
@@ -97,6 +131,21 @@ mod tests {
         let five = 5 * MINUTE_NS;
         assert_eq!(all.opens(b, 0, 100), Err(1 + five));
         assert_eq!(all.opens(a, 0, 1 + five), Ok(()));
+    }
+
+    #[test]
+    fn a_ban_holds_for_all_that_share_the_address_and_ends() {
+        let mut all = Addresses::default();
+        let own = Hosts::default();
+        let (a, b) = (all.of(spec("ascendex-spot"), &own), all.of(spec("binance-spot"), &own));
+        let s = 1_000_000_000;
+        assert!(all.may_ask(a, s));
+        all.asks(a, s);
+        assert!(!all.may_ask(a, 2 * s) && all.may_ask(b, 2 * s) && all.may_ask(a, 11 * s));
+        all.ban(a, 900 * s);
+        assert_eq!((all.opens(a, 0, 899 * s), all.opens(b, 0, 899 * s)), (Err(900 * s), Ok(())));
+        assert!(!all.may_ask(a, 899 * s), "what is known is not asked");
+        assert_eq!(all.opens(a, 0, 900 * s), Ok(()));
     }
 
     #[test]

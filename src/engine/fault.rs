@@ -85,16 +85,6 @@ pub enum PlanFault {
         /// Venue slug.
         venue: String,
     },
-    /// An id policy that the venue does not have.
-    #[error("{venue}: id_policy {policy:?} is none of: {known}")]
-    IdPolicy {
-        /// Venue slug.
-        venue: String,
-        /// What was asked for.
-        policy: String,
-        /// Those that there are, comma-separated.
-        known: String,
-    },
     /// A figure or name that the venue cannot be given.
     #[error("{venue}: {key}: {why}")]
     Tuning {

@@ -39,6 +39,19 @@ pub enum KeyFault {
         /// The file.
         path: String,
     },
+    /// Requests are to be signed, and there is no key.
+    #[error(
+        "{venue}: rest_auth = {word:?} signs every request, and there is no key: write key_file = \"…\", or set {variable} \
+         and its _SECRET in the environment"
+    )]
+    Needed {
+        /// Venue slug.
+        venue: String,
+        /// What the configuration says.
+        word: String,
+        /// The variable that may hold the key.
+        variable: String,
+    },
     /// Half of a key.
     #[error("{venue}: {set} is set, {missing} is not")]
     Half {
@@ -58,7 +71,7 @@ struct File {
     secret: String,
 }
 
-/// The key of a venue: the environment goes over the file; `None`: there is none.
+/// The key of a venue: the environment goes over the file; `None`: there is none, or it is not to be used (`rest_auth`).
 ///
 /// # Errors
 /// [`KeyFault`]; no text of it holds a secret.
@@ -66,7 +79,23 @@ pub fn load(
     config: &VenueConfig,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Credentials>, KeyFault> {
-    of(&config.id, config.key_file.as_deref(), env)
+    let word = config.tuning.rest_auth.as_deref();
+    let signs = word.and_then(|said| {
+        let own = crate::venue::by_id(&config.id)?.1.rest_auths();
+        own.iter().find(|w| w.0 == said).map(|w| w.1)
+    });
+    if signs == Some(false) {
+        return Ok(None);
+    }
+    let key = of(&config.id, config.key_file.as_deref(), env)?;
+    match (key, signs) {
+        (None, Some(true)) => Err(KeyFault::Needed {
+            venue: config.id.clone(),
+            word: word.unwrap_or_default().to_owned(),
+            variable: variable(&config.id, "KEY"),
+        }),
+        (key, _) => Ok(key),
+    }
 }
 
 /// The variable that holds a venue's `KEY` or `SECRET`.
@@ -147,6 +176,18 @@ mod tests {
             let all = format!("{e} {e:?}");
             assert!(all.contains(word) && !all.contains("s3cret"), "{all}");
         }
+        // What is said of signatures goes over both.
+        let said = |word: &str, path: Option<&Path>| {
+            let mut c = config(path);
+            c.tuning.rest_auth = Some(word.to_owned());
+            c
+        };
+        assert_eq!(with(good, 0o600).unwrap().unwrap().key, "k");
+        assert_eq!(load(&said("none", Some(&path)), &env).unwrap(), None);
+        assert_eq!(load(&said("query_hmac", Some(&path)), &none).unwrap().unwrap().secret, "s3cret");
+        let e = load(&said("query_hmac", None), &none).unwrap_err().to_string();
+        let says = ["pumpkin-perp: rest_auth = \"query_hmac\"", "key_file", "LOBTAPE_PUMPKIN_PERP_KEY"];
+        assert!(says.iter().all(|part| e.contains(part)), "{e}");
         let gone = dir.path().join("nowhere");
         assert!(matches!(load(&config(Some(&gone)), &none), Err(KeyFault::Read { .. })));
     }

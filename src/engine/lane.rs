@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use self::candles::Candles;
 use self::events::LiveEvents;
-use super::messages::{Audited, FromLane, OpenLink, RestBody, ToLane};
+use super::messages::{Audited, FromLane, OpenLink, RestBody, ToLane, beginning};
 use super::subscribing::{Outcome, Subscribing};
 use crate::bus::event::EventProducer;
 use crate::bus::raw::{PushError, RawProducer};
@@ -60,7 +60,7 @@ struct Wishes {
     /// Connections whose venue pinged by a message.
     pongs: Vec<ConnId>,
     /// Answers that name nothing, with their codes.
-    answers: Vec<(ConnId, i64)>,
+    answers: Vec<(ConnId, i64, String)>,
     /// The frame at hand came because we asked for it.
     is_answer: bool,
     lane: LaneId,
@@ -163,11 +163,16 @@ impl FoldSink for Wishes {
             Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
             Effect::Listing { venue } => self.out.push(FromLane::Listing { venue }),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
-            Effect::Refused { conn, code, stream } => {
-                self.out.push(FromLane::Refused { conn, code, stream: stream.to_owned() });
+            Effect::Refused { conn, code, stream, text } => {
+                let (stream, said) = (stream.to_owned(), beginning(text));
+                self.out.push(FromLane::Refused { conn, code, stream, said });
             }
             Effect::Pong { conn } => self.pongs.push(conn),
-            Effect::Answered { conn, code } => self.answers.push((conn, code)),
+            Effect::Answered { conn, code, text } => {
+                // Nobody asks what is said of what is well.
+                let said = if code == 0 { String::new() } else { beginning(text) };
+                self.answers.push((conn, code, said));
+            }
         }
     }
 }
@@ -394,14 +399,14 @@ impl Lane {
     /// What the venue said of the message that waited for it.
     pub(super) fn hear_answers(&mut self) {
         let now = Stamps::now();
-        for (conn, code) in std::mem::take(&mut self.wishes.answers) {
+        for (conn, code, text) in std::mem::take(&mut self.wishes.answers) {
             let Some(live) = self.conns.get_mut(&(conn as u64)) else { continue };
             let Some(s) = &mut live.subscribing else { continue };
             let mut said = Subscribed { venue: live.link.venue.to_owned(), ..Subscribed::default() };
             match s.answered(code, now.ts_mono) {
                 Outcome::Confirmed(topics) => said.confirmed = topics,
                 Outcome::Refused(topic) => {
-                    self.report(FromLane::Refused { conn, code, stream: topic.clone() });
+                    self.report(FromLane::Refused { conn, code, stream: topic.clone(), said: text });
                     said.refused.push(topic);
                 }
                 Outcome::Again => continue,

@@ -12,6 +12,14 @@ use crate::model::{
 };
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
+/// Letters of a venue's own words that go into a log, which escapes them.
+const SAID_MAX: usize = 200;
+
+/// The beginning of what a venue says.
+pub fn beginning(text: &str) -> String {
+    text.chars().take(SAID_MAX).collect()
+}
+
 /// A connection to open.
 #[derive(Debug)]
 pub struct OpenLink {
@@ -253,6 +261,8 @@ pub enum FromLane {
         code: i64,
         /// The stream that it is about, "" if it names none.
         stream: String,
+        /// The beginning of what the venue says of it. Untrusted text.
+        said: String,
     },
     /// What a stream's ids are is another thing than before, or is known now.
     Class {

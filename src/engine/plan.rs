@@ -2,7 +2,7 @@
 //!
 //! Pure: nothing is opened. Whether a venue lists a symbol is known only later, from its instrument list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::addresses::AddressKey;
 use super::polls::{self, PollPlan};
@@ -236,9 +236,14 @@ pub fn spread(
     let market: Vec<StreamSpec> =
         market.into_iter().map(|c| venue.stream(c, None)).collect::<Result<_, _>>()?;
     let mut streams = Vec::new();
+    // Symbols of one pair or series have its stream in common: it lives with the first of them.
+    let mut common: BTreeSet<String> = BTreeSet::new();
     for symbol in &config.symbols {
         for c in &single {
             let stream = venue.stream(c, Some(symbol))?;
+            if stream.symbol.is_none() && !common.insert(stream.name.clone()) {
+                continue;
+            }
             if venue.is_pair(symbol) && stream.symbol.is_some() {
                 let (venue, channel, symbol) = (config.id.clone(), (*c).clone(), symbol.clone());
                 return Err(PlanFault::Pair { venue, channel, symbol });
@@ -261,9 +266,9 @@ pub fn spread(
         return Err(PlanFault::Apart { venue, market: m.channel.clone(), own: own.channel.clone() });
     }
     let is_pinned = twins.is_some();
-    for (n, (_, s)) in streams.into_iter().enumerate() {
-        // Each symbol has as many streams as there are channels.
-        let (n, symbol) = (n / single.len().max(1), s.symbol.clone().unwrap_or_default());
+    let places: BTreeMap<&str, usize> = config.symbols.iter().map(String::as_str).zip(0..).collect();
+    for (of, s) in streams {
+        let (n, symbol) = (places.get(of).copied().unwrap_or(0), s.symbol.clone().unwrap_or_default());
         let lane = if is_pinned { first } else { held(&symbol).unwrap_or((index + n) % lanes) };
         per_lane[lane].push(s);
     }
@@ -418,15 +423,7 @@ fn check_venue(config: &VenueConfig, venue: &dyn Venue) -> Result<(), PlanFault>
     if !venue.spec().hosts_known && (config.rest.is_none() || config.ws.is_none()) {
         return Err(PlanFault::HostsNeeded { venue: config.id.clone() });
     }
-    super::tuning::check(&config.id, &config.tuning, venue)?;
-    match &config.id_policy {
-        Some(policy) if !venue.id_policies().iter().any(|p| p.0 == policy) => Err(PlanFault::IdPolicy {
-            venue: config.id.clone(),
-            policy: policy.clone(),
-            known: venue.id_policies().iter().map(|p| p.0).collect::<Vec<_>>().join(", "),
-        }),
-        _ => Ok(()),
-    }
+    super::tuning::check(config, venue)
 }
 
 fn find(id: &str) -> Result<(VenueIx, &'static dyn Venue), PlanFault> {
@@ -514,6 +511,29 @@ mod tests {
         let apart = |s: &str| ["BTCUSDT", "ETHUSDT"].iter().position(|x| *x == s);
         let e = spread(&c.venues[0], v, 0, 2, &apart).unwrap_err().to_string();
         assert!(e.contains("!forceOrder@arr brings what forceOrder brings"), "{e}");
+    }
+
+    #[test]
+    fn a_stream_that_several_symbols_have_in_common_is_counted_once() {
+        let names = |id: &str, symbols: &[&str], channels: &str| -> Vec<String> {
+            let text = format!(
+                "[capture]\ncores = [1, 2]\n[[venue]]\nid = {id:?}\nsymbols = {symbols:?}\nchannels = [{channels}]\n"
+            );
+            let p = plan(&config(&text)).unwrap();
+            let carried: usize = p.lanes.iter().flat_map(|l| &l.conns).map(|c| c.2.streams.len()).sum();
+            assert_eq!(carried, p.venues[0].streams.len());
+            let mut names: Vec<String> = p.venues[0].streams.iter().map(|s| s.name.clone()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            names("binance-usdm", &["BTCUSDT", "ETHUSDT", "XRPUSDT"], r#""trade", "tradingSession""#),
+            ["btcusdt@trade", "ethusdt@trade", "tradingSession", "xrpusdt@trade"]
+        );
+        assert_eq!(
+            names("binance-coinm", &["BTCUSD_PERP", "BTCUSD_270326"], r#""indexPrice", "aggTrade""#),
+            ["btcusd@indexPrice", "btcusd_270326@aggTrade", "btcusd_perp@aggTrade"]
+        );
     }
 
     #[test]

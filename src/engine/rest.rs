@@ -22,6 +22,8 @@ pub enum Purpose {
     Volumes,
     /// The venue's clock.
     Time,
+    /// What the venue has against this address.
+    Ban,
     /// What is asked for again and again.
     Poll {
         /// The lane that the rows belong to.

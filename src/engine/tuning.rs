@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::plan::PlanFault;
+use crate::config::VenueConfig;
 use crate::model::{Tuning, VenueSpec};
 use crate::venue::Venue;
 use crate::wire::reader::ConnectRequest;
@@ -19,8 +20,8 @@ const TEXT_MAX: usize = 128;
 ///
 /// # Errors
 /// [`PlanFault::Tuning`] names the key and what would be right.
-pub fn check(id: &str, t: &Tuning, venue: &dyn Venue) -> Result<(), PlanFault> {
-    let spec = venue.spec();
+pub fn check(config: &VenueConfig, venue: &dyn Venue) -> Result<(), PlanFault> {
+    let (spec, t) = (venue.spec(), &config.tuning);
     let faults = [
         ("max_topics_per_conn", t.streams_per_conn.and_then(|n| streams(n, spec))),
         ("max_topics_per_frame", t.topics_per_message.and_then(|n| topics(n, spec))),
@@ -37,11 +38,27 @@ pub fn check(id: &str, t: &Tuning, venue: &dyn Venue) -> Result<(), PlanFault> {
             t.book_update_topic.as_deref().and_then(|t| template(t, &["symbol"], spec)),
         ),
         ("ws_routes", t.routes.as_deref().and_then(|r| routes(r, venue.routes()))),
+        (
+            "server_ping_reply",
+            word(&t.ping_reply, venue.ping_replies(), "how its pings are answered is known"),
+        ),
+        ("rest_auth", word(&t.rest_auth, venue.rest_auths(), "a key is used where it has a use")),
+        ("id_policy", word(&config.id_policy, venue.id_policies(), "what its ids prove is known")),
     ];
     match faults.into_iter().find_map(|(key, why)| Some((key, why?))) {
-        Some((key, why)) => Err(PlanFault::Tuning { venue: id.to_owned(), key, why }),
+        Some((key, why)) => Err(PlanFault::Tuning { venue: config.id.clone(), key, why }),
         None => Ok(()),
     }
+}
+
+/// A word of a few that a venue has; `instead`: why other venues have none.
+fn word<T>(said: &Option<String>, own: &[(&'static str, T)], instead: &str) -> Option<String> {
+    let said = said.as_ref()?;
+    if own.is_empty() {
+        return Some(format!("the venue has no such key: {instead}; leave it out"));
+    }
+    let all: Vec<&str> = own.iter().map(|w| w.0).collect();
+    (!all.contains(&said.as_str())).then(|| format!("{said:?} is none of: {}", all.join(", ")))
 }
 
 fn streams(n: usize, spec: &VenueSpec) -> Option<String> {
@@ -142,6 +159,12 @@ fn routes(all: &[String], own: &[&str]) -> Option<String> {
     })
 }
 
+/// The answer to a ping that comes as a message, as the configuration has it; `None`: there is none.
+pub(super) fn pong(venue: &dyn Venue, t: &Tuning) -> Option<&'static str> {
+    let said = t.ping_reply.as_deref().and_then(|said| venue.ping_replies().iter().find(|w| w.0 == said));
+    said.map_or(venue.spec().heartbeat.pong, |w| w.1)
+}
+
 /// How a connection shows that it lives, as the configuration has it.
 pub(super) fn beats(request: &mut ConnectRequest, t: &Tuning) {
     if let (Some((_, every)), Some(s)) = (&mut request.ping, t.ping_every_s) {
@@ -225,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn a_ping_of_the_venue_s_is_answered_as_the_configuration_says() {
+        let answer = |more: &str| {
+            let p = planned("pumpkin-perp", 1, "trade", more).unwrap();
+            pong(p.venues[0].venue, &p.venues[0].hosts.tuning)
+        };
+        assert_eq!(answer(""), Some("pong"));
+        assert_eq!(answer("server_ping_reply = \"pong\""), Some("pong"));
+        assert_eq!(answer("server_ping_reply = \"none\""), None);
+        let p = planned("ascendex-spot", 1, "trades", "").unwrap();
+        assert_eq!(pong(p.venues[0].venue, &Tuning::default()), Some(r#"{"op":"pong"}"#));
+    }
+
+    #[test]
     fn what_a_venue_cannot_be_given_is_refused_with_its_line_and_the_remedy() {
         for (id, more, why) in [
             ("pumpkin-perp", "max_topics_per_conn = 0", "write 1 to 100000, or leave it out for 50"),
@@ -248,6 +284,16 @@ mod tests {
             ("pumpkin-perp", "ws_routes = [\"/a\"]", "leave it out"),
             ("binance-usdm", "ws_routes = [\"/a\"]", "[\"/public\", \"/market\"]"),
             ("binance-usdm", "ws_routes = [\"/a/\", \"b\"]", "no prefix of a path"),
+            ("pumpkin-perp", "server_ping_reply = \"PONG\"", "\"PONG\" is none of: pong, none"),
+            ("ascendex-spot", "server_ping_reply = \"pong\"", "the venue has no such key"),
+            ("pumpkin-perp", "rest_auth = \"hmac\"", "\"hmac\" is none of: none, query_hmac"),
+            ("binance-spot", "rest_auth = \"none\"", "the venue has no such key"),
+            ("pumpkin-perp", "id_policy = \"loose\"", "\"loose\" is none of: strict, sparse, learn"),
+            (
+                "binance-spot",
+                "id_policy = \"strict\"",
+                "the venue has no such key: what its ids prove is known",
+            ),
         ] {
             let channel = match id {
                 "aster-futures" => "aggTrade",

@@ -336,6 +336,8 @@ pub struct VenueState {
     pub gone: bool,
     /// Channels that the venue does not serve, and what is taken instead.
     pub fallen: Vec<(String, &'static str)>,
+    /// Since when books' channels that have a second choice are waited for, monotonic ns.
+    pub tried: BTreeMap<String, i64>,
     /// Channels that have said nothing so far, and the second choice that is asked beside each.
     pub beside: Vec<(String, &'static str)>,
     /// The capture ends if the venue does not list what it was started for.
@@ -408,6 +410,7 @@ impl VenueState {
             next: Some(plan.config.clone()),
             gone: false,
             fallen: Vec::new(),
+            tried: BTreeMap::new(),
             beside: Vec::new(),
             required: true,
             plan,

@@ -209,6 +209,8 @@ pub enum Effect<'a> {
         code: i64,
         /// The stream that it is about, "" if it names none.
         stream: &'a str,
+        /// What the venue says of it, "" if nothing. Untrusted text.
+        text: &'a str,
     },
     /// A stream's ids are of another class than before, or are known now.
     Class {
@@ -235,6 +237,8 @@ pub enum Effect<'a> {
         conn: i64,
         /// The venue's code, 0 = well.
         code: i64,
+        /// What the venue says beside it, "" if nothing. Untrusted text.
+        text: &'a str,
     },
     /// The venue pinged by a message on this connection: an answer by a message is due.
     Pong {

@@ -630,7 +630,7 @@ impl Core {
         let spec = venue_of(conn.venue).spec();
         if spec.topics_per_message > 0 {
             // Which topics it is about only whoever sent the message knows.
-            sink.effect(Effect::Answered { conn: conn.id, code: r.code });
+            sink.effect(Effect::Answered { conn: conn.id, code: r.code, text: r.text });
             return;
         }
         if !r.is_error {
@@ -643,7 +643,7 @@ impl Core {
             self.refused(r.stream, rec, sink);
         }
         let stream = self.streams.get(r.stream.0 as usize).map_or("", |s| s.name.as_str());
-        sink.effect(Effect::Refused { conn: conn.id, code: r.code, stream });
+        sink.effect(Effect::Refused { conn: conn.id, code: r.code, stream, text: r.text });
         if r.snapshot_of != InstrumentId::NONE {
             self.snapshot_failed(r.snapshot_of, sink);
         }

@@ -322,6 +322,12 @@ fn venues(f: &mut Family<'_, '_>, venues: &[Arc<VenueMetrics>]) -> Result<(), Er
     f.gauge("polls_stretch", "How many times as long as written the periods of polls are", stretch)?;
     let lists = per(venues, |v| v.list_waits.get() as f64);
     f.gauge("list_waits", "1 while a venue's first instrument list does not come", lists)?;
+    let bans = per(venues, |v| v.banned_until.get() as f64 / 1e9);
+    f.gauge(
+        "banned_until_seconds",
+        "Until when a venue lets no connection in, by its own word; 0 = it does",
+        bans,
+    )?;
     let unheard = per(venues, |v| v.streams_unheard.get() as f64);
     f.gauge("streams_unheard", "Streams that never had a frame and should have", unheard)?;
     let waiting = per(venues, |v| v.snapshots_waiting.get() as f64);

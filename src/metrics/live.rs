@@ -247,6 +247,8 @@ pub struct VenueMetrics {
     pub snapshots_waiting: Gauge,
     /// 1 while its first instrument list did not come although it was asked for: nothing of it is recorded.
     pub list_waits: Gauge,
+    /// Until when the venue lets no connection of this address in, by its own word, wall ns; 0 = it does.
+    pub banned_until: Gauge,
     /// Streams that are subscribed to and never had a frame although something says that they should have, and books of which
     /// nothing came in time.
     pub streams_unheard: Gauge,

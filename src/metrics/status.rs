@@ -142,6 +142,8 @@ pub struct VenueStatus {
     pub snapshots_waiting: i64,
     /// Its first instrument list did not come although it was asked for, and is asked for again: nothing of it is recorded.
     pub waits_for_list: bool,
+    /// Until when the venue lets no connection of this address in, by its own word, ns since the Unix epoch; 0 = it does.
+    pub banned_until: i64,
     /// Streams that are subscribed to and never had a frame although something says that they should have (their time is a
     /// gap), and books of which nothing came in time: the venue serves nothing there, or the symbols are dead. Which: their `last_recv_age_ns` is −1.
     pub streams_unheard: i64,
@@ -175,6 +177,7 @@ impl VenueStatus {
             polls_stretch_permille: v.polls_stretch.get(),
             snapshots_waiting: v.snapshots_waiting.get(),
             waits_for_list: v.list_waits.get() != 0,
+            banned_until: v.banned_until.get(),
             streams_unheard: v.streams_unheard.get(),
             requests: v.requests.get(),
             request_failures: v.request_failures.get(),

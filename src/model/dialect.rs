@@ -294,6 +294,7 @@ impl Dialect {
             agg_trades_weight: 1,
             retry_after: false,
             bans_sockets: false,
+            not_served: &[],
         }
     }
 }
@@ -384,4 +385,6 @@ pub struct Dialect {
     pub retry_after: bool,
     /// Whether an address that REST turns away is not let in by socket either.
     pub bans_sockets: bool,
+    /// REST paths that are documented and answered with 404 all the same.
+    pub not_served: &'static [&'static str],
 }

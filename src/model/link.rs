@@ -369,6 +369,10 @@ pub struct Tuning {
     pub book_update_topic: Option<String>,
     /// Prefixes of WebSocket paths, in the venue's order; an empty list: none of them, one address for all.
     pub routes: Option<Vec<String>>,
+    /// How a ping that comes as a message is answered, in a word of [`crate::venue::Venue::ping_replies`].
+    pub ping_reply: Option<String>,
+    /// How REST requests are signed, in a word of [`crate::venue::Venue::rest_auths`].
+    pub rest_auth: Option<String>,
 }
 
 impl Tuning {
@@ -384,6 +388,8 @@ impl Tuning {
             ("book_topic_template", self.book_topic == new.book_topic),
             ("book_update_topic_template", self.book_update_topic == new.book_update_topic),
             ("ws_routes", self.routes == new.routes),
+            ("server_ping_reply", self.ping_reply == new.ping_reply),
+            ("rest_auth", self.rest_auth == new.rest_auth),
         ]
         .into_iter()
         .filter_map(|(key, is_same)| (!is_same).then_some(key))
@@ -482,6 +488,9 @@ pub struct VenueSpec {
     /// is lost for ever, so this is short where the venue does not ask for more; whoever lets us in and throws us out again
     /// still makes us wait longer each time.
     pub good_after_s: u32,
+    /// A book's channel that was taken and has brought nothing for so long gives way to its second choice, if it has one
+    /// ([`crate::venue::Venue::fallback`]).
+    pub fallback_after_s: u32,
     /// The venue closes a connection at this age.
     pub conn_age_max_s: u32,
     /// We replace it at this age, make-before-break.
@@ -557,6 +566,7 @@ impl VenueSpec {
         connects_per_5min: 300,
         retry_ms: (250, 30_000),
         good_after_s: 5,
+        fallback_after_s: 10,
         conn_age_max_s: 24 * 3600,
         rotate_after_s: 23 * 3600,
         ping_interval_s: 60,

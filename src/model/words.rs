@@ -241,6 +241,8 @@ impl Asked<'_> {
 pub trait Market {
     /// Venue time, ms.
     fn now(&self) -> i64;
+    /// Until when new connections of whoever asks are turned away, ms; `None`: they are not.
+    fn banned_until(&self) -> Option<i64>;
     /// All symbols.
     fn symbols(&self) -> Vec<SymbolFact<'_>>;
     /// The best so many levels of a symbol; `None`: it is not traded.

@@ -85,6 +85,7 @@ const WORDS: [(FaultKind, &str, &str); FaultKind::ALL.len()] = [
         "diffs in a row leave the book crossed, and the next one takes that back; their ids are whole",
         "cross-book@8000:symbol=BTCUSDT,frames=3",
     ),
+    (Ban, "new connections are turned away with 429; REST is served", "ban@8000:for_ms=20000"),
 ];
 
 /// Every kind with what it does and a flag to copy, two lines each.

@@ -90,11 +90,13 @@ pub enum FaultKind {
     /// `frames` diffs, one behind the other, leave the book crossed: a bid above the best ask. The next one takes it back. Their ids are
     /// whole.
     CrossBook,
+    /// New connections are turned away with 429 for `for_ms`; REST answers, and says so where the venue has an account of addresses.
+    Ban,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 37] = [
+    pub const ALL: [FaultKind; 38] = [
         FaultKind::Drop,
         FaultKind::Duplicate,
         FaultKind::Reorder,
@@ -132,6 +134,7 @@ impl FaultKind {
         FaultKind::RefuseSubscribe,
         FaultKind::Mute,
         FaultKind::CrossBook,
+        FaultKind::Ban,
     ];
 
     /// The word in scripts, flags and the oracle log.
@@ -174,6 +177,7 @@ impl FaultKind {
             FaultKind::RefuseSubscribe => "refuse-subscribe",
             FaultKind::Mute => "mute",
             FaultKind::CrossBook => "cross-book",
+            FaultKind::Ban => "ban",
         }
     }
 
@@ -401,6 +405,7 @@ impl FaultSpec {
                 | FaultKind::Denied
                 | FaultKind::Redirect
                 | FaultKind::Refuse
+                | FaultKind::Ban
         ) || self.how == CutHow::HalfOpen;
         if timed && self.for_ms == 0 {
             return bad("needs for_ms=…, a time in ms");

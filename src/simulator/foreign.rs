@@ -295,6 +295,10 @@ impl Market for Shown<'_> {
         self.0.now
     }
 
+    fn banned_until(&self) -> Option<i64> {
+        self.0.rest.sockets_banned(self.0.now)
+    }
+
     fn symbols(&self) -> Vec<SymbolFact<'_>> {
         self.0.listed().map(|(ix, s)| self.fact(ix, s)).collect()
     }

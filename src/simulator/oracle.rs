@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `start` | `venue`, `seed`, `symbols`, `version` |
 //! | `open` | `conn` (from 1), `path` |
+//! | `turned-away` | `path` of a connection that is refused because its address is banned |
 //! | `sub`, `unsub` | `conn`, `streams` |
 //! | `msg` | `conn`, `n` (from 0), `off` (bytes handed over so far), `stream`, `kind`, `sym`, ids (`U`,`u`,`pu` / `t` / `a`,`f`,`l`), times `E`,`T` in ms, `p`,`q`,`m` or `bp`,`bq`,`ap`,`aq`, `nb`,`na`,`lv`, `x` (`column=value;` of the message's table), `oi` (open interest), `tm` (matching time of a mark price, ms), `rows` (elements of an array, in the same words), `len`, `crc`; `fault` names the fault that made or hit it; an answered snapshot of a connection has `kind` `snapshot` and its id `u`; a frame lost by a fault has `dropped: true` and no `n`, `off` |
 //! | `close` | `conn`, `how`, `code`, `msgs`, `bytes` (last byte handed over), `unsent` |

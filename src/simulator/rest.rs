@@ -24,6 +24,8 @@ pub(super) struct RestState {
     /// Requests after the budget was spent, in this minute.
     beyond: u64,
     banned_until: i64,
+    /// New connections are turned away until then, and REST is served.
+    sockets_until: i64,
     /// When answers of each pool of the dialect were asked for, oldest first, ms.
     pools: Vec<std::collections::VecDeque<i64>>,
     /// Faults that last until then.
@@ -48,6 +50,7 @@ impl RestState {
                 let until = now + spec.for_ms as i64;
                 self.timed.push((spec, until));
             }
+            FaultKind::Ban => self.sockets_until = now + spec.for_ms as i64,
             _ => self.counted.push(spec),
         }
     }
@@ -72,11 +75,17 @@ impl RestState {
     pub fn forgive(&mut self) {
         self.timed.clear();
         self.counted.clear();
+        self.sockets_until = 0;
     }
 
     /// Whether requests of this address are turned away now.
     pub fn is_banned(&self, now: i64) -> bool {
         self.timed.iter().any(|f| f.1 > now && matches!(f.0.kind, FaultKind::Http429 | FaultKind::Http418))
+    }
+
+    /// Until when new connections of this address are turned away though REST is served; `None`: they are not.
+    pub fn sockets_banned(&self, now: i64) -> Option<i64> {
+        (self.sockets_until > now).then_some(self.sockets_until)
     }
 
     /// A book as it was at the start.
@@ -142,6 +151,7 @@ impl World {
         let mut a = match self.turned_away(path, get("limit"), !symbol.is_empty()) {
             Some(a) => a,
             None if head.method != "GET" => error(405, -1000, "only GET is served"),
+            None if self.shape.d.not_served.contains(&path) => error(404, -1000, "no such path"),
             None if self.shape.d.words.is_some() => {
                 let said = self.shape.d.words.map(|sp| self.foreign_rest(sp, head));
                 let (a, id, _) =

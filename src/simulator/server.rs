@@ -474,7 +474,9 @@ impl World {
     pub(super) fn open(&mut self, target: &str, entry: &super::control::Entry) -> Option<Rc<Conn>> {
         let max = self.cfg.connects_per_5min.unwrap_or(self.shape.d.connects_per_5min) as usize;
         let now = self.now;
-        if self.shape.d.bans_sockets && self.rest.is_banned(now) {
+        let is_banned = self.shape.d.bans_sockets && self.rest.is_banned(now);
+        if is_banned || self.rest.sockets_banned(now).is_some() {
+            log_conn(self, "turned-away", 0, |l| key_str(l, "path", &super::text::escaped(target)));
             return None;
         }
         while self.doorbook.front().is_some_and(|t| now - t > 300_000) {

@@ -216,6 +216,18 @@ pub trait Venue: Send + Sync {
         &[]
     }
 
+    /// What the configuration may say of the answer to a ping that comes as a message: words, and the text that each means; empty:
+    /// it is known.
+    fn ping_replies(&self) -> &'static [(&'static str, Option<&'static str>)] {
+        &[]
+    }
+
+    /// What the configuration may say of signatures of REST requests: words, and whether each means that there are some; empty: a
+    /// key is used where there is one.
+    fn rest_auths(&self) -> &'static [(&'static str, bool)] {
+        &[]
+    }
+
     /// What can be asked for by REST again and again.
     fn polls(&self) -> &'static [Poll] {
         &[]
@@ -281,6 +293,20 @@ pub trait Venue: Send + Sync {
         Ok(())
     }
 
+    /// The request for the venue's own account of this address, for when it lets no connection in. `None`: it has none.
+    fn ban_request(&self) -> Option<RestRequest> {
+        None
+    }
+
+    /// Reads that account. `None`: the address is not banned.
+    ///
+    /// # Errors
+    /// [`Reject`] if the body is none.
+    fn parse_ban(&self, body: &[u8]) -> Result<Option<Ban>, Reject> {
+        let _ = body;
+        Err(Reject::new(RejectCause::Shape, "the venue has no account of addresses"))
+    }
+
     /// What a body says of its request where the status line does not; `None`: nothing beyond the status.
     fn refusal(&self, status: u16, body: &[u8]) -> Option<RestRefusal> {
         let _ = (status, body);
@@ -318,6 +344,11 @@ pub trait Venue: Send + Sync {
 
     /// The request for the venue's clock. `now_ms` is ours (ms since the Unix epoch), for venues that want to be told.
     fn time_request(&self, now_ms: i64) -> RestRequest;
+
+    /// The same under another path of the venue's documents, for where the first one is not served. `None`: there is one path.
+    fn time_request_else(&self) -> Option<RestRequest> {
+        None
+    }
 
     /// Reads the instrument list.
     ///
@@ -360,6 +391,15 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+/// An address that gets no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Until when, ns since the Unix epoch; 0 = the venue does not say.
+    pub until: i64,
+    /// Why, in the venue's words; "" = it does not say.
+    pub reason: String,
 }
 
 /// What it says of a stream that it is subscribed to and brings nothing.

@@ -1,5 +1,6 @@
 //! The program from outside: exit codes, help, output for people and for programs.
 
+mod check;
 mod probe;
 mod recordings;
 

@@ -79,6 +79,20 @@ fn every_simulated_venue_fits_what_is_known_of_it() {
     }
 }
 
+/// The venue's documents name two paths of its clock: where the first one is not served the second one is asked.
+#[test]
+fn a_clock_that_is_not_where_one_page_says_is_asked_for_where_the_other_says() {
+    let _turn = crate::e2e::rig::turn();
+    for variant in [None, Some("other-clock")] {
+        let p = probe("aster-prediction", 4, &[], |c| c.variant = variant.map(str::to_owned));
+        assert_eq!(p.code, Some(0), "{variant:?}: {}", p.out);
+        assert!(p.json["clock"][0]["round_trip_ms"].as_f64().unwrap_or(0.0) > 0.0, "{variant:?}: {}", p.out);
+        let asked: Vec<&str> =
+            p.json["requests"].as_array().unwrap().iter().filter_map(|r| r["path"].as_str()).collect();
+        assert_eq!(asked.contains(&"/api/v3/prediction/time"), variant.is_some(), "{asked:?}");
+    }
+}
+
 /// Two families of ids of one book: a snapshot says something about its own alone.
 #[test]
 fn a_snapshot_by_message_is_held_against_the_stream_that_it_was_asked_for() {

@@ -87,6 +87,77 @@ fn whole_views_and_changes_that_are_topics_apart_move_together() {
     assert_eq!(code, 0, "{words}");
 }
 
+/// A code says little: what the venue says beside it is in the log, whether its answer names the topic or not.
+#[test]
+fn what_a_venue_says_of_a_refusal_is_in_the_log() {
+    let _turn = turn();
+    let place = Place::new();
+    // What is refused together is tried apart: of two refusals the second one is about a single topic.
+    let refused =
+        |code| FaultSpec { code: Some(code), frames: 2, ..FaultSpec::new(FaultKind::RefuseSubscribe) };
+    let start =
+        |id: &str, code| Venue::start(place.dir.path(), id, 1, 200, |c| c.faults = vec![refused(code)]);
+    let venues = [start("ascendex-spot", 100_009), start("pumpkin-perp", 40_004)];
+    place.configure("1h", 0, &venues.each_ref());
+    let recorder = place.record();
+    let said = |id: &str, said: &str| {
+        let is = |l: &str| {
+            l.contains("the venue refused a message of ours")
+                && l.contains(&format!("venue=\"{id}\""))
+                && l.contains(said)
+        };
+        wait_for(Duration::from_secs(30), || recorder.log().lines().any(is))
+    };
+    assert!(said("ascendex-spot", "said=\"AUTHORIZATION_NEEDED\""), "{}", recorder.words());
+    assert!(said("pumpkin-perp", "said=\""), "{}", recorder.words());
+    recorder.stop();
+    venues.into_iter().for_each(|v| drop(v.end()));
+}
+
+/// The venue bans the address and says so to whoever asks by REST: no connection is tried before its time is over, of neither product,
+/// and people are told until when and why.
+#[test]
+fn a_ban_is_asked_for_and_obeyed() {
+    let _turn = turn();
+    let place = Place::new();
+    let ban_ms: u64 = 12_000;
+    let mut venue = Venue::start(place.dir.path(), "ascendex-futures", 2, 300, |c| {
+        c.faults = vec![
+            FaultSpec { for_ms: ban_ms, ..FaultSpec::new(FaultKind::Ban).at(3000) },
+            FaultSpec::new(FaultKind::Cut).at(3050),
+        ];
+    });
+    let addr = super::rig::status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let banned = || super::rig::status(addr).and_then(|s| s["venues"][0]["banned_until"].as_i64());
+    assert!(wait_for(Duration::from_secs(20), || banned() > Some(0)), "{}", recorder.words());
+    assert!(wait_for(Duration::from_secs(30), || banned() == Some(0)), "{}", recorder.words());
+    pass(Duration::from_secs(3));
+    let log = recorder.log();
+    let told = log
+        .lines()
+        .find(|l| l.contains("the venue has banned this address"))
+        .unwrap_or_else(|| panic!("{log}"));
+    assert!(told.contains("said=\"too many messages\"") && told.contains("until=\"20"), "{told}");
+    recorder.stop();
+    let (id, oracle) = venue.end();
+    let at = |k: &str| oracle.iter().filter(|l| l.k == k).map(|l| l.at).collect::<Vec<i64>>();
+    let begun = oracle.iter().find(|l| l.k == "fault" && l.kind == "ban").map(|l| l.at).unwrap();
+    let knocks: Vec<i64> = at("turned-away");
+    let last = knocks.last().map(|t| (t - begun) / 1_000_000);
+    assert!(last.is_some_and(|ms| ms < 6000), "knocked during the ban: {last:?} of {}", knocks.len());
+    let again = at("open").into_iter().filter(|t| *t > begun).min().map(|t| (t - begun) / 1_000_000);
+    assert!(again.is_some_and(|ms| (12_000..16_000).contains(&ms)), "{again:?}");
+    let asked = oracle.iter().filter(|l| l.k == "rest" && l.path.contains("risk-limit-info")).count();
+    assert!((1..=2).contains(&asked), "asked {asked} times");
+    let root = place.dataset();
+    let gaps = tape::gaps(&root, &id);
+    assert!(!gaps.is_empty() && gaps.iter().all(|g| g.end > 0), "{gaps:?}");
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 /// What is done to a venue: everything that pages and proxies do, one after the other.
 fn hostilities(id: &str, dies: &str) -> Vec<FaultSpec> {
     let refusal = |kind, at| FaultSpec { for_ms: 300, retry_after_s: Some(1), ..FaultSpec::new(kind).at(at) };

@@ -132,6 +132,43 @@ fn a_book_of_which_only_snapshots_come_is_accused_by_its_touch() {
     assert!(silent.contains("depth:BTC/USDT") && !silent.contains("depth:ETH/USDT"), "{gaps:?}");
 }
 
+/// The venue takes a channel and serves nothing of it: neither its confirmation nor a snapshot that was asked for says otherwise.
+/// Its second choice comes after the venue's own time.
+#[test]
+fn a_book_s_channel_that_is_taken_and_silent_gives_way_after_the_venue_s_time() {
+    let _turn = turn();
+    for id in ["ascendex-futures", "ascendex-spot"] {
+        let place = Place::new();
+        let mut venue =
+            Venue::start(place.dir.path(), id, 2, 300, |c| c.faults = vec![mute("depth-realtime:*")]);
+        venue.channels = ["depth-realtime", "trades"].map(str::to_owned).to_vec();
+        place.configure("1h", 0, &[&venue]);
+        let recorder = place.record();
+        let taken = || recorder.log().contains("the venue serves nothing on this channel");
+        assert!(wait_for(Duration::from_secs(30), taken), "{id}: {}", recorder.words());
+        pass(Duration::from_secs(3));
+        recorder.stop();
+        let symbols = venue.symbols.clone();
+        let (id, log) = venue.end();
+        let begins = |channel: &str| {
+            let names = |l: &&lobtape::simulator::oracle::Line| {
+                l.k == "sub" && l.streams.iter().any(|s| s.split(':').next() == Some(channel))
+            };
+            log.iter().find(names).unwrap_or_else(|| panic!("{id}: {channel}")).at
+        };
+        let waited_ms = (begins("depth") - begins("depth-realtime")) / 1_000_000;
+        assert!((5000..8000).contains(&waited_ms), "{id}: {waited_ms} ms");
+        let root = place.dataset();
+        let covered = tape::coverage(&root, &id);
+        for symbol in &symbols {
+            let is = |c: &&Cover| c.stream == format!("depth:{symbol}");
+            assert!(covered.iter().any(|c| is(&c)), "{id}: {symbol}: {covered:?}");
+        }
+        let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+        assert_eq!(code, 0, "{words}");
+    }
+}
+
 /// A connection that says nothing accuses all its streams. When it speaks, those of which nothing comes may be quiet: their
 /// gap is over.
 #[test]

@@ -126,6 +126,7 @@ impl Control {
             }
         };
         let tuning = venue.plan.hosts.tuning.clone();
+        let pong = crate::engine::tuning::pong(venue.plan.venue, &tuning);
         let slot = &mut venue.slots[at];
         let leg = slot.slot.leg;
         let (lane, number, plan) = (slot.slot.lane, slot.slot.number, slot.opens());
@@ -141,7 +142,7 @@ impl Control {
             slot: number,
             url: plan.url,
             streams: plan.streams,
-            pong: spec.heartbeat.pong,
+            pong,
             tuning,
         };
         self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
@@ -197,6 +198,7 @@ impl Control {
                 self.venues[v].wanted.insert(symbol.clone(), Wanted::new(lane, now + QUIET_NS, 0, now));
             }
         }
+        self.let_in(v);
         self.venues[v].show_open();
     }
 

@@ -328,6 +328,17 @@ impl Control {
         out
     }
 
+    /// What the streams of a channel have said of their own accord, and how often they were confirmed: neither a confirmation nor a
+    /// snapshot that was asked for shows that changes come.
+    pub(super) fn said_by(&self, v: usize, channel: &str) -> (u64, u64) {
+        let heard = self.all_heard();
+        let streams = self.venues[v].slots.iter().flat_map(|s| &s.slot.conn.streams);
+        let names: BTreeSet<&str> =
+            streams.filter(|s| s.channel == channel).map(|s| s.name.as_str()).collect();
+        let said = names.into_iter().map(|n| heard.of(&(v, n.to_owned())));
+        said.fold((0, 0), |(frames, confirmed), s| (frames + s.frames, confirmed + s.confirmed))
+    }
+
     /// The streams of a venue that are late or silent and were not told of yet. `alive`: all that have not spoken and are waited
     /// for.
     fn never_spoke(&mut self, v: usize, heard: &Heard, alive: &mut BTreeSet<Key>, now: i64) -> Vec<Found> {

@@ -2,6 +2,7 @@
 
 mod audits;
 mod backfill;
+mod bans;
 mod connections;
 mod first;
 mod lists;
@@ -27,7 +28,7 @@ use super::ladder::Ladder;
 use super::lane0::{Entry, Lane0};
 use super::links::{Links, Slot};
 use super::messages::Missed;
-use super::messages::{FromLane, OpenLink, ToLane};
+use super::messages::{FromLane, OpenLink, ToLane, beginning};
 use super::minutes::Minutes;
 use super::plan::PlanFault;
 use super::rest::{Done, Job, Pool, Purpose};
@@ -47,8 +48,6 @@ const S: i64 = 1_000_000_000;
 const QUIET_NS: i64 = 2 * S;
 /// Threads that ask venues.
 const WORKERS: usize = 3;
-/// A channel that brought nothing for so long is served by nobody.
-const PROBE_NS: i64 = 10 * S;
 
 /// A lane as control reaches it.
 pub struct LaneHandle {
@@ -400,6 +399,10 @@ impl Control {
                 Ok(())
             }
             Purpose::Time => Ok(()),
+            Purpose::Ban => {
+                self.account(v, path, now, result);
+                Ok(())
+            }
             Purpose::Trades { lane, stream, ts_begin } => {
                 self.trades(v, (lane, &stream, ts_begin), path, result);
                 Ok(())
@@ -416,6 +419,7 @@ impl Control {
         match m {
             FromLane::Opened { conn } => self.opened(conn, now),
             FromLane::Closed { conn, info } => {
+                self.turned_away(conn, &info, now);
                 let not_before = i64::from(info.retry_after_s) * S;
                 self.closed(
                     conn,
@@ -462,7 +466,7 @@ impl Control {
                     s.rotate_at = now;
                 }
             }
-            FromLane::Refused { conn, code, stream } => self.refused(conn, code, &stream)?,
+            FromLane::Refused { conn, code, stream, said } => self.refused(conn, code, &stream, &said)?,
             FromLane::Class { venue, stream, was, class } => {
                 tracing::warn!(venue, stream, was, class, "what the ids of a stream are is told now");
             }

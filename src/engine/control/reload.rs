@@ -276,18 +276,9 @@ impl Control {
             let open = self.venues[v].slots.iter().filter(|s| s.current.is_some());
             let Some(age) = open.map(|s| mono - s.opened_at).min() else { continue };
             self.ask_beside(v, age, mono)?;
-            if age < PROBE_NS {
-                continue;
-            }
-            let id = venue.spec().id;
-            let channels = &self.venues[v].plan.config.channels;
-            let dead = channels.iter().find_map(|c| {
-                let other = venue.fallback(c).filter(|_| is_book(venue, c))?;
-                (self.frames_of(id, c) == 0).then(|| (c.clone(), other))
-            });
-            if let Some((dead, other)) = dead {
+            if let Some((dead, other)) = self.never_served(v, mono - age, mono) {
                 tracing::warn!(
-                    venue = id,
+                    venue = venue.spec().id,
                     channel = dead,
                     instead = other,
                     "the venue serves nothing on this channel"
@@ -296,6 +287,33 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// A book's channel that the venue has taken and does not serve, and its second choice. `opened`: when the youngest
+    /// connection was.
+    fn never_served(&mut self, v: usize, opened: i64, now: i64) -> Option<(String, &'static str)> {
+        let venue = self.venues[v].plan.venue;
+        let spec = venue.spec();
+        let limit = i64::from(spec.fallback_after_s) * S;
+        let channels = self.venues[v].plan.config.channels.clone();
+        for c in channels {
+            let Some(other) = venue.fallback(&c).filter(|_| is_book(venue, &c)) else { continue };
+            let (frames, confirmed) = self.said_by(v, &c);
+            if frames > 0 {
+                continue;
+            }
+            // Where the venue confirms, its time begins with the first confirmation; one that never comes is waited for longer.
+            let tried = &mut self.venues[v].tried;
+            let (since, limit) = match (spec.acknowledges, confirmed) {
+                (false, _) => (opened, limit),
+                (true, 0) => (opened, 3 * limit),
+                (true, _) => (opened.max(*tried.entry(c.clone()).or_insert(now)), limit),
+            };
+            if now - since >= limit {
+                return Some((c, other));
+            }
+        }
+        None
     }
 
     /// Frames of a channel, of all its streams.
@@ -356,10 +374,23 @@ impl Control {
     }
 
     /// The venue refused a message of ours; where it has a second choice for the channel, that is taken.
-    pub(super) fn refused(&mut self, conn: ConnId, code: i64, stream: &str) -> Result<(), ControlFault> {
+    pub(super) fn refused(
+        &mut self,
+        conn: ConnId,
+        code: i64,
+        stream: &str,
+        said: &str,
+    ) -> Result<(), ControlFault> {
         let Some(v) = self.owner.get(&conn).copied() else { return Ok(()) };
         let venue = self.venues[v].plan.venue;
-        tracing::warn!(venue = venue.spec().id, conn, code, stream, "the venue refused a message of ours");
+        tracing::warn!(
+            venue = venue.spec().id,
+            conn,
+            code,
+            stream,
+            said,
+            "the venue refused a message of ours"
+        );
         if venue.is_full(code) && self.moves_away(v, conn, stream) {
             return Ok(());
         }

@@ -382,8 +382,8 @@ fn trades_without_ids_are_told_apart_by_their_values() {
     for _ in 0..2 {
         d.answer(&body);
     }
-    // The same value twice where it is known once; each of them in the second answer is known.
-    assert_eq!(d.l.told.values, [(6, 3), (6, 4), (7, 1), (8, 1), (9, 2)]);
+    // The same value twice where it is known once; each of them in the second answer is known. The answer is newest first.
+    assert_eq!(d.l.told.values, [(6, 4), (6, 3), (7, 1), (8, 1), (9, 2)]);
     d.l.over("");
     let last = d.l.told.gaps.last().unwrap();
     assert_eq!((last.2.as_str(), d.l.told.rejects.len()), ("backfill", 0), "{last:?}");

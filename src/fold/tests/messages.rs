@@ -493,14 +493,14 @@ fn a_refused_stream_says_so_and_the_others_go_on() {
     let mut t = Tape::new();
     t.opens(7);
     t.ack(7, "trades", 0);
-    t.ack(7, "bbo", 100_008);
+    t.frame(7, r#"{"m":"sub","ch":"bbo:BTC/USDT","code":100008,"reason":"SYMBOL_ERROR"}"#);
     t.ack(7, "depth", 100_008);
     t.exchange(7, 5);
     assert!(
         t.rows
             .effects
             .iter()
-            .any(|e| e.contains("Refused") && e.contains("bbo:BTC/USDT") && e.contains("100008"))
+            .any(|e| e.contains("Refused") && e.contains("bbo:BTC/USDT") && e.contains("SYMBOL_ERROR"))
     );
     t.event("close", 7, "venue_disconnect", false);
     let gaps = t.rows.of("gap");

@@ -456,7 +456,10 @@ impl Words for Way {
             ("futures/collateral", _, true) => r#"[{"asset":"USDT","conversionFactor":"1"}]"#.to_owned(),
             ("barhist/info", ..) => r#"[{"name":"1","intervalInMillis":60000}]"#.to_owned(),
             ("risk-limit-info", ..) => {
-                r#"{"ip":"127.0.0.1","webSocket":{"status":{"isBanned":false,"bannedUntil":-1,"reason":""},"limits":{"maxWsSessionsPerIp":300}}}"#.to_owned()
+                let (until, why) = market.banned_until().map_or((-1, ""), |ms| (ms, "too many messages"));
+                let status = json!({"isBanned": until >= 0, "bannedUntil": until, "reason": why});
+                let socket = json!({"status": status, "limits": {"maxWsSessionsPerIp": 300}});
+                json!({"ip": "127.0.0.1", "webSocket": socket}).to_string()
             }
             _ => return (404, "<html>404 Not Found</html>".to_owned(), -1),
         };

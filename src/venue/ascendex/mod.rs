@@ -17,7 +17,7 @@ use crate::model::{
     RestRequest, SequenceRule, StreamKind, StreamSpec, TradesRequest, Tuning, VenueSpec,
 };
 use crate::parse::{Path, Scratch};
-use crate::venue::{ChannelInfo, Evidence, InstrumentList, Venue};
+use crate::venue::{Ban, ChannelInfo, Evidence, InstrumentList, Venue};
 
 pub use futures::FUTURES;
 pub use spot::SPOT;
@@ -58,6 +58,7 @@ const BASE: VenueSpec = VenueSpec {
     // Its CDN turns away whoever comes again too often.
     retry_ms: (1000, 60_000),
     good_after_s: 30,
+    fallback_after_s: 5,
     // None is known; sessions that end are announced or found by their silence.
     conn_age_max_s: u32::MAX,
     rotate_after_s: u32::MAX - 1,
@@ -155,6 +156,14 @@ impl Venue for Ascendex {
         ctx: &mut dyn DecodeCtx,
     ) -> Result<(), Reject> {
         polled::decode(scratch, url, body, ctx)
+    }
+
+    fn ban_request(&self) -> Option<RestRequest> {
+        Some(rest::request(polled::LIMITS.path))
+    }
+
+    fn parse_ban(&self, body: &[u8]) -> Result<Option<Ban>, Reject> {
+        rest::parse_ban(body)
     }
 
     fn refusal(&self, status: u16, body: &[u8]) -> Option<RestRefusal> {

@@ -34,7 +34,7 @@ const INTERVALS: Poll =
     Poll::market("barhist/info", "/api/pro/v1/barhist/info", StreamKind::RawOnly).every(3600);
 
 /// The venue's own account of this address: what it bears, whether it is banned and why.
-const LIMITS: Poll =
+pub(super) const LIMITS: Poll =
     Poll::market("risk-limit-info", "/api/pro/v2/risk-limit-info", StreamKind::RawOnly).every(3600);
 
 /// Whether a path is asked for here.

@@ -12,6 +12,7 @@ use crate::model::{
 use crate::parse::fields::shape;
 use crate::parse::url::{encode_into, path_and_query, query_value};
 use crate::parse::{Limits, Scratch, Val};
+use crate::venue::Ban;
 
 const DEPTH: &str = "/api/pro/v1/depth";
 const TRADES: &str = "/api/pro/v1/trades";
@@ -157,6 +158,37 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
         _ => status,
     };
     Some(RestRefusal { status, retry_after_s: None, code, why })
+}
+
+/// Below this a time is in seconds: in milliseconds it would be of 1973.
+const SECONDS_MOST: i64 = 100_000_000_000;
+
+/// As [`crate::venue::Venue::parse_ban`]. The page names the keys and not their types: a time may be a text, of either unit, and
+/// none at all.
+pub(super) fn parse_ban(body: &[u8]) -> Result<Option<Ban>, Reject> {
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(rename = "webSocket")]
+        socket: Socket,
+    }
+    #[derive(Deserialize)]
+    struct Socket {
+        status: Status,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status {
+        is_banned: bool,
+        #[serde(default)]
+        banned_until: serde_json::Value,
+        #[serde(default)]
+        reason: serde_json::Value,
+    }
+    let info: Info = enveloped(body, "webSocket.status.isBanned is missing or no truth value")?;
+    let Status { is_banned, banned_until, reason } = info.socket.status;
+    let stated = banned_until.as_i64().or_else(|| banned_until.as_str()?.parse().ok()).unwrap_or(0).max(0);
+    let ms = if stated < SECONDS_MOST { stated.saturating_mul(1000) } else { stated };
+    Ok(is_banned.then(|| Ban { until: ms_to_ns(ms), reason: reason.as_str().unwrap_or("").to_owned() }))
 }
 
 /// As [`crate::venue::Venue::parse_time`].

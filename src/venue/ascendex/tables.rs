@@ -90,7 +90,8 @@ pub(super) fn trade(
         side,
         price,
         size,
-        trade_type: TradeType::Market,
+        // The page does not say which trades these are, nor has a frame a word for it.
+        trade_type: TradeType::Unknown,
         is_aggregate: false,
     }));
     Ok(at)

@@ -99,6 +99,11 @@ const PREDICTION_BASE: Dialect = Dialect {
     ..SPOT_BASE
 };
 
+/// The clock under the other one of its two documented paths.
+static PREDICTION_CLOCK: Dialect = Dialect { not_served: &["/api/v3/time"], ..PREDICTION_BASE };
+
 /// Prediction markets.
-pub static PREDICTION: Dialect =
-    Dialect { variants: &[("doc-literal", &PREDICTION_LITERAL)], ..PREDICTION_BASE };
+pub static PREDICTION: Dialect = Dialect {
+    variants: &[("doc-literal", &PREDICTION_LITERAL), ("other-clock", &PREDICTION_CLOCK)],
+    ..PREDICTION_BASE
+};

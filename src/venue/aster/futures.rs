@@ -82,6 +82,7 @@ pub static FUTURES: Family = Family {
     rest_root: "/fapi/",
     rest_version: "v3",
     instruments_path: "exchangeInfo",
+    other_clock: None,
     instruments_every_s: 600,
     listing_events: &[],
     annotate: None,

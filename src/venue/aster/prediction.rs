@@ -83,6 +83,7 @@ pub static PREDICTION: Family = Family {
     rest_root: "/api/",
     rest_version: "v3",
     instruments_path: "prediction/exchangeInfo",
+    other_clock: Some("prediction/time"),
     // Rounds last five minutes.
     instruments_every_s: 60,
     listing_events: &[("market_start", ""), ("market_twap", "w")],

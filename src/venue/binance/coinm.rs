@@ -71,6 +71,7 @@ pub static COINM: Family = Family {
     rest_root: "/dapi/",
     rest_version: "v1",
     instruments_path: "exchangeInfo",
+    other_clock: None,
     instruments_every_s: 600,
     listing_events: &[("contractInfo", "")],
     annotate: None,

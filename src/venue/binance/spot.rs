@@ -79,6 +79,7 @@ pub static SPOT: Family = Family {
     rest_root: "/api/",
     rest_version: "v3",
     instruments_path: "exchangeInfo",
+    other_clock: None,
     instruments_every_s: 600,
     listing_events: &[],
     annotate: None,

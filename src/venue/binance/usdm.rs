@@ -91,6 +91,7 @@ pub static USDM: Family = Family {
     rest_root: "/fapi/",
     rest_version: "v1",
     instruments_path: "exchangeInfo",
+    other_clock: None,
     instruments_every_s: 600,
     listing_events: &[("contractInfo", "")],
     annotate: None,

@@ -61,6 +61,7 @@ pub const FUTURES: Dialect = Dialect {
     agg_trades_weight: 20,
     retry_after: false,
     bans_sockets: false,
+    not_served: &[],
 };
 
 /// What closes the filters of most futures.

@@ -57,6 +57,8 @@ pub struct Family {
     pub snapshot_limit: u32,
     /// Weight of a snapshot of that many levels.
     pub snapshot_weight: u32,
+    /// A second path of the clock, behind the version, where the documents name two.
+    pub other_clock: Option<&'static str>,
     /// Weight of the instrument list.
     pub instruments_weight: u32,
     /// Weight of the day's statistics of all markets.
@@ -110,6 +112,10 @@ impl Venue for Family {
 
     fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {
         streams::stream(self, channel, symbol)
+    }
+
+    fn is_market(&self, channel: &str) -> bool {
+        streams::is_market(self, channel)
     }
 
     fn pair_of<'s>(&self, symbol: &'s str) -> Option<&'s str> {
@@ -236,6 +242,10 @@ impl Venue for Family {
 
     fn time_request(&self, _now_ms: i64) -> RestRequest {
         rest::request(self, "time", 1)
+    }
+
+    fn time_request_else(&self) -> Option<RestRequest> {
+        self.other_clock.map(|endpoint| rest::request(self, endpoint, 1))
     }
 
     fn parse_instruments(&self, body: &[u8]) -> Result<InstrumentList, Reject> {

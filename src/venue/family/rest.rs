@@ -33,6 +33,7 @@ pub(super) fn rest_kind(family: &Family, url: &str) -> RestKind {
         },
         _ if endpoint == family.instruments_path => RestKind::Instruments,
         "time" => RestKind::Time,
+        _ if Some(endpoint) == family.other_clock => RestKind::Time,
         "trades" | "historicalTrades" | "aggTrades" => match query_value(query, "symbol") {
             Some(symbol) if !symbol.is_empty() => RestKind::Trades { symbol },
             _ => RestKind::Other,

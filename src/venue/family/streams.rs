@@ -140,6 +140,11 @@ pub(super) fn channel_of(family: &Family, channel: &str) -> Option<&'static Chan
     family.channels.iter().find(|c| c.matches(channel))
 }
 
+/// As [`crate::venue::Venue::is_market`]: not every channel of a whole market begins with `!`. What is polled does.
+pub(super) fn is_market(family: &Family, channel: &str) -> bool {
+    channel_of(family, channel).map_or_else(|| channel.starts_with('!'), |c| c.subject == Subject::Market)
+}
+
 /// As [`crate::venue::Venue::stream`].
 pub(super) fn stream(family: &Family, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError> {
     let Some(rule) = channel_of(family, channel) else {

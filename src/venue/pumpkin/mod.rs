@@ -126,6 +126,14 @@ impl Venue for Perp {
         &[("strict", IdPolicy::Strict), ("sparse", IdPolicy::Sparse), ("learn", IdPolicy::Learn)]
     }
 
+    fn ping_replies(&self) -> &'static [(&'static str, Option<&'static str>)] {
+        &[("pong", Some("pong")), ("none", None)]
+    }
+
+    fn rest_auths(&self) -> &'static [(&'static str, bool)] {
+        &[("none", false), ("query_hmac", true)]
+    }
+
     fn decode(
         &self,
         scratch: &mut Scratch,

@@ -180,7 +180,8 @@ pub(super) fn trades_request(symbol: &str) -> TradesRequest {
     TradesRequest { path, weight: 1, most: DEALS_MOST, by_id: false }
 }
 
-/// As [`crate::venue::Venue::decode_trades`]. Newest first in the example; told oldest first.
+/// As [`crate::venue::Venue::decode_trades`]. Newest first in the example; told oldest first, those of one millisecond too:
+/// the other way round only where the answer's own times rise.
 pub(super) fn trades(
     scratch: &mut Scratch,
     symbol: &str,
@@ -194,7 +195,12 @@ pub(super) fn trades(
             return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
         };
         let mut all: Vec<Val<'_, '_>> = list.collect();
-        all.sort_by_key(|v| v.get("t").and_then(Val::as_i64));
+        let time = |v: &Val<'_, '_>| id(v.get("t"), "").ok();
+        let rises = |w: &[Val<'_, '_>]| time(&w[0]).cmp(&time(&w[1]));
+        if all.windows(2).map(rises).find(|o| o.is_ne()) != Some(std::cmp::Ordering::Less) {
+            all.reverse();
+        }
+        all.sort_by_key(time);
         let mut first_fault = Ok(());
         for v in all {
             match deal(v, symbol, at, ctx) {

@@ -14,6 +14,26 @@ fn stream(v: &dyn Venue, channel: &str, symbol: &str) -> StreamSpec {
     v.stream(channel, Some(symbol)).unwrap()
 }
 
+/// Its page names the keys of the account and not their types.
+#[test]
+fn a_ban_is_read_whatever_its_time_is_written_as() {
+    let v = crate::venue::by_id("ascendex-futures").unwrap().1;
+    let read = |status: &str| {
+        v.parse_ban(
+            format!(r#"{{"code":0,"data":{{"ip":"1.2.3.4","webSocket":{{"status":{status}}}}}}}"#).as_bytes(),
+        )
+    };
+    let ban = |until, reason: &str| Ok(Some(crate::venue::Ban { until, reason: reason.to_owned() }));
+    assert_eq!(read(r#"{"isBanned":false,"bannedUntil":-1,"reason":null}"#), Ok(None));
+    let until = 1_614_164_189_000_000_000;
+    assert_eq!(read(r#"{"isBanned":true,"bannedUntil":1614164189000,"reason":"x"}"#), ban(until, "x"));
+    assert_eq!(read(r#"{"isBanned":true,"bannedUntil":"1614164189","reason":7}"#), ban(until, ""));
+    assert_eq!(read(r#"{"isBanned":true,"bannedUntil":null}"#), ban(0, ""));
+    assert_eq!(read(r#"{"isBanned":true,"bannedUntil":-1}"#), ban(0, ""));
+    assert!(read(r#"{"bannedUntil":1}"#).is_err() && v.parse_ban(b"<html>").is_err());
+    assert!(v.parse_ban(br#"{"code":100005,"reason":"X"}"#).is_err());
+}
+
 #[test]
 fn names_are_the_venues_own() {
     let (spot, futures) = (venue("ascendex-spot"), venue("ascendex-futures"));

@@ -182,7 +182,7 @@ pub fn ascendex(v: &Value) -> Vec<String> {
 
 fn ascendex_trade(t: &Value) -> String {
     format!(
-        "trade T={} E=0 chain=-1 id={} last=-1 text=\"\" side={} p={} q={} market agg=false",
+        "trade T={} E=0 chain=-1 id={} last=-1 text=\"\" side={} p={} q={} unknown agg=false",
         ns(&t["ts"]),
         integer(&t["seqnum"]),
         if t["bm"].as_bool().unwrap() { -1 } else { 1 },

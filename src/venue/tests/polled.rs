@@ -359,7 +359,7 @@ fn trades_by_rest_are_those_of_the_streams() {
     assert_eq!(
         missed(venue("ascendex-futures"), "/api/pro/v1/trades?n=100&symbol=X", ascendex).unwrap(),
         [
-            "trade T=1650929774384000000 E=0 chain=-1 id=288230377097259426 last=-1 text=\"\" side=1 p=19.152 q=79 market agg=false"
+            "trade T=1650929774384000000 E=0 chain=-1 id=288230377097259426 last=-1 text=\"\" side=1 p=19.152 q=79 unknown agg=false"
         ]
     );
     for (body, cause) in [

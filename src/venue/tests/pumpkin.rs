@@ -162,6 +162,35 @@ fn decimals_as_numbers_are_those_as_texts_by_rest_too() {
     assert_eq!(rest(funding, &row("-0.0001")), rest(funding, &row("\"-0.0001\"")));
 }
 
+/// The page shows deals newest first. Those of one millisecond are in that order too: told is what happened first.
+#[test]
+fn deals_are_told_in_the_order_in_which_they_happened() {
+    let v = venue(ID);
+    let told = |deals: &[(&str, &str)]| -> Vec<String> {
+        let row =
+            |(t, p): &(&str, &str)| format!(r#"{{"t":{t},"s":"btc_usdt","p":"{p}","a":"1","m":"ASK"}}"#);
+        let body =
+            format!(r#"{{"code":0,"data":[{}]}}"#, deals.iter().map(row).collect::<Vec<_>>().join(","));
+        let mut prices = Vec::new();
+        let mut ctx = MemoryCtx::new(|e: Event<'_>| {
+            if let Event::Trade(t) = e {
+                prices.push(t.price.to_string());
+            }
+        });
+        ctx.exponents = (0, 0);
+        v.decode_trades(&mut Scratch::default(), "btc_usdt", body.as_bytes(), &mut ctx).unwrap();
+        prices
+    };
+    let newest_first = [("30", "5"), ("20", "4"), ("20", "3"), ("20", "2"), ("10", "1")];
+    assert_eq!(told(&newest_first), ["1", "2", "3", "4", "5"]);
+    // All of one millisecond: as the page shows them.
+    assert_eq!(told(&[("7", "3"), ("7", "2"), ("7", "1")]), ["1", "2", "3"]);
+    // Times as texts are times.
+    assert_eq!(told(&[("\"9\"", "3"), ("\"8\"", "2"), ("\"8\"", "1")]), ["1", "2", "3"]);
+    // An answer whose own times rise has its order already.
+    assert_eq!(told(&[("10", "1"), ("20", "2"), ("20", "3"), ("30", "4")]), ["1", "2", "3", "4"]);
+}
+
 #[test]
 fn faulty_frames_have_their_cause() {
     for (frame, cause) in [

@@ -1,0 +1,146 @@
+//! `check` of a configuration whose symbols are chosen by rule.
+
+use lobtape::simulator::{SimConfig, SimHandle, Simulator, Symbols};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{run, stderr, stdout};
+
+/// A simulated venue of five symbols, and a configuration that names it with these symbols.
+fn place(symbols: &str) -> (TempDir, SimHandle, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = SimConfig {
+        venue: "aster-futures".to_owned(),
+        symbols: Symbols::Count(5),
+        book_levels: 5,
+        ..SimConfig::default()
+    };
+    let sim = Simulator::start(config).unwrap();
+    let file = dir.path().join("c.toml");
+    let text = format!(
+        "[dataset]\npath = {:?}\n[[venue]]\nid = \"aster-futures\"\nsymbols = {symbols}\nchannels = [\"depth@100ms\", \"trade\"]\n\
+         rest = \"{}\"\nws = \"{}\"\n",
+        dir.path().join("data"),
+        sim.rest_base(),
+        sim.ws_base()
+    );
+    std::fs::write(&file, text).unwrap();
+    (dir, sim, file.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_rule_is_said_to_be_unresolved_and_how_it_is_resolved() {
+    let rule = "{ quote = \"USDT\", status = \"TRADING\", glob = [\"B*\", \"E*\"], exclude = \"*DOM*\", top_by_volume = 2 }";
+    let (_dir, sim, config) = place(rule);
+    let o = run(&["check", "-c", &config]);
+    let text = stdout(&o);
+    assert!(o.status.success(), "{}", stderr(&o));
+    for part in [
+        "symbols by rule are not known here: `check` asks no venue, so the figures leave them out",
+        "`check --ask`",
+        &format!(
+            "lobtape instruments --venue aster-futures --rest {} --quote USDT --status TRADING --glob 'B*' --glob 'E*' \
+             --exclude '*DOM*' --top-by-volume 2",
+            sim.rest_base()
+        ),
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let v: Value = serde_json::from_str(&stdout(&run(&["check", "-c", &config, "--json"]))).unwrap();
+    let rule = &v["venues"][0]["symbols_by_rule"];
+    assert_eq!((&rule["asked"], &v["venues"][0]["streams"]), (&Value::from(false), &Value::from(0)), "{v}");
+    assert!(
+        rule["instruments"].as_str().is_some_and(|c| c.starts_with("lobtape instruments --venue")),
+        "{v}"
+    );
+    let warnings = v["warnings"].to_string();
+    assert!(warnings.contains("aster-futures: symbols by rule are not known here"), "{warnings}");
+    assert_eq!(sim.stop().requests, 0, "nothing is opened");
+}
+
+#[test]
+fn asked_for_the_venue_s_list_check_knows_what_a_rule_comes_to() {
+    let (_dir, sim, config) = place("{ quote = \"USDT\", top_by_volume = 3 }");
+    let o = run(&["check", "-c", &config, "--ask"]);
+    let text = stdout(&o);
+    assert!(o.status.success(), "{}", stderr(&o));
+    assert!(text.contains("aster-futures: 6 streams, 3 books"), "{text}");
+    assert!(text.contains("the rule chooses 3 of the 5 listed: "), "{text}");
+    assert!(!text.contains("not known here"), "{text}");
+    let v: Value = serde_json::from_str(&stdout(&run(&["check", "-c", &config, "--ask", "--json"]))).unwrap();
+    let rule = &v["venues"][0]["symbols_by_rule"];
+    assert_eq!((&rule["asked"], &rule["listed"]), (&Value::from(true), &Value::from(5)), "{v}");
+    assert_eq!(
+        (rule["symbols"].as_array().map(Vec::len), &v["venues"][0]["books"]),
+        (Some(3), &rule["symbols"])
+    );
+    // What the file says is what `capture` records of it, asked or not.
+    let plain: Value = serde_json::from_str(&stdout(&run(&["check", "-c", &config, "--json"]))).unwrap();
+    assert_eq!((&v["config"], &v["config_sha256"]), (&plain["config"], &plain["config_sha256"]));
+    sim.stop();
+}
+
+#[test]
+fn asked_check_refuses_what_capture_would_refuse_and_says_when_nobody_answers() {
+    let (_dir, sim, config) = place("[\"BTCUSDT\", \"NOSUCH\"]");
+    assert!(run(&["check", "-c", &config]).status.success(), "offline nobody knows");
+    let o = run(&["check", "-c", &config, "--ask"]);
+    assert_eq!(o.status.code(), Some(1), "{}", stdout(&o));
+    assert!(stderr(&o).contains("c.toml:5: ") && stderr(&o).contains("not listed: NOSUCH"), "{}", stderr(&o));
+    sim.stop();
+    let (_dir, sim, config) = place("{ quote = \"NONE\" }");
+    let o = run(&["check", "-c", &config, "--ask"]);
+    assert_eq!(o.status.code(), Some(1), "{}", stdout(&o));
+    assert!(stderr(&o).contains("no stream is left to capture"), "{}", stderr(&o));
+    sim.stop();
+    let o = run(&["check", "-c", &config, "--ask"]);
+    assert_eq!(o.status.code(), Some(3), "{}", stdout(&o));
+    assert!(
+        stderr(&o).contains("aster-futures: ") && stderr(&o).contains("rest of its [[venue]]"),
+        "{}",
+        stderr(&o)
+    );
+}
+
+/// Whether requests are signed is the configuration's to say, and what it says is done.
+#[test]
+fn requests_are_signed_as_rest_auth_says() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let config = SimConfig {
+        venue: "pumpkin-perp".to_owned(),
+        variant: Some("signed".to_owned()),
+        symbols: Symbols::Count(2),
+        ..SimConfig::default()
+    };
+    let sim = Simulator::start(config).unwrap();
+    let (key, file) = (dir.path().join("key"), dir.path().join("c.toml"));
+    std::fs::write(&key, "key = \"test_key\"\nsecret = \"test_secret\"\n").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let with = |command: &[&str], more: &str| {
+        let text = format!(
+            "[dataset]\npath = {:?}\n[[venue]]\nid = \"pumpkin-perp\"\nsymbols = {{ glob = \"*\" }}\nchannels = [\"trade\"]\n\
+             rest = \"{}\"\nws = \"{}\"\n{more}\n",
+            dir.path().join("data"),
+            sim.rest_base(),
+            sim.ws_base()
+        );
+        std::fs::write(&file, text).unwrap();
+        let o = run(&[command, &["-c", file.to_str().unwrap()]].concat());
+        (o.status.code(), stdout(&o), stderr(&o))
+    };
+    let ask = ["check", "--ask"];
+    let key = format!("key_file = {key:?}");
+    for more in [key.clone(), format!("{key}\nrest_auth = \"query_hmac\"")] {
+        let (code, out, err) = with(&ask, &more);
+        assert!(code == Some(0) && out.contains("chooses 2 of the 2 listed"), "{more}: {out}{err}");
+    }
+    let (code, out, err) = with(&ask, &format!("{key}\nrest_auth = \"none\""));
+    assert!(code == Some(3) && err.contains("signature"), "a key that is not to be used: {out}{err}");
+    for command in [&ask[..], &["capture", "--for", "1s"]] {
+        let (code, out, err) = with(command, "rest_auth = \"query_hmac\"");
+        assert!(code == Some(1) && err.contains("LOBTAPE_PUMPKIN_PERP_KEY"), "{command:?}: {out}{err}");
+    }
+    assert!(!dir.path().join("data").exists(), "something was made");
+    sim.stop();
+}
