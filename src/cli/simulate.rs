@@ -26,6 +26,8 @@ Examples:
 Faults: KIND[=PROBABILITY][@MS][:KEY=VALUE,…], e.g. drop@8000:stream=btcusdt@depth@100ms,frames=3
   Kinds: --help has each with an example
   Keys:  stream symbol conn frames for_ms every_ms retry_after_s how (rst fin close mid-frame half-open) code hex status
+  A value with a comma stands in double quotes, and all of it in single ones for the shell:
+      --fault 'mute@8000:stream=\"depth@btc_usdt,10\"'. Kinds that strike frames hit frames=N of one stream, one behind the other.
   for_ms, a time in ms, must be given for: stall gap late-snapshot 429 418 503 403 439 denied redirect refuse, and cut with
   how=half-open.
   delist, halt and list are about one symbol and need it; with for_ms the first two pass by themselves. The symbol of a list

@@ -234,7 +234,7 @@ impl World {
                     conn: conn.clone(),
                     ordinal: 0,
                     told: false,
-                    drop_left: 0,
+                    struck: None,
                     hold: Hold::No,
                     held: Vec::new(),
                 });

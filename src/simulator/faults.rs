@@ -10,7 +10,7 @@ use super::rng::mix;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// `frames` frames of one stream are not sent. Without `stream` only chained streams are hit: a hole there can be proven.
+    /// A frame of a stream is not sent. Without `stream` only chained streams are hit: a hole there can be proven.
     Drop,
     /// A frame is sent twice.
     Duplicate,
@@ -198,6 +198,50 @@ impl FaultKind {
                 | FaultKind::Binary
         )
     }
+
+    /// Whether `frames` says how many frames, snapshots or bodies it is done to.
+    pub fn counts_frames(self) -> bool {
+        self.hits_frames()
+            || matches!(
+                self,
+                FaultKind::StaleSnapshot
+                    | FaultKind::LateSnapshot
+                    | FaultKind::HoleSnapshot
+                    | FaultKind::TruncatedJson
+                    | FaultKind::RefuseSnapshot
+                    | FaultKind::OmitLevel
+                    | FaultKind::RefuseSubscribe
+                    | FaultKind::CrossBook
+            )
+    }
+}
+
+/// The first `key=value` of a flag's list, and what is behind its comma. A value in double quotes may hold commas; a quote in
+/// it is doubled.
+fn param(list: &str) -> Result<(&str, String, &str), String> {
+    let whole = list.split(',').next().unwrap_or(list);
+    let behind = |at: usize| list.get(at + 1..).unwrap_or("");
+    if whole.is_empty() {
+        return Ok(("", String::new(), behind(0)));
+    }
+    let Some((key, value)) = whole.split_once('=') else {
+        return Err(format!("{whole:?} is not key=value (a value with a comma stands in quotes: stream=\"a,b\")"));
+    };
+    if !value.starts_with('"') {
+        return Ok((key, value.to_owned(), behind(whole.len())));
+    }
+    let (mut text, mut at) = (String::new(), key.len() + 2);
+    loop {
+        let Some(n) = list[at..].find('"') else { return Err(format!("the quotes of {key} have no end")) };
+        text.push_str(&list[at..at + n]);
+        at += n + 1;
+        match list.as_bytes().get(at) {
+            Some(b'"') => text.push('"'),
+            None | Some(b',') => return Ok((key, text, behind(at))),
+            Some(_) => return Err(format!("{:?} is behind the quotes of {key}", &list[at..])),
+        }
+        at += 1;
+    }
 }
 
 /// How a connection is ended.
@@ -258,7 +302,7 @@ pub struct FaultSpec {
     /// Only this connection (numbered from 1 in the order of opening).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conn: Option<u64>,
-    /// How many frames, snapshots or bodies.
+    /// How many snapshots or bodies; of frames, how many of the stream that is hit, one behind the other.
     #[serde(default = "one")]
     pub frames: u32,
     /// How long, ms.
@@ -309,7 +353,8 @@ impl FaultSpec {
     }
 
     /// Reads a flag: `kind[=probability][@at_ms][:key=value,…]`, e.g. `drop=0.001`, `cut@15000:how=fin`,
-    /// `drop@8000:stream=btcusdt@depth@100ms,frames=3`, `429@3000:for_ms=5000,retry_after_s=2`.
+    /// `drop@8000:stream=btcusdt@depth@100ms,frames=3`, `429@3000:for_ms=5000,retry_after_s=2`. A value with a comma stands
+    /// in double quotes, `mute:stream="a,b"`; a quote in it is doubled.
     ///
     /// # Errors
     /// [`SimError::Fault`] naming the part that is wrong.
@@ -334,8 +379,13 @@ impl FaultSpec {
             let n: f64 = p.parse().map_err(|_| bad(format!("{p:?} is no probability")))?;
             obj.insert("probability".into(), n.into());
         }
-        for kv in params.split(',').filter(|s| !s.is_empty()) {
-            let (k, v) = kv.split_once('=').ok_or_else(|| bad(format!("{kv:?} is not key=value")))?;
+        let mut rest = params;
+        while !rest.is_empty() {
+            let (k, v, behind) = param(rest).map_err(&bad)?;
+            rest = behind;
+            if k.is_empty() {
+                continue;
+            }
             let text_key = matches!(k, "stream" | "symbol" | "how" | "hex" | "status");
             let v = match v.parse::<u64>() {
                 Ok(n) if !text_key => n.into(),
@@ -376,6 +426,9 @@ impl FaultSpec {
         }
         if self.frames == 0 {
             return bad("frames must be above 0");
+        }
+        if self.frames > 1 && !self.kind.counts_frames() {
+            return bad("frames says nothing of this kind");
         }
         if self.kind == FaultKind::Raw && from_hex(&self.hex).is_none_or(|b| b.is_empty()) {
             return bad("raw needs hex=…, an even number of hex digits");
@@ -495,6 +548,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_a_comma_stands_in_quotes() {
+        let f = FaultSpec::parse("drop@8000:stream=\"depth@btc_usdt,10\",frames=3").unwrap();
+        assert_eq!((f.stream.as_deref(), f.frames), (Some("depth@btc_usdt,10"), 3));
+        let f = FaultSpec::parse("mute:for_ms=5,stream=\"depth@btc_usdt,*\"").unwrap();
+        assert_eq!((f.stream.as_deref(), f.for_ms), (Some("depth@btc_usdt,*"), 5));
+        // A quote in quotes is doubled; one that does not begin the value is a letter like others.
+        assert_eq!(FaultSpec::parse("mute:stream=\"a\"\"b,c\"").unwrap().stream.as_deref(), Some("a\"b,c"));
+        assert_eq!(FaultSpec::parse("mute:stream=a\"b").unwrap().stream.as_deref(), Some("a\"b"));
+        assert_eq!(FaultSpec::parse("drop:symbol=\"\",frames=2").unwrap().symbol.as_deref(), Some(""));
+    }
+
+    #[test]
     fn wrong_flags_name_what_is_wrong() {
         for (text, says) in [
             ("dorp", "unknown kind"),
@@ -502,6 +567,11 @@ mod tests {
             ("drop=x", "no probability"),
             ("drop@x", "no time"),
             ("drop:frames", "key=value"),
+            ("mute:stream=depth@btc_usdt,10", "quotes"),
+            ("mute:stream=\"depth@btc_usdt,10", "no end"),
+            ("mute:stream=\"depth\"@btc_usdt,10", "behind the quotes"),
+            ("cut@5:frames=3", "frames"),
+            ("mute:stream=a,frames=3", "frames"),
             ("drop:frames=0", "above 0"),
             ("drop:colour=red", "colour"),
             ("stall@5", "for_ms"),

@@ -38,8 +38,8 @@ pub(super) struct Strikes {
     mutes: Vec<(FaultSpec, i64)>,
     /// Connections are refused until then.
     pub refuse_until: i64,
-    /// The venue closes all connections then.
-    shutdown_at: Option<i64>,
+    /// The venue closes the connections up to this number then: those that have heard of it.
+    shutdowns: Vec<(i64, u64)>,
     /// Whether some subscription may hold frames back.
     holding: bool,
     /// No more faults.
@@ -61,7 +61,7 @@ impl Strikes {
             gaps: Vec::new(),
             mutes: Vec::new(),
             refuse_until: i64::MIN,
-            shutdown_at: None,
+            shutdowns: Vec::new(),
             holding: false,
             quiet: false,
             strikes: 0,
@@ -117,7 +117,7 @@ impl World {
         for sub in subs {
             sub.ordinal += 1;
             let mut fate = Fate::Pass;
-            if touched || sub.drop_left > 0 {
+            if touched || sub.struck.is_some() {
                 fate = strikes.fate(sub, name, *place, symbol, *chained, *now);
             }
             if fate == Fate::Pass && sub.hold == Hold::No {
@@ -178,9 +178,8 @@ impl World {
         let Some(rel) = self.since_t0() else { return };
         let now = self.now;
         self.release_due(now);
-        if self.strikes.shutdown_at.is_some_and(|t| now >= t) {
-            self.strikes.shutdown_at = None;
-            for c in self.conns.values() {
+        if let Some(newest) = self.strikes.shut_down(now) {
+            for c in self.conns.range(..=newest).map(|(_, c)| c) {
                 c.finish(End::Close(1001, "server shutdown".to_owned()));
             }
         }
@@ -245,7 +244,7 @@ impl World {
         self.strikes.refuse_until = i64::MIN;
         for st in &mut self.streams {
             for sub in &mut st.subs {
-                sub.drop_left = 0;
+                sub.struck = None;
             }
         }
         for c in self.conns.values() {
@@ -334,7 +333,9 @@ impl World {
                         Message { stream: "!serverShutdown", data: &data, line, fault: None, dropped: false };
                     c.push(m, self.oracle.on(), self.cfg.oracle_payload);
                 }
-                self.strikes.shutdown_at = Some(until);
+                if let Some(newest) = self.conns.keys().next_back() {
+                    self.strikes.shutdowns.push((until, *newest));
+                }
             }
             FaultKind::Refuse => self.strikes.refuse_until = until,
             FaultKind::Delist | FaultKind::Halt | FaultKind::List => self.list_by(spec),
@@ -439,6 +440,13 @@ impl World {
 }
 
 impl Strikes {
+    /// The newest connection that heard of an end which is now.
+    fn shut_down(&mut self, now: i64) -> Option<u64> {
+        let due = self.shutdowns.iter().filter(|(at, _)| *at <= now).map(|(_, newest)| *newest).max();
+        self.shutdowns.retain(|(at, _)| *at > now);
+        due
+    }
+
     fn fate(
         &mut self,
         sub: &mut Sub,
@@ -449,9 +457,11 @@ impl Strikes {
         now: i64,
     ) -> Fate {
         let conn = sub.conn.no;
-        if sub.drop_left > 0 {
-            sub.drop_left -= 1;
-            return Fate::Drop(FaultKind::Drop);
+        if let Some((kind, left)) = sub.struck
+            && (kind == FaultKind::Drop || sub.hold == Hold::No)
+        {
+            sub.struck = (left > 1).then(|| (kind, left - 1));
+            return fate_of(kind);
         }
         let gap = self.gaps.iter().any(|(s, c, until)| {
             *until > now
@@ -474,30 +484,32 @@ impl Strikes {
                 continue;
             }
             let Armed { spec, .. } = self.armed.swap_remove(i);
-            return self.fate_of(&spec, sub);
+            return strikes(&spec, sub);
         }
         for i in 0..self.random_frames.len() {
             let (ix, spec) = &self.random_frames[i];
             if hits(spec, sub, name, symbol, chained)
                 && spec.strikes(self.seed, *ix, conn, place, sub.ordinal)
             {
-                let spec = spec.clone();
-                return self.fate_of(&spec, sub);
+                return strikes(spec, sub);
             }
         }
         Fate::Pass
     }
+}
 
-    fn fate_of(&self, spec: &FaultSpec, sub: &mut Sub) -> Fate {
-        match spec.kind {
-            FaultKind::Drop => {
-                sub.drop_left = spec.frames - 1;
-                Fate::Drop(FaultKind::Drop)
-            }
-            FaultKind::Duplicate => Fate::Twice,
-            FaultKind::Reorder => Fate::After,
-            k => Fate::Preceded(k),
-        }
+/// A fault hits a subscription's frame, and as many behind it as it says.
+fn strikes(spec: &FaultSpec, sub: &mut Sub) -> Fate {
+    sub.struck = (spec.frames > 1).then(|| (spec.kind, spec.frames - 1));
+    fate_of(spec.kind)
+}
+
+fn fate_of(kind: FaultKind) -> Fate {
+    match kind {
+        FaultKind::Drop => Fate::Drop(FaultKind::Drop),
+        FaultKind::Duplicate => Fate::Twice,
+        FaultKind::Reorder => Fate::After,
+        k => Fate::Preceded(k),
     }
 }
 

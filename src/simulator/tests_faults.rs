@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tungstenite::Message;
 
 use super::oracle::{Line, expected};
 use super::tests::{Client, get, lines, manual, with_oracle};
@@ -188,6 +189,52 @@ fn a_mute_stream_is_taken_and_says_nothing_on_any_connection() {
     assert!(super::FaultSpec::parse("mute").is_err(), "not all of the venue");
 }
 
+/// What the log says of a stream's messages.
+fn log_of<'a>(log: &'a [Line], stream: &'a str) -> impl Iterator<Item = &'a Line> {
+    log.iter().filter(move |l| l.k == "msg" && l.stream == stream)
+}
+
+/// All that came to a client, be it text or not.
+fn everything(c: &mut Client) -> Vec<Vec<u8>> {
+    c.send("{\"method\":\"LIST_SUBSCRIPTIONS\",\"id\":7}");
+    let mut out = Vec::new();
+    loop {
+        match c.ws.read().unwrap() {
+            m @ (Message::Text(_) | Message::Binary(_)) => out.push(m.into_data().to_vec()),
+            _ => continue,
+        }
+        if out.last().is_some_and(|t| t.starts_with(b"{\"result\":")) {
+            out.pop();
+            return out;
+        }
+    }
+}
+
+#[test]
+fn every_fault_of_frames_strikes_as_many_as_it_is_told() {
+    for kind in FaultKind::ALL.into_iter().filter(|k| k.hits_frames()) {
+        let text = format!("{}@1000:stream=btcusdt@depth@100ms,frames=4", kind.as_str());
+        let (venue, plain) = ("aster-futures", run("aster-futures", &[]).0);
+        let mut cfg = SimConfig { faults: vec![fault(&text)], ..manual(venue) };
+        let log = with_oracle(&mut cfg);
+        let sim = Simulator::start(cfg).unwrap();
+        let mut c = Client::open(sim.addr(), STREAMS);
+        sim.advance(6_000).unwrap();
+        let got = everything(&mut c).len();
+        sim.stop();
+        let log = lines(&log);
+        let struck = log.iter().filter(|l| l.fault.as_deref() == Some(kind.as_str())).count();
+        let (more, told) = match kind {
+            FaultKind::Drop => (-4, 4),
+            FaultKind::Reorder => (0, 4),
+            // Bytes that are no message of their own have no line.
+            FaultKind::Gzip | FaultKind::Zlib | FaultKind::Binary => (4, 0),
+            _ => (4, 4),
+        };
+        assert_eq!((got as i64 - plain.len() as i64, struck), (more, told), "{text}");
+    }
+}
+
 #[test]
 fn strange_frames_come_between_good_ones() {
     let plain = run("aster-futures", &[]).0;
@@ -203,6 +250,14 @@ fn strange_frames_come_between_good_ones() {
         assert!(expected(&log).holes.is_empty(), "{kind}: nothing is missing");
         assert_eq!(log.iter().filter(|l| l.fault.as_deref() == Some(kind)).count(), 1);
     }
+    let (got, log) = run("aster-futures", &["garbage@1000:stream=btcusdt@depth@100ms,frames=3"]);
+    let odd: Vec<usize> = (0..got.len()).filter(|i| got[*i].contains("\0}")).collect();
+    assert_eq!((odd.len(), got.len()), (3, plain.len() + 3));
+    // Each before another frame of its stream, one behind the other.
+    let of_stream = |i: usize| log_of(&log, "btcusdt@depth@100ms").nth(i).and_then(|l| l.fault.clone());
+    let first = log_of(&log, "btcusdt@depth@100ms").position(|l| l.fault.is_some()).unwrap();
+    let faults: Vec<bool> = (first..first + 6).map(|i| of_stream(i).is_some()).collect();
+    assert_eq!(faults, [true, false, true, false, true, false]);
     let sim = Simulator::start(manual("aster-futures")).unwrap();
     let mut c = Client::open(sim.addr(), "/ws/btcusdt@trade");
     // A header that promises 2^63 bytes.
@@ -225,8 +280,23 @@ fn the_venue_says_goodbye_before_it_goes() {
                 .starts_with("{\"stream\":\"!serverShutdown\",\"data\":{\"e\":\"serverShutdown\",\"E\":"))
     );
     assert!(raw.all()[0].starts_with("{\"e\":\"serverShutdown\",\"E\":"));
+    // The replacement that is opened meanwhile is on the machine that stays.
+    let mut next = Client::open(sim.addr(), "/stream?streams=btcusdt@depth@100ms");
     sim.advance(2_000).unwrap();
     assert_eq!((c.close_code(), raw.close_code()), (1001, 1001));
+    let before = next.all().len();
+    sim.advance(1_000).unwrap();
+    assert!(next.all().len() > before.min(5), "the replacement lives");
+    // Two machines may go at once: each takes the connections that heard of it.
+    sim.inject(fault("server-shutdown:for_ms=2000")).unwrap();
+    sim.advance(500).unwrap();
+    let mut last = Client::open(sim.addr(), "/stream?streams=btcusdt@depth@100ms");
+    sim.inject(fault("server-shutdown:for_ms=3000")).unwrap();
+    sim.advance(1_600).unwrap();
+    assert_eq!(next.close_code(), 1001);
+    assert!(!last.all().is_empty(), "it was not open at the first announcement");
+    sim.advance(2_000).unwrap();
+    assert_eq!(last.close_code(), 1001);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::config::{SimConfig, SimError};
 use super::dialects;
+use super::faults::FaultKind;
 use super::grid::Grids;
 use super::listing::{self, Listing};
 use super::market::{Clocked, Ev, Market};
@@ -38,8 +39,8 @@ pub(super) struct Sub {
     pub ordinal: u64,
     /// Whether one was sent.
     pub told: bool,
-    /// Frames still to lose.
-    pub drop_left: u32,
+    /// What is done to the next frames, and how many of them.
+    pub struck: Option<(FaultKind, u32)>,
     /// Why frames wait in `held`, if they do.
     pub hold: Hold,
     pub held: Vec<(Vec<u8>, Vec<u8>)>,
