@@ -34,7 +34,11 @@ const WORDS: [(FaultKind, &str, &str); FaultKind::ALL.len()] = [
     (Http503, "REST: not available", "503@3000:for_ms=5000"),
     (Redirect, "REST: 302 to another host", "redirect@3000:for_ms=5000"),
     (TruncatedJson, "bodies of REST are cut in half", "truncated-json@3000:frames=2"),
-    (Garbage, "a frame that is no JSON, or cut, or not UTF-8", "garbage@8000:stream=\"depth@btc_usdt,10\",frames=2"),
+    (
+        Garbage,
+        "a frame that is no JSON, or cut, or not UTF-8",
+        "garbage@8000:stream=\"depth@btc_usdt,10\",frames=2",
+    ),
     (UnknownEvent, "a well-formed event that nobody knows", "unknown-event@8000"),
     (
         ServerShutdown,

@@ -225,7 +225,9 @@ fn param(list: &str) -> Result<(&str, String, &str), String> {
         return Ok(("", String::new(), behind(0)));
     }
     let Some((key, value)) = whole.split_once('=') else {
-        return Err(format!("{whole:?} is not key=value (a value with a comma stands in quotes: stream=\"a,b\")"));
+        return Err(format!(
+            "{whole:?} is not key=value (a value with a comma stands in quotes: stream=\"a,b\")"
+        ));
     };
     if !value.starts_with('"') {
         return Ok((key, value.to_owned(), behind(whole.len())));

@@ -139,6 +139,7 @@ impl BookRows {
 
     fn begin_proof(&mut self, m: &Shared) {
         self.proof = Some(BookProof {
+            instrument: self.instrument.clone(),
             begin: m.ts_recv,
             first: None,
             later: Vec::new(),

@@ -29,6 +29,8 @@ struct Ids<'f> {
     within: Option<Spans>,
     /// Consecutive runs of trades whose ids do not meet, and which ids between them never came.
     holes: Vec<Break<'f>>,
+    /// The same of connections that were opened before the files that are looked at: last id before and behind.
+    passed: Vec<(i64, i64)>,
     has_runs: bool,
     /// Ids between `(last one known, first one known again)` of which nothing is known: earlier files were not looked at.
     unknown: Vec<(i64, i64)>,
@@ -73,25 +75,40 @@ pub(super) fn judge(facts: &Facts, tapes: &[Tape], report: &mut Report) {
 
 fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
     let mut all: BTreeMap<usize, Ids<'f>> = BTreeMap::new();
+    // A book without a diff has proven nothing; one of another lane is not found here. What its first frame says a later one
+    // says too, where the first is in `raw` no more, and another book of the instrument, where none of this one is.
+    let stream_of =
+        |b: &BookProof| b.first.iter().chain(&b.later).find_map(|f| tape.looked.get(f)).map(|l| l.stream);
+    let mut of: BTreeMap<&str, usize> = BTreeMap::new();
+    for b in facts.books.iter().filter(|_| !tape.whole) {
+        of.extend(stream_of(b).map(|s| (b.instrument.as_str(), s)));
+    }
     for b in &facts.books {
-        // A book without a diff has proven nothing; one of another lane is not found here. What its first frame says a
-        // later one says too, where the first is in `raw` no more.
-        if let Some(l) = b.first.iter().chain(&b.later).find_map(|f| tape.looked.get(f)) {
-            all.entry(l.stream).or_default().book(b, facts, tape);
+        let near = || of.get(b.instrument.as_str()).copied().filter(|_| b.first.is_some());
+        if let Some(stream) = stream_of(b).or_else(near) {
+            all.entry(stream).or_default().book(b, facts, tape);
         }
     }
     let none = BTreeSet::new();
     for (whose, runs) in &facts.runs {
         let late = facts.late.get(whose).unwrap_or(&none);
+        let Some(l) = runs.iter().find_map(|r| tape.looked.get(&r.first)) else { continue };
+        let ids = all.entry(l.stream).or_default();
+        ids.has_runs = true;
         for (n, run) in runs.iter().enumerate() {
-            let Some(l) = tape.looked.get(&run.first) else { continue };
-            let ids = all.entry(l.stream).or_default();
-            ids.has_runs = true;
-            ids.bridged.push(run.first_ts, run.last_ts);
             if run.after_unknown {
                 let last = n.checked_sub(1).map_or(i64::MIN, |n| runs[n].last_id);
                 ids.unknown.push((last, run.first_id));
             }
+            let Some(l) = tape.looked.get(&run.first) else {
+                if run.follows
+                    && let Some(before) = n.checked_sub(1).map(|n| &runs[n])
+                {
+                    ids.passed.push((before.last_id, before.last_id.max(run.first_id - 1)));
+                }
+                continue;
+            };
+            ids.bridged.push(run.first_ts, run.last_ts);
             if let Some(before) = n.checked_sub(1).map(|n| &runs[n])
                 && run.follows
             {
@@ -103,7 +120,7 @@ fn ids_of<'f>(facts: &'f Facts, tape: &Tape) -> BTreeMap<usize, Ids<'f>> {
                     continue;
                 }
                 // Ids that came while nobody had subscribed are not missing, and nobody can say which these are.
-                if !was_unsubscribed(&tape.streams[l.stream], before, run) {
+                if !was_unsubscribed(&tape.streams[l.stream], &tape.stepped, before, run) {
                     ids.misses(&hole(before.last_ts, run.first, run.first_ts, l, tape));
                 }
                 ids.holes.push((before, run, rest));
@@ -299,7 +316,10 @@ impl Judge<'_> {
             cover.clone(),
             ids.unwrap_or(&none).proof(self.stream, &self.tape.lost)
         );
-        for (b, e) in cover.without(&proof).without(&self.tape.stepped).iter() {
+        // Which streams a connection carries that was opened before, the files that are looked at do not say.
+        let judged = cover.from(self.tape.older_until);
+        self.report.count(CheckId::Coverage, "not_proven_ns", cover.length() - judged.length());
+        for (b, e) in judged.without(&proof).without(&self.tape.stepped).iter() {
             self.fault(true, b, || format!("{b}..{e} ({} ns) is called covered without proof", e - b));
         }
     }
@@ -307,7 +327,7 @@ impl Judge<'_> {
     /// Missing trades and the rows that name them. What a gap misses that began before `known` is not judged.
     fn holes(&mut self, stated: &Stated, ids: Option<&Ids<'_>>, known: i64) {
         let Some(ids) = ids.filter(|i| i.has_runs) else { return };
-        let mut between: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut between: BTreeMap<i64, i64> = ids.passed.iter().copied().collect();
         for (before, run, rest) in &ids.holes {
             let after = if run.first_id > before.last_id { run.first_id - 1 } else { -1 };
             let to = between.entry(before.last_id).or_insert(after);
@@ -336,7 +356,7 @@ impl Judge<'_> {
             if is_named {
                 continue;
             }
-            if was_unsubscribed(self.stream, before, run) {
+            if was_unsubscribed(self.stream, &self.tape.stepped, before, run) {
                 continue;
             }
             let (key, last) = (self.key, before.last_id);
@@ -364,7 +384,14 @@ impl Judge<'_> {
     }
 }
 
-/// Whether a stream was given up between two runs of its trades.
-fn was_unsubscribed(s: &Stream, before: &TradeRun, run: &TradeRun) -> bool {
-    s.left.iter().any(|t| (before.last_ts..=run.first_ts).contains(t))
+/// Whether a stream was given up between two runs of its trades. Where the clock went twice through a part of that time, it
+/// may have been at any moment of what it went through.
+fn was_unsubscribed(s: &Stream, stepped: &Spans, before: &TradeRun, run: &TradeRun) -> bool {
+    let (mut from, mut to) = (before.last_ts.min(run.first_ts), run.first_ts.max(before.last_ts));
+    for (begin, end) in stepped.iter() {
+        if begin <= to && from < end {
+            (from, to) = (from.min(begin), to.max(end));
+        }
+    }
+    s.left.iter().any(|t| (from..=to).contains(t))
 }

@@ -26,6 +26,8 @@ pub(super) struct StreamKey {
 /// A book from the snapshot that was proven to the row that cleared it.
 #[derive(Clone, Debug)]
 pub(super) struct BookProof {
+    /// Whose book.
+    pub instrument: String,
     /// `ts_recv` of the snapshot's rows.
     pub begin: i64,
     /// The first diff: names the stream, by its frame.

@@ -117,6 +117,8 @@ pub(super) struct Tape {
     /// Stretches that the clock went through twice, or that the lane's own gap records name.
     pub stepped: Spans,
     pub lost: Spans,
+    /// Up to here connections lived that were opened before the records that are looked at.
+    pub older_until: i64,
 }
 
 /// A connection that is open.
@@ -177,6 +179,8 @@ struct Reader<'a> {
     next_seq: Option<i64>,
     rseq: FxHashMap<ConnId, i64>,
     conns: BTreeMap<ConnId, Conn>,
+    /// Those that live and were opened before.
+    older: BTreeSet<ConnId>,
     /// The record before says that the next ones are lost.
     told_lost: bool,
     /// Connections that may have lost frames with them, and since when there may be such that were never opened.
@@ -214,6 +218,7 @@ impl<'a> Reader<'a> {
             looked: FxHashMap::default(),
             stepped: Spans::default(),
             lost: Spans::default(),
+            older_until: i64::MIN,
         };
         Reader {
             tape,
@@ -224,6 +229,7 @@ impl<'a> Reader<'a> {
             next_seq: None,
             rseq: FxHashMap::default(),
             conns: BTreeMap::new(),
+            older: BTreeSet::new(),
             told_lost: false,
             torn: BTreeSet::new(),
             torn_from: None,
@@ -276,9 +282,15 @@ impl<'a> Reader<'a> {
             self.tape.stepped.push(r.ts_recv, self.ts_max + 1);
         }
         match r.kind {
-            Kind::Frame => self.frame(r, stream),
+            Kind::Frame => {
+                self.is_older(r, false);
+                self.frame(r, stream);
+            }
             Kind::Connection => {
-                if let Ok(e) = from_payload(r.payload) {
+                if let Ok(e) = from_payload::<ConnEvent>(r.payload) {
+                    if e.event != "open" {
+                        self.is_older(r, !matches!(e.event.as_str(), "ping" | "pong"));
+                    }
                     self.connection(r, &e);
                 }
             }
@@ -293,6 +305,7 @@ impl<'a> Reader<'a> {
                 }
             }
             Kind::Run => {
+                self.older_end(r.ts_recv);
                 self.all_end(|c| c.life);
                 if let Ok(e) = from_payload::<RunStart>(r.payload) {
                     self.run_begins(r.ts_recv, &e);
@@ -311,6 +324,7 @@ impl<'a> Reader<'a> {
             Kind::Stop => {
                 let ts = r.ts_recv;
                 let is_old = self.is_old_import;
+                self.older_end(ts);
                 self.all_end(|c| c.end_at(ts, is_old));
                 self.tape.end = self.tape.end.max(ts);
             }
@@ -323,6 +337,26 @@ impl<'a> Reader<'a> {
         }
         self.ts_max = self.ts_max.max(r.ts_recv);
         self.tape.last_seq = self.tape.last_seq.max(r.lane_seq);
+    }
+
+    /// A connection says something that was opened before the first record. What speaks carries streams: bodies of REST are
+    /// other records.
+    fn is_older(&mut self, r: &Record<'_>, ends: bool) {
+        if self.tape.whole || self.opened.contains(&r.conn) {
+            return;
+        }
+        if ends && self.older.remove(&r.conn) {
+            self.tape.older_until = self.tape.older_until.max(r.ts_recv).max(self.ts_max);
+        } else if !ends {
+            self.older.insert(r.conn);
+        }
+    }
+
+    /// None of them lives any longer.
+    fn older_end(&mut self, ts: i64) {
+        if !std::mem::take(&mut self.older).is_empty() {
+            self.tape.older_until = self.tape.older_until.max(ts).max(self.ts_max);
+        }
     }
 
     fn run_begins(&mut self, ts: i64, e: &RunStart) {
@@ -609,6 +643,7 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(mut self) -> Tape {
+        self.older_end(i64::MAX);
         let end = self.tape.end;
         // What still lives has rows up to the last boundary.
         let boundary = self.boundary;

@@ -1,9 +1,10 @@
 //! Tapes of everything that can happen in any order: what the fold writes of them must be provable and come out again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::maker::*;
-use super::{all, rebuilt, verified};
+use super::{Options, all, rebuilt, verified, verify};
+use crate::dataset::Dataset;
 use crate::model::TimerEvent;
 
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
@@ -15,6 +16,8 @@ struct World {
     m: Maker,
     rng: fastrand::Rng,
     conns: Vec<(i64, Queue)>,
+    /// The clock is set back now and then.
+    is_set_back: bool,
 }
 
 impl World {
@@ -154,6 +157,7 @@ impl World {
                 self.m.subscribe(conn, s);
             }
             98 if !self.conns.is_empty() => self.shed(),
+            99 if self.is_set_back => self.m.wait(-self.rng.i64(1..60_000) * MS),
             _ => self.m.wait(self.rng.i64(0..200) * MS),
         }
     }
@@ -179,16 +183,21 @@ impl World {
     }
 }
 
-fn tape(seed: u64, steps: u32) {
+fn made(seed: u64, steps: u32, is_set_back: bool) -> tempfile::TempDir {
     let d = tempfile::tempdir().unwrap();
     let m = Maker::new(d.path());
-    let mut w = World { m, rng: fastrand::Rng::with_seed(seed), conns: Vec::new() };
+    let mut w = World { m, rng: fastrand::Rng::with_seed(seed), conns: Vec::new(), is_set_back };
     w.open();
     for _ in 0..steps {
         w.step();
     }
     w.m.stop();
     w.m.done();
+    d
+}
+
+fn tape(seed: u64, steps: u32) {
+    let d = made(seed, steps, false);
     let r = verified(d.path());
     if !r.well {
         panic!("seed {seed}, {steps} steps, left in {}:\n{}", d.keep().display(), all(&r));
@@ -197,14 +206,39 @@ fn tape(seed: u64, steps: u32) {
     assert!(o.is_equal(), "seed {seed}: {o:?}");
 }
 
-#[test]
-fn whatever_happens_is_covered_or_explained() {
-    // More by hand: LOBTAPE_SEEDS=100 cargo test --lib verify::tests::chaos; LOBTAPE_SEEDS=27..28 is one of them,
-    // LOBTAPE_STEPS=2000 makes them longer.
+/// The seeds and the steps of each. More by hand: LOBTAPE_SEEDS=100 cargo test --lib verify::tests::chaos;
+/// LOBTAPE_SEEDS=27..28 is one of them, LOBTAPE_STEPS=2000 makes them longer.
+fn seeds() -> (std::ops::Range<u64>, u32) {
     let said = std::env::var("LOBTAPE_SEEDS").unwrap_or_else(|_| "3".to_owned());
     let (first, end) = said.split_once("..").unwrap_or(("0", &said));
     let steps = std::env::var("LOBTAPE_STEPS").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
-    for seed in first.parse().unwrap()..end.parse().unwrap() {
+    (first.parse().unwrap()..end.parse().unwrap(), steps)
+}
+
+#[test]
+fn whatever_happens_is_covered_or_explained() {
+    let (seeds, steps) = seeds();
+    for seed in seeds {
         tape(seed, steps);
     }
+}
+
+/// The tapes begin in the evening, so that the clock goes back and forth over midnight.
+#[test]
+fn a_day_over_whose_border_the_clock_was_set_back_is_judged_by_what_it_holds() {
+    let (seeds, steps) = seeds();
+    let mut bad = Vec::new();
+    for seed in seeds {
+        let d = made(seed, steps, true);
+        let ds = Dataset::open(d.path()).unwrap();
+        let days: BTreeSet<String> = ds.manifest().unwrap().parts().map(|p| p.date.clone()).collect();
+        let of_days = days.into_iter().map(|date| Options { date: Some(date), ..Options::default() });
+        for o in std::iter::once(Options::default()).chain(of_days) {
+            let r = verify(&ds, &o, &mut |_, _, _| {}).unwrap();
+            if !r.well {
+                bad.push(format!("seed {seed}, {steps} steps, {:?}:\n{}", o.date, all(&r)));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
 }

@@ -2,6 +2,7 @@
 
 mod again;
 mod chaos;
+mod days;
 mod harm;
 mod lapses;
 mod maker;
