@@ -5,7 +5,7 @@ use super::legs::LEG_WAIT_NS;
 use super::state::{BookState, Conn, Core, DiffMeta};
 use super::{Effect, FoldSink};
 use crate::book::{DiffIds, SeqState};
-use crate::model::{ConnId, Depth, Head, InstrumentId, Record, SnapshotSource, StreamId, StreamKind};
+use crate::model::{ConnId, Depth, Head, InstrumentId, Record, StreamId, StreamKind};
 
 /// Who else carries the stream of a diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +84,9 @@ impl Core {
         if let Some(c) = self.s(d.stream).carrier(rec.conn) {
             c.brings_beside(if d.first >= 0 { d.first } else { d.last }, d.last);
         }
-        let spec = super::state::venue_of(conn.venue).spec();
-        let hands_over = spec.snapshot == SnapshotSource::InBand && self.may_be_next(d.stream, rec.conn);
+        let may_be_next = self.may_be_next(d.stream, rec.conn);
         let Some(mut b) = self.insts[d.instrument.ix()].book.take() else { return };
+        let hands_over = may_be_next && self.may_hand_over(d.instrument, &b);
         let (head, ids) = (self.diff_head(rec, conn, d), ids_of(rec, d));
         if !b.synced {
             self.keep(&mut b, &head, &ids, d, false);

@@ -1,9 +1,13 @@
-//! The connection that is to feed a book next, where ids are not known to outlive their connection and snapshots come
-//! in-band: one that replaces the one that feeds it, or the other leg, which stands by. While both are open the next one
-//! asks for a snapshot of its own. Where that is, at the same id, the very book that the first one's diffs have made, the ids
-//! of both are one count. Then the book goes on with the next one (at once, if that replaces; when the first one is gone, if
-//! it stands by): nothing is missing, no epoch begins. Where it is not, or does not come in time, or the next one has a hole
-//! in its own ids since, the book is begun anew as ever.
+//! The connection that is to feed a book next, where ids are not known to outlive their connection: one that replaces the one
+//! that feeds it, or the other leg, which stands by. While both are open it is found out whether their ids are one count:
+//! - where snapshots come in-band, the next one asks for one of its own: it must be, at the same id, the very book that the first
+//!   one's diffs have made;
+//! - where they do not, and the ids of diffs prove a chain: the latest [`ALIKE`] diffs must be the same ones on both, ids and
+//!   levels.
+//!
+//! Then the book goes on with the next one (at once, if that replaces; when the first one is gone, if it stands by): nothing is
+//! missing, no epoch begins. Where it is not so, or not known in time, or the next one has a hole in its own ids since, the
+//! book is begun anew as ever.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +15,18 @@ use super::state::{BookState, Conn, Core, Detector, DiffMeta};
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, DiffIds};
 use crate::model::{
-    ConnId, Depth, InstrumentId, Level, Record, Side, SnapshotSource, StreamId, StreamKind, row::GapCause,
+    ConnId, Depth, IdPolicy, InstrumentId, Level, Record, Side, SnapshotSource, StreamId, StreamKind,
+    row::GapCause,
 };
 
 /// A connection that lives is not so far behind another one.
 const LAGS_NS: i64 = 500_000_000;
+/// So many diffs one after the other that both connections brought alike show that their ids are one count.
+const ALIKE: usize = 16;
+/// Diffs that are kept to be held against each other.
+const KEPT: usize = 64;
+/// More diffs than that beyond the book's are of another count.
+const AHEAD: usize = 256;
 
 /// What is known of the successor's ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +80,31 @@ impl Next {
         }
         let _ = self.diffs.push(*ids, meta, bids, asks);
         self.last = ids.last;
+        if !self.asked && self.diffs.len() > AHEAD {
+            self.ids = Ids::Foreign;
+            self.diffs.clear();
+            self.taken.clear();
+        }
+    }
+
+    /// Whether the latest diffs of both connections are the same ones; `None`: too few have come on both.
+    fn is_alike(&self) -> Option<bool> {
+        let mut book = self.taken.iter().peekable();
+        let mut run = 0;
+        for d in self.diffs.iter() {
+            while book.next_if(|b| b.ids.last < d.ids.last).is_some() {
+                run = 0;
+            }
+            match book.next_if(|b| b.ids.last == d.ids.last) {
+                Some(b) if (b.ids.first, b.ids.prev) != (d.ids.first, d.ids.prev) => return Some(false),
+                Some(b) if (b.bids, b.asks) != (d.bids, d.asks) => return Some(false),
+                Some(_) => run += 1,
+                // What the book does not have yet says nothing.
+                None if book.peek().is_some() => run = 0,
+                None => break,
+            }
+        }
+        (run >= ALIKE).then_some(true)
     }
 
     fn shows(&mut self, d: &Depth<'_>, levels: usize) {
@@ -148,6 +184,14 @@ impl BookState {
         match n.ids {
             Ids::Open => {
                 let _ = n.taken.push(*ids, DiffMeta::default(), bids, asks);
+                // For a snapshot that was asked for all must be there; without one the latest are enough.
+                if !n.asked {
+                    while n.taken.len() > KEPT && n.taken.pop_front() {}
+                    while n.diffs.len() > KEPT
+                        && n.diffs.front().is_some_and(|e| e.ids.last <= ids.last)
+                        && n.diffs.pop_front()
+                    {}
+                }
             }
             // What the book has the next one need not bring.
             Ids::Agree => {
@@ -176,7 +220,17 @@ impl BookState {
 }
 
 impl Core {
-    /// The diff of a connection that is to feed a proven book next. Its snapshot is asked for if nobody has.
+    /// Whether it can be found out of a book's next connection that its ids are those of the book: by a snapshot of its own, or by
+    /// diffs whose ids prove a chain.
+    pub(super) fn may_hand_over(&self, id: InstrumentId, b: &BookState) -> bool {
+        self.asks_in_band(id) || b.seq.policy() == IdPolicy::Strict
+    }
+
+    fn asks_in_band(&self, id: InstrumentId) -> bool {
+        super::state::venue_of(self.insts[id.ix()].venue).spec().snapshot == SnapshotSource::InBand
+    }
+
+    /// The diff of a connection that is to feed a proven book next. Its snapshot is asked for if nobody has, where it can be.
     pub(super) fn brings_next<S: FoldSink>(
         &self,
         b: &mut BookState,
@@ -186,7 +240,7 @@ impl Core {
     ) {
         let n = b.succeeds(ids.conn);
         n.brings(ids, meta, d.bids, d.asks);
-        if !std::mem::replace(&mut n.asked, true) {
+        if self.asks_in_band(d.instrument) && !std::mem::replace(&mut n.asked, true) {
             let v = &self.insts[d.instrument.ix()].version;
             sink.effect(Effect::Successor { conn: ids.conn, venue: &v.venue, symbol: &v.symbol });
         }
@@ -290,13 +344,13 @@ impl Core {
     /// Whether the ids of the successor are those of the book.
     fn decides<S: FoldSink>(&self, id: InstrumentId, b: &mut BookState, sink: &mut S) -> bool {
         let Some(n) = b.next.as_ref() else { return false };
-        let ids = match (n.ids, n.ids == Ids::Open) {
-            (_, true) => match n.agrees(b) {
-                None => return false,
-                Some(true) => Ids::Agree,
-                Some(false) => Ids::Foreign,
-            },
-            (ids, false) => ids,
+        let ids = match n.ids {
+            Ids::Open => {
+                let said = if self.asks_in_band(id) { n.agrees(b) } else { n.is_alike() };
+                let Some(same) = said else { return false };
+                if same { Ids::Agree } else { Ids::Foreign }
+            }
+            known => known,
         };
         if let Some(n) = b.next.as_mut().filter(|n| n.ids == Ids::Open) {
             (n.ids, n.view) = (ids, None);

@@ -11,6 +11,8 @@ use crate::venue::Venue;
 
 const CONN: i64 = 7;
 const REST: i64 = 900;
+/// The connection of the second leg.
+const LEG: i64 = 8;
 const S: i64 = 586_765_918_776_852_548;
 
 #[derive(Default)]
@@ -102,19 +104,48 @@ impl Lane {
         };
         l.push(Kind::Config, 0, "", &to_payload(&note), 0);
         for conn in [REST, CONN] {
-            let open = ConnEvent {
-                event: "open".into(),
-                venue: venue.clone(),
-                leg: 0,
-                slot: 0,
-                code: 0,
-                cause: String::new(),
-                answered: false,
-                detail: String::new(),
-            };
-            l.push(Kind::Connection, conn, "", &to_payload(&open), 0);
+            l.conn("open", conn, 0, "");
         }
         l
+    }
+
+    fn conn(&mut self, event: &str, conn: i64, leg: u8, cause: &str) {
+        let e = ConnEvent {
+            event: event.into(),
+            venue: "pumpkin-perp".to_owned(),
+            leg,
+            slot: u32::from(leg),
+            code: 0,
+            cause: cause.into(),
+            answered: false,
+            detail: String::new(),
+        };
+        self.push(Kind::Connection, conn, "", &to_payload(&e), 0);
+    }
+
+    /// The same topic over a second connection.
+    fn second_leg(&mut self) {
+        self.conn("open", LEG, 1, "");
+        let add: Vec<StreamSpec> =
+            vec![crate::venue::pumpkin::PERP.stream("depth,10", Some("btc_usdt")).unwrap()];
+        let s = Subscribed { venue: "pumpkin-perp".to_owned(), add, ..Subscribed::default() };
+        self.push(Kind::Subscription, LEG, "", &to_payload(&s), 0);
+    }
+
+    /// A change of two ids, over these connections, each with what it adds to the ids there.
+    fn change(&mut self, first: i64, on: &[(i64, i64)]) {
+        for (conn, more) in on {
+            let (from, to, size) = (first + more, first + more + 1, first % 100 + 1);
+            let t = format!(
+                r#"{{"e":"depth.update","s":"btc_usdt","U":{from},"u":"{to}","b":[["99","{size}"]],"a":[]}}"#
+            );
+            self.push(Kind::Frame, *conn, "", t.as_bytes(), 0);
+        }
+    }
+
+    fn gaps(&self) -> Vec<&str> {
+        let is_gap = |r: &&String| r.starts_with("gap") && !r.contains("InitialSync");
+        self.seen.rows.iter().filter(is_gap).map(String::as_str).collect()
     }
 
     fn push(&mut self, kind: Kind, conn: i64, url: &str, payload: &[u8], status: i32) {
@@ -145,8 +176,12 @@ impl Lane {
     }
 
     fn whole(&mut self, last: i64, bids: &str, asks: &str) {
+        self.whole_on(CONN, last, bids, asks);
+    }
+
+    fn whole_on(&mut self, conn: i64, last: i64, bids: &str, asks: &str) {
         let t = format!(r#"{{"e":"depth","s":"btc_usdt","U":1,"u":{last},"b":[{bids}],"a":[{asks}]}}"#);
-        self.push(Kind::Frame, CONN, "", t.as_bytes(), 0);
+        self.push(Kind::Frame, conn, "", t.as_bytes(), 0);
     }
 
     fn rest(&mut self, last: i64, bids: &str, asks: &str) {
@@ -496,3 +531,55 @@ fn a_recording_that_does_not_say_what_was_subscribed_to_is_read() {
 }
 
 const TRADE: &str = r#"{"e":"trade","s":"btc_usdt","t":1769598709094,"p":"100","a":"7","m":"BID"}"#;
+
+/// Changes that are the same ones on both connections prove that their ids are one count: the end of the one that feeds the
+/// book is no gap.
+#[test]
+fn a_second_leg_whose_changes_are_the_same_ones_takes_over_without_a_gap() {
+    let both = [(CONN, 0), (LEG, 0)];
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+    l.second_leg();
+    (0..20).for_each(|n| l.change(1001 + 2 * n, &both));
+    // What the first one did not bring any more came over the second.
+    l.change(1041, &[(LEG, 0)]);
+    l.conn("close", CONN, 0, "venue_disconnect");
+    l.change(1043, &[(LEG, 0)]);
+    l.is("100x1 / 101x1");
+    assert!(l.gaps().is_empty(), "{:?}", l.gaps());
+    let told = |id: i64| l.seen.rows.iter().filter(|r| r.starts_with(&format!("delta {id} "))).count();
+    assert!((0..22).all(|n| told(1002 + 2 * n) == 1), "{:?}", l.seen.rows);
+    // A hole is one on the new connection, too.
+    l.change(1049, &[(LEG, 0)]);
+    assert_eq!(l.best(), None);
+}
+
+/// What is not proven is a gap, and the book begins anew.
+#[test]
+fn a_second_leg_of_which_nothing_is_proven_begins_the_book_anew() {
+    let ends = |policy: IdPolicy, n: i64, of: &dyn Fn(i64) -> (i64, i64), step: i64| {
+        let mut l = Lane::new(policy);
+        l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+        l.second_leg();
+        (0..n).for_each(|k| l.change(1001 + step * k, &[(CONN, 0), of(k)]));
+        assert!(l.best().is_some(), "{:?}", l.seen.rows);
+        l.conn("close", CONN, 0, "venue_disconnect");
+        assert_eq!(l.best(), None);
+        l.whole_on(LEG, 5000, r#"["98","1"]"#, r#"["102","1"]"#);
+        l.is("98x1 / 102x1");
+        assert_eq!(l.gaps().len(), 1, "{:?}", l.gaps());
+    };
+    let same = |_| (LEG, 0);
+    // Too few in common.
+    ends(IdPolicy::Strict, 15, &same, 2);
+    // A counter of the connection.
+    ends(IdPolicy::Strict, 40, &|_| (LEG, 3000), 2);
+    ends(IdPolicy::Strict, 40, &|_| (LEG, -700), 2);
+    // The same ids in other changes: those of the moment before.
+    ends(IdPolicy::Strict, 40, &|_| (LEG, 2), 2);
+    // A hole on the second one just before.
+    ends(IdPolicy::Strict, 40, &|k| if k == 36 { (REST, 0) } else { (LEG, 0) }, 2);
+    // Ids with holes prove nothing, and while they are learned only whole views do.
+    ends(IdPolicy::Sparse, 40, &same, 9);
+    ends(IdPolicy::Learn, 20, &same, 2);
+}
