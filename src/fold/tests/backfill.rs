@@ -410,7 +410,8 @@ fn trades_whose_times_are_not_those_of_the_answers_are_not_looked_for_in_them() 
     let in_s = |n: i64| (NOW_MS + n) / 1000;
     // The id is some ms older than the time.
     let in_id = |n: i64| (NOW_MS + n - 7 - 1_629_702_000_000) << 22;
-    let none: [(&str, &dyn Fn(i64) -> i64, &dyn Fn(i64) -> i64); 4] = [
+    type Way<'a> = &'a dyn Fn(i64) -> i64;
+    let none: [(&str, Way<'_>, Way<'_>); 4] = [
         ("seconds", &in_s, &in_s),
         ("ids", &in_id, &in_id),
         ("seconds behind the gap", &in_ms, &in_s),
