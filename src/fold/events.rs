@@ -47,11 +47,7 @@ impl Core {
             }
         };
         if S::LIVE && news {
-            match event {
-                Event::Trade(t) => sink.observe(Observed::Trade(t)),
-                Event::Kline(k) if k.stream != StreamId::NONE => sink.observe(Observed::Candle(k)),
-                _ => {}
-            }
+            shows(event, sink);
         }
         if !news || !S::ROWS {
             return;
@@ -103,6 +99,16 @@ impl Core {
         let is_news = at > *told;
         *told = at.max(*told);
         is_news
+    }
+}
+
+/// What those who watch are shown of an event.
+#[inline]
+fn shows<S: FoldSink>(event: &Event<'_>, sink: &mut S) {
+    match event {
+        Event::Trade(t) => sink.observe(Observed::Trade(t)),
+        Event::Kline(k) if k.stream != StreamId::NONE => sink.observe(Observed::Candle(k)),
+        _ => {}
     }
 }
 

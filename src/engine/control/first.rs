@@ -637,13 +637,13 @@ mod tests {
         }
         // A touch that moves shows no trade, and a few trades of the venue's own no aggregate.
         for (kind, shown) in [
-            (StreamKind::Trade, [0, 2, 0, 1_000_000, 19]),
-            (StreamKind::AggTrade, [19, 0, 0, 1_000_000, 19]),
+            (StreamKind::Trade, [0, 2, 0, 1_000_000, 9]),
+            (StreamKind::AggTrade, [19, 0, 0, 1_000_000, 9]),
             (StreamKind::Kline, [19, 4, 0, 1_000_000, 1_000_000]),
             (StreamKind::BookTicker, [19, 19, 19, 0, 1_000_000]),
             // Orders that are in no book trade without a change of one.
             (StreamKind::DepthDiff, [1_000_000, 1_000_000, 1_000_000, 19, 1_000_000]),
-            (StreamKind::TradeSparse, [1_000_000, 1_000_000, 0, 1_000_000, 19]),
+            (StreamKind::TradeSparse, [1_000_000, 1_000_000, 0, 1_000_000, 9]),
         ] {
             let mut f = First::default();
             f.waits(0, S, NONE, S);
