@@ -438,7 +438,7 @@ impl Core {
             let until = if answered { rec.ts_recv } else { conn.ts_last };
             self.lost_pace(id, until, rec, sink);
             let s = self.s(id);
-            if s.alive() > 1 && s.kind == StreamKind::DepthDiff {
+            if s.alive() > 1 && s.kind == StreamKind::DepthDiff && cause == GapCause::Operator {
                 let inst = s.instrument;
                 self.next_ends(rec, conn.id, inst, sink);
             }

@@ -297,7 +297,7 @@ impl Core {
         self.hands_over(rec, id, false, sink);
     }
 
-    /// A connection ends. If it is the one that is to feed the book next, and has brought what the one that feeds it did not
+    /// We end a connection. If it is the one that is to feed the book next, and has brought what the one that feeds it did not
     /// bring in so long, that one is dead and has not said so: the book goes on with what is known.
     pub(super) fn next_ends<S: FoldSink>(
         &mut self,
