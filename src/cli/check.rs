@@ -126,6 +126,14 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan, rules: &Rules) -> io::Result<
             writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
         }
         print_twins(w, v)?;
+        for l in &v.left_out {
+            let symbols = l.symbols.join(", ");
+            writeln!(
+                w,
+                "          warning: {} does not take {symbols}, left out of it alone: {}",
+                l.channel, l.why
+            )?;
+        }
     }
     print_needs(w, c, p)
 }
@@ -323,6 +331,7 @@ fn to_json(c: &Config, p: &Plan, rules: &Rules) -> Value {
                 "rotate_after_ns": rotates(v).then_some(v.rotate_after_ns),
                 "fallbacks": v.fallbacks,
                 "twins": v.twins,
+                "left_out": v.left_out,
                 "polls": v.polls.iter().map(|p| json!({
                     "name": p.name, "every_ns": p.every_ns, "weight": p.poll.weight, "per_symbol": p.poll.per_symbol,
                     "table": p.poll.kind.table(),

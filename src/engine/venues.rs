@@ -362,6 +362,10 @@ pub struct VenueState {
     pub early: Option<(InstrumentList, Vec<u8>)>,
     /// Its lanes were told that its streams wait for a first list.
     pub told_waiting: bool,
+    /// Channels and symbols of which it was said that the one does not take the other.
+    pub told_left_out: std::collections::BTreeSet<(String, String)>,
+    /// By channel ("": no stream could be read): frames that could not be read, and at how many that is told next.
+    pub unread: BTreeMap<String, (u64, u64)>,
     /// All symbols of the newest list.
     pub listed: Vec<String>,
     /// Volumes by which a rule ranks markets, and when they were fetched (monotonic ns); `None` = not yet.
@@ -420,6 +424,8 @@ impl VenueState {
             recorded: Recorded::default(),
             early: None,
             told_waiting: false,
+            told_left_out: std::collections::BTreeSet::new(),
+            unread: BTreeMap::new(),
             listed: Vec::new(),
             volumes: None,
             lanes: BTreeMap::new(),

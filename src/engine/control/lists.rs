@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::VenueConfig;
-use crate::engine::choose::{choose, is_unnamable};
+use crate::engine::choose::{choose, is_unnamable, with_places};
 use crate::instrument::{DELISTED, Versions};
 use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
@@ -129,6 +129,7 @@ impl Control {
         let volumes = venue.volumes.as_ref().map_or(&[][..], |(_, v)| v);
         let held: BTreeSet<String> = venue.plan.config.symbols.iter().cloned().collect();
         let symbols = choose(rule, Some(venue.plan.venue.spec()), listed, volumes, &held);
+        let symbols = with_places(venue.plan.venue, &config.channels, listed, symbols);
         if !changed && symbols.iter().cloned().collect::<BTreeSet<_>>() == held {
             return None;
         }
