@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, Wait};
 use crate::dataset::{Dataset, DatasetError};
-use crate::engine::cores;
 use crate::engine::plan::{Plan, VenuePlan, plan};
+use crate::engine::{cores, keys};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
 
 use super::configured::Configured;
-use super::{Faulty, WELL, out};
+use super::{Fault, Faulty, WELL, out};
 
 mod asked;
 
@@ -45,6 +45,9 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let config = args.configured.load()?;
     let offline = plan(&config).or_usage()?;
+    for v in &config.venues {
+        keys::load(v, &|name| std::env::var(name).ok()).map_err(Fault::usage)?;
+    }
     let (plan, rules) = match args.ask {
         true => asked::ask(&config)?,
         false => (offline, asked::unasked(&config)),
