@@ -458,9 +458,8 @@ impl Control {
             FromLane::Replace { conn } => {
                 if let Some(v) = self.owner.get(&conn).copied()
                     && let Some(s) = self.venues[v].slot_of(conn)
-                    && s.current == Some(conn)
                 {
-                    s.rotate_at = now;
+                    s.leaves(conn, now);
                 }
             }
             FromLane::Refused { conn, code, stream, said } => self.refused(conn, code, &stream, &said)?,
