@@ -241,6 +241,11 @@ pub trait Venue: Send + Sync {
         &[]
     }
 
+    /// Whether streams of named symbols are opened although no instrument list came: where REST may refuse what streams do not.
+    fn opens_unlisted(&self) -> bool {
+        false
+    }
+
     /// What can be asked for by REST again and again.
     fn polls(&self) -> &'static [Poll] {
         &[]
