@@ -99,6 +99,7 @@ fn recording() -> Vec<Own> {
     let opts = ImportOptions {
         venue: "binance-usdm",
         snapshot_url: &url,
+        words: &[],
         rules_version: RULES_VERSION,
         interval_ns: 3_600_000_000_000,
         book_top_interval_ns: 100_000_000,

@@ -74,6 +74,7 @@ fn each(r: &Recording, take: &mut dyn FnMut(&lobtape::model::Record<'_>)) {
     let opts = ImportOptions {
         venue: r.venue,
         snapshot_url: &url,
+        words: &[],
         rules_version: RULES_VERSION,
         interval_ns: 3_600_000_000_000,
         book_top_interval_ns: 100_000_000,

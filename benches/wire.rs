@@ -111,6 +111,7 @@ fn input() -> Input {
     let opts = ImportOptions {
         venue: "binance-usdm",
         snapshot_url: &url,
+        words: &[],
         rules_version: RULES_VERSION,
         interval_ns: 3_600_000_000_000,
         book_top_interval_ns: 100_000_000,

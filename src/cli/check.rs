@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, Wait};
 use crate::dataset::{Dataset, DatasetError};
-use crate::engine::cores;
 use crate::engine::plan::{Plan, VenuePlan, plan};
+use crate::engine::{cores, keys};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
 
 use super::configured::Configured;
-use super::{Faulty, WELL, out};
+use super::{Fault, Faulty, WELL, out};
 
 mod asked;
 
@@ -45,6 +45,9 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let config = args.configured.load()?;
     let offline = plan(&config).or_usage()?;
+    for v in &config.venues {
+        keys::load(v, &|name| std::env::var(name).ok()).map_err(Fault::usage)?;
+    }
     let (plan, rules) = match args.ask {
         true => asked::ask(&config)?,
         false => (offline, asked::unasked(&config)),
@@ -126,6 +129,14 @@ fn print(w: &mut impl Write, c: &Config, p: &Plan, rules: &Rules) -> io::Result<
             writeln!(w, "          {channel} is probed at the start; if it is not served, {to} is taken")?;
         }
         print_twins(w, v)?;
+        for l in &v.left_out {
+            let symbols = l.symbols.join(", ");
+            writeln!(
+                w,
+                "          warning: {} does not take {symbols}, left out of it alone: {}",
+                l.channel, l.why
+            )?;
+        }
     }
     print_needs(w, c, p)
 }
@@ -323,6 +334,7 @@ fn to_json(c: &Config, p: &Plan, rules: &Rules) -> Value {
                 "rotate_after_ns": rotates(v).then_some(v.rotate_after_ns),
                 "fallbacks": v.fallbacks,
                 "twins": v.twins,
+                "left_out": v.left_out,
                 "polls": v.polls.iter().map(|p| json!({
                     "name": p.name, "every_ns": p.every_ns, "weight": p.poll.weight, "per_symbol": p.poll.per_symbol,
                     "table": p.poll.kind.table(),

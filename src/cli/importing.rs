@@ -76,9 +76,16 @@ fn read(
     take: Take<'_>,
 ) -> Result<ImportStats, ImportError> {
     let snapshot_url = |symbol: &str| v.snapshot_request(symbol).path;
+    // Who answers with a word asks with one, or is asked with one.
+    let beat = v.spec().heartbeat;
+    let words = match beat.ping.map(|p| p.0).into_iter().chain(beat.pong).collect::<Vec<_>>() {
+        words if words.iter().all(|w| w.bytes().all(|b| b.is_ascii_lowercase())) => words,
+        _ => Vec::new(),
+    };
     let opts = ImportOptions {
         venue: v.spec().id,
         snapshot_url: &snapshot_url,
+        words: &words,
         rules_version: RULES_VERSION,
         interval_ns: opts.interval_ns,
         book_top_interval_ns: opts.book_top_interval_ns,

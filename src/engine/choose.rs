@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::config::SymbolRule;
 use crate::model::{InstrumentVersion, VenueSpec};
+use crate::venue::Venue;
 
 /// A symbol and the volume of its last 24 hours, in whatever unit the venue ranks its markets by.
 pub type Volume = (String, u64);
@@ -51,6 +52,26 @@ fn is_usual(rule: &SymbolRule, spec: &VenueSpec, i: &InstrumentVersion) -> bool 
 /// rule leaves it out, and costs no other symbol.
 pub fn is_unnamable(spec: &VenueSpec, symbol: &str) -> bool {
     crate::venue::by_id(spec.id).is_some_and(|(_, v)| v.is_pair(symbol))
+}
+
+/// What a rule has chosen, with the places in the calendar that its instruments have now, where one of the channels takes the
+/// place and not the instrument.
+pub fn with_places(
+    venue: &dyn Venue,
+    channels: &[String],
+    listed: &[InstrumentVersion],
+    mut chosen: Vec<String>,
+) -> Vec<String> {
+    let is_chosen: BTreeSet<&str> = chosen.iter().map(String::as_str).collect();
+    let places: BTreeSet<String> = listed
+        .iter()
+        .filter(|i| is_chosen.contains(i.symbol.as_str()))
+        .filter_map(|i| venue.place_of(i))
+        .filter(|p| channels.iter().any(|c| venue.poll(c).is_none() && venue.stream(c, Some(p)).is_ok()))
+        .filter(|p| !is_chosen.contains(p.as_str()))
+        .collect();
+    chosen.extend(places);
+    chosen
 }
 
 fn ranked<'a>(
@@ -134,6 +155,36 @@ mod tests {
         let chosen = choose(&rule, None, &five, &volumes, &held(&["S5", "S6", "S0"]));
         assert_eq!(chosen, ["S0", "S1", "S2", "S3", "S5"]);
         assert_eq!(choose(&rule, None, &five, &volumes, &none), ["S0", "S1", "S2", "S3", "S4"]);
+    }
+
+    #[test]
+    fn a_rule_takes_the_places_that_its_instruments_have_now() {
+        let one = |(symbol, kind): &(&str, &str)| InstrumentVersion {
+            contract_type: (*kind).to_owned(),
+            ..InstrumentVersion::observed("v", symbol)
+        };
+        let listed: Vec<InstrumentVersion> = [
+            ("BTCUSD_PERP", "PERPETUAL"),
+            ("BTCUSD_261225", "CURRENT_QUARTER"),
+            ("BTCUSD_270326", "NEXT_QUARTER"),
+            ("ETHUSD_261225", "CURRENT_QUARTER DELIVERING"),
+        ]
+        .iter()
+        .map(one)
+        .collect();
+        let venue = crate::venue::by_id("binance-coinm").unwrap().1;
+        let places = |channels: &[&str], chosen: &[&str]| {
+            let channels: Vec<String> = channels.iter().map(|c| (*c).to_owned()).collect();
+            let chosen: Vec<String> = chosen.iter().map(|s| (*s).to_owned()).collect();
+            with_places(venue, &channels, &listed, chosen)
+        };
+        let all = ["BTCUSD_PERP", "BTCUSD_261225", "BTCUSD_270326", "ETHUSD_261225"];
+        assert_eq!(places(&["depth@100ms", "openInterest"], &all), all);
+        assert_eq!(
+            places(&["depth@100ms", "continuousKline_1m"], &all)[4..],
+            ["BTCUSD_CURRENT_QUARTER", "BTCUSD_NEXT_QUARTER"]
+        );
+        assert_eq!(places(&["continuousKline_1m"], &["BTCUSD_PERP"]), ["BTCUSD_PERP"]);
     }
 
     #[test]

@@ -39,6 +39,18 @@ pub enum KeyFault {
         /// The file.
         path: String,
     },
+    /// No request can carry it. What it holds is not shown.
+    #[error("{venue}: the {what} of {place} has {why}: was it copied whole, and nothing else?")]
+    Odd {
+        /// Venue slug.
+        venue: String,
+        /// `key` or `secret`.
+        what: &'static str,
+        /// The file, or the variable.
+        place: String,
+        /// What it has.
+        why: &'static str,
+    },
     /// Requests are to be signed, and there is no key.
     #[error(
         "{venue}: rest_auth = {word:?} signs every request, and there is no key: write key_file = \"…\", or set {variable} \
@@ -115,7 +127,7 @@ pub fn of(
     let venue = venue.to_owned();
     let (k, s) = (variable(&venue, "KEY"), variable(&venue, "SECRET"));
     match (env(&k), env(&s)) {
-        (Some(key), Some(secret)) => return Ok(Some(Credentials { key, secret })),
+        (Some(key), Some(secret)) => return fit(Credentials { key, secret }, venue, (k, s)).map(Some),
         (Some(_), None) => return Err(KeyFault::Half { venue, set: k, missing: s }),
         (None, Some(_)) => return Err(KeyFault::Half { venue, set: s, missing: k }),
         (None, None) => {}
@@ -133,10 +145,24 @@ fn from_file(venue: &str, path: &Path) -> Result<Credentials, KeyFault> {
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
     match toml::from_str::<File>(&text) {
-        Ok(File { key, secret }) if !key.is_empty() && !secret.is_empty() => Ok(Credentials { key, secret }),
+        Ok(File { key, secret }) if !key.is_empty() && !secret.is_empty() => {
+            fit(Credentials { key, secret }, venue, (shown.clone(), shown))
+        }
         // The parser's words would show the line.
         _ => Err(KeyFault::Shape { venue, path: shown }),
     }
+}
+
+/// The key goes out in a header, the secret signs.
+fn fit(c: Credentials, venue: String, (key, secret): (String, String)) -> Result<Credentials, KeyFault> {
+    if !c.key.bytes().all(|b| b.is_ascii_graphic()) {
+        let why = "characters that no header can carry (a blank, a line's end, or none of ASCII)";
+        return Err(KeyFault::Odd { venue, what: "key", place: key, why });
+    }
+    if c.secret.chars().any(char::is_control) {
+        return Err(KeyFault::Odd { venue, what: "secret", place: secret, why: "a control character" });
+    }
+    Ok(c)
 }
 
 #[cfg(test)]
@@ -176,6 +202,21 @@ mod tests {
             let all = format!("{e} {e:?}");
             assert!(all.contains(word) && !all.contains("s3cret"), "{all}");
         }
+        // What no request can carry is seen when it is read, not at the first request; its value is not shown.
+        for (text, what) in [
+            ("key = \"k1\\nX: y\"\nsecret = \"s3cret\"\n", "key of"),
+            ("key = \"k1 \"\nsecret = \"s3cret\"\n", "key of"),
+            ("key = \"k1é\"\nsecret = \"s3cret\"\n", "key of"),
+            ("key = \"k1\"\nsecret = \"s3cret\\u0000\"\n", "secret of"),
+        ] {
+            let e = with(text, 0o600).map(|_| ()).unwrap_err();
+            let all = format!("{e} {e:?}");
+            let says = all.contains(what) && all.contains("key.toml") && all.contains("pumpkin-perp");
+            assert!(says && !all.contains("s3cret") && !all.contains("k1"), "{all}");
+        }
+        let odd = |n: &str| Some(if n.ends_with("_KEY") { "k1\r" } else { "s" }.to_owned());
+        let e = load(&config(None), &odd).unwrap_err().to_string();
+        assert!(e.contains("LOBTAPE_PUMPKIN_PERP_KEY") && !e.contains("k1"), "{e}");
         // What is said of signatures goes over both.
         let said = |word: &str, path: Option<&Path>| {
             let mut c = config(path);

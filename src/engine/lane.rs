@@ -57,6 +57,8 @@ struct Wishes {
     confirmed: Vec<StreamId>,
     /// Streams whose ids are another thing than before: what they were taken for, and what they are.
     classes: Vec<(StreamId, &'static str, &'static str)>,
+    /// Frames that could not be read, of streams or of none.
+    unread: figures::Unread,
     /// Connections whose venue pinged by a message.
     pongs: Vec<ConnId>,
     /// Answers that name nothing, with their codes.
@@ -79,6 +81,7 @@ impl Wishes {
             gaps: Vec::new(),
             confirmed: Vec::new(),
             classes: Vec::new(),
+            unread: figures::Unread::default(),
             pongs: Vec::new(),
             answers: Vec::new(),
             is_answer: false,
@@ -159,6 +162,7 @@ impl FoldSink for Wishes {
             }
             Effect::Gap { stream, cause } => self.gaps.push((stream, cause)),
             Effect::Class { stream, was, class } => self.classes.push((stream, was, class)),
+            Effect::Rejected { venue, stream, detail } => self.unread.note(venue, stream, detail),
             Effect::Confirmed { stream } => self.confirmed.push(stream),
             Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
             Effect::Listing { venue } => self.out.push(FromLane::Listing { venue }),

@@ -90,12 +90,10 @@ impl Links {
         held: &dyn Fn(&str) -> Option<LaneId>,
     ) -> Result<Vec<LaneStreams>, PlanFault> {
         let known: FxHashSet<&str> = listed.iter().copied().collect();
-        let (there, missing): (Vec<String>, Vec<String>) = self
-            .config
-            .symbols
-            .iter()
-            .cloned()
-            .partition(|s| known.contains(s.as_str()) || held(s).is_some() || self.is_pair_of(s, listed));
+        let (there, missing): (Vec<String>, Vec<String>) =
+            self.config.symbols.iter().cloned().partition(|s| {
+                known.contains(s.as_str()) || held(s).is_some() || is_pair_of(self.venue, s, listed)
+            });
         if !missing.is_empty() && !self.config.allow_missing {
             let named = |s: &String| match listed.iter().find(|l| l.eq_ignore_ascii_case(s)) {
                 Some(l) => format!("{s} (the venue writes {l})"),
@@ -116,11 +114,6 @@ impl Links {
         }
         let lane = |n: usize| LaneId::try_from(n + 1).unwrap_or(LaneId::MAX);
         Ok(streams.into_iter().enumerate().map(|(n, s)| (lane(n), s)).collect())
-    }
-
-    /// Whether a name is that of a pair of which something is listed.
-    fn is_pair_of(&self, name: &str, listed: &[&str]) -> bool {
-        listed.iter().any(|l| self.venue.pair_of(l) == Some(name))
     }
 
     /// Fits open connections to what is wanted: those of which nothing changes stay as they are, those that lose streams
@@ -199,6 +192,15 @@ impl Links {
         }
         Ok(false)
     }
+}
+
+/// Whether a name is that of a pair of which something is listed, or of a place in the calendar of such a pair.
+pub fn is_pair_of(venue: &dyn Venue, name: &str, listed: &[&str]) -> bool {
+    let Some(pair) = venue.pair_of_place(name) else {
+        return listed.iter().any(|l| venue.pair_of(l) == Some(name));
+    };
+    let is_of = |rest: &str| rest.is_empty() || rest.starts_with('_');
+    listed.iter().any(|l| l.strip_prefix(pair).is_some_and(is_of))
 }
 
 /// Number of reader threads that a configuration wants.
@@ -292,6 +294,57 @@ mod tests {
             Some("BTCUSD")
         );
         assert_eq!(crate::venue::by_id("binance-usdm").unwrap().1.pair_of("BTCUSDT_260925"), None);
+    }
+
+    /// Continuous candles call a contract by its place in the calendar; everything else calls it by its name.
+    #[test]
+    fn a_place_in_the_calendar_is_taken_by_the_channel_of_places_alone() {
+        let with = |id: &str, symbols: &str| {
+            let text = format!(
+                "[[venue]]\nid = {id:?}\nsymbols = [{symbols}]\nchannels = [\"depth@100ms\", \"continuousKline_1m\"]\n"
+            );
+            Links::all(&Config::from_parts("x.toml", &text, [], &[]).unwrap()).map(|mut l| l.remove(0))
+        };
+        let names = |id: &str, symbols: &str, listed: &[&str]| {
+            let streams = with(id, symbols).unwrap().streams(0, 1, listed, &|_| None);
+            streams
+                .map(|s| s[0].1.iter().map(|s| s.name.clone()).collect::<Vec<_>>())
+                .map_err(|e| e.to_string())
+        };
+        let listed = ["BTCUSD_PERP", "BTCUSD_270326", "ETHUSD_PERP"];
+        let all =
+            names("binance-coinm", r#""BTCUSD_PERP", "BTCUSD_270326", "BTCUSD_CURRENT_QUARTER""#, &listed);
+        assert_eq!(
+            all.unwrap(),
+            [
+                "btcusd_perp@depth@100ms",
+                "btcusd_perpetual@continuousKline_1m",
+                "btcusd_270326@depth@100ms",
+                "btcusd_current_quarter@continuousKline_1m"
+            ]
+        );
+        let linear = names(
+            "binance-usdm",
+            r#""BTCUSDT_270326", "BTCUSDT_NEXT_QUARTER""#,
+            &["BTCUSDT", "BTCUSDT_270326"],
+        );
+        assert_eq!(
+            linear.unwrap(),
+            ["btcusdt_270326@depth@100ms", "btcusdt_next_quarter@continuousKline_1m"]
+        );
+        // A pair of which nothing is listed has no places either.
+        let e = names("binance-coinm", r#""XRPUSD_NEXT_QUARTER""#, &listed).unwrap_err();
+        assert!(e.contains("not listed: XRPUSD_NEXT_QUARTER"), "{e}");
+        // Named, and taken by nothing: that is a mistake.
+        let text = "[[venue]]\nid = \"binance-coinm\"\nsymbols = [\"BTCUSD_270326\"]\nchannels = [\"continuousKline_1m\"]\n";
+        let e = Links::all(&Config::from_parts("x.toml", text, [], &[]).unwrap())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            e.contains("x.toml:3") && e.contains("BTCUSD_270326") && e.contains("CURRENT_QUARTER"),
+            "{e}"
+        );
     }
 
     #[test]

@@ -248,6 +248,17 @@ pub enum FromLane {
         /// Symbol.
         symbol: String,
     },
+    /// Frames could not be read, or not all of them.
+    Unread {
+        /// Venue slug.
+        venue: &'static str,
+        /// The stream, "" if that could not be read.
+        stream: String,
+        /// How many there were since this was last said.
+        frames: u64,
+        /// Which part of the last one.
+        detail: &'static str,
+    },
     /// The venue will close this connection soon.
     Replace {
         /// Which.

@@ -60,6 +60,8 @@ pub struct VenuePlan {
     pub fallbacks: Vec<(String, &'static str)>,
     /// Channels of one instrument beside the one of the whole market that brings the same events.
     pub twins: Vec<Twins>,
+    /// Symbols that a channel does not take.
+    pub left_out: Vec<LeftOut>,
     /// Connections that carry the same streams.
     pub legs: u8,
     /// Connections of all legs.
@@ -240,7 +242,10 @@ pub fn spread(
     let mut common: BTreeSet<String> = BTreeSet::new();
     for symbol in &config.symbols {
         for c in &single {
-            let stream = venue.stream(c, Some(symbol))?;
+            let stream = match venue.stream(c, Some(symbol)) {
+                Err(PlanError::NotOfChannel { .. }) => continue,
+                stream => stream?,
+            };
             if stream.symbol.is_none() && !common.insert(stream.name.clone()) {
                 continue;
             }
@@ -276,6 +281,50 @@ pub fn spread(
     Ok(per_lane)
 }
 
+/// Symbols that a channel does not take although others do: they are left out of that channel, and of no other one.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LeftOut {
+    /// The channel.
+    pub channel: String,
+    /// The symbols.
+    pub symbols: Vec<String>,
+    /// Why the channel does not take them.
+    pub why: &'static str,
+}
+
+/// What is left out, channel by channel.
+///
+/// # Errors
+/// A symbol was named, and no channel takes it.
+pub fn left_out(config: &VenueConfig, venue: &dyn Venue) -> Result<Vec<LeftOut>, PlanFault> {
+    let mut out: Vec<LeftOut> = Vec::new();
+    let is_single = |c: &&String| venue.poll(c).is_none() && !venue.is_market(c);
+    let single: Vec<&String> = config.channels.iter().filter(is_single).collect();
+    for symbol in &config.symbols {
+        let mut refusals = Vec::new();
+        for channel in &single {
+            if let Err(e @ PlanError::NotOfChannel { why, .. }) = venue.stream(channel, Some(symbol)) {
+                refusals.push((*channel, why, e));
+            }
+        }
+        // What a rule has chosen is nobody's mistake.
+        if config.rule.is_none() && refusals.len() == single.len() && config.channels.len() == single.len() {
+            refusals.drain(..).next().map_or(Ok(()), |(_, _, e)| Err(e))?;
+        }
+        if venue.pair_of_place(symbol).is_some() {
+            // It is for the channels that take it, and nobody misses it in another one.
+            continue;
+        }
+        for (channel, why, _) in refusals {
+            match out.iter_mut().find(|l| l.channel == *channel && l.why == why) {
+                Some(l) => l.symbols.push(symbol.clone()),
+                None => out.push(LeftOut { channel: channel.clone(), symbols: vec![symbol.clone()], why }),
+            }
+        }
+    }
+    Ok(out)
+}
+
 /// The fault with the line that it is about.
 pub(super) fn located(config: &VenueConfig, fault: PlanFault) -> PlanFault {
     let p = &config.places;
@@ -283,7 +332,7 @@ pub(super) fn located(config: &VenueConfig, fault: PlanFault) -> PlanFault {
         PlanFault::At { .. } => return fault,
         PlanFault::Venue(PlanError::UnknownChannel { channel, .. }) => p.channel(channel),
         PlanFault::Venue(PlanError::TwoChains { b, .. }) => p.channel(b),
-        PlanFault::Venue(PlanError::BadSymbol { .. })
+        PlanFault::Venue(PlanError::BadSymbol { .. } | PlanError::NotOfChannel { .. })
         | PlanFault::NotListed { .. }
         | PlanFault::NoVolumes { .. }
         | PlanFault::Pair { .. }
@@ -358,6 +407,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         rotate_after_ns,
         fallbacks,
         twins,
+        left_out: left_out(config, venue)?,
         legs: config.legs,
         conns,
         conns_shared: conns,

@@ -40,6 +40,8 @@ const SOON_NS: i64 = 5_000_000_000;
 const MOVES_MAX: u32 = 3;
 /// Refusals come one after the other; when none has come for so long, what was refused gets a connection.
 const SETTLED_NS: i64 = 2_000_000_000;
+/// A venue that says of each connection that it will close it is not hurried after: at once is once in so long.
+const HURRY_NS: i64 = 30_000_000_000;
 
 /// Streams that full connections have refused.
 #[derive(Debug, Default)]
@@ -122,6 +124,10 @@ pub struct SlotState {
     good_ns: i64,
     /// [`VenueSpec::conn_age_max_s`].
     age_most_ns: i64,
+    /// The connection of which the venue has said that it will close it.
+    leaves: Option<ConnId>,
+    /// When a connection that was closed after such a word was last followed by another one at once.
+    hurried_at: i64,
     /// The address that it was last opened to.
     pub addr: Option<IpAddr>,
     /// How often it was open.
@@ -149,6 +155,8 @@ impl SlotState {
             backoff: Backoff::new(ms(spec.retry_ms.0), ms(spec.retry_ms.1)).ok()?,
             good_ns: i64::from(spec.good_after_s) * NS_PER_S,
             age_most_ns: i64::from(spec.conn_age_max_s) * NS_PER_S,
+            leaves: None,
+            hurried_at: i64::MIN / 2,
             addr: None,
             opens: 0,
             told_waiting: false,
@@ -250,12 +258,20 @@ impl SlotState {
         }
     }
 
+    /// The venue says that it will close a connection: the next one is opened beside it, or at once when it is gone.
+    pub fn leaves(&mut self, conn: ConnId, now: i64) {
+        if self.current == Some(conn) {
+            (self.leaves, self.rotate_at) = (Some(conn), now);
+        }
+    }
+
     /// A connection is gone.
     pub fn closed(&mut self, conn: ConnId, now: i64, random: u64, not_before_ns: i64) {
         if self.retiring.is_some_and(|(c, _)| c == conn) {
             self.retiring = None;
             return;
         }
+        let is_announced = self.leaves == Some(conn) && not_before_ns <= 0;
         let was_opening = self.opening.is_some_and(|(c, _)| c == conn);
         if was_opening {
             self.opening = None;
@@ -272,6 +288,10 @@ impl SlotState {
                 self.backoff.reset();
             }
         } else {
+            return;
+        }
+        if is_announced && !was_opening && now - self.hurried_at >= HURRY_NS {
+            (self.retry_at, self.hurried_at) = (now, now);
             return;
         }
         let wait = self.backoff.next_wait(random);
@@ -362,6 +382,10 @@ pub struct VenueState {
     pub early: Option<(InstrumentList, Vec<u8>)>,
     /// Its lanes were told that its streams wait for a first list.
     pub told_waiting: bool,
+    /// Channels and symbols of which it was said that the one does not take the other.
+    pub told_left_out: std::collections::BTreeSet<(String, String)>,
+    /// By channel ("": no stream could be read): frames that could not be read, and at how many that is told next.
+    pub unread: BTreeMap<String, (u64, u64)>,
     /// All symbols of the newest list.
     pub listed: Vec<String>,
     /// Volumes by which a rule ranks markets, and when they were fetched (monotonic ns); `None` = not yet.
@@ -420,6 +444,8 @@ impl VenueState {
             recorded: Recorded::default(),
             early: None,
             told_waiting: false,
+            told_left_out: std::collections::BTreeSet::new(),
+            unread: BTreeMap::new(),
             listed: Vec::new(),
             volumes: None,
             lanes: BTreeMap::new(),
@@ -615,6 +641,32 @@ mod tests {
         // The venue lets it live a minute longer.
         let (s, now) = replaced("binance-spot", 24 * 3600 - 60);
         assert_eq!((s.may_go(now + 59 * S), s.may_go(now + 60 * S)), (Some((1, true)), Some((1, false))));
+    }
+
+    #[test]
+    fn a_close_that_the_venue_has_announced_is_followed_at_once_but_not_time_and_again() {
+        let (_, venue) = crate::venue::by_id("ascendex-futures").unwrap();
+        let stream = venue.stream("trades", Some("BTC-PERP")).unwrap();
+        let conn = venue.plan(&[stream], &crate::model::Hosts::default()).unwrap().remove(0);
+        let slot = Slot { lane: 1, leg: 0, number: 0, conn };
+        let mut s = SlotState::new(slot, venue.spec()).unwrap();
+        let now = 100_000 * S;
+        s.opened(1, now - 5 * S, 3600 * S);
+        s.leaves(1, now);
+        s.closed(1, now + 1, u64::MAX, 0);
+        assert!(s.wants(now + 1), "{}", s.retry_at - now);
+        // The next one is told to go as well.
+        s.opened(2, now + S, 3600 * S);
+        s.leaves(2, now + 2 * S);
+        s.closed(2, now + 2 * S, u64::MAX, 0);
+        assert!(!s.wants(now + 2 * S), "a venue that wants nobody is not stormed");
+        s.opened(3, now + 40 * S, 3600 * S);
+        s.leaves(3, now + 41 * S);
+        s.closed(3, now + 41 * S, u64::MAX, 7 * S);
+        assert!(!s.wants(now + 47 * S), "it says how long to wait");
+        s.opened(4, now + 60 * S, 3600 * S);
+        s.closed(4, now + 61 * S, u64::MAX, 0);
+        assert!(!s.wants(now + 61 * S), "nothing was said");
     }
 
     #[test]

@@ -196,6 +196,15 @@ pub enum Effect<'a> {
         /// In so many ns; at most two seconds.
         after_ns: i64,
     },
+    /// A frame could not be read, or not all of it: a row of `rejects`.
+    Rejected {
+        /// Its venue.
+        venue: crate::model::VenueIx,
+        /// Its stream, if that could be read.
+        stream: StreamId,
+        /// Which part.
+        detail: &'static str,
+    },
     /// The venue will close this connection soon: open its replacement.
     Replace {
         /// Which.

@@ -568,6 +568,9 @@ impl Core {
     #[cold]
     pub fn reject<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S, about: &mut About, r: Reject) {
         self.counters.rejects += 1;
+        if rec.kind == Kind::Frame {
+            sink.effect(Effect::Rejected { venue: about.venue, stream: about.stream, detail: r.detail });
+        }
         // A depth frame that cannot be read may have changed the book: its chain must be proven again.
         if let Some(s) = self.streams.get(about.stream.0 as usize)
             && s.kind == StreamKind::DepthDiff

@@ -1,10 +1,15 @@
 //! One line of a recording.
 
+/// Bytes of a word that is a frame.
+const WORD_MAX: usize = 16;
+
 /// What a line holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     /// A frame as received.
     Frame(&'a [u8]),
+    /// A word, which may be a frame of a venue that says such.
+    Word(&'a [u8]),
     /// A depth body without its request.
     Snapshot(&'a [u8]),
     /// A REST body and the path that brought it.
@@ -61,7 +66,6 @@ pub fn parse_line(b: &[u8]) -> Result<(i64, Line<'_>), LineError> {
     }
     let rest = &b[digits + 1..];
     let line = match rest {
-        [b'{' | b'[', ..] => content(rest)?,
         [b'>', b' ', m @ ..] => Line::Sent(m),
         [b'#', b' ', n @ ..] => match std::str::from_utf8(n).ok().and_then(|t| t.strip_prefix("connect ")) {
             Some(url) if url.len() <= usize::from(u16::MAX) => Line::Connect(url),
@@ -71,7 +75,7 @@ pub fn parse_line(b: &[u8]) -> Result<(i64, Line<'_>), LineError> {
             let sp = rest.iter().position(|c| *c == b' ').ok_or(LineError::Content)?;
             Line::Rest { url: address(&rest[..sp])?, body: &rest[sp + 1..] }
         }
-        _ => return Err(LineError::Content),
+        _ => content(rest)?,
     };
     Ok((ts, line))
 }
@@ -81,6 +85,7 @@ fn content(b: &[u8]) -> Result<Line<'_>, LineError> {
     match b {
         [b'{' | b'[', ..] if is_bare_snapshot(b) => Ok(Line::Snapshot(b)),
         [b'{' | b'[', ..] => Ok(Line::Frame(b)),
+        [_, ..] if b.len() <= WORD_MAX && b.iter().all(u8::is_ascii_lowercase) => Ok(Line::Word(b)),
         _ => Err(LineError::Content),
     }
 }

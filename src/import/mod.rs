@@ -38,6 +38,8 @@ pub struct ImportOptions<'a> {
     pub venue: &'a str,
     /// Path and query of a snapshot of this symbol: for bodies that stand without their request.
     pub snapshot_url: &'a dyn Fn(&str) -> String,
+    /// Words that the venue's connections bring as whole frames: its ping, and what answers ours.
+    pub words: &'a [&'a str],
     /// Version of the fold's rules, for the run record.
     pub rules_version: u32,
     /// Length of an interval, ns.
@@ -343,7 +345,7 @@ impl<'o, 'c> Session<'o, 'c> {
 
     fn line(&mut self, bytes: &[u8], at: Position) -> Result<(), ImportError> {
         self.stats.lines += 1;
-        let parsed = parse_line(bytes);
+        let parsed = self.parsed(bytes);
         if parsed == Err(LineError::Blank) {
             return Ok(());
         }
@@ -358,10 +360,20 @@ impl<'o, 'c> Session<'o, 'c> {
         self.settled(bytes, parsed, at, false)
     }
 
+    fn parsed<'l>(&self, bytes: &'l [u8]) -> Result<(i64, Line<'l>), LineError> {
+        match parse_line(bytes)? {
+            (ts, Line::Word(w)) if self.opts.words.iter().any(|own| own.as_bytes() == w) => {
+                Ok((ts, Line::Frame(w)))
+            }
+            (_, Line::Word(_)) => Err(LineError::Content),
+            line => Ok(line),
+        }
+    }
+
     /// Lines that waited until it was known whether their stamps are to be believed.
     fn release(&mut self, are_wrong: bool) -> Result<(), ImportError> {
         for (line, at) in self.stamps.release() {
-            self.settled(&line, parse_line(&line), at, are_wrong)?;
+            self.settled(&line, self.parsed(&line), at, are_wrong)?;
         }
         Ok(())
     }
@@ -433,7 +445,8 @@ impl<'o, 'c> Session<'o, 'c> {
                 }
                 self.socket(url, at).map(|_| ())
             }
-            Line::Note(_) => Ok(()),
+            // A word that is no frame of this venue was refused before.
+            Line::Note(_) | Line::Word(_) => Ok(()),
         }
     }
 

@@ -19,6 +19,7 @@ fn taken_by(
     let opts = ImportOptions {
         venue: "binance-usdm",
         snapshot_url: &|s| s.to_owned(),
+        words: &["ping", "pong"],
         rules_version: 1,
         interval_ns: 3_600_000_000_000,
         book_top_interval_ns: 100_000_000,
@@ -214,4 +215,26 @@ fn files_in_another_order_than_that_of_time_are_refused() {
         assert!(e.to_string().starts_with(&format!("{} begins at ", last.display())), "{e}");
         assert!(e.to_string().contains(word) && e.to_string().contains("order of time, each once"), "{e}");
     }
+}
+
+/// Some venues ping and answer with a bare word.
+#[test]
+fn words_of_the_venue_are_frames_and_other_words_are_none() {
+    let d = tempfile::tempdir().unwrap();
+    let path = d.path().join("a");
+    let lines = "1723161255030314667 {\"stream\":\"a@trade\"}\n1723161255030314668 pong\n1723161255030314669 trad\n\
+                 1723161255.030315: ping\n1723161255030315670 pong pong\n";
+    std::fs::write(&path, lines).unwrap();
+    let (s, frames) = frames(&path);
+    assert_eq!((s.lines, s.frames, s.faulty), (5, 3, 2));
+    assert_eq!(
+        frames,
+        [
+            "{\"stream\":\"a@trade\"}",
+            "pong",
+            "1723161255030314669 trad",
+            "ping",
+            "1723161255030315670 pong pong"
+        ]
+    );
 }

@@ -446,6 +446,18 @@ pub enum PlanError {
         /// The reason.
         why: &'static str,
     },
+    /// A symbol that other channels of the venue take, and this one does not.
+    #[error("{venue}: {channel:?} does not take {symbol}: {why}")]
+    NotOfChannel {
+        /// Venue slug.
+        venue: &'static str,
+        /// The channel.
+        channel: String,
+        /// What was asked for.
+        symbol: String,
+        /// The reason.
+        why: &'static str,
+    },
     /// Two diff streams of one instrument have two chains and would make two books.
     #[error("{venue}: {symbol}: {a:?} and {b:?} are two chains of one book; keep one of them")]
     TwoChains {

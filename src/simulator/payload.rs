@@ -590,7 +590,7 @@ impl Shape {
         let w = &mut o.data;
         if continuous {
             key_str(w, "ps", &f.ps);
-            key_str(w, "ct", "PERPETUAL");
+            key_str(w, "ct", super::symbols::contract_type(f.delivers));
         } else {
             key_str(w, "s", &f.s);
         }

@@ -202,7 +202,9 @@ impl World {
     }
 
     fn fundings(&self, ix: usize, limit: usize) -> Vec<u8> {
-        let paid: Vec<i64> = self.payments().collect();
+        // What is delivered is held to its price by that day alone.
+        let delivers = self.symbols[ix].face.delivers.is_some();
+        let paid: Vec<i64> = self.payments().filter(|_| !delivers).collect();
         let one = |at: &i64| {
             let mut b = b"{\"symbol\":\"".to_vec();
             put(&mut b, &self.symbols[ix].face.s);

@@ -234,12 +234,31 @@ pub fn parse(
     }
     if d.has(Extra::ContinuousCandles)
         && let Some(i) = channel.strip_prefix("continuousKline_")
-        && let Some(pair) = symbol.strip_suffix("_perpetual")
-        && let (Some(&ix), Some(i)) = (pairs.get(pair), interval(d, i))
+        && let Some(i) = interval(d, i)
+        && let Some(ix) = contract(symbols, pairs, symbol)
     {
         return Some(Wanted { scope: Scope::Symbol(ix), channel: Channel::ContinuousKline(i) });
     }
     Some(SILENT)
+}
+
+/// The contract that has a place: of a pair the one that is never delivered (or its first, where there is none of a usual name), or
+/// the first that is.
+fn contract(
+    symbols: &BTreeMap<String, usize>,
+    pairs: &BTreeMap<String, usize>,
+    place: &str,
+) -> Option<usize> {
+    if let Some(pair) = place.strip_suffix("_perpetual") {
+        let own = symbols.get(pair).or_else(|| symbols.get(&format!("{pair}_perp")));
+        return own.or_else(|| pairs.get(pair)).copied();
+    }
+    let pair = place.strip_suffix("_current_quarter")?;
+    let is_quarter = |s: &str| {
+        s.strip_prefix(pair).is_some_and(|rest| rest.starts_with('_'))
+            && super::symbols::delivery_of(s).is_some()
+    };
+    symbols.iter().find(|(s, _)| is_quarter(s)).map(|(_, ix)| *ix)
 }
 
 fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {

@@ -165,6 +165,18 @@ fn answers_of_an_allowance_of_their_own_are_counted_apart() {
     assert_eq!(rate().0, 200);
 }
 
+/// What is delivered is held to its price by that day alone.
+#[test]
+fn contracts_that_are_delivered_pay_no_funding() {
+    let symbols = ["BTCUSD_PERP", "BTCUSD_270326"].map(str::to_owned).to_vec();
+    let symbols = crate::simulator::Symbols::List(symbols);
+    let sim = start(SimConfig { symbols, ..manual("binance-coinm") });
+    let rates = |q: &str| get(sim.addr(), &format!("/dapi/v1/fundingRate?symbol={q}"));
+    assert_eq!(rates("BTCUSD_270326").2, "[]");
+    let paid: Value = serde_json::from_str(&rates("BTCUSD_PERP").2).unwrap();
+    assert!(!paid.as_array().unwrap().is_empty());
+}
+
 #[test]
 fn snapshots_obey_limits_and_weights() {
     let sim = start(SimConfig { weight_per_minute: Some(60), ..manual("aster-futures") });

@@ -106,6 +106,19 @@ pub trait Venue: Send + Sync {
         false
     }
 
+    /// The pair of a name that means whichever contract has a place in the calendar (`BTCUSD_CURRENT_QUARTER`), where streams take
+    /// such names. It is no instrument of the list.
+    fn pair_of_place<'s>(&self, name: &'s str) -> Option<&'s str> {
+        let _ = name;
+        None
+    }
+
+    /// That name of an instrument, if the list says that it has such a place now.
+    fn place_of(&self, instrument: &InstrumentVersion) -> Option<String> {
+        let _ = instrument;
+        None
+    }
+
     /// The reverse: what a full stream name is. `None` if it does not parse. The symbol is given as the
     /// instrument list writes it.
     fn parse_stream(&self, name: &str) -> Option<StreamSpec>;
@@ -226,6 +239,11 @@ pub trait Venue: Send + Sync {
     /// key is used where there is one.
     fn rest_auths(&self) -> &'static [(&'static str, bool)] {
         &[]
+    }
+
+    /// Whether streams of named symbols are opened although no instrument list came: where REST may refuse what streams do not.
+    fn opens_unlisted(&self) -> bool {
+        false
     }
 
     /// What can be asked for by REST again and again.

@@ -144,3 +144,38 @@ fn requests_are_signed_as_rest_auth_says() {
     assert!(!dir.path().join("data").exists(), "something was made");
     sim.stop();
 }
+
+/// A key that capture cannot have is a fault of the configuration.
+#[test]
+fn a_key_that_cannot_be_had_is_refused_by_check_as_by_capture() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (key, file) = (dir.path().join("key"), dir.path().join("c.toml"));
+    let text = format!(
+        "[dataset]\npath = {:?}\n[[venue]]\nid = \"pumpkin-perp\"\nsymbols = [\"btc_usdt\"]\nchannels = [\"trade\"]\n\
+         rest = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:1/ws\"\nkey_file = {key:?}\n",
+        dir.path().join("data")
+    );
+    std::fs::write(&file, text).unwrap();
+    let refused = |words: &str| {
+        for command in [&["check"][..], &["check", "--json"], &["capture", "--for", "1s"]] {
+            let o = run(&[command, &["-c", file.to_str().unwrap()]].concat());
+            let err = stderr(&o);
+            let says = err.contains("pumpkin-perp") && err.contains(words) && !err.contains("test_");
+            assert!(o.status.code() == Some(1) && says, "{command:?}: {}{err}", stdout(&o));
+        }
+    };
+    refused("No such file");
+    let write = |text: &str, mode: u32| {
+        std::fs::write(&key, text).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("key = \"test_key\"\nsecret = \"test_secret\"\n", 0o644);
+    refused("may be read by others");
+    write("key = \"test_key\\nX: y\"\nsecret = \"test_secret\"\n", 0o600);
+    refused("the key of");
+    assert!(!dir.path().join("data").exists(), "something was made");
+    write("key = \"test_key\"\nsecret = \"test_secret\"\n", 0o600);
+    let o = run(&["check", "-c", file.to_str().unwrap()]);
+    assert!(o.status.success(), "{}", stderr(&o));
+}

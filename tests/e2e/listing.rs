@@ -399,3 +399,42 @@ fn what_only_a_stream_of_the_whole_market_names_has_versions_too() {
         assert_eq!((has_rows, words(&states(&root, &id, symbol))), (true, due), "{symbol}");
     }
 }
+
+/// Continuous candles call a contract by its place in the calendar: one that is listed for delivery costs no other symbol, and is
+/// recorded under the place that the list gives it.
+#[test]
+fn a_rule_beside_continuous_candles_takes_delivery_contracts_at_the_start_and_later() {
+    let _turn = turn();
+    let place = Place::new();
+    let symbols = ["BTCUSD_PERP", "ETHUSD_PERP", "BTCUSD_270326", "ETHUSD_270326"].map(str::to_owned);
+    let mut venue = Venue::start(place.dir.path(), "binance-coinm", 4, 300, |c| {
+        c.symbols = lobtape::simulator::Symbols::List(symbols[..3].to_vec());
+        c.faults = vec![of(FaultKind::List, &symbols[3]).at(600_000)];
+    });
+    venue.rule = Some("{ glob = \"*\" }".to_owned());
+    venue.channels = ["depth@100ms", "continuousKline_1m"].map(str::to_owned).to_vec();
+    venue.more.push_str("list_every = \"1s\"\n");
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let has = |n: u64| {
+        wait_for(Duration::from_secs(40), || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n)
+    };
+    assert!(has(6), "three books, two perpetuals, a quarter: {}", recorder.words());
+    venue.sim.inject(of(FaultKind::List, &symbols[3])).unwrap();
+    assert!(has(8), "the rule is stuck: {}", recorder.words());
+    pass(LISTED);
+    let words = recorder.words();
+    let told = words.lines().filter(|l| l.contains("BTCUSD_270326") && l.contains("left out of it alone"));
+    assert_eq!(told.count(), 1, "{words}");
+    let id = judged(&place, recorder, venue, "a delivery contract that is listed");
+    let covers = tape::coverage(&place.dataset(), &id);
+    for stream in [
+        "btcusd_270326@depth@100ms",
+        "ethusd_270326@depth@100ms",
+        "btcusd_perpetual@continuousKline_1m",
+        "btcusd_current_quarter@continuousKline_1m",
+        "ethusd_current_quarter@continuousKline_1m",
+    ] {
+        assert!(covers.iter().any(|c| c.stream == stream), "{stream}: {covers:?}");
+    }
+}

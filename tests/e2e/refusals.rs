@@ -365,3 +365,74 @@ fn a_book_that_stays_crossed_is_begun_anew() {
     let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");
 }
+
+/// The key is wrong, so REST refuses everything, the list too: streams need no key, and named symbols need no list to be chosen.
+#[test]
+fn a_wrong_key_costs_what_is_asked_by_rest_and_no_stream_of_named_symbols() {
+    use std::os::unix::fs::PermissionsExt;
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "pumpkin-perp", 3, 300, |c| {
+        c.variant = Some("signed".to_owned());
+    });
+    let key = place.dir.path().join("key.toml");
+    std::fs::write(&key, "key = \"test_key\"\nsecret = \"another\"\n").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    venue.channels = ["depth,10", "trade"].map(str::to_owned).to_vec();
+    venue.more.push_str(&format!("key_file = {:?}\n", key.to_str().unwrap()));
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let subscribed = || venue.sim.stats().subscriptions.load(Ordering::Relaxed);
+    let all = wait_for(Duration::from_secs(20), || subscribed() == 6);
+    assert!(all, "{} of 6: {}", subscribed(), recorder.words());
+    pass(Duration::from_secs(2));
+    let words = recorder.words();
+    assert!(words.contains("no instrument list") && words.contains("signature"), "{words}");
+    recorder.stop();
+    venue.end();
+    let root = place.dataset();
+    for table in [Table::Trades, Table::BookDelta] {
+        let mut symbols = BTreeSet::new();
+        tape::batches(&root, table, "pumpkin-perp", |b| {
+            let symbol = b.text("instrument").unwrap();
+            symbols.extend((0..b.rows()).map(|i| symbol.value(i).to_owned()));
+        });
+        assert_eq!(symbols.len(), 3, "{}: {symbols:?}", table.name());
+    }
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+/// A channel whose frames are all of another shape than its page says is covered and empty: the log says so, once and not for
+/// each of them, and not for one odd frame of another channel.
+#[test]
+fn a_channel_whose_frames_cannot_be_read_is_said_so_once() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "pumpkin-perp", 2, 100, |_| {});
+    venue.channels = ["depth,10", "trade"].map(str::to_owned).to_vec();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let open = || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == 4;
+    assert!(wait_for(Duration::from_secs(60), open), "{}", recorder.words());
+    let odd = |e: &str| {
+        let symbol = &venue.symbols[0];
+        let text = format!(r#"{{"e":"{e}","s":"{symbol}","p":"dear","a":"1","m":"BID","t":1}}"#);
+        // As a whole text frame.
+        let hex =
+            [0x81, text.len() as u8].into_iter().chain(text.bytes()).map(|b| format!("{b:02x}")).collect();
+        venue.sim.inject(FaultSpec { hex, ..FaultSpec::new(FaultKind::Raw) }).unwrap();
+    };
+    odd("depth");
+    (0..12).for_each(|_| odd("trade"));
+    let told = |what: &str| {
+        let words = recorder.words();
+        words.lines().filter(|l| l.contains("frames cannot be read") && l.contains(what)).count()
+    };
+    assert!(wait_for(Duration::from_secs(20), || told("channel=\"trade\"") == 1), "{}", recorder.words());
+    pass(Duration::from_millis(2500));
+    assert_eq!((told("channel=\"trade\""), told("")), (1, 1), "{}", recorder.words());
+    let rejects = recorder.stop()["rejects"].as_u64();
+    assert_eq!(rejects, Some(13));
+    venue.end();
+}

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::cli::asking::{Asker, Reach};
 use crate::cli::{Faulty, instruments, venues};
 use crate::config::{Config, SymbolRule, VenueConfig};
-use crate::engine::links::{Links, lanes};
+use crate::engine::choose::with_places;
+use crate::engine::links::{Links, is_pair_of, lanes};
 use crate::engine::plan::{Plan, plan};
 
 /// So many of the chosen symbols are named.
@@ -85,13 +86,15 @@ pub(super) fn ask(config: &Config) -> anyhow::Result<(Plan, Rules)> {
         let mut asker = Asker::new(venues::by_id(&v.id)?, &Reach::of(&config, v))?;
         let asked = instruments::ask(&mut asker, &v.rule.clone().unwrap_or_default())?;
         let venue = asker.venue;
+        let fit = with_places(venue, &v.channels, &asked.list.instruments, asked.fit);
         let listed: Vec<String> = asked.list.instruments.into_iter().map(|i| i.symbol).collect();
         if v.rule.is_some() {
-            let known = ByRule::Known { listed: listed.len(), symbols: asked.fit.clone() };
+            let known = ByRule::Known { listed: listed.len(), symbols: fit.clone() };
             rules.insert(v.id.clone(), known);
-            config.venues[i].symbols = asked.fit;
+            config.venues[i].symbols = fit;
         } else if v.allow_missing {
-            let is_there = |s: &String| listed.iter().any(|l| l == s || venue.pair_of(l) == Some(s));
+            let names: Vec<&str> = listed.iter().map(String::as_str).collect();
+            let is_there = |s: &String| names.contains(&s.as_str()) || is_pair_of(venue, s, &names);
             config.venues[i].symbols.retain(is_there);
         }
         lists.push(listed);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::VenueConfig;
-use crate::engine::choose::{choose, is_unnamable};
+use crate::engine::choose::{choose, is_unnamable, with_places};
 use crate::instrument::{DELISTED, Versions};
 use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
@@ -129,6 +129,7 @@ impl Control {
         let volumes = venue.volumes.as_ref().map_or(&[][..], |(_, v)| v);
         let held: BTreeSet<String> = venue.plan.config.symbols.iter().cloned().collect();
         let symbols = choose(rule, Some(venue.plan.venue.spec()), listed, volumes, &held);
+        let symbols = with_places(venue.plan.venue, &config.channels, listed, symbols);
         if !changed && symbols.iter().cloned().collect::<BTreeSet<_>>() == held {
             return None;
         }
@@ -144,17 +145,26 @@ impl Control {
 
     /// The first list did not come: what the venue is to carry lacks from now on. Of symbols that a rule chooses nobody
     /// knows which they are: that the venue was asked in vain is a row of `connections`, and status says so until it comes.
-    fn waits_for_a_list(&mut self, v: usize, path: &str, why: &str) {
+    fn waits_for_a_list(&mut self, v: usize, path: &str, why: &str, now: i64) -> Result<(), ControlFault> {
         let venue = &mut self.venues[v];
         if !venue.listed.is_empty() {
-            return;
+            return Ok(());
         }
         venue.metrics.list_waits.set(1);
         if std::mem::replace(&mut venue.told_waiting, true) {
-            return;
+            return Ok(());
         }
         let id = venue.plan.config.id.clone();
         let is_rule = venue.next.as_ref().unwrap_or(&venue.plan.config).rule.is_some();
+        if !is_rule && venue.plan.venue.opens_unlisted() {
+            tracing::error!(
+                venue = id,
+                why,
+                "no instrument list: streams of the named symbols are opened all the same, nobody knows their units"
+            );
+            self.record_failure(v, path, why);
+            return self.open_unlisted(v, now);
+        }
         let lacks = if is_rule { "a rule has nothing to choose from" } else { "its streams wait" };
         tracing::error!(venue = id, why, "no instrument list: {lacks}, nothing of the venue is recorded yet");
         self.record_failure(v, path, why);
@@ -164,10 +174,21 @@ impl Control {
         let listed: Vec<&str> = symbols.iter().map(String::as_str).collect();
         let links = Links { config, ..venue.plan.clone() };
         let held = |s: &str| venue.homes.get(s).copied();
-        let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held) else { return };
+        let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held) else { return Ok(()) };
         for (lane, waiting) in streams {
             self.lacks(v, lane, waiting);
         }
+        Ok(())
+    }
+
+    /// What is named is taken for listed until a list says otherwise.
+    fn open_unlisted(&mut self, v: usize, now: i64) -> Result<(), ControlFault> {
+        let venue = &mut self.venues[v];
+        let config = venue.next.as_ref().unwrap_or(&venue.plan.config).clone();
+        venue.listed.clone_from(&config.symbols);
+        let opened = self.change(v, config, now);
+        self.venues[v].listed.clear();
+        opened
     }
 
     /// Streams that are wanted have no connection.
@@ -193,8 +214,7 @@ impl Control {
         let r = match result {
             Ok(r) => r,
             Err(e) => {
-                self.waits_for_a_list(v, path, &e.to_string());
-                return Ok(());
+                return self.waits_for_a_list(v, path, &e.to_string(), now);
             }
         };
         self.record_body(v, path, &r);
@@ -208,8 +228,7 @@ impl Control {
                     why,
                     "no instrument list, will be asked for again"
                 );
-                self.waits_for_a_list(v, path, &format!("status {status} {why}"));
-                return Ok(());
+                return self.waits_for_a_list(v, path, &format!("status {status} {why}"), now);
             }
         };
         let venue = &mut self.venues[v];

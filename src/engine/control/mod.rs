@@ -49,6 +49,9 @@ const QUIET_NS: i64 = 2 * S;
 /// Threads that ask venues.
 const WORKERS: usize = 3;
 
+/// So many frames of a channel that cannot be read are told first.
+const UNREAD_TOLD: u64 = 3;
+
 /// A lane as control reaches it.
 pub struct LaneHandle {
     /// Its number.
@@ -461,9 +464,8 @@ impl Control {
             FromLane::Replace { conn } => {
                 if let Some(v) = self.owner.get(&conn).copied()
                     && let Some(s) = self.venues[v].slot_of(conn)
-                    && s.current == Some(conn)
                 {
-                    s.rotate_at = now;
+                    s.leaves(conn, now);
                 }
             }
             FromLane::Refused { conn, code, stream, said } => self.refused(conn, code, &stream, &said)?,
@@ -475,11 +477,35 @@ impl Control {
                     self.venues[v].list_soon(now);
                 }
             }
+            FromLane::Unread { venue, stream, frames, detail } => self.unread(venue, &stream, frames, detail),
             FromLane::Others { lane, total, by_name } => self.others(lane, total, by_name),
             FromLane::Stopped { .. } => {}
             FromLane::Failed { lane, why } => return Err(ControlFault::Lane { lane, why }),
         }
         Ok(())
+    }
+
+    /// Says of a channel that its frames cannot be read: at the third of them, and each time that there are ten times as many. One
+    /// odd frame is a row of `rejects` and no more.
+    fn unread(&mut self, id: &'static str, stream: &str, frames: u64, detail: &str) {
+        let Some(v) = self.venue_ix(id) else { return };
+        let venue = &mut self.venues[v];
+        let channel = venue.plan.venue.parse_stream(stream).map_or_else(String::new, |s| s.channel);
+        let (total, due) = venue.unread.entry(channel.clone()).or_insert((0, UNREAD_TOLD));
+        *total += frames;
+        if total < due {
+            return;
+        }
+        *due = total.saturating_mul(10);
+        let all = *total;
+        tracing::error!(
+            venue = id,
+            channel,
+            stream,
+            frames = all,
+            detail,
+            "frames cannot be read, or not all of them: `rejects` has what is in no other table"
+        );
     }
 
     fn others(&self, lane: LaneId, total: u64, by_name: Vec<(String, u64)>) {

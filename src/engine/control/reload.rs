@@ -164,10 +164,33 @@ impl Control {
             }
         };
         self.venues[v].plan = wanted;
+        self.tell_left_out(v);
         self.adopt(v, &streams, now)?;
         self.venues[v].required = false;
         self.parts.shared.set_state(State::Running);
         Ok(())
+    }
+
+    /// Says once which symbols a channel does not take.
+    fn tell_left_out(&mut self, v: usize) {
+        let venue = &mut self.venues[v];
+        let left_out = crate::engine::plan::left_out(&venue.plan.config, venue.plan.venue);
+        for l in left_out.unwrap_or_default() {
+            let is_new = |s: &&String| venue.told_left_out.insert((l.channel.clone(), (*s).clone()));
+            let symbols: Vec<&str> = l.symbols.iter().filter(is_new).map(String::as_str).collect();
+            if symbols.is_empty() {
+                continue;
+            }
+            let (venue, channel, why) = (&venue.plan.config.id, &l.channel, l.why);
+            let symbols = symbols.join(", ");
+            tracing::warn!(
+                venue,
+                channel,
+                symbols,
+                why,
+                "the channel does not take these symbols: left out of it alone"
+            );
+        }
     }
 
     /// The streams of a venue are these from now on.

@@ -7,10 +7,24 @@ use crate::engine::messages::FromLane;
 use crate::fold;
 use crate::metrics::{Counter, StreamMetrics};
 use crate::model::time::NS_PER_S;
-use crate::model::{ConnId, GapCause, Side, SnapshotSource, StreamId};
+use crate::model::{ConnId, GapCause, Side, SnapshotSource, StreamId, VenueIx};
 use crate::sys::alloc;
 use crate::venue::Paths;
 use crate::wire::reader::Reader;
+
+/// Frames of this second that could not be read.
+#[derive(Default)]
+pub(super) struct Unread(Vec<(VenueIx, StreamId, u64, &'static str)>);
+
+impl Unread {
+    #[cold]
+    pub(super) fn note(&mut self, venue: VenueIx, stream: StreamId, detail: &'static str) {
+        match self.0.iter_mut().find(|u| (u.0, u.1) == (venue, stream)) {
+            Some(u) => (u.2, u.3) = (u.2 + 1, detail),
+            None => self.0.push((venue, stream, 1, detail)),
+        }
+    }
+}
 
 impl Lane {
     #[cold]
@@ -98,6 +112,13 @@ impl Lane {
             let Some((stream, _, _)) = self.fold.stream(id) else { continue };
             let (stream, venue) = (stream.to_owned(), self.fold.stream_venue(id).unwrap_or("").to_owned());
             self.report(FromLane::Class { venue, stream, was, class });
+        }
+        for (venue, id, frames, detail) in std::mem::take(&mut self.wishes.unread.0) {
+            let Some(venue) = crate::venue::all().get(usize::from(venue.0)).map(|v| v.spec().id) else {
+                continue;
+            };
+            let stream = self.fold.stream(id).map_or("", |s| s.0).to_owned();
+            self.report(FromLane::Unread { venue, stream, frames, detail });
         }
         let total = self.fold.counters().others;
         if total != self.others_told {

@@ -56,6 +56,7 @@ fn records(slug: &str, files: &[PathBuf]) -> Vec<Vec<u8>> {
     let opts = ImportOptions {
         venue: slug,
         snapshot_url: &url,
+        words: &[],
         rules_version: RULES_VERSION,
         interval_ns: 3_600_000_000_000,
         book_top_interval_ns: 100_000_000,

@@ -17,8 +17,8 @@ pub mod streams;
 mod trades;
 
 use crate::model::{
-    ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Poll, Reject, RestKind, RestRequest, StreamKind,
-    StreamSpec, TradeType, TradesRequest, VenueSpec,
+    ConnPlan, DecodeCtx, Dialect, Hosts, InstrumentVersion, PlanError, Poll, Reject, RestKind, RestRequest,
+    StreamKind, StreamSpec, TradeType, TradesRequest, VenueSpec,
 };
 use crate::parse::Scratch;
 use crate::venue::{ChannelInfo, Credentials, Evidence, InstrumentList, Venue, Voice};
@@ -124,6 +124,14 @@ impl Venue for Family {
 
     fn is_pair(&self, symbol: &str) -> bool {
         streams::has_pairs(self) && streams::pair_of(symbol).is_none()
+    }
+
+    fn pair_of_place<'s>(&self, name: &'s str) -> Option<&'s str> {
+        streams::pair_of_place(self, name)
+    }
+
+    fn place_of(&self, i: &InstrumentVersion) -> Option<String> {
+        streams::place_of(self, i)
     }
 
     fn parse_stream(&self, name: &str) -> Option<StreamSpec> {

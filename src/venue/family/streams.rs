@@ -4,7 +4,7 @@
 //! case, because the venues lower-case ASCII only.
 
 use super::Family;
-use crate::model::{PlanError, StreamKind, StreamSpec};
+use crate::model::{InstrumentVersion, PlanError, StreamKind, StreamSpec};
 use crate::venue::{ChannelInfo, Voice};
 
 /// Bytes of a symbol.
@@ -134,6 +134,8 @@ pub const INTERVALS: &[&str] =
     &["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"];
 /// Contract types of continuous candles.
 const CONTRACTS: [&str; 3] = ["perpetual", "current_quarter", "next_quarter"];
+/// Those that another contract has after each delivery.
+const QUARTERS: &[&str] = CONTRACTS.split_at(1).1;
 
 /// The grammar row of a channel name.
 pub(super) fn channel_of(family: &Family, channel: &str) -> Option<&'static Channel> {
@@ -159,12 +161,22 @@ pub(super) fn stream(family: &Family, channel: &str, symbol: Option<&str>) -> Re
     }
     let Some(symbol) = symbol else { return Err(bad("", "this channel needs a symbol")) };
     check_symbol(symbol).map_err(|why| bad(symbol, why))?;
+    let not_of = |why| PlanError::NotOfChannel {
+        venue: family.spec.id,
+        channel: channel.to_owned(),
+        symbol: symbol.to_owned(),
+        why,
+    };
+    if rule.subject != Subject::PairContract && pair_of_place(family, symbol).is_some() {
+        return Err(not_of("it is no instrument, but the place of one in the calendar"));
+    }
     let lower = symbol.to_ascii_lowercase();
     let subject = match rule.subject {
         Subject::Pair => lower.split('_').next().unwrap_or(&lower).to_owned(),
         Subject::Series => series(&lower).to_owned(),
-        Subject::PairContract => pair_contract(&lower)
-            .ok_or_else(|| bad(symbol, "a pair and perpetual, current_quarter or next_quarter is needed"))?,
+        Subject::PairContract => pair_contract(&lower).ok_or_else(|| {
+            not_of("its contracts are called by their place: <pair>_CURRENT_QUARTER, <pair>_NEXT_QUARTER")
+        })?,
         _ => lower,
     };
     // Only the stream's name is in lower case: the symbol stays as the venue's list writes it, whatever its case.
@@ -215,6 +227,19 @@ pub(super) fn has_pairs(family: &Family) -> bool {
 /// `BTCUSD` of `BTCUSD_PERP`.
 pub(super) fn pair_of(symbol: &str) -> Option<&str> {
     symbol.split_once('_').map(|(pair, _)| pair)
+}
+
+/// As [`crate::venue::Venue::pair_of_place`]: `BTCUSD` of `BTCUSD_CURRENT_QUARTER`.
+pub(super) fn pair_of_place<'s>(family: &Family, name: &'s str) -> Option<&'s str> {
+    let (pair, place) = name.split_once('_')?;
+    let is_place = QUARTERS.iter().any(|q| q.eq_ignore_ascii_case(place)) && !pair.is_empty();
+    (is_place && family.channels.iter().any(|c| c.subject == Subject::PairContract)).then_some(pair)
+}
+
+/// As [`crate::venue::Venue::place_of`].
+pub(super) fn place_of(family: &Family, i: &InstrumentVersion) -> Option<String> {
+    let name = format!("{}_{}", pair_of(&i.symbol)?, i.contract_type);
+    pair_of_place(family, &name).is_some().then_some(name)
 }
 
 /// `btc_up_down_5m_1778483280_yusdt` is a round of `btc_up_down_5m`; what does not look like a round is a series.

@@ -178,6 +178,11 @@ impl Venue for Perp {
         RestRequest { path: "/v2/public/time".to_owned(), weight: 1 }
     }
 
+    /// A wrong key costs REST, and streams need none.
+    fn opens_unlisted(&self) -> bool {
+        true
+    }
+
     fn polls(&self) -> &'static [Poll] {
         &rest::POLLS
     }
