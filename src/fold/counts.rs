@@ -85,3 +85,22 @@ impl Core {
         }
     }
 }
+
+impl super::Fold {
+    /// What was counted so far.
+    pub fn counters(&self) -> FoldCounters {
+        self.core.counters
+    }
+
+    /// How frames were read, by venue, in the order of [`venue::all`]; starts anew with the fold.
+    pub fn paths(&self) -> impl Iterator<Item = (&'static str, crate::venue::Paths)> {
+        crate::venue::all().iter().zip(&self.scratch).map(|(v, s)| (v.spec().id, s.paths()))
+    }
+
+    /// Events without a table, by name, sorted.
+    pub fn others(&self) -> Vec<(String, u64)> {
+        let mut v: Vec<_> = self.core.others.iter().map(|(k, n)| (k.clone(), *n)).collect();
+        v.sort();
+        v
+    }
+}

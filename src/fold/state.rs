@@ -318,23 +318,6 @@ impl Fold {
         self.core.streams.get(id.0 as usize).map(|s| venue_of(s.venue).spec().id)
     }
 
-    /// What was counted so far.
-    pub fn counters(&self) -> FoldCounters {
-        self.core.counters
-    }
-
-    /// How frames were read, by venue, in the order of [`venue::all`]; starts anew with the fold.
-    pub fn paths(&self) -> impl Iterator<Item = (&'static str, venue::Paths)> {
-        venue::all().iter().zip(&self.scratch).map(|(v, s)| (v.spec().id, s.paths()))
-    }
-
-    /// Events without a table, by name, sorted.
-    pub fn others(&self) -> Vec<(String, u64)> {
-        let mut v: Vec<_> = self.core.others.iter().map(|(k, n)| (k.clone(), *n)).collect();
-        v.sort();
-        v
-    }
-
     /// The interval clock: the greatest `ts_recv` seen.
     pub fn ts_max(&self) -> i64 {
         self.core.ts_max
