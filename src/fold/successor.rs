@@ -25,7 +25,7 @@ const LAGS_NS: i64 = 500_000_000;
 const ALIKE: usize = 16;
 /// Diffs that are kept to be held against each other.
 const KEPT: usize = 64;
-/// More diffs than that beyond the book's are of another count.
+/// More diffs than that are forgotten, and the comparison begins anew.
 const AHEAD: usize = 256;
 
 /// What is known of the successor's ids.
@@ -81,9 +81,8 @@ impl Next {
         let _ = self.diffs.push(*ids, meta, bids, asks);
         self.last = ids.last;
         if !self.asked && self.diffs.len() > AHEAD {
-            self.ids = Ids::Foreign;
-            self.diffs.clear();
-            self.taken.clear();
+            // Of another count, or the one that feeds the book is read late at the moment.
+            *self = Next::new(self.conn);
         }
     }
 

@@ -554,6 +554,21 @@ fn a_second_leg_whose_changes_are_the_same_ones_takes_over_without_a_gap() {
     assert_eq!(l.best(), None);
 }
 
+/// A leg that was read late for a moment, so that the other one was far ahead of the book, is compared from then on.
+#[test]
+fn a_second_leg_that_was_far_ahead_for_a_moment_takes_over_all_the_same() {
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+    l.second_leg();
+    (0..300).for_each(|n| l.change(1001 + 2 * n, &[(LEG, 0)]));
+    (0..300).for_each(|n| l.change(1001 + 2 * n, &[(CONN, 0)]));
+    (300..320).for_each(|n| l.change(1001 + 2 * n, &[(CONN, 0), (LEG, 0)]));
+    l.conn("close", CONN, 0, "venue_disconnect");
+    l.change(1001 + 640, &[(LEG, 0)]);
+    l.is("100x1 / 101x1");
+    assert!(l.gaps().is_empty(), "{:?}", l.gaps());
+}
+
 /// What is not proven is a gap, and the book begins anew.
 #[test]
 fn a_second_leg_of_which_nothing_is_proven_begins_the_book_anew() {
