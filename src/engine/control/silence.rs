@@ -18,6 +18,9 @@ use crate::model::StreamSpec;
 
 /// A diff that was on its way when the snapshot was taken has come by then.
 const GRACE_NS: i64 = 2 * S;
+/// A trade is a change of the book, unless its order was in none: a book that has not changed by then, and for so long, is looked into at
+/// once (Pumpkin's page, 7: "no depth frame for 10 s on a symbol that traded").
+const TRADED_NS: (i64, i64) = (2 * S, 10 * S);
 /// A quiet stream is looked into at least so often.
 const LONGEST_NS: i64 = 600 * S;
 /// An answer that did not come by then does not come.
@@ -39,13 +42,15 @@ struct Watch {
     asked: i64,
     /// Since when a snapshot is known that is ahead of the book, 0 = none is.
     ahead: i64,
+    /// It was looked into since its last frame.
+    looked: bool,
     /// It was called silent.
     told: bool,
 }
 
 impl Watch {
     fn new(heard: i64, now: i64, wait: i64) -> Watch {
-        Watch { heard, at: now.saturating_add(wait), wait, asked: 0, ahead: 0, told: false }
+        Watch { heard, at: now.saturating_add(wait), wait, asked: 0, ahead: 0, looked: false, told: false }
     }
 }
 
@@ -72,22 +77,27 @@ enum Finding {
 }
 
 impl Watch {
-    /// A stream that feeds a proven book.
-    fn diffs(&mut self, now: i64) -> Finding {
+    /// A stream that feeds a proven book. `trades`: its market traded since.
+    fn diffs(&mut self, now: i64, trades: bool) -> Finding {
         if self.ahead != 0 && now - self.ahead >= GRACE_NS {
             return Finding::Silent;
         }
         if self.asked != 0 && now - self.asked >= ANSWER_NS {
             self.quiet(now);
         }
-        if self.ahead == 0 && self.asked == 0 && now >= self.at { Finding::Ask } else { Finding::Fine }
+        let early = trades && !self.looked && now - (self.at - self.wait) >= TRADED_NS.1;
+        let is_due = now >= self.at || early;
+        if self.ahead == 0 && self.asked == 0 && is_due { Finding::Ask } else { Finding::Fine }
     }
 
     /// Nothing was found: it is looked into later.
     fn quiet(&mut self, now: i64) {
-        (self.asked, self.ahead) = (0, 0);
-        self.wait = self.wait.saturating_mul(2).min(LONGEST_NS);
-        self.at = now.saturating_add(self.wait);
+        (self.asked, self.ahead, self.looked) = (0, 0, true);
+        // Else it was looked into before its time.
+        if now >= self.at {
+            self.wait = self.wait.saturating_mul(2).min(LONGEST_NS);
+            self.at = now.saturating_add(self.wait);
+        }
     }
 }
 
@@ -99,6 +109,7 @@ impl Control {
             self.silence.watches.clear();
         }
         let heard = self.heard();
+        let trades = self.last_trades(&heard);
         self.look_for_deaf_legs(&heard, now);
         for v in 0..self.venues.len() {
             let after = self.venues[v].plan.config.silent_after_ns;
@@ -113,7 +124,9 @@ impl Control {
                 for stream in streams {
                     let legs = heard.get(&(v, stream.name.clone())).copied().unwrap_or_default();
                     let at = legs[0].max(legs[1]);
-                    if self.look(v, &stream, at, now, after) {
+                    let symbol = stream.symbol.clone().unwrap_or_default();
+                    let trades = trades.get(&(v, symbol)).is_some_and(|t| t - at >= TRADED_NS.0);
+                    if self.look(v, &stream, (at, trades), now, after) {
                         self.silent(v, (lane, conn, number), stream.name, at, now);
                     }
                 }
@@ -172,8 +185,25 @@ impl Control {
         heard
     }
 
-    /// Whether a stream of diffs is silent.
-    fn look(&mut self, v: usize, s: &StreamSpec, heard: i64, now: i64, after: i64) -> bool {
+    /// Receive time of the last trade, by venue and symbol.
+    fn last_trades(&self, heard: &BTreeMap<Key, [i64; 2]>) -> BTreeMap<Key, i64> {
+        let mut trades: BTreeMap<Key, i64> = BTreeMap::new();
+        for (v, venue) in self.venues.iter().enumerate() {
+            for s in venue.slots.iter().flat_map(|s| &s.slot.conn.streams) {
+                let is_trade =
+                    matches!(s.kind, StreamKind::Trade | StreamKind::AggTrade | StreamKind::TradeSparse);
+                if let (true, Some(symbol)) = (is_trade, &s.symbol) {
+                    let legs = heard.get(&(v, s.name.clone())).copied().unwrap_or_default();
+                    let last = trades.entry((v, symbol.clone())).or_default();
+                    *last = (*last).max(legs[0]).max(legs[1]);
+                }
+            }
+        }
+        trades
+    }
+
+    /// Whether a stream of diffs is silent. `heard`: its last frame, and whether its market traded since.
+    fn look(&mut self, v: usize, s: &StreamSpec, (heard, trades): (i64, bool), now: i64, after: i64) -> bool {
         let venue = self.venues[v].plan.venue;
         let symbol = s.symbol.clone().unwrap_or_default();
         if s.kind != StreamKind::DepthDiff {
@@ -191,7 +221,7 @@ impl Control {
             // Its gap is told already.
             *w = Watch::new(heard, now, after);
         }
-        let finding = w.diffs(now);
+        let finding = w.diffs(now, trades);
         match finding {
             Finding::Fine => {}
             Finding::Silent => w.told = true,
@@ -284,7 +314,7 @@ mod tests {
         let mut w = Watch::new(5, 0, 10 * S);
         let (mut now, mut asked) = (0, Vec::new());
         while now < 3000 * S {
-            match w.diffs(now) {
+            match w.diffs(now, false) {
                 Finding::Fine => {}
                 Finding::Ask => {
                     asked.push(now / S);
@@ -302,18 +332,34 @@ mod tests {
     #[test]
     fn a_book_that_is_behind_has_a_moment_to_catch_up() {
         let mut w = Watch::new(5, 0, S);
-        assert_eq!(w.diffs(S), Finding::Ask);
+        assert_eq!(w.diffs(S, false), Finding::Ask);
         (w.asked, w.ahead) = (0, S);
-        assert_eq!(w.diffs(S + GRACE_NS - 1), Finding::Fine);
-        assert_eq!(w.diffs(S + GRACE_NS), Finding::Silent);
+        assert_eq!(w.diffs(S + GRACE_NS - 1, false), Finding::Fine);
+        assert_eq!(w.diffs(S + GRACE_NS, false), Finding::Silent);
     }
 
     #[test]
     fn an_answer_that_never_comes_is_not_waited_for() {
         let mut w = Watch::new(5, 0, S);
         w.asked = S;
-        assert_eq!(w.diffs(S + ANSWER_NS - 1), Finding::Fine);
-        assert_eq!(w.diffs(S + ANSWER_NS), Finding::Fine);
-        assert_eq!(w.diffs(S + ANSWER_NS + 2 * S), Finding::Ask);
+        assert_eq!(w.diffs(S + ANSWER_NS - 1, false), Finding::Fine);
+        assert_eq!(w.diffs(S + ANSWER_NS, false), Finding::Fine);
+        assert_eq!(w.diffs(S + ANSWER_NS + 2 * S, false), Finding::Ask);
+    }
+
+    #[test]
+    fn a_book_whose_market_trades_is_looked_into_sooner_and_once() {
+        let mut w = Watch::new(5, 0, 60 * S);
+        assert_eq!(w.diffs(TRADED_NS.1 - 1, true), Finding::Fine);
+        assert_eq!(w.diffs(TRADED_NS.1, false), Finding::Fine);
+        assert_eq!(w.diffs(TRADED_NS.1, true), Finding::Ask);
+        w.asked = TRADED_NS.1;
+        w.quiet(11 * S);
+        // It was quiet: the rest of its time is as ever.
+        assert_eq!(w.diffs(59 * S, true), Finding::Fine);
+        assert_eq!(w.diffs(60 * S, true), Finding::Ask);
+        w.asked = 60 * S;
+        w.quiet(61 * S);
+        assert_eq!((w.diffs(180 * S, true), w.diffs(181 * S, true)), (Finding::Fine, Finding::Ask));
     }
 }
