@@ -242,6 +242,20 @@ impl Dataset {
         self.root.join("_journal")
     }
 
+    /// A small file of the journal's directory. `None`: it is not there, or cannot be read.
+    pub fn read_small(&self, name: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.journal_dir().join(name)).ok()
+    }
+
+    /// Writes such a file as a whole.
+    ///
+    /// # Errors
+    /// Read-only, or the file system's.
+    pub fn write_small(&self, name: &str, bytes: &[u8]) -> Result<(), DatasetError> {
+        self.w()?;
+        replace_in(&self.root, &self.journal_dir(), name, bytes)
+    }
+
     /// The marker as it stands on disk.
     ///
     /// # Errors
@@ -466,14 +480,19 @@ fn write_marker(root: &Path, m: &Marker) -> Result<(), DatasetError> {
 
 /// Writes a small file of the dataset's top directory as a whole: temporary file, fsync, rename, fsync.
 pub(super) fn replace(root: &Path, name: &str, bytes: &[u8]) -> Result<(), DatasetError> {
-    let path = root.join(name);
+    replace_in(root, root, name, bytes)
+}
+
+/// The same in a directory of it.
+fn replace_in(root: &Path, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DatasetError> {
+    let path = dir.join(name);
     let tmp = root.join("_tmp").join(format!("{name}.tmp"));
     let write = || -> io::Result<()> {
         let mut f = File::create(&tmp)?;
         f.write_all(bytes)?;
         f.sync_all()?;
         std::fs::rename(&tmp, &path)?;
-        File::open(root)?.sync_all()
+        File::open(dir)?.sync_all()
     };
     write().map_err(|e| DatasetError::io(&path, "writing", e))
 }

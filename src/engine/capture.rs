@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::control::{Control, ControlFault, ControlParts, LaneHandle};
 use super::converting::{ConvertError, Follow, Progress};
 use super::cores;
+use super::homes::Homes;
 use super::keys;
 use super::ladder::Ladder;
 use super::lane::{Lane, LaneParts};
@@ -142,6 +143,7 @@ struct Ready {
     tls: TlsSetup,
     shared: Arc<Shared>,
     ladder: Option<Ladder>,
+    homes: Homes,
 }
 
 impl Capture {
@@ -179,7 +181,7 @@ impl Capture {
         let (reports_in, reports) = bounded(REPORTS_MAX);
         let (journal_in, journal_out) = bounded(ORDERS_MAX);
         let (reloads_in, reloads) = bounded(RELOADS_MAX);
-        let Ready { ds, config, run, recovered, rings, tls, shared, ladder } = prepare(ds, config)?;
+        let Ready { ds, config, run, recovered, rings, tls, shared, ladder, homes } = prepare(ds, config)?;
         let last0 = recovered.report.lane(0).map_or(0, |l| l.state.max_ts_recv);
         let lane0 = Arc::new(Lane0::new(last0, run.interval_ns, journal_in));
         let (producers, consumers): (Vec<_>, Vec<_>) = rings.into_iter().unzip();
@@ -222,6 +224,7 @@ impl Capture {
             ladder,
             missed: Arc::clone(&converter.1.missed),
             last_conn,
+            homes,
         };
         let (control, stop) = start_control(parts)?;
         Ok(Capture {
@@ -347,7 +350,11 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     if recovered.report.lanes.is_empty() && ds.manifest()?.parts().next().is_some() {
         return Err(DatasetError::NoJournal { path: ds.root().to_owned() }.into());
     }
-    let lanes = links::lanes(&config);
+    let homes = Homes::load(Arc::clone(&ds));
+    let lanes = homes.lanes(&config);
+    if lanes > links::lanes(&config) {
+        tracing::info!(lanes, "more lanes than cores: instruments stay in the lane that has recorded them");
+    }
     recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l))?;
     if recovered.report.salvaged() > 0 {
         tracing::info!(
@@ -390,7 +397,7 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     ds.set_rings(&paths)?;
     let shared = Arc::new(Shared::new(&run_id, &config.dataset.path.display().to_string()));
     shared.set_state(State::Recovering);
-    Ok(Ready { ds, config, run, recovered, rings, tls, shared, ladder })
+    Ok(Ready { ds, config, run, recovered, rings, tls, shared, ladder, homes })
 }
 
 /// The disk's ladder. A disk that is full already gets the reserve of the run before, for recovery.
@@ -481,6 +488,12 @@ fn start_lanes(
     Ok(lanes)
 }
 
+/// The core of the n-th lane. Where there are fewer, several share one.
+fn core_of(config: &Config, n: usize) -> Option<usize> {
+    let cores = &config.capture.cores;
+    cores.get(n % cores.len().max(1)).copied()
+}
+
 fn start_lane(
     seed: LaneSeed,
     config: &Config,
@@ -507,7 +520,7 @@ fn start_lane(
         recorder: seed.recorder,
         events: seed.events,
     };
-    let (run, crash, cpu) = (run.clone(), seed.crash, config.capture.cores.get(n).copied());
+    let (run, crash, cpu) = (run.clone(), seed.crash, core_of(config, n));
     let thread = spawn("reader", move || {
         if let Some(cpu) = cpu
             && let Err(e) = crate::sys::thread::pin_to_cpu(cpu)

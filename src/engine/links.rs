@@ -1,6 +1,8 @@
 //! A venue's connections, once its instrument list has said which symbols there are; and what becomes of them when the
 //! plan changes while they are open.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashSet;
 
 use super::plan::{self, PlanFault};
@@ -78,7 +80,7 @@ impl Links {
     }
 
     /// The streams of those configured symbols that the venue lists, or has listed: whoever was recorded stays, listed or
-    /// not, because it may come back. A symbol stays in the lane that `held` names.
+    /// not, because it may come back. A symbol stays in the lane that `held` names, or else in that of `earlier` runs.
     ///
     /// # Errors
     /// Symbols were never listed and the configuration does not allow that; nothing is left.
@@ -88,6 +90,7 @@ impl Links {
         lanes: usize,
         listed: &[&str],
         held: &dyn Fn(&str) -> Option<LaneId>,
+        earlier: &BTreeMap<String, LaneId>,
     ) -> Result<Vec<LaneStreams>, PlanFault> {
         let known: FxHashSet<&str> = listed.iter().copied().collect();
         let (there, missing): (Vec<String>, Vec<String>) =
@@ -104,7 +107,8 @@ impl Links {
             return Err(plan::located(&self.config, fault));
         }
         let config = VenueConfig { symbols: there, ..self.config.clone() };
-        let held = |s: &str| held(s).map(|l| usize::from(l).saturating_sub(1));
+        let home = |s: &str| held(s).or_else(|| earlier.get(s).copied());
+        let held = |s: &str| home(s).map(|l| usize::from(l).saturating_sub(1));
         let streams = plan::spread(&config, self.venue, index, lanes, &held)?;
         let polls = super::polls::of(&self.config, self.venue)?;
         // All that was named may be over by now: then there is nothing to do, and nothing wrong.
@@ -232,7 +236,7 @@ mod tests {
             let carries = |slot: &&Slot| slot.conn.streams.iter().any(|x| x.symbol.as_deref() == Some(s));
             old.iter().find(carries).map(|slot| slot.lane)
         };
-        l.streams(0, lanes, &listed, &held).unwrap()
+        l.streams(0, lanes, &listed, &held, &BTreeMap::new()).unwrap()
     }
 
     fn applied(old: &[Slot], r: &Reconciled) -> Vec<Slot> {
@@ -264,9 +268,9 @@ mod tests {
     fn a_symbol_that_was_recorded_and_is_listed_no_more_stays_and_one_that_never_was_is_refused() {
         let l = links(&names(0..3), TWO);
         let held = |s: &str| (s == "S2USDT").then_some(1);
-        let all = l.streams(0, 1, &["S0USDT", "S1USDT"], &held).unwrap();
+        let all = l.streams(0, 1, &["S0USDT", "S1USDT"], &held, &BTreeMap::new()).unwrap();
         assert_eq!(all.iter().map(|(_, s)| s.len()).sum::<usize>(), 6);
-        let e = l.streams(0, 1, &["S0USDT"], &held).unwrap_err().to_string();
+        let e = l.streams(0, 1, &["S0USDT"], &held, &BTreeMap::new()).unwrap_err().to_string();
         assert!(e.contains("S1USDT") && !e.contains("S2USDT"), "{e}");
     }
 
@@ -281,10 +285,13 @@ mod tests {
         };
         let listed = ["BTCUSD_PERP", "BTCUSD_260925", "ETHUSD_PERP"];
         let l = with("BTCUSD", r#""markPrice@1s", "indexPrice""#).unwrap();
-        let streams = l.streams(0, 1, &listed, &|_| None).unwrap();
+        let streams = l.streams(0, 1, &listed, &|_| None, &BTreeMap::new()).unwrap();
         let names: Vec<&str> = streams[0].1.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names, ["btcusd@markPrice@1s", "btcusd@indexPrice"]);
-        let e = with("XRPUSD", r#""indexPrice""#).unwrap().streams(0, 1, &listed, &|_| None).unwrap_err();
+        let e = with("XRPUSD", r#""indexPrice""#)
+            .unwrap()
+            .streams(0, 1, &listed, &|_| None, &BTreeMap::new())
+            .unwrap_err();
         assert!(e.to_string().contains("x.toml:3: binance-coinm: not listed: XRPUSD"), "{e}");
         let e = with("BTCUSD", r#""indexPrice", "depth@100ms""#).map(|_| ()).unwrap_err().to_string();
         assert!(e.contains("x.toml:3") && e.contains("BTCUSD is a pair, and \"depth@100ms\" needs"), "{e}");
@@ -306,7 +313,7 @@ mod tests {
             Links::all(&Config::from_parts("x.toml", &text, [], &[]).unwrap()).map(|mut l| l.remove(0))
         };
         let names = |id: &str, symbols: &str, listed: &[&str]| {
-            let streams = with(id, symbols).unwrap().streams(0, 1, listed, &|_| None);
+            let streams = with(id, symbols).unwrap().streams(0, 1, listed, &|_| None, &BTreeMap::new());
             streams
                 .map(|s| s[0].1.iter().map(|s| s.name.clone()).collect::<Vec<_>>())
                 .map_err(|e| e.to_string())

@@ -13,6 +13,7 @@ pub mod control;
 pub mod converting;
 pub mod cores;
 pub mod fault;
+pub mod homes;
 pub mod keys;
 pub mod ladder;
 pub mod lane;

@@ -394,6 +394,8 @@ pub struct VenueState {
     pub lanes: BTreeMap<String, LaneId>,
     /// Lane of each symbol that ever was in use ("" = the all-market streams): it comes back to the same one.
     pub homes: BTreeMap<String, LaneId>,
+    /// The same of earlier runs, whether listed now or not.
+    pub earlier: BTreeMap<String, LaneId>,
     /// Books that wait.
     pub wanted: BTreeMap<String, Wanted>,
     /// Snapshots in a row that were of no use, by symbol, until a book is proven or the instrument list says that the symbol
@@ -450,6 +452,7 @@ impl VenueState {
             volumes: None,
             lanes: BTreeMap::new(),
             homes: BTreeMap::new(),
+            earlier: BTreeMap::new(),
             wanted: BTreeMap::new(),
             in_vain: BTreeMap::new(),
             refusal_told: 0,

@@ -92,7 +92,7 @@ impl super::Fold {
         self.core.counters
     }
 
-    /// How frames were read, by venue, in the order of [`venue::all`]; starts anew with the fold.
+    /// How frames were read, by venue, in the order of [`crate::venue::all`]; starts anew with the fold.
     pub fn paths(&self) -> impl Iterator<Item = (&'static str, crate::venue::Paths)> {
         crate::venue::all().iter().zip(&self.scratch).map(|(v, s)| (v.spec().id, s.paths()))
     }

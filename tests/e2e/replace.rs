@@ -58,6 +58,38 @@ fn a_rotation_loses_nothing_and_tells_nothing_twice() {
     verified(&place);
 }
 
+/// What comes and goes between two runs, symbols and cores, moves no instrument to another lane: its rows are counted on, and its
+/// gap between the runs names what is missing.
+#[test]
+fn an_instrument_stays_in_its_lane_whatever_comes_and_goes_between_runs() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "aster-futures", 6, 300, |_| {});
+    let all = venue.symbols.clone();
+    let pick = |of: &[usize]| of.iter().map(|n| all[*n].clone()).collect::<Vec<_>>();
+    let two = "[capture]\ncores = [0, 1]\n";
+    for (symbols, cores) in [
+        (pick(&[0, 1]), two),
+        (pick(&[2, 0, 1]), two),
+        (pick(&[1, 3]), two),
+        (pick(&[0, 1, 2, 3]), "[capture]\n"),
+        (pick(&[4, 3, 2, 1, 0]), two),
+    ] {
+        venue.symbols.clone_from(&symbols);
+        place.configure("1h", 0, &[&venue]);
+        place.change("[capture]\n", cores);
+        let recorder = place.record();
+        let n = symbols.len() as u64 * 5;
+        let has = || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n;
+        assert!(wait_for(Duration::from_secs(60), has), "{n}: {}", recorder.words());
+        pass(Duration::from_millis(2500));
+        recorder.stop();
+        pass(Duration::from_millis(500));
+    }
+    verified(&place);
+    refold(&place.dataset());
+}
+
 /// All venues at once: where ids outlive their connection they say that nothing is missing, where they may not the new
 /// connection's own snapshot does.
 #[test]

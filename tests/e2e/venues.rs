@@ -11,7 +11,7 @@ use super::refold::refold;
 use super::rig::{Place, Venue, all_channels, faults, lobtape, number, proved, tables, turn, wait_for};
 
 /// The ways in which venues may speak where their pages leave it open, with what the recorder is told of them.
-const WAYS: [(&str, &str, &str, Rules); 12] = {
+const WAYS: [(&str, &str, &str, Rules); 13] = {
     const PLAIN: Rules = Rules {
         killed: false,
         stopped_first: false,
@@ -25,6 +25,7 @@ const WAYS: [(&str, &str, &str, Rules); 12] = {
     [
         ("aster-spot", "doc-literal", "", PLAIN),
         ("aster-prediction", "doc-literal", "", PLAIN),
+        ("aster-prediction", "other-clock", "", PLAIN),
         ("ascendex-spot", "combined-ack", "", PLAIN),
         ("ascendex-futures", "combined-ack", "", PLAIN),
         ("pumpkin-perp", "touch", STRICT, PLAIN),

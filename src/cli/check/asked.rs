@@ -102,7 +102,8 @@ pub(super) fn ask(config: &Config) -> anyhow::Result<(Plan, Rules)> {
     let links = Links::all(&config).or_usage()?;
     for (i, (link, listed)) in links.iter().zip(&lists).enumerate() {
         let listed: Vec<&str> = listed.iter().map(String::as_str).collect();
-        link.streams(i, usize::from(lanes(&config)), &listed, &|_| None).or_usage()?;
+        link.streams(i, usize::from(lanes(&config)), &listed, &|_| None, &std::collections::BTreeMap::new())
+            .or_usage()?;
     }
     Ok((plan(&config).or_usage()?, rules))
 }

@@ -174,7 +174,9 @@ impl Control {
         let listed: Vec<&str> = symbols.iter().map(String::as_str).collect();
         let links = Links { config, ..venue.plan.clone() };
         let held = |s: &str| venue.homes.get(s).copied();
-        let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held) else { return Ok(()) };
+        let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held, &venue.earlier) else {
+            return Ok(());
+        };
         for (lane, waiting) in streams {
             self.lacks(v, lane, waiting);
         }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::addresses::Addresses;
+use super::homes::Homes;
 use super::keys;
 use super::ladder::Ladder;
 use super::lane0::{Entry, Lane0};
@@ -108,6 +109,8 @@ pub struct ControlParts {
     pub missed: Arc<Missed>,
     /// No connection id at or below this: those of earlier runs.
     pub last_conn: ConnId,
+    /// In which lane instruments were recorded.
+    pub homes: Homes,
 }
 
 /// The control thread's state.
@@ -244,9 +247,9 @@ impl Control {
         {
             tracing::warn!(error = %e, "a core dump of this process would hold a key");
         }
-        self.venues.extend(
-            VenueState::new(plan, client, (group, address), metrics).map(|s| VenueState { key, ..s }),
-        );
+        let earlier = self.parts.homes.of(&plan.config.id);
+        let with = |s| VenueState { key, earlier, ..s };
+        self.venues.extend(VenueState::new(plan, client, (group, address), metrics).map(with));
         Ok(self.venues.len() - 1)
     }
 

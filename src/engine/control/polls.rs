@@ -217,9 +217,11 @@ impl Control {
         let listed: Vec<String> =
             venue.plan.config.symbols.iter().filter(|s| venue.listed.contains(*s)).cloned().collect();
         // As the streams are spread; a symbol that has streams is where they are.
+        let earlier = venue.earlier.clone();
         let lane_of = |n: usize, homes: &BTreeMap<String, LaneId>, symbol: &str| {
             homes
                 .get(symbol)
+                .or_else(|| earlier.get(symbol).filter(|l| usize::from(**l) <= lanes))
                 .copied()
                 .unwrap_or_else(|| LaneId::try_from((v + n) % lanes.max(1) + 1).unwrap_or(LaneId::MAX))
         };

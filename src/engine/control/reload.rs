@@ -155,9 +155,28 @@ impl Control {
         let listed: Vec<&str> = venue.listed.iter().map(String::as_str).collect();
         let wanted = Links { config: next, ..venue.plan.clone() };
         let held = |s: &str| venue.homes.get(s).copied();
-        let streams = match wanted.streams(v, self.parts.lanes.len(), &listed, &held) {
+        let lanes = self.parts.lanes.len();
+        let fitting = match wanted.streams(v, lanes, &listed, &held, &venue.earlier) {
+            Err(PlanFault::Apart { .. }) if venue.homes.is_empty() && !venue.earlier.is_empty() => {
+                let venue = &venue.plan.config.id;
+                tracing::warn!(
+                    venue,
+                    "what was recorded in several lanes is to be in one: instruments move, and today's files of them begin anew"
+                );
+                wanted.streams(v, lanes, &listed, &held, &BTreeMap::new())
+            }
+            fitting => fitting,
+        };
+        // Who had to wait for its list does not take down what is recorded meanwhile.
+        let others = self.venues.iter().enumerate().any(|(n, o)| n != v && !o.required && !o.gone);
+        let streams = match fitting {
             Ok(s) => s,
-            Err(e) if venue.required => return Err(e.into()),
+            Err(e) if venue.required && !(venue.told_waiting && others) => return Err(e.into()),
+            Err(e) if venue.required => {
+                let venue = &venue.plan.config.id;
+                tracing::error!(venue, error = %e, "what is configured does not fit the venue's list: nothing of it is recorded, the others go on");
+                return Ok(());
+            }
             Err(e) => {
                 tracing::error!(error = %e, "the change is not applied, what runs stays as it is");
                 return Ok(());
@@ -202,6 +221,11 @@ impl Control {
         self.unwatch(v);
         self.meet(v, wanted);
         self.plan_polls(v);
+        // Before anything of it is recorded there.
+        let venue = &self.venues[v];
+        let market = venue.homes.get("").map(|l| ("", *l));
+        let all = venue.lanes.iter().map(|(s, l)| (s.as_str(), *l)).chain(market);
+        self.parts.homes.note(&venue.plan.config.id, all);
         self.venues[v].market_lanes = market_lanes(wanted, &self.venues[v].polls);
         self.venues[v].overflow.clear();
         self.shed(v, &shed);

@@ -17,6 +17,7 @@ use crate::dataset::Dataset;
 use crate::engine::capture::{LaneSeed, seeds};
 use crate::engine::control::{Control, ControlParts, LaneHandle};
 use crate::engine::converting::{Converting, Follow, Progress};
+use crate::engine::homes::Homes;
 use crate::engine::lane::{Lane, LaneParts};
 use crate::engine::lane0::{Entry, Lane0};
 use crate::engine::messages::{FromLane, ToLane};
@@ -264,6 +265,7 @@ impl Process {
             ladder: None,
             missed: Arc::clone(&follow.progress.missed),
             last_conn,
+            homes: Homes::load(Arc::clone(&ds)),
         };
         let (pool, jobs, done) = Pool::by_hand();
         Process {
