@@ -1,6 +1,6 @@
 //! A capture from start to stop: recovery, threads, shutdown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -16,7 +16,6 @@ use super::keys;
 use super::ladder::Ladder;
 use super::lane::{Lane, LaneParts};
 use super::lane0::{Entry, Lane0};
-use super::links;
 use super::messages::{FromLane, ToLane};
 use super::minutes::Minutes;
 use super::plan::{self, PlanFault};
@@ -187,7 +186,6 @@ impl Capture {
         let (producers, consumers): (Vec<_>, Vec<_>) = rings.into_iter().unzip();
         let end = recovered.writer.durable();
         let last_conn = recovered.report.lanes.iter().map(|l| l.state.max_conn).max().unwrap_or(0);
-        let dirs = recovering::dirs(&ds, config.capture.fallback_dir.clone());
         let (lane_states, cause) = (recovered.report.lanes.clone(), recovered.cause);
         let pump = Pump::new(recovered.writer, consumers, journal_out, PumpOptions::default());
         let journal = pump.shared();
@@ -200,7 +198,7 @@ impl Capture {
         let keep = keep_of(&config);
         let converter = start_converter(Follow {
             ds: Arc::clone(&ds),
-            dirs,
+            dirs: recovering::dirs(&ds, config.capture.fallback_dir.clone()),
             end,
             keep: Arc::clone(&keep),
             journal: Arc::clone(&journal),
@@ -352,9 +350,6 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     }
     let homes = Homes::load(Arc::clone(&ds));
     let lanes = homes.lanes(&config);
-    if lanes > links::lanes(&config) {
-        tracing::info!(lanes, "more lanes than cores: instruments stay in the lane that has recorded them");
-    }
     recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l))?;
     if recovered.report.salvaged() > 0 {
         tracing::info!(
@@ -385,19 +380,30 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
         .runtime_dir
         .clone()
         .unwrap_or_else(|| raw::ring_dir(&ds.journal_dir(), config.capture.ring_size * u64::from(lanes)));
+    let rings = make_rings(&ds, &dir, (number, lanes, config.capture.ring_size), &recovered)?;
+    let shared = Arc::new(Shared::new(&run_id, &config.dataset.path.display().to_string()));
+    shared.set_state(State::Recovering);
+    Ok(Ready { ds, config, run, recovered, rings, tls, shared, ladder, homes })
+}
+
+/// The raw ring of each lane, and in the dataset's marker where they are.
+fn make_rings(
+    ds: &Dataset,
+    dir: &Path,
+    (dataset, lanes, capacity): (u128, u16, u64),
+    recovered: &Recovered,
+) -> Result<Vec<(RawProducer, RawConsumer)>, CaptureError> {
     let mut rings = Vec::new();
     let mut paths = Vec::new();
     for lane in 1..=lanes {
-        let path = dir.join(raw::ring_file_name(number, lane));
+        let path = dir.join(raw::ring_file_name(dataset, lane));
         let last = recovered.writer.lane(lane).map_or(-1, |l| l.last_seq);
-        let o = RawOptions { dataset: number, lane, capacity: config.capture.ring_size, last_lane_seq: last };
+        let o = RawOptions { dataset, lane, capacity, last_lane_seq: last };
         rings.push(raw::create(&path, &o)?);
         paths.push((lane, path));
     }
     ds.set_rings(&paths)?;
-    let shared = Arc::new(Shared::new(&run_id, &config.dataset.path.display().to_string()));
-    shared.set_state(State::Recovering);
-    Ok(Ready { ds, config, run, recovered, rings, tls, shared, ladder, homes })
+    Ok(rings)
 }
 
 /// The disk's ladder. A disk that is full already gets the reserve of the run before, for recovery.

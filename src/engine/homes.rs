@@ -57,7 +57,15 @@ impl Homes {
     pub fn lanes(&self, config: &Config) -> u16 {
         let of = |id: &String| self.known.get(id).into_iter().flat_map(|k| k.values().map(|h| h.lane));
         let held = config.venues.iter().flat_map(|v| of(&v.id)).max().unwrap_or(0);
-        super::links::lanes(config).max(held)
+        let cores = super::links::lanes(config);
+        if held > cores {
+            tracing::info!(
+                lanes = held,
+                cores,
+                "several lanes share a core: instruments stay in the lane that has recorded them"
+            );
+        }
+        cores.max(held)
     }
 
     /// A venue's instruments are in these lanes from now on. A disk that takes nothing costs this knowledge and no more.

@@ -168,13 +168,13 @@ impl Control {
             fitting => fitting,
         };
         // Who had to wait for its list does not take down what is recorded meanwhile.
-        let others = self.venues.iter().enumerate().any(|(n, o)| n != v && !o.required && !o.gone);
+        let others = self.venues.iter().enumerate().any(|(n, o)| n != v && !o.gone);
         let streams = match fitting {
             Ok(s) => s,
             Err(e) if venue.required && !(venue.told_waiting && others) => return Err(e.into()),
             Err(e) if venue.required => {
                 let venue = &venue.plan.config.id;
-                tracing::error!(venue, error = %e, "what is configured does not fit the venue's list: nothing of it is recorded, the others go on");
+                tracing::error!(venue, error = %e, "what is configured does not fit the venue's list: nothing of it is recorded until that is mended and read again (SIGHUP)");
                 return Ok(());
             }
             Err(e) => {
