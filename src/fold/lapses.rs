@@ -6,7 +6,7 @@
 use super::state::{BookState, Core, Fold};
 use super::{Effect, FoldSink, Observed};
 use crate::model::control::from_payload;
-use crate::model::time::NS_PER_S;
+use crate::model::time::{NS_PER_DAY, NS_PER_S};
 use crate::model::{Head, InstrumentId, Kind, Record, StreamId, TimerEvent};
 
 /// Books are looked at this often at least. Less than any silence that is borne, so none is found late.
@@ -36,7 +36,11 @@ impl Fold {
         if S::ROWS {
             self.core.flush_tops(rec.ts_recv, sink);
         }
-        if self.core.day_opens != 0 {
+        let opens = self.core.day_opens;
+        if opens != 0 && boundary_of(rec).is_some_and(|at| at >= opens.saturating_add(NS_PER_DAY)) {
+            // The lane slept through all of that day: it has no record, so it has no rows.
+            self.core.day_opens = 0;
+        } else if opens != 0 {
             self.core.open_day(rec, sink);
         }
         if rec.ts_recv >= self.core.lapse_at || rec.kind == Kind::Timer {

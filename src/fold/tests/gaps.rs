@@ -97,3 +97,20 @@ fn the_gap_of_a_stop_ends_where_a_run_begins_that_leaves_the_venue_out() {
         assert!(told.iter().all(|g| g.starts_with(&want)), "{told:?} {want}");
     }
 }
+
+/// A day through which the lane slept has no record, so no row opens it.
+#[test]
+fn a_day_without_a_record_is_not_opened() {
+    const DAY: i64 = 86_400_000_000_000;
+    let opened = |second: i64| {
+        let mut t = Tape::synced();
+        t.ts = DAY - 1_000_000_000;
+        t.conn("pong", 7, "");
+        boundary(&mut t, DAY);
+        boundary(&mut t, second);
+        let stamp = format!("ts={DAY} rseq=-1 f={} ", flags::SNAPSHOT | flags::CARRIED);
+        t.rows.of("delta").iter().filter(|l| l.contains(&stamp)).count()
+    };
+    assert_eq!(opened(3 * DAY), 0);
+    assert_eq!(opened(DAY + DAY / 24), 1, "the lane was awake in it");
+}
