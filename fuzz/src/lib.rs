@@ -121,7 +121,7 @@ pub fn import_line(bytes: &[u8]) {
     let Ok((ts, line)) = parse_line(bytes) else { return };
     assert!(ts >= 0);
     let part = match line {
-        Line::Frame(b) | Line::Snapshot(b) | Line::Sent(b) | Line::Note(b) => b,
+        Line::Frame(b) | Line::Word(b) | Line::Snapshot(b) | Line::Sent(b) | Line::Note(b) => b,
         Line::Rest { url, body } => {
             assert!(url == "/" || bytes.windows(url.len()).any(|w| w == url.as_bytes()));
             body
