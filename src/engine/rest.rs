@@ -37,10 +37,8 @@ pub enum Purpose {
     Trades {
         /// The lane of the stream.
         lane: crate::model::LaneId,
-        /// The stream.
-        stream: String,
-        /// When the gap began.
-        ts_begin: i64,
+        /// The gap.
+        gap: Box<crate::fold::Wanted>,
     },
 }
 

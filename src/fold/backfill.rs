@@ -36,8 +36,10 @@ pub struct Wanted {
     pub first: i64,
     /// Last id that is missing; `i64::MAX` where it is not known.
     pub last: i64,
-    /// When the gap began, which names it.
+    /// When the gap began; with the id before it, its name.
     pub ts_begin: i64,
+    /// The id before it, −1 where ids do not say. Frames of one read bear one time, so two gaps may begin at the same.
+    pub seq_before: i64,
 }
 
 /// Latest trades of a stream that are remembered by value.
@@ -460,12 +462,15 @@ impl Core {
     pub(super) fn backfill_over<S: FoldSink>(
         &mut self,
         venue: VenueIx,
-        (stream, ts_begin, why): (&str, i64, &str),
+        (stream, ts_begin, seq_before, why): (&str, i64, Option<i64>, &str),
         rec: &Record<'_>,
         sink: &mut S,
     ) {
         let Some(id) = self.stream_names[usize::from(venue.0)].get(stream).copied() else { return };
-        let Some(h) = self.held.iter_mut().find(|h| h.stream == id && h.times.0 == ts_begin) else { return };
+        let is_it = |h: &&mut Held| {
+            h.stream == id && h.times.0 == ts_begin && seq_before.is_none_or(|seq| h.seqs.0 == seq)
+        };
+        let Some(h) = self.held.iter_mut().find(is_it) else { return };
         h.over = true;
         why.clone_into(&mut h.why);
         self.release(id, rec, sink);
@@ -574,6 +579,7 @@ impl Fold {
                 first,
                 last,
                 ts_begin: h.times.0,
+                seq_before: h.seqs.0,
             })
         };
         self.core.held.iter().filter(|h| !h.is_done()).filter_map(of).collect()

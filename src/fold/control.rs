@@ -275,10 +275,10 @@ impl Core {
                     self.snapshot_late(id, cause, rec, sink);
                 }
             }
-            TimerEvent::Backfilled { venue, stream, ts_begin, why } => {
+            TimerEvent::Backfilled { venue, stream, ts_begin, seq_before, why } => {
                 if let Some((ix, _)) = venue::by_id(venue) {
                     about.venue = ix;
-                    self.backfill_over(ix, (stream, *ts_begin, why), rec, sink);
+                    self.backfill_over(ix, (stream, *ts_begin, *seq_before, why), rec, sink);
                 }
             }
             TimerEvent::Audit { instrument } => {

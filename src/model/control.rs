@@ -125,8 +125,12 @@ pub enum TimerEvent {
         venue: String,
         /// The stream.
         stream: StreamName,
-        /// When the gap began, which names it.
+        /// When the gap began; with the id before it, its name.
         ts_begin: i64,
+        /// The id before the gap, −1 where ids do not say; `None` in journals of before 2026-11-27, which name gaps by
+        /// their time alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seq_before: Option<i64>,
         /// Why there is no more, "" where the venue has answered to the end.
         why: String,
     },

@@ -99,9 +99,17 @@ fn settled(venue: &Venue) {
     assert!(quiet, "requests never end");
 }
 
-fn drops_and_cuts(c: &mut SimConfig, seconds: u64) {
+/// Frames lost here and there, of one stream so often that two holes lie in one read, and lines that are cut.
+fn drops_and_cuts(c: &mut SimConfig, holed: &str, seconds: u64) {
     c.duration_ms = Some(600_000);
-    c.faults = vec![FaultSpec { probability: Some(0.01), frames: 2, ..FaultSpec::new(FaultKind::Drop) }];
+    c.faults = vec![
+        FaultSpec { probability: Some(0.01), frames: 2, ..FaultSpec::new(FaultKind::Drop) },
+        FaultSpec {
+            probability: Some(0.3),
+            stream: Some(holed.to_owned()),
+            ..FaultSpec::new(FaultKind::Drop)
+        },
+    ];
     for (n, how) in [CutHow::Rst, CutHow::Fin, CutHow::Close].into_iter().enumerate() {
         let at = 1500 + n as u64 * seconds * 250;
         c.faults.push(FaultSpec { how, ..FaultSpec::new(FaultKind::Cut).at(at) });
@@ -115,7 +123,8 @@ fn trades_of_a_hole_and_a_cut_are_recovered_once_and_flagged() {
     for (id, channel) in [("aster-futures", "aggTrade"), ("binance-spot", "trade"), ("binance-usdm", "trade")]
     {
         let place = Place::new();
-        let mut venue = Venue::start(place.dir.path(), id, 3, 600, |c| drops_and_cuts(c, 4));
+        let holed = format!("btcusdt@{channel}");
+        let mut venue = Venue::start(place.dir.path(), id, 3, 600, |c| drops_and_cuts(c, &holed, 4));
         venue.channels = vec!["depth@100ms".to_owned(), channel.to_owned()];
         place.configure("2s", 0, &[&venue]);
         let recorder = place.record();

@@ -124,6 +124,15 @@ fn request_of(
 }
 
 impl BackfillJob {
+    /// Whether it is this gap's, of which less may be missing by now.
+    fn is_for(&self, lane: LaneId, w: &Wanted) -> bool {
+        let of = |w: &Wanted| (w.ts_begin, w.seq_before);
+        self.lane == lane
+            && of(&self.wanted) == of(w)
+            && self.wanted.stream == w.stream
+            && self.wanted.venue == w.venue
+    }
+
     /// What follows from an answer: the next page, or why there is none.
     fn answered(&mut self, request: &TradesRequest, page: Page, now: i64) -> Result<(), &'static str> {
         self.failures = 0;
@@ -170,15 +179,11 @@ impl Control {
     /// What the converter's folds miss now.
     pub(super) fn hear_missed(&mut self, now: i64) {
         let Some(list) = self.parts.missed.newer(&mut self.missed_seen) else { return };
-        let same = |j: &BackfillJob, (lane, w): &(LaneId, Wanted)| {
-            j.lane == *lane
-                && j.wanted.stream == w.stream
-                && j.wanted.ts_begin == w.ts_begin
-                && j.wanted.venue == w.venue
-        };
-        self.backfills.retain(|j| list.iter().any(|w| same(j, w)));
+        self.backfills.retain(|j| list.iter().any(|(lane, w)| j.is_for(*lane, w)));
         for missed in list {
-            if self.backfills.len() >= JOBS_MAX || self.backfills.iter().any(|j| same(j, &missed)) {
+            if self.backfills.len() >= JOBS_MAX
+                || self.backfills.iter().any(|j| j.is_for(missed.0, &missed.1))
+            {
                 continue;
             }
             let (lane, wanted) = missed;
@@ -222,8 +227,8 @@ impl Control {
                 // Others of its budget wait as well.
                 Grant::WaitUntil(at) => self.backfills[n].state = JobState::Due(at),
                 Grant::Granted => {
-                    let (lane, stream, ts_begin) = (j.lane, wanted.stream.clone(), wanted.ts_begin);
-                    if self.get(v, Purpose::Trades { lane, stream, ts_begin }, r.path) {
+                    let (lane, gap) = (j.lane, Box::new(wanted.clone()));
+                    if self.get(v, Purpose::Trades { lane, gap }, r.path) {
                         self.under_way += 1;
                         self.backfills[n].state = JobState::Asked;
                     } else {
@@ -239,16 +244,13 @@ impl Control {
     pub(super) fn trades(
         &mut self,
         v: usize,
-        (lane, stream, ts_begin): (LaneId, &str, i64),
+        (lane, gap): (LaneId, &Wanted),
         path: &str,
         result: Result<RestResponse, RestError>,
     ) {
         self.under_way = self.under_way.saturating_sub(1);
         let now = clock::mono_ns();
-        let is_it = |j: &BackfillJob| {
-            j.venue == v && j.lane == lane && j.wanted.stream == stream && j.wanted.ts_begin == ts_begin
-        };
-        let at = self.backfills.iter().position(|j| is_it(j) && j.state == JobState::Asked);
+        let at = self.backfills.iter().position(|j| j.is_for(lane, gap) && j.state == JobState::Asked);
         let verdict = at.map(|n| {
             let (venue, has_key) = (self.venues[v].plan.venue, self.venues[v].key.is_some());
             let j = &mut self.backfills[n];
@@ -288,6 +290,7 @@ impl Control {
             venue: wanted.venue.to_owned(),
             stream: wanted.stream.clone(),
             ts_begin: wanted.ts_begin,
+            seq_before: Some(wanted.seq_before),
             why: why.to_owned(),
         };
         self.order(lane, ToLane::Timer(t));
@@ -307,6 +310,7 @@ mod tests {
             first,
             last,
             ts_begin: 7,
+            seq_before: first - 1,
         };
         let (lane, venue, from, state) = (1, 0, first, JobState::Asked);
         BackfillJob { lane, wanted, venue, from, pages: 0, failures: 0, since: 0, state }
@@ -331,6 +335,15 @@ mod tests {
         let mut j = job(100, 109);
         let other = j.answered(&request(), Page { trades: 3, least: 4, greatest: 50 }, 5);
         assert!(other.is_err_and(|why| why.contains("other ids")), "no endless circle");
+    }
+
+    #[test]
+    fn two_gaps_that_begin_at_one_time_are_asked_for_each() {
+        let (a, b) = (job(100, 109), job(111, 115));
+        assert_eq!(a.wanted.ts_begin, b.wanted.ts_begin);
+        assert!(!a.is_for(1, &b.wanted) && !a.is_for(2, &a.wanted));
+        let less = Wanted { first: 105, ..a.wanted.clone() };
+        assert!(a.is_for(1, &less), "the same gap, half filled");
     }
 
     #[test]

@@ -409,8 +409,8 @@ impl Control {
                 self.account(v, path, now, result);
                 Ok(())
             }
-            Purpose::Trades { lane, stream, ts_begin } => {
-                self.trades(v, (lane, &stream, ts_begin), path, result);
+            Purpose::Trades { lane, gap } => {
+                self.trades(v, (lane, &gap), path, result);
                 Ok(())
             }
             Purpose::Poll { lane, name, symbol } => {

@@ -133,11 +133,16 @@ impl Lane {
 
     /// The oldest gap is given up.
     fn over(&mut self, why: &str) {
-        let Some(w) = self.fold.wanted().first().cloned() else { return };
+        self.nth_is_over(0, why);
+    }
+
+    fn nth_is_over(&mut self, nth: usize, why: &str) {
+        let Some(w) = self.fold.wanted().get(nth).cloned() else { return };
         let t = TimerEvent::Backfilled {
             venue: w.venue.into(),
             stream: w.stream,
             ts_begin: w.ts_begin,
+            seq_before: Some(w.seq_before),
             why: why.into(),
         };
         self.push(Kind::Timer, 0, -1, "", &to_payload(&t), 0);
@@ -158,6 +163,36 @@ fn holed() -> Lane {
     let mut l = Lane::new(true);
     [1, 2, 7].iter().for_each(|a| l.live(7, *a));
     l
+}
+
+/// Frames of one read bear one time: gaps between them begin at the same.
+#[test]
+fn two_gaps_of_one_read_are_two() {
+    let mut l = Lane::new(true);
+    l.live(7, 1);
+    for a in [2, 5, 9] {
+        l.live(7, a);
+        l.tape.ts -= 1;
+    }
+    let w = l.fold.wanted();
+    assert_eq!(l.wanted(), [(3, 4), (6, 8)]);
+    assert_eq!(w[0].ts_begin, w[1].ts_begin);
+    assert_eq!((w[0].seq_before, w[1].seq_before), (2, 5));
+    l.nth_is_over(1, "the venue did not answer");
+    assert_eq!(l.wanted(), [(3, 4)], "the first one is waited for still");
+    l.body(&[3, 4]);
+    assert_eq!(l.gaps(), [(2, 4, "backfill"), (5, 8, "frame")]);
+    assert!(l.told.gaps[1].3.ends_with("did not answer"), "{}", l.told.gaps[1].3);
+}
+
+/// A journal of before gaps had two names.
+#[test]
+fn a_gap_is_known_by_its_time_alone_where_the_journal_says_no_more() {
+    let mut l = holed();
+    let w = l.fold.wanted()[0].clone();
+    let old = serde_json::json!({"timer": "backfilled", "venue": VENUE, "stream": STREAM, "ts_begin": w.ts_begin, "why": "gone"});
+    l.push(Kind::Timer, 0, -1, "", old.to_string().as_bytes(), 0);
+    assert_eq!((l.wanted(), l.gaps()), (vec![], vec![(2, 6, "frame")]));
 }
 
 #[test]
