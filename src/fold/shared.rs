@@ -84,9 +84,9 @@ impl Core {
         if let Some(c) = self.s(d.stream).carrier(rec.conn) {
             c.brings_beside(if d.first >= 0 { d.first } else { d.last }, d.last);
         }
-        let may_be_next = self.may_be_next(d.stream, rec.conn);
         let Some(mut b) = self.insts[d.instrument.ix()].book.take() else { return };
-        let hands_over = may_be_next && self.may_hand_over(d.instrument, &b);
+        let hands_over =
+            self.may_be_next(d.stream, rec.conn, &b, rec.ts_recv) && self.may_hand_over(d.instrument, &b);
         let (head, ids) = (self.diff_head(rec, conn, d), ids_of(rec, d));
         if !b.synced {
             self.keep(&mut b, &head, &ids, d, false);

@@ -97,7 +97,7 @@ impl Core {
             }
             self.begins(id, rec, sink);
         } else {
-            self.begins_beside(id, conn, sink);
+            self.begins_beside(id, conn, rec, sink);
         }
         Some(id)
     }

@@ -6,7 +6,8 @@
 //!   levels.
 //!
 //! Then the book goes on with the next one (at once, if that replaces; when the first one is gone, if it stands by): nothing is
-//! missing, no epoch begins. Where it is not so, or not known in time, or the next one has a hole in its own ids since, the
+//! missing, no epoch begins. Until then each diff that both bring must be the same one: two counters may begin together, and part
+//! when one connection merges two changes. Where it is not so, or not known in time, or the next one has a hole in its own ids since, the
 //! book is begun anew as ever.
 
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,7 @@ pub(super) struct Next {
     /// Its diffs, one following the other, and the last id.
     diffs: DiffBuffer<DiffMeta>,
     last: i64,
-    /// Diffs that the book took meanwhile, until the ids agree.
+    /// Diffs that the book took meanwhile: all of them until the ids agree, then those that this one has yet to bring.
     taken: DiffBuffer<DiffMeta>,
     /// Its snapshot was asked for.
     asked: bool,
@@ -78,12 +79,27 @@ impl Next {
         if self.last >= 0 && ids.first > self.last.saturating_add(1) {
             *self = Next::new(self.conn);
         }
-        let _ = self.diffs.push(*ids, meta, bids, asks);
         self.last = ids.last;
+        if self.ids == Ids::Agree {
+            match meets(&mut self.taken, ids, bids, asks) {
+                // The book has it.
+                Some(true) => return,
+                Some(false) => return self.is_foreign(),
+                None => {}
+            }
+        }
+        let _ = self.diffs.push(*ids, meta, bids, asks);
         if !self.asked && self.diffs.len() > AHEAD {
             // Of another count, or the one that feeds the book is read late at the moment.
             *self = Next::new(self.conn);
         }
+    }
+
+    /// Its ids are of another count: nothing that it brings is for the book.
+    fn is_foreign(&mut self) {
+        self.ids = Ids::Foreign;
+        self.diffs.clear();
+        self.taken.clear();
     }
 
     /// Whether the latest diffs of both connections are the same ones; `None`: too few have come on both.
@@ -168,6 +184,19 @@ impl Next {
     }
 }
 
+/// Holds a diff of one connection against those that the other one has brought alone; those up to its id leave the queue.
+/// `None`: the other one has none of this last id.
+fn meets(queue: &mut DiffBuffer<DiffMeta>, ids: &DiffIds, bids: &[Level], asks: &[Level]) -> Option<bool> {
+    while queue.front().is_some_and(|e| e.ids.last < ids.last) {
+        queue.pop_front();
+    }
+    let other = queue.front().filter(|e| e.ids.last == ids.last)?;
+    let of = |i: &DiffIds| (i.first, i.prev);
+    let same = of(&other.ids) == of(ids) && (other.bids, other.asks) == (bids, asks);
+    queue.pop_front();
+    Some(same)
+}
+
 impl BookState {
     /// The connection that is to feed it next.
     pub fn succeeds(&mut self, conn: ConnId) -> &mut Next {
@@ -192,10 +221,16 @@ impl BookState {
                     {}
                 }
             }
-            // What the book has the next one need not bring.
-            Ids::Agree => {
-                while n.diffs.front().is_some_and(|e| e.ids.last <= ids.last) && n.diffs.pop_front() {}
-            }
+            // What the book has the next one need not bring; if it does, it must be this.
+            Ids::Agree => match meets(&mut n.diffs, ids, bids, asks) {
+                Some(true) => {}
+                Some(false) => n.is_foreign(),
+                None if ids.last > n.last => {
+                    let _ = n.taken.push(*ids, DiffMeta::default(), bids, asks);
+                    while n.taken.len() > AHEAD && n.taken.pop_front() {}
+                }
+                None => {}
+            },
             Ids::Foreign => {}
         }
     }
@@ -246,8 +281,14 @@ impl Core {
     }
 
     /// Whether a connection may feed the book after the one that does: it replaces that one, or is of the other leg and
-    /// none replaces it.
-    pub(super) fn may_be_next(&self, stream: StreamId, conn: ConnId) -> bool {
+    /// none replaces it. One that is known to be good and has gone on while the one that feeds the book is silent keeps its
+    /// place: of a replacement nothing is known yet.
+    pub(super) fn may_be_next(&self, stream: StreamId, conn: ConnId, b: &BookState, now: i64) -> bool {
+        if let Some(n) = &b.next
+            && b.is_behind_since().is_some_and(|ts| now.saturating_sub(ts) >= LAGS_NS)
+        {
+            return n.conn == conn;
+        }
         let Some(s) = self.streams.get(stream.0 as usize) else { return false };
         let of = |id: ConnId| s.carriers.iter().find(|c| c.conn == id);
         let (Some(this), Some(feed)) = (of(conn), of(s.feed)) else { return false };
@@ -261,18 +302,28 @@ impl Core {
     }
 
     /// A connection begins to carry what another one carries: if it may take its place, its snapshot is asked for.
-    pub(super) fn begins_beside<S: FoldSink>(&mut self, id: StreamId, conn: &Conn, sink: &mut S) {
+    pub(super) fn begins_beside<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        conn: &Conn,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
         let s = &self.streams[id.0 as usize];
         let spec = super::state::venue_of(s.venue).spec();
         if s.kind != StreamKind::DepthDiff
             || spec.sequence.ids_survive_reconnect
             || spec.snapshot != SnapshotSource::InBand
-            || !self.may_be_next(id, conn.id)
         {
             return;
         }
-        let Some(inst) = self.insts.get_mut(s.instrument.ix()) else { return };
-        if let Some(b) = inst.book.as_mut().filter(|b| b.synced && b.stream == id) {
+        let ix = s.instrument.ix();
+        let book = self.insts.get(ix).and_then(|i| i.book.as_ref()).filter(|b| b.synced && b.stream == id);
+        if !book.is_some_and(|b| self.may_be_next(id, conn.id, b, rec.ts_recv)) {
+            return;
+        }
+        let inst = &mut self.insts[ix];
+        if let Some(b) = inst.book.as_mut() {
             b.succeeds(conn.id).asked = true;
             let (venue, symbol) = (inst.version.venue.as_str(), inst.version.symbol.as_str());
             sink.effect(Effect::Successor { conn: conn.id, venue, symbol });
@@ -288,7 +339,7 @@ impl Core {
         sink: &mut S,
     ) {
         let (id, mut b) = (d.instrument, b);
-        if b.synced && !b.seq.rule().replaces && self.may_be_next(d.stream, rec.conn) {
+        if b.synced && !b.seq.rule().replaces && self.may_be_next(d.stream, rec.conn, &b, rec.ts_recv) {
             let levels = super::state::venue_of(self.insts[id.ix()].venue).spec().snapshot_levels;
             b.succeeds(rec.conn).shows(d, levels.max(1) as usize);
         }
@@ -353,7 +404,11 @@ impl Core {
         };
         if let Some(n) = b.next.as_mut().filter(|n| n.ids == Ids::Open) {
             (n.ids, n.view) = (ids, None);
-            n.taken.clear();
+            let last = n.last;
+            n.taken.retain(|i| i.last > last);
+            if ids == Ids::Foreign {
+                n.is_foreign();
+            }
             // Whoever asked need not ask again.
             sink.effect(Effect::Synced { instrument: id });
         }

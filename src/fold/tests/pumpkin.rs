@@ -13,6 +13,8 @@ const CONN: i64 = 7;
 const REST: i64 = 900;
 /// The connection of the second leg.
 const LEG: i64 = 8;
+/// What replaces the first one.
+const NEXT: i64 = 9;
 const S: i64 = 586_765_918_776_852_548;
 
 #[derive(Default)]
@@ -125,11 +127,15 @@ impl Lane {
 
     /// The same topic over a second connection.
     fn second_leg(&mut self) {
-        self.conn("open", LEG, 1, "");
+        self.another(LEG, 1);
+    }
+
+    fn another(&mut self, conn: i64, leg: u8) {
+        self.conn("open", conn, leg, "");
         let add: Vec<StreamSpec> =
             vec![crate::venue::pumpkin::PERP.stream("depth,10", Some("btc_usdt")).unwrap()];
         let s = Subscribed { venue: "pumpkin-perp".to_owned(), add, ..Subscribed::default() };
-        self.push(Kind::Subscription, LEG, "", &to_payload(&s), 0);
+        self.push(Kind::Subscription, conn, "", &to_payload(&s), 0);
     }
 
     /// A change of two ids, over these connections, each with what it adds to the ids there.
@@ -567,6 +573,69 @@ fn a_second_leg_that_was_far_ahead_for_a_moment_takes_over_all_the_same() {
     l.change(1001 + 640, &[(LEG, 0)]);
     l.is("100x1 / 101x1");
     assert!(l.gaps().is_empty(), "{:?}", l.gaps());
+}
+
+/// Ids that were alike may part later: counters of two connections that began together, until one of them merges two changes.
+#[test]
+fn a_second_leg_whose_changes_were_the_same_ones_once_is_not_believed_for_ever() {
+    let both = [(CONN, 0), (LEG, 0)];
+    // Whichever of them is read first.
+    for leg_first in [true, false] {
+        let mut l = Lane::new(IdPolicy::Strict);
+        l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+        l.second_leg();
+        (0..20).for_each(|n| l.change(1001 + 2 * n, &both));
+        for n in 20..40 {
+            let first = 1001 + 2 * n;
+            // The second one is a change ahead in its count.
+            let parts: [(i64, &[(i64, i64)]); 2] = [(first, &[(CONN, 0)]), (first + 2, &[(LEG, -2)])];
+            for k in if leg_first { [1, 0] } else { [0, 1] } {
+                l.change(parts[k].0, parts[k].1);
+            }
+        }
+        l.conn("close", CONN, 0, "venue_disconnect");
+        assert_eq!(l.best(), None, "the book goes on with changes of another count");
+        l.whole_on(LEG, 5000, r#"["98","1"]"#, r#"["102","1"]"#);
+        l.is("98x1 / 102x1");
+        assert_eq!(l.gaps().len(), 1, "{:?}", l.gaps());
+    }
+}
+
+/// A connection that is dead and has not said so is replaced: the other leg, which is known to be the same and has gone on, keeps
+/// its place before the replacement, of which nothing is known yet.
+#[test]
+fn a_replacement_does_not_take_the_place_of_a_leg_that_is_known_and_ahead() {
+    let both = [(CONN, 0), (LEG, 0)];
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+    l.second_leg();
+    (0..20).for_each(|n| l.change(1001 + 2 * n, &both));
+    l.change(1041, &[(LEG, 0)]);
+    // The silence of the first one.
+    l.ts += 700_000_000;
+    l.another(NEXT, 0);
+    l.change(1043, &[(LEG, 0), (NEXT, 0)]);
+    l.conn("close", CONN, 0, "venue_disconnect");
+    l.change(1045, &[(NEXT, 0), (LEG, 0)]);
+    l.is("100x1 / 101x1");
+    assert!(l.gaps().is_empty(), "{:?}", l.gaps());
+    let told = |id: i64| l.seen.rows.iter().filter(|r| r.starts_with(&format!("delta {id} "))).count();
+    assert!((0..23).all(|n| told(1002 + 2 * n) == 1), "{:?}", l.seen.rows);
+}
+
+/// A leg that lags is held against what the book took meanwhile.
+#[test]
+fn a_second_leg_that_lags_and_is_the_same_takes_over_and_one_that_is_not_does_not() {
+    for apart in [0, 2] {
+        let mut l = Lane::new(IdPolicy::Strict);
+        l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+        l.second_leg();
+        (0..20).for_each(|n| l.change(1001 + 2 * n, &[(CONN, 0), (LEG, 0)]));
+        (20..40).for_each(|n| l.change(1001 + 2 * n, &[(CONN, 0)]));
+        (20..40).for_each(|n| l.change(1001 + 2 * n + apart, &[(LEG, -apart)]));
+        l.conn("close", CONN, 0, "venue_disconnect");
+        assert_eq!(l.best().is_some(), apart == 0, "{:?}", l.gaps());
+    }
 }
 
 /// What is not proven is a gap, and the book begins anew.
