@@ -261,3 +261,34 @@ fn a_runtime_dir_of_others_is_warned_of_by_check_and_refused_by_capture() {
     assert!(o.status.code() == Some(1) && text.contains(&words) && text.contains("chown"), "{text}");
     assert!(!data.exists(), "something was made");
 }
+
+/// A channel's name is the venue's, whatever the symbols are.
+#[test]
+fn a_channel_that_a_venue_does_not_have_is_refused_where_symbols_are_chosen_by_rule() {
+    for v in lobtape::venue::all() {
+        let (dir, spec) = (tempfile::tempdir().unwrap(), v.spec());
+        let (file, data) = (dir.path().join("c.toml"), dir.path().join("data"));
+        let with = |channels: &[&str]| {
+            let text = format!(
+                "[dataset]\npath = {data:?}\n[[venue]]\nid = {:?}\nsymbols = {{ glob = \"*\" }}\nchannels = [\n{}\n]\n\
+                 rest = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:1/ws\"\n",
+                spec.id,
+                channels.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(",\n")
+            );
+            std::fs::write(&file, text).unwrap();
+            [&["check"][..], &["check", "--json"], &["capture", "--for", "1s"]]
+                .map(|command| (command, run(&[command, &["-c", file.to_str().unwrap()]].concat())))
+        };
+        let channels = v.channels();
+        let known = channels.iter().find(|c| c.symbol.is_some()).unwrap().example.as_str();
+        for (command, o) in with(&[known, "dpth"]) {
+            let text = stderr(&o);
+            assert_eq!(o.status.code(), Some(1), "{} {command:?}: {}{text}", spec.id, stdout(&o));
+            let place = format!("c.toml:8: {}: unknown channel \"dpth\"; known: ", spec.id);
+            assert!(text.contains(&place), "{command:?}: {text}");
+        }
+        assert!(!data.exists(), "{}: something was made", spec.id);
+        let (_, o) = &with(&[known])[0];
+        assert!(o.status.success(), "{}: {}", spec.id, stderr(o));
+    }
+}
