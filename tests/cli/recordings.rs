@@ -37,8 +37,10 @@ fn a_damaged_or_cut_recording_is_told_with_its_place_by_all_that_read_it() {
     let d = tempfile::tempdir().unwrap();
     let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
     let good = std::fs::read(root().join(USDM)).unwrap();
-    let (cut, hurt) = (at("cut.gz"), at("hurt.gz"));
+    let (cut, short, hurt) = (at("cut.gz"), at("short.gz"), at("hurt.gz"));
     std::fs::write(&cut, &good[..good.len() / 2]).unwrap();
+    // All lines are there, and their checksum is not.
+    std::fs::write(&short, &good[..good.len() - 4]).unwrap();
     let mut bad = good.clone();
     let middle = bad.len() / 2;
     bad[middle..middle + 64].fill(0xff);
@@ -47,17 +49,30 @@ fn a_damaged_or_cut_recording_is_told_with_its_place_by_all_that_read_it() {
     for (code, out, err) in &whole {
         assert_eq!((*code, err.as_str()), (Some(0), ""), "{out}");
     }
-    for (file, code, word) in [(&cut, 0, "ends in the middle"), (&hurt, 2, "damaged: ")] {
+    for (file, word) in [(&cut, "the file is cut"), (&short, "the file is cut"), (&hurt, "damaged: ")] {
         for ((found, out, err), (_, all, _)) in reads(file, "binance-usdm").iter().zip(&whole) {
-            assert_eq!(*found, Some(code), "{err}");
+            assert_eq!(*found, Some(2), "{err}");
             assert!(err.contains(word) && err.contains(&format!("{file} line ")), "{err}");
             // The line in which it breaks off is none.
             assert!(err.lines().count() <= 2, "{err}");
             let (some, all) = (out.matches("\"cp\"").count(), all.matches("\"cp\"").count());
             assert!(some <= all && (all == 0 || some > all / 10), "the good part is used: {some} of {all}");
+            assert!(file != &short || some == all, "all of it: {some} of {all}");
         }
-        let o = run(&["import", file, "--venue", "binance-usdm", "--out", &at(word), "--json"]);
-        assert!(o.status.code() == Some(code) && stderr(&o).contains(word), "{}", stderr(&o));
+        for (json, out) in [(true, format!("{file}.json")), (false, format!("{file}.text"))] {
+            let args = ["import", file, "--venue", "binance-usdm", "--out", &out, "--json"];
+            let o = run(&args[..args.len() - usize::from(!json)]);
+            let told = if json { stderr(&o) } else { stdout(&o) };
+            let line = told.lines().find(|l| l.contains(word) && l.contains(&format!("{file} line ")));
+            assert!(o.status.code() == Some(2) && line.is_some(), "{told}");
+            let ds = Dataset::open(&out).unwrap();
+            let rows = |t: Table| -> i64 {
+                ds.manifest().unwrap().parts().filter(|p| p.table() == Some(t)).map(|p| p.rows).sum()
+            };
+            assert!(rows(Table::Raw) > 100 && rows(Table::BookDelta) > 100, "the good part is used");
+            let verify = run(&["verify", &out]);
+            assert!(verify.status.success(), "{}", stdout(&verify));
+        }
     }
 }
 
