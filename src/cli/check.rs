@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, Wait};
 use crate::dataset::{Dataset, DatasetError};
 use crate::engine::plan::{Plan, VenuePlan, plan};
-use crate::engine::{cores, keys};
+use crate::engine::{cores, keys, runtime};
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_S};
 
 use super::configured::Configured;
@@ -48,6 +48,11 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     for v in &config.venues {
         keys::load(v, &|name| std::env::var(name).ok()).map_err(Fault::usage)?;
     }
+    // Who checks need not be who captures: what another user may do is a warning.
+    let rings = match runtime::check(&config) {
+        Err(e) if !e.is_of_user() => return Err(Fault::usage(e)),
+        looked => looked.err().map(|e| e.to_string()),
+    };
     let (plan, rules) = match args.ask {
         true => asked::ask(&config)?,
         false => (offline, asked::unasked(&config)),
@@ -62,12 +67,12 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         let mut json = to_json(&config, &plan, &rules);
         if let Some(all) = json["warnings"].as_array_mut() {
             all.extend(rules.iter().filter_map(|(id, r)| Some(Value::from(r.warning(id)?))));
-            all.extend(foreign.map(Value::from));
+            all.extend(rings.into_iter().chain(foreign).map(Value::from));
         }
         out::json_line(&mut stdout, &json)?;
     } else {
         print(&mut stdout, &config, &plan, &rules)?;
-        if let Some(why) = foreign {
+        for why in rings.into_iter().chain(foreign) {
             writeln!(stdout, "warning   {why}")?;
         }
     }

@@ -21,6 +21,7 @@ use tape::Tape;
   lobtape checkpoints lobtape-demo --venue aster-futures --every 100
 
 One JSON object per line: meta; sync (a snapshot, before any diff); cp (after every N-th applied diff); gap; last; end.
+A gap is where the chain of a book broke; in a dataset, where its book ended and nothing shows that it went on.
 Files are one session, in the order given. `crc` is the CRC-32 of the canonical text of the whole book, `crc20` of its
 best 20 levels a side, `tops` a running CRC-32 over the best prices after each applied diff.")]
 pub struct Args {

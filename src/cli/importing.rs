@@ -133,8 +133,8 @@ impl Judged {
     }
 }
 
-/// Judges recordings that were read. A file that ends in the middle is how a recorder dies; one whose checksum is wrong is
-/// not what was recorded.
+/// Judges recordings that were read. A compressed file that ends in the middle is not all that was recorded, and one whose
+/// checksum is wrong is something else.
 ///
 /// # Errors
 /// As [`records`]: they are looked at once more where something was refused.
@@ -145,13 +145,16 @@ pub fn judge(
     counters: &FoldCounters,
     first: FirstReject,
 ) -> anyhow::Result<Judged> {
-    let mut j = Judged { lines: Vec::new(), is_fault: !stats.damaged.is_empty() || stats.odd_stamps > 0 };
+    let mut j = Judged { lines: Vec::new(), is_fault: stats.is_harmed() || stats.odd_stamps > 0 };
     let place = |at: Position| {
         let file = files.get(at.file as usize).map_or_else(String::new, |f| f.display().to_string());
         format!("{file} line {}", at.line)
     };
     j.lines.extend(
-        stats.cut.iter().map(|c| format!("{c}: the file ends in the middle; what could be read was taken")),
+        stats
+            .cut
+            .iter()
+            .map(|c| format!("{c}: the file is cut, it ends there; what could be read was taken")),
     );
     j.lines
         .extend(stats.damaged.iter().map(|d| format!("damaged: {d}; what could be read before was taken")));

@@ -20,6 +20,7 @@ use super::messages::{FromLane, ToLane};
 use super::minutes::Minutes;
 use super::plan::{self, PlanFault};
 use super::recovering::{self, RecoverError, Recovered};
+use super::runtime::{self, RuntimeFault};
 use crate::bus::event::{self, EventProducer, EventRing};
 use crate::bus::raw::{self, RawConsumer, RawError, RawOptions, RawProducer};
 use crate::config::{Config, Wait};
@@ -55,6 +56,9 @@ pub enum CaptureError {
     /// Recovery of the run before.
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    /// The directory of the raw rings.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeFault),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -165,6 +169,8 @@ impl Capture {
         for v in &config.venues {
             keys::load(v, &|name| std::env::var(name).ok()).map_err(ControlFault::from)?;
         }
+        // So does a place where no ring can be made.
+        runtime::check(config)?;
         Ok(Arc::new(Dataset::create(&config.dataset.path)?))
     }
 

@@ -26,6 +26,7 @@ pub mod polls;
 pub mod rebuild;
 pub mod recovering;
 pub mod rest;
+pub mod runtime;
 pub mod subscribing;
 mod tuning;
 pub mod venues;

@@ -235,6 +235,12 @@ pub fn spread(
     let held = |name: &str| held(name).filter(|l| *l < lanes);
     let streams = config.channels.iter().filter(|c| venue.poll(c).is_none());
     let (market, single): (Vec<&String>, Vec<&String>) = streams.partition(|c| venue.is_market(c));
+    for c in &single {
+        // Symbols that a rule chooses may not be known yet; what the channels are called is.
+        if let Err(e @ PlanError::UnknownChannel { .. }) = venue.stream(c, None) {
+            return Err(e.into());
+        }
+    }
     let market: Vec<StreamSpec> =
         market.into_iter().map(|c| venue.stream(c, None)).collect::<Result<_, _>>()?;
     let mut streams = Vec::new();

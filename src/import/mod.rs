@@ -129,13 +129,21 @@ pub struct ImportStats {
     pub odd_stamps: u64,
     /// The first three of these: where, and what the stamp says.
     pub odd: Vec<String>,
-    /// Files that end in the middle (a collector that was killed); what could be read was taken.
+    /// Compressed files that end in the middle (a collector that was killed, a copy that was not finished); what could be
+    /// read was taken.
     pub cut_files: u64,
     /// Which those are, and the last line read.
     pub cut: Vec<String>,
     /// Compressed files that are damaged: which, the last line read, and what the decompressor says. What could be read
     /// before that was taken.
     pub damaged: Vec<String>,
+}
+
+impl ImportStats {
+    /// Whether files hold less than was recorded, or something else.
+    pub fn is_harmed(&self) -> bool {
+        self.cut_files > 0 || !self.damaged.is_empty()
+    }
 }
 
 type Consumer<'c> =

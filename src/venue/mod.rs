@@ -86,7 +86,7 @@ pub trait Venue: Send + Sync {
     /// The stream of a channel (`depth@100ms`) and a symbol; all-market channels (`!bookTicker`) take no symbol.
     ///
     /// # Errors
-    /// An unknown channel, a symbol that cannot be one.
+    /// An unknown channel, whatever the symbol; a symbol that cannot be one.
     fn stream(&self, channel: &str, symbol: Option<&str>) -> Result<StreamSpec, PlanError>;
 
     /// Whether a channel is the whole venue's, so that its stream takes no symbol.

@@ -179,3 +179,116 @@ fn a_key_that_cannot_be_had_is_refused_by_check_as_by_capture() {
     let o = run(&["check", "-c", file.to_str().unwrap()]);
     assert!(o.status.success(), "{}", stderr(&o));
 }
+
+/// Rings that nobody can make are found before anything is made, and told alike by both.
+#[test]
+fn a_runtime_dir_that_takes_no_rings_is_refused_before_anything_is_made() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
+    let (file, data, config) = (at("file"), at("data"), at("c.toml"));
+    std::fs::write(&file, "dear").unwrap();
+    let write = |dir: &str| {
+        let text = format!(
+            "[dataset]\npath = {data:?}\n[capture]\nruntime_dir = {dir:?}\n[[venue]]\nid = \"aster-futures\"\n\
+             symbols = [\"A\"]\nchannels = [\"trade\"]\nrest = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:1/ws\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+    };
+    for (dir, word, fix) in [
+        (at("none"), "is not there", format!("mkdir -p {}", at("none"))),
+        (file.clone(), "is a file", "name a directory".to_owned()),
+        (format!("{file}/below"), "leads through one", "name a directory".to_owned()),
+        ("/proc".to_owned(), "takes no files", "another directory".to_owned()),
+    ] {
+        write(&dir);
+        let said = [&["capture", "--for", "1s"][..], &["check"], &["check", "--json"]].map(|command| {
+            let o = run(&[command, &["-c", &config]].concat());
+            let text = stderr(&o);
+            assert_eq!(o.status.code(), Some(1), "{command:?}: {}{text}", stdout(&o));
+            assert!(text.starts_with(&format!("lobtape: capture.runtime_dir {dir}: ")), "{text}");
+            assert!(text.contains(word) && text.contains(&fix) && text.lines().count() == 1, "{text}");
+            text
+        });
+        assert!(said[0] == said[1] && said[1] == said[2], "{said:?}");
+        assert!(!std::path::Path::new(&data).exists(), "{dir}: something was made");
+    }
+    write(d.path().to_str().unwrap());
+    let o = run(&["check", "-c", &config]);
+    assert!(o.status.success() && !stdout(&o).contains("runtime_dir"), "{}{}", stdout(&o), stderr(&o));
+}
+
+/// Who checks need not be who captures.
+#[test]
+fn a_runtime_dir_of_others_is_warned_of_by_check_and_refused_by_capture() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let mode = |p: &std::path::Path, m| {
+        std::fs::set_permissions(p, std::fs::Permissions::from_mode(m)).unwrap();
+    };
+    let d = tempfile::tempdir().unwrap();
+    mode(d.path(), 0o777);
+    let (rings, data, file) = (d.path().join("rings"), d.path().join("data"), d.path().join("c.toml"));
+    std::fs::create_dir(&rings).unwrap();
+    mode(&rings, 0o555);
+    let text = format!(
+        "[dataset]\npath = {data:?}\n[capture]\nruntime_dir = {rings:?}\n[[venue]]\nid = \"aster-futures\"\n\
+         symbols = [\"A\"]\nchannels = [\"trade\"]\nrest = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:1/ws\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let as_nobody = |args: &[&str]| {
+        let mut c = super::lobtape(&[args, &["-c", file.to_str().unwrap()]].concat());
+        // Root may write everywhere. The directory that tests run in may be closed to others, so the program stands elsewhere.
+        if std::fs::write(rings.join("try"), "").is_ok() {
+            std::fs::remove_file(rings.join("try")).unwrap();
+            let program = d.path().join("lobtape");
+            if !program.exists() {
+                std::fs::copy(env!("CARGO_BIN_EXE_lobtape"), &program).unwrap();
+            }
+            let mut own = std::process::Command::new(&program);
+            own.args(c.get_args()).current_dir(d.path()).uid(65_534).gid(65_534);
+            c = own;
+        }
+        c.output().unwrap()
+    };
+    let words = format!("capture.runtime_dir {}: cannot be written into", rings.display());
+    let o = as_nobody(&["check"]);
+    assert!(o.status.success() && stdout(&o).contains(&format!("warning   {words}")), "{}", stdout(&o));
+    let o = as_nobody(&["check", "--json"]);
+    let v: Value = serde_json::from_str(&stdout(&o)).unwrap();
+    assert!(o.status.success() && v["warnings"][0].as_str().is_some_and(|w| w.starts_with(&words)), "{v}");
+    let o = as_nobody(&["capture", "--for", "1s"]);
+    let text = stderr(&o);
+    assert!(o.status.code() == Some(1) && text.contains(&words) && text.contains("chown"), "{text}");
+    assert!(!data.exists(), "something was made");
+}
+
+/// A channel's name is the venue's, whatever the symbols are.
+#[test]
+fn a_channel_that_a_venue_does_not_have_is_refused_where_symbols_are_chosen_by_rule() {
+    for v in lobtape::venue::all() {
+        let (dir, spec) = (tempfile::tempdir().unwrap(), v.spec());
+        let (file, data) = (dir.path().join("c.toml"), dir.path().join("data"));
+        let with = |channels: &[&str]| {
+            let text = format!(
+                "[dataset]\npath = {data:?}\n[[venue]]\nid = {:?}\nsymbols = {{ glob = \"*\" }}\nchannels = [\n{}\n]\n\
+                 rest = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:1/ws\"\n",
+                spec.id,
+                channels.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(",\n")
+            );
+            std::fs::write(&file, text).unwrap();
+            [&["check"][..], &["check", "--json"], &["capture", "--for", "1s"]]
+                .map(|command| (command, run(&[command, &["-c", file.to_str().unwrap()]].concat())))
+        };
+        let channels = v.channels();
+        let known = channels.iter().find(|c| c.symbol.is_some()).unwrap().example.as_str();
+        for (command, o) in with(&[known, "dpth"]) {
+            let text = stderr(&o);
+            assert_eq!(o.status.code(), Some(1), "{} {command:?}: {}{text}", spec.id, stdout(&o));
+            let place = format!("c.toml:8: {}: unknown channel \"dpth\"; known: ", spec.id);
+            assert!(text.contains(&place), "{command:?}: {text}");
+        }
+        assert!(!data.exists(), "{}: something was made", spec.id);
+        let (_, o) = &with(&[known])[0];
+        assert!(o.status.success(), "{}: {}", spec.id, stderr(o));
+    }
+}

@@ -37,8 +37,10 @@ fn a_damaged_or_cut_recording_is_told_with_its_place_by_all_that_read_it() {
     let d = tempfile::tempdir().unwrap();
     let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
     let good = std::fs::read(root().join(USDM)).unwrap();
-    let (cut, hurt) = (at("cut.gz"), at("hurt.gz"));
+    let (cut, short, hurt) = (at("cut.gz"), at("short.gz"), at("hurt.gz"));
     std::fs::write(&cut, &good[..good.len() / 2]).unwrap();
+    // All lines are there, and their checksum is not.
+    std::fs::write(&short, &good[..good.len() - 4]).unwrap();
     let mut bad = good.clone();
     let middle = bad.len() / 2;
     bad[middle..middle + 64].fill(0xff);
@@ -47,17 +49,30 @@ fn a_damaged_or_cut_recording_is_told_with_its_place_by_all_that_read_it() {
     for (code, out, err) in &whole {
         assert_eq!((*code, err.as_str()), (Some(0), ""), "{out}");
     }
-    for (file, code, word) in [(&cut, 0, "ends in the middle"), (&hurt, 2, "damaged: ")] {
+    for (file, word) in [(&cut, "the file is cut"), (&short, "the file is cut"), (&hurt, "damaged: ")] {
         for ((found, out, err), (_, all, _)) in reads(file, "binance-usdm").iter().zip(&whole) {
-            assert_eq!(*found, Some(code), "{err}");
+            assert_eq!(*found, Some(2), "{err}");
             assert!(err.contains(word) && err.contains(&format!("{file} line ")), "{err}");
             // The line in which it breaks off is none.
             assert!(err.lines().count() <= 2, "{err}");
             let (some, all) = (out.matches("\"cp\"").count(), all.matches("\"cp\"").count());
             assert!(some <= all && (all == 0 || some > all / 10), "the good part is used: {some} of {all}");
+            assert!(file != &short || some == all, "all of it: {some} of {all}");
         }
-        let o = run(&["import", file, "--venue", "binance-usdm", "--out", &at(word), "--json"]);
-        assert!(o.status.code() == Some(code) && stderr(&o).contains(word), "{}", stderr(&o));
+        for (json, out) in [(true, format!("{file}.json")), (false, format!("{file}.text"))] {
+            let args = ["import", file, "--venue", "binance-usdm", "--out", &out, "--json"];
+            let o = run(&args[..args.len() - usize::from(!json)]);
+            let told = if json { stderr(&o) } else { stdout(&o) };
+            let line = told.lines().find(|l| l.contains(word) && l.contains(&format!("{file} line ")));
+            assert!(o.status.code() == Some(2) && line.is_some(), "{told}");
+            let ds = Dataset::open(&out).unwrap();
+            let rows = |t: Table| -> i64 {
+                ds.manifest().unwrap().parts().filter(|p| p.table() == Some(t)).map(|p| p.rows).sum()
+            };
+            assert!(rows(Table::Raw) > 100 && rows(Table::BookDelta) > 100, "the good part is used");
+            let verify = run(&["verify", &out]);
+            assert!(verify.status.success(), "{}", stdout(&verify));
+        }
     }
 }
 
@@ -279,4 +294,68 @@ fn hours_in_which_a_recording_shows_nothing_are_not_covered() {
         let hours = 17_990_000_000_000..=17_991_000_000_000;
         assert!(covered < 20_000_000_000 && hours.contains(&missing), "{stream}: {covered} {missing}");
     }
+}
+
+/// One book: a hole, a snapshot behind it, hours in which nothing was missing, and one more hole.
+fn with_holes() -> String {
+    let (mut text, mut s) = (String::new(), 1_700_000_000_i64);
+    let mut line = |what: &str, after_s: i64| {
+        s += after_s;
+        let ms = s * 1000;
+        writeln!(text, "{}000000000 {}", s, what.replace("TIME", &ms.to_string())).unwrap();
+    };
+    let diff = |first: i64, last: i64, prev: i64| {
+        format!(
+            r#"{{"stream":"ausdt@depth@100ms","data":{{"e":"depthUpdate","E":TIME,"T":TIME,"s":"AUSDT","U":{first},"u":{last},"pu":{prev},"b":[["100","{last}"]],"a":[["101","{first}"]]}}}}"#
+        )
+    };
+    let view = |id: i64| {
+        format!(
+            r#"/fapi/v1/depth?symbol=AUSDT&limit=1000 {{"lastUpdateId":{id},"E":TIME,"T":TIME,"bids":[["100","5"],["99","1"]],"asks":[["101","5"]]}}"#
+        )
+    };
+    line(&view(10), 1);
+    line(&diff(9, 12, 8), 1);
+    line(&diff(13, 14, 12), 1);
+    line(&diff(20, 21, 19), 1);
+    line(&diff(22, 23, 21), 1);
+    line(&view(25), 1);
+    line(&diff(24, 27, 23), 1);
+    line(&diff(28, 29, 27), 1);
+    line(&diff(30, 31, 29), 5 * 3600);
+    line(&diff(32, 33, 31), 1);
+    line(&diff(40, 41, 39), 1);
+    text
+}
+
+/// What a recording shows its dataset shows: where a book's chain broke, and that it did not where the ids go on.
+#[test]
+fn a_dataset_s_checkpoints_tell_of_the_gaps_of_its_books() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
+    let (file, out) = (at("holes.txt"), at("data"));
+    std::fs::write(&file, with_holes()).unwrap();
+    let o = run(&["import", &file, "--venue", "binance-usdm", "--out", &out]);
+    assert!(o.status.success(), "{}", stdout(&o));
+    let states = |of: &str| {
+        let o = run(&["checkpoints", of, "--venue", "binance-usdm", "--every", "1"]);
+        assert!(o.status.success(), "{}", stderr(&o));
+        let text = stdout(&o);
+        let all: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let end = all.iter().find(|v| v["ev"] == "end").unwrap().clone();
+        // Which state was the last one a recording tells only of books that are there at its end.
+        let states = all.iter().filter(|v| !["meta", "last", "end"].contains(&v["ev"].as_str().unwrap()));
+        let states = states.map(|v| format!("{} {} {}", v["ev"], v["u"], v["crc"])).collect::<Vec<_>>();
+        (states, end["gaps"].clone(), end["synced"].clone())
+    };
+    let (recorded, found) = (states(&file), states(&out));
+    assert_eq!(recorded, found);
+    let order: Vec<&str> = found.0.iter().map(|s| s.split(' ').next().unwrap()).collect();
+    let [sync, gap, cp] = ["\"sync\"", "\"gap\"", "\"cp\""];
+    assert_eq!(order, [sync, cp, cp, gap, sync, cp, cp, cp, cp, gap]);
+    assert_eq!((found.1, found.2), (2.into(), false.into()));
+    // A whole recording has none, though its dataset ends as well.
+    let out = at("whole");
+    assert!(run(&["import", USDM, "--venue", "binance-usdm", "--out", &out]).status.success());
+    assert!(!states(&out).0.iter().any(|s| s.contains("gap")));
 }

@@ -13,7 +13,7 @@ use crate::dataset::{Dataset, DatasetError, PartRecord};
 use crate::fold::Changes;
 use crate::model::{InstrumentId, Side, flags, num::pow10};
 
-const COLUMNS: &[&str] = &["flags", "seq_last", "side", "price", "size"];
+const COLUMNS: &[&str] = &["flags", "seq_last", "rseq", "side", "price", "size"];
 
 /// Runs it.
 pub(super) fn run(args: &Args, dir: &Path, mut tape: Tape, out: &mut impl Write) -> anyhow::Result<u8> {
@@ -79,7 +79,15 @@ struct Replay {
     changes: Changes,
     applied: bool,
     /// A CLEAR came: whether the book ended, or only lasted through a long gap, the next message says.
-    ended: bool,
+    ended: Option<End>,
+}
+
+/// Where a book was called unknown.
+#[derive(Clone, Copy)]
+struct End {
+    at: (u32, u64),
+    /// A record of its connection showed it: no clock, and no stop of the recorder.
+    is_shown: bool,
 }
 
 impl Replay {
@@ -94,7 +102,7 @@ impl Replay {
             last: -1,
             changes: Changes::default(),
             applied: false,
-            ended: false,
+            ended: None,
         }
     }
 
@@ -111,11 +119,16 @@ impl Replay {
     }
 
     fn batch(&mut self, b: &Batch, tape: &mut Tape) -> Result<(), DatasetError> {
-        let (row_flags, seq, side) = (b.i32("flags")?, b.i64("seq_last")?, b.i32("side")?);
+        let (row_flags, seq, rseq, side) =
+            (b.i32("flags")?, b.i64("seq_last")?, b.i64("rseq")?, b.i32("side")?);
         let (price, size) = (b.f64("price")?, b.f64("size")?);
         for i in 0..b.rows() {
             let m = |x: f64, e: u8| (x * pow10(e) as f64).round() as i64;
             let (p, s) = (m(price.value(i), self.exps.0), m(size.value(i), self.exps.1));
+            if row_flags[i] & flags::CLEAR != 0 {
+                self.clear(rseq[i] >= 0, tape);
+                continue;
+            }
             self.row(row_flags[i], seq[i], side[i], p, s, tape);
         }
         Ok(())
@@ -124,15 +137,10 @@ impl Replay {
     fn row(&mut self, f: i32, seq: i64, side: i32, price: i64, size: i64, tape: &mut Tape) {
         let last = f & flags::LAST != 0;
         let carried = f & flags::CARRIED != 0;
-        if f & flags::CLEAR != 0 {
-            self.live = false;
-            self.first = true;
-            self.ended = true;
-            return;
-        }
-        if std::mem::take(&mut self.ended) {
+        if let Some(end) = self.ended.take() {
             if !carried {
                 self.keep_last(tape);
+                self.gap(end, tape);
             }
             self.book.clear();
         }
@@ -174,6 +182,22 @@ impl Replay {
         tape.record_done();
     }
 
+    fn clear(&mut self, is_shown: bool, tape: &Tape) {
+        self.live = false;
+        self.first = true;
+        self.ended = Some(End { at: tape.at(), is_shown });
+    }
+
+    /// The book ended, and what comes goes on without it.
+    fn gap(&self, end: End, tape: &mut Tape) {
+        let now = tape.at();
+        tape.position(end.at.0, end.at.1);
+        tape.gap(self.id);
+        // Told before what follows it.
+        tape.record_done();
+        tape.position(now.0, now.1);
+    }
+
     fn keep_last(&mut self, tape: &mut Tape) {
         if self.applied {
             tape.last(self.id, self.last, &self.book, self.exps);
@@ -183,6 +207,9 @@ impl Replay {
 
     fn finish(&mut self, tape: &mut Tape) {
         self.keep_last(tape);
+        if let Some(end) = self.ended.take().filter(|e| e.is_shown) {
+            self.gap(end, tape);
+        }
     }
 }
 
