@@ -375,7 +375,7 @@ fn a_round_that_settles_ends_without_a_gap_and_the_others_go_on() {
 fn what_only_a_stream_of_the_whole_market_names_has_versions_too() {
     let _turn = turn();
     let place = Place::new();
-    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 4, 200, |_| {});
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 4, 1000, |_| {});
     let all = venue.symbols.clone();
     // The second one is in another lane than the stream of the whole market: both record it, one says so.
     venue.symbols.truncate(2);

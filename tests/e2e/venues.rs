@@ -185,7 +185,7 @@ struct Asked {
 #[test]
 fn all_venues_at_once_are_recorded_once_and_explained() {
     let _turn = turn();
-    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 8), number("LOBTAPE_PROVE_RATE", 2400));
+    let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 12), number("LOBTAPE_PROVE_RATE", 2400));
     let only = std::env::var("LOBTAPE_PROVE_VENUE").ok();
     let wanted = |id: &&str| only.as_deref().is_none_or(|o| o == *id);
     let ids: Vec<&str> = lobtape::venue::all().iter().map(|v| v.spec().id).filter(wanted).collect();
