@@ -16,6 +16,8 @@ const FAILURES_MAX: u32 = 5;
 const PATIENCE_NS: i64 = 600 * S;
 /// The wait after a first failure.
 const RETRY_NS: i64 = 2 * S;
+/// So long after an answer nobody asks again for what stood in it: the fold has told it by then.
+const HEARD_NS: i64 = 2 * S;
 /// Gaps that wait at once, over all venues; others are taken when there is room.
 const JOBS_MAX: usize = 1024;
 
@@ -133,6 +135,11 @@ impl BackfillJob {
             && self.wanted.venue == w.venue
     }
 
+    /// Whether it is of the same stream.
+    fn is_beside(&self, other: &BackfillJob) -> bool {
+        self.venue == other.venue && self.lane == other.lane && self.wanted.stream == other.wanted.stream
+    }
+
     /// What follows from an answer: the next page, or why there is none.
     fn answered(&mut self, request: &TradesRequest, page: Page, now: i64) -> Result<(), &'static str> {
         self.failures = 0;
@@ -164,6 +171,26 @@ impl BackfillJob {
         }
         self.state = JobState::Due(now + (RETRY_NS << (self.failures - 1)));
         Ok(())
+    }
+}
+
+/// Whether a gap's turn has come: an answer that is under way for another gap of its stream may have its trades, too.
+fn is_due(jobs: &[BackfillJob], n: usize, now: i64) -> bool {
+    let j = &jobs[n];
+    matches!(j.state, JobState::Due(at) if at <= now)
+        && !jobs.iter().any(|other| other.state == JobState::Asked && other.is_beside(j))
+}
+
+/// Gaps of the same stream whose trades stand in an answer wait until it is heard: they are over then.
+fn wait_for_it(jobs: &mut [BackfillJob], n: usize, page: Page, now: i64) {
+    let has = |w: &Wanted| page.trades > 0 && page.least <= w.first && w.last <= page.greatest;
+    for k in (0..jobs.len()).filter(|k| *k != n) {
+        if jobs[k].is_beside(&jobs[n])
+            && has(&jobs[k].wanted)
+            && let JobState::Due(at) = jobs[k].state
+        {
+            jobs[k].state = JobState::Due(at.max(now + HEARD_NS));
+        }
     }
 }
 
@@ -208,10 +235,10 @@ impl Control {
             return;
         }
         for n in 0..self.backfills.len() {
-            let j = &self.backfills[n];
-            if !matches!(j.state, JobState::Due(at) if at <= now) {
+            if !is_due(&self.backfills, n, now) {
                 continue;
             }
+            let j = &self.backfills[n];
             if now - j.since > PATIENCE_NS {
                 self.backfill_ends(n, "the budget left no room for ten minutes");
                 continue;
@@ -253,7 +280,7 @@ impl Control {
         let at = self.backfills.iter().position(|j| j.is_for(lane, gap) && j.state == JobState::Asked);
         let verdict = at.map(|n| {
             let (venue, has_key) = (self.venues[v].plan.venue, self.venues[v].key.is_some());
-            let j = &mut self.backfills[n];
+            let j = &self.backfills[n];
             let request = request_of(venue, has_key, j.wanted.kind, &j.wanted.symbol, j.from);
             let well = result
                 .as_ref()
@@ -261,10 +288,13 @@ impl Control {
                 .filter(|r| r.status == 200 && venue.refusal(r.status, &r.body).is_none());
             match (well, request) {
                 (Some(r), Some(request)) => match page(venue, &j.wanted, &r.body) {
-                    Ok(page) => j.answered(&request, page, now),
+                    Ok(page) => {
+                        wait_for_it(&mut self.backfills, n, page, now);
+                        self.backfills[n].answered(&request, page, now)
+                    }
                     Err(_) => Err("the venue's answer could not be read"),
                 },
-                _ => j.failed(now),
+                _ => self.backfills[n].failed(now),
             }
         });
         self.hand_over(v, lane, path, result);
@@ -344,6 +374,23 @@ mod tests {
         assert!(!a.is_for(1, &b.wanted) && !a.is_for(2, &a.wanted));
         let less = Wanted { first: 105, ..a.wanted.clone() };
         assert!(a.is_for(1, &less), "the same gap, half filled");
+    }
+
+    #[test]
+    fn what_stands_in_an_answer_is_not_asked_for_again() {
+        let of = |first, last, state| BackfillJob { state, ..job(first, last) };
+        let due = JobState::Due(5);
+        let mut other = of(105, 106, due);
+        other.wanted.stream = "ethusdt@aggTrade".to_owned();
+        let mut jobs = vec![of(100, 101, JobState::Asked), of(105, 106, due), other, of(105, 2000, due)];
+        jobs[3].wanted.seq_before = 1;
+        let turns = |jobs: &[BackfillJob], now| [1, 2, 3].map(|n| is_due(jobs, n, now));
+        assert_eq!(turns(&jobs, 4), [false; 3]);
+        assert_eq!(turns(&jobs, 5), [false, true, false], "an answer is under way for this stream");
+        wait_for_it(&mut jobs, 0, Page { trades: 1000, least: 100, greatest: 1099 }, 7);
+        jobs[0].state = JobState::Over;
+        assert_eq!(turns(&jobs, 7), [false, true, true]);
+        assert_eq!(turns(&jobs, 7 + HEARD_NS), [true; 3], "it was not told after all");
     }
 
     #[test]
