@@ -83,7 +83,7 @@ impl World {
         }
         for c in [Channel::Mark1s, Channel::Mark3s] {
             if c == Channel::Mark1s || three {
-                for table in [Scope::All, Scope::Pair(0)] {
+                for table in (0..n).map(Scope::Pair).chain([Scope::All]) {
                     self.tell_array(table, c, |w, sym| {
                         let p = w.mark_of(sym);
                         let s = &w.symbols[sym];
@@ -189,7 +189,10 @@ impl World {
     /// An array of all symbols, for the all-market stream or a pair's stream.
     fn tell_array(&mut self, scope: Scope, c: Channel, mut one: impl FnMut(&mut World, usize) -> bool) {
         let Some(slot) = c.slot() else { return };
-        let ix = if scope == Scope::All { self.all_slots[slot] } else { self.pair_slots[slot] };
+        let ix = match scope {
+            Scope::Pair(sym) => self.pair_slots.get(&(slot, sym)).copied().unwrap_or(NONE),
+            _ => self.all_slots[slot],
+        };
         if ix == NONE || self.streams[ix as usize].subs.is_empty() {
             return;
         }

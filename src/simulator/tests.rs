@@ -312,6 +312,20 @@ fn every_public_stream_of_aster_speaks() {
 }
 
 #[test]
+fn each_pair_s_marks_speak() {
+    let sim = Simulator::start(manual("binance-coinm")).unwrap();
+    let names = ["btcusd@markPrice@1s", "ethusd@markPrice@1s", "ethusd@markPrice"];
+    let mut c = Client::open(sim.addr(), &format!("/stream?streams={}", names.join("/")));
+    sim.advance(3_000).unwrap();
+    let said = c.by_stream();
+    let of =
+        |name: &str| said.get(name).into_iter().flatten().map(|v| v[0]["s"].clone()).collect::<Vec<_>>();
+    assert_eq!(of(names[0]), ["BTCUSD_PERP"; 3]);
+    assert_eq!(of(names[1]), ["ETHUSD_PERP"; 3]);
+    assert_eq!(of(names[2]), ["ETHUSD_PERP"]);
+}
+
+#[test]
 fn partial_books_are_whole_tops() {
     let sim = Simulator::start(manual("binance-spot")).unwrap();
     let mut c = Client::open(sim.addr(), "/ws/btcusdt@depth20@100ms");

@@ -139,7 +139,8 @@ pub(super) struct World {
     pub streams: Vec<Stream>,
     by_stream: BTreeMap<String, usize>,
     pub(super) all_slots: [u32; SLOTS],
-    pub(super) pair_slots: [u32; SLOTS],
+    /// By slot and symbol: the stream of the symbol's pair.
+    pub(super) pair_slots: BTreeMap<(usize, usize), u32>,
     pub conns: BTreeMap<u64, Rc<Conn>>,
     pub out: Out,
     pub oracle: Oracle,
@@ -250,7 +251,7 @@ impl World {
             streams: Vec::new(),
             by_stream: BTreeMap::new(),
             all_slots: [NONE; SLOTS],
-            pair_slots: [NONE; SLOTS],
+            pair_slots: BTreeMap::new(),
             conns: BTreeMap::new(),
             out: Out::default(),
             oracle: Oracle::open(&cfg.oracle)?,
@@ -616,7 +617,7 @@ impl World {
             match wanted.scope {
                 Scope::Symbol(s) => self.symbols[s].slots[slot] = ix as u32,
                 Scope::All => self.all_slots[slot] = ix as u32,
-                Scope::Pair(_) => self.pair_slots[slot] = ix as u32,
+                Scope::Pair(s) => drop(self.pair_slots.insert((slot, s), ix as u32)),
                 Scope::Nobody => {}
             }
         }
