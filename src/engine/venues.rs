@@ -388,6 +388,8 @@ pub struct VenueState {
     pub unread: BTreeMap<String, (u64, u64)>,
     /// All symbols of the newest list.
     pub listed: Vec<String>,
+    /// Named symbols whose streams were opened before any list has named them.
+    pub unlisted: std::collections::BTreeSet<String>,
     /// Volumes by which a rule ranks markets, and when they were fetched (monotonic ns); `None` = not yet.
     pub volumes: Option<(i64, Vec<Volume>)>,
     /// Lane of each symbol in use.
@@ -449,6 +451,7 @@ impl VenueState {
             told_left_out: std::collections::BTreeSet::new(),
             unread: BTreeMap::new(),
             listed: Vec::new(),
+            unlisted: std::collections::BTreeSet::new(),
             volumes: None,
             lanes: BTreeMap::new(),
             homes: BTreeMap::new(),

@@ -187,3 +187,47 @@ fn a_venue_that_is_taken_back_is_opened_without_a_list_as_at_the_start() {
     other.end();
     verified(&place);
 }
+
+/// One list that did not come lets nobody in for good whom no list names: when it is there, the misspelt symbol ends, and nothing else.
+#[test]
+fn a_misspelt_symbol_ends_when_the_late_list_does_not_name_it() {
+    let _turn = turn();
+    for allow_missing in [false, true] {
+        let place = Place::new();
+        let mut venue = without_rest(&place);
+        let good = venue.symbols[0].clone();
+        venue.symbols = vec![good.clone(), "nope_usdt".to_owned()];
+        venue.more.push_str(&format!("allow_missing = {allow_missing}\n"));
+        place.configure("1h", 0, &[&venue]);
+        let recorder = place.record();
+        assert!(has(&venue, 4), "{}", recorder.words());
+        pass(Duration::from_millis(1500));
+        venue.sim.quiesce().unwrap();
+        let over = "its streams end";
+        assert!(said(&recorder, over, 1), "{}", recorder.words());
+        // The connection is replaced, the new one first.
+        assert!(has(&venue, 2), "{}", recorder.words());
+        let log = recorder.log();
+        let told = log.lines().find(|l| l.contains(over)).unwrap();
+        let words = ["ERROR", "venue=\"pumpkin-perp\"", "symbol=\"nope_usdt\"", "not listed"];
+        assert!(words.iter().all(|w| told.contains(w)), "{told}");
+        // The same again is as wrong as with a list at the start, and costs what runs nothing.
+        recorder.reload();
+        if !allow_missing {
+            assert!(said(&recorder, "is not applied", 1), "{}", recorder.words());
+        }
+        pass(Duration::from_millis(1500));
+        assert!(has(&venue, 2), "{}", recorder.words());
+        recorder.stop();
+        venue.end();
+        let (gone, stays) = (covers(&place, "nope_usdt"), covers(&place, &good));
+        assert!(!gone.is_empty() && gone.iter().all(|c| c.end_cause == "unsubscribed"), "{gone:?}");
+        let last = |c: &[Cover]| c.iter().map(|c| c.end).max().unwrap();
+        assert!(last(&stays) - last(&gone) > 1_000_000_000, "{gone:?} {stays:?}");
+        assert!(stays.iter().all(|c| c.end_cause != "unsubscribed"), "{stays:?}");
+        let open = |g: &tape::Gap| g.stream.contains("nope_usdt") && g.end == 0;
+        let gaps = tape::gaps(&place.dataset(), ID);
+        assert!(!gaps.iter().any(open), "{gaps:?}");
+        verified(&place);
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::VenueConfig;
 use crate::engine::choose::{choose, is_unnamable, with_places};
+use crate::engine::links::is_pair_of;
 use crate::instrument::{DELISTED, Versions};
 use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
@@ -204,10 +205,59 @@ impl Control {
     fn open_unlisted(&mut self, v: usize, next: VenueConfig, now: i64) -> Result<(), ControlFault> {
         let venue = &mut self.venues[v];
         let listed = venue.listed.clone();
+        let is_new = |s: &&String| !listed.contains(*s) && !venue.recorded.contains(s);
+        venue.unlisted.extend(next.symbols.iter().filter(is_new).cloned());
         venue.listed.extend(next.symbols.iter().cloned());
         let opened = self.change(v, next, now);
         self.venues[v].listed = listed;
         opened
+    }
+
+    /// The list is there: what was opened before it and is not in it was never a symbol of the venue, so it ends like one that is over.
+    fn end_unlisted(
+        &mut self,
+        v: usize,
+        list: &InstrumentList,
+        body: &[u8],
+        now: i64,
+    ) -> Result<(), ControlFault> {
+        let venue = &mut self.venues[v];
+        let listed: Vec<&str> = venue.listed.iter().map(String::as_str).collect();
+        let is_there = |s: &str| listed.contains(&s) || is_pair_of(venue.plan.venue, s, &listed);
+        let missing: Vec<String> =
+            std::mem::take(&mut venue.unlisted).into_iter().filter(|s| !is_there(s)).collect();
+        // Of an element that could not be read the next list may tell.
+        let (unread, gone): (BTreeSet<String>, BTreeSet<String>) =
+            missing.into_iter().partition(|s| list.faulty > 0 && names(body, s));
+        venue.unlisted = unread;
+        // Where it was taken for listed it has no claim to be.
+        venue.homes.retain(|s, _| !gone.contains(s));
+        let mut config = venue.plan.config.clone();
+        let named = config.symbols.clone();
+        let stays = config.allow_missing;
+        for symbol in named.iter().filter(|s| gone.contains(*s)) {
+            let then = if stays {
+                "it is recorded when it is listed"
+            } else {
+                "mend the configuration and have it read again (SIGHUP)"
+            };
+            tracing::error!(
+                venue = config.id,
+                symbol,
+                "not listed, and was opened before the list came: its streams end; {then}"
+            );
+        }
+        config.symbols.retain(|s| !gone.contains(s));
+        if let Some(next) = venue.next.as_mut().filter(|n| !n.allow_missing) {
+            next.symbols.retain(|s| !gone.contains(s));
+        }
+        if config.symbols.len() < named.len() {
+            self.change(v, config, now)?;
+            if stays {
+                self.venues[v].plan.config.symbols = named;
+            }
+        }
+        Ok(())
     }
 
     /// Streams that are wanted have no connection.
@@ -269,6 +319,7 @@ impl Control {
         venue.listed = list.instruments.iter().map(|i| i.symbol.clone()).collect();
         // Before the plan changes: a stream that ends because its symbol does is explained by the version before it.
         self.follow(v, &list, &r.body, now);
+        self.end_unlisted(v, &list, &r.body, now)?;
         if let Some(next) = self.next_plan(v, &list.instruments) {
             self.change(v, next, now)?;
         }

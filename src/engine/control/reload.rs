@@ -146,6 +146,9 @@ impl Control {
         // If it is wanted again, it begins as at the start: its list may be another one by then.
         venue.told_waiting = None;
         venue.listed.clear();
+        // Whom no list has named is taken for listed by nobody then.
+        let unlisted = std::mem::take(&mut venue.unlisted);
+        venue.homes.retain(|s, _| !unlisted.contains(s));
         venue.metrics.list_waits.set(0);
         let none: Vec<LaneStreams> = self.parts.lanes.iter().map(|l| (l.lane, Vec::new())).collect();
         if let Err(e) = self.adopt(v, &none, now) {
