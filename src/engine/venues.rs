@@ -380,14 +380,16 @@ pub struct VenueState {
     pub recorded: Recorded,
     /// Its newest list, as long as nobody has told what earlier runs recorded.
     pub early: Option<(InstrumentList, Vec<u8>)>,
-    /// Its lanes were told that its streams wait for a first list.
-    pub told_waiting: bool,
+    /// The configuration of which it was told that no list came for it; `None` = none was.
+    pub told_waiting: Option<VenueConfig>,
     /// Channels and symbols of which it was said that the one does not take the other.
     pub told_left_out: std::collections::BTreeSet<(String, String)>,
     /// By channel ("": no stream could be read): frames that could not be read, and at how many that is told next.
     pub unread: BTreeMap<String, (u64, u64)>,
     /// All symbols of the newest list.
     pub listed: Vec<String>,
+    /// Named symbols whose streams were opened before any list has named them.
+    pub unlisted: std::collections::BTreeSet<String>,
     /// Volumes by which a rule ranks markets, and when they were fetched (monotonic ns); `None` = not yet.
     pub volumes: Option<(i64, Vec<Volume>)>,
     /// Lane of each symbol in use.
@@ -445,10 +447,11 @@ impl VenueState {
             group,
             recorded: Recorded::default(),
             early: None,
-            told_waiting: false,
+            told_waiting: None,
             told_left_out: std::collections::BTreeSet::new(),
             unread: BTreeMap::new(),
             listed: Vec::new(),
+            unlisted: std::collections::BTreeSet::new(),
             volumes: None,
             lanes: BTreeMap::new(),
             homes: BTreeMap::new(),

@@ -32,4 +32,5 @@ mod storm;
 mod syscalls;
 pub mod tape;
 mod unheard;
+mod unlisted;
 mod venues;

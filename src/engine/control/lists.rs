@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::VenueConfig;
 use crate::engine::choose::{choose, is_unnamable, with_places};
+use crate::engine::links::is_pair_of;
 use crate::instrument::{DELISTED, Versions};
 use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
+
+/// A list that may be asked for only so much later is one that did not come.
+const LONG_NS: i64 = 10 * S;
 
 /// The versions that earlier runs recorded last, by venue.
 pub(super) type Earlier = BTreeMap<String, Vec<(LaneId, InstrumentVersion)>>;
@@ -53,9 +57,9 @@ impl Control {
         self.follow(v, list, body, now);
     }
 
-    pub(super) fn list_due(&mut self, v: usize, now: i64) {
+    pub(super) fn list_due(&mut self, v: usize, now: i64) -> Result<(), ControlFault> {
         if self.venues[v].list_at.is_none_or(|at| at > now) {
-            return;
+            return Ok(());
         }
         let venue = &self.venues[v];
         let (purpose, request) = match venue.plan.venue.volumes_request() {
@@ -68,8 +72,15 @@ impl Control {
                 let sent = self.get(v, purpose, request.path);
                 self.venues[v].list_at = if sent { None } else { Some(now + S) };
             }
-            Grant::WaitUntil(at) => self.venues[v].list_at = Some(at),
+            Grant::WaitUntil(at) => {
+                self.venues[v].list_at = Some(at);
+                if at - now > LONG_NS {
+                    let why = format!("nothing may be asked for {} s", (at - now) / S);
+                    return self.waits_for_a_list(v, &request.path, &why, now);
+                }
+            }
         }
+        Ok(())
     }
 
     /// Whether a rule ranks markets by volumes that are not there or were fetched for an earlier list.
@@ -143,36 +154,43 @@ impl Control {
         Some(config)
     }
 
-    /// The first list did not come: what the venue is to carry lacks from now on. Of symbols that a rule chooses nobody
-    /// knows which they are: that the venue was asked in vain is a row of `connections`, and status says so until it comes.
+    /// A list did not come. What named symbols are to be captured may need none; else, if there never was one, what the venue is
+    /// to carry lacks from now on. Of symbols that a rule chooses nobody knows which they are: that the venue was asked in vain
+    /// is a row of `connections`, and status says so until it comes.
     fn waits_for_a_list(&mut self, v: usize, path: &str, why: &str, now: i64) -> Result<(), ControlFault> {
         let venue = &mut self.venues[v];
-        if !venue.listed.is_empty() {
-            return Ok(());
+        let asked = venue.next.as_ref().unwrap_or(&venue.plan.config).clone();
+        let is_first = venue.listed.is_empty();
+        if is_first {
+            venue.metrics.list_waits.set(1);
         }
-        venue.metrics.list_waits.set(1);
-        if std::mem::replace(&mut venue.told_waiting, true) {
-            return Ok(());
-        }
-        let id = venue.plan.config.id.clone();
-        let is_rule = venue.next.as_ref().unwrap_or(&venue.plan.config).rule.is_some();
+        let id = asked.id.clone();
+        let is_rule = asked.rule.is_some();
         if !is_rule && venue.plan.venue.opens_unlisted() {
+            // At the start, when it is taken back, and when a reload asks for something else.
+            let Some(next) = venue.next.take() else { return Ok(()) };
+            venue.told_waiting = Some(asked);
             tracing::error!(
                 venue = id,
                 why,
                 "no instrument list: streams of the named symbols are opened all the same, nobody knows their units"
             );
             self.record_failure(v, path, why);
-            return self.open_unlisted(v, now);
+            return self.open_unlisted(v, next, now);
         }
+        if !is_first || venue.told_waiting.as_ref() == Some(&asked) {
+            return Ok(());
+        }
+        venue.told_waiting = Some(asked.clone());
         let lacks = if is_rule { "a rule has nothing to choose from" } else { "its streams wait" };
-        tracing::error!(venue = id, why, "no instrument list: {lacks}, nothing of the venue is recorded yet");
+        let runs =
+            if venue.slots.is_empty() { "nothing of the venue is recorded yet" } else { "what runs stays" };
+        tracing::error!(venue = id, why, "no instrument list: {lacks}, {runs}");
         self.record_failure(v, path, why);
         let venue = &self.venues[v];
-        let config = venue.next.as_ref().unwrap_or(&venue.plan.config).clone();
-        let symbols = config.symbols.clone();
+        let symbols = asked.symbols.clone();
         let listed: Vec<&str> = symbols.iter().map(String::as_str).collect();
-        let links = Links { config, ..venue.plan.clone() };
+        let links = Links { config: asked, ..venue.plan.clone() };
         let held = |s: &str| venue.homes.get(s).copied();
         let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held, &venue.earlier) else {
             return Ok(());
@@ -184,13 +202,62 @@ impl Control {
     }
 
     /// What is named is taken for listed until a list says otherwise.
-    fn open_unlisted(&mut self, v: usize, now: i64) -> Result<(), ControlFault> {
+    fn open_unlisted(&mut self, v: usize, next: VenueConfig, now: i64) -> Result<(), ControlFault> {
         let venue = &mut self.venues[v];
-        let config = venue.next.as_ref().unwrap_or(&venue.plan.config).clone();
-        venue.listed.clone_from(&config.symbols);
-        let opened = self.change(v, config, now);
-        self.venues[v].listed.clear();
+        let listed = venue.listed.clone();
+        let is_new = |s: &&String| !listed.contains(*s) && !venue.recorded.contains(s);
+        venue.unlisted.extend(next.symbols.iter().filter(is_new).cloned());
+        venue.listed.extend(next.symbols.iter().cloned());
+        let opened = self.change(v, next, now);
+        self.venues[v].listed = listed;
         opened
+    }
+
+    /// The list is there: what was opened before it and is not in it was never a symbol of the venue, so it ends like one that is over.
+    fn end_unlisted(
+        &mut self,
+        v: usize,
+        list: &InstrumentList,
+        body: &[u8],
+        now: i64,
+    ) -> Result<(), ControlFault> {
+        let venue = &mut self.venues[v];
+        let listed: Vec<&str> = venue.listed.iter().map(String::as_str).collect();
+        let is_there = |s: &str| listed.contains(&s) || is_pair_of(venue.plan.venue, s, &listed);
+        let missing: Vec<String> =
+            std::mem::take(&mut venue.unlisted).into_iter().filter(|s| !is_there(s)).collect();
+        // Of an element that could not be read the next list may tell.
+        let (unread, gone): (BTreeSet<String>, BTreeSet<String>) =
+            missing.into_iter().partition(|s| list.faulty > 0 && names(body, s));
+        venue.unlisted = unread;
+        // Where it was taken for listed it has no claim to be.
+        venue.homes.retain(|s, _| !gone.contains(s));
+        let mut config = venue.plan.config.clone();
+        let named = config.symbols.clone();
+        let stays = config.allow_missing;
+        for symbol in named.iter().filter(|s| gone.contains(*s)) {
+            let then = if stays {
+                "it is recorded when it is listed"
+            } else {
+                "mend the configuration and have it read again (SIGHUP)"
+            };
+            tracing::error!(
+                venue = config.id,
+                symbol,
+                "not listed, and was opened before the list came: its streams end; {then}"
+            );
+        }
+        config.symbols.retain(|s| !gone.contains(s));
+        if let Some(next) = venue.next.as_mut().filter(|n| !n.allow_missing) {
+            next.symbols.retain(|s| !gone.contains(s));
+        }
+        if config.symbols.len() < named.len() {
+            self.change(v, config, now)?;
+            if stays {
+                self.venues[v].plan.config.symbols = named;
+            }
+        }
+        Ok(())
     }
 
     /// Streams that are wanted have no connection.
@@ -252,6 +319,7 @@ impl Control {
         venue.listed = list.instruments.iter().map(|i| i.symbol.clone()).collect();
         // Before the plan changes: a stream that ends because its symbol does is explained by the version before it.
         self.follow(v, &list, &r.body, now);
+        self.end_unlisted(v, &list, &r.body, now)?;
         if let Some(next) = self.next_plan(v, &list.instruments) {
             self.change(v, next, now)?;
         }

@@ -312,7 +312,7 @@ impl Control {
         }
         let now = clock::mono_ns();
         for v in 0..self.venues.len() {
-            self.list_due(v, now);
+            self.list_due(v, now)?;
             self.open_overflow(v, now);
             self.connect_due(v, now);
             self.snapshots_due(v, now);

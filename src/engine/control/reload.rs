@@ -121,6 +121,9 @@ impl Control {
                 let venue = &mut self.venues[v];
                 venue.address = address;
                 (venue.gone, venue.list_at, venue.client) = (false, Some(0), client);
+                // What a reload brings back ends no capture.
+                venue.required = false;
+                venue.list_backoff.reset();
                 venue.next = Some(link.config.clone());
                 venue.plan = link;
             }
@@ -140,6 +143,12 @@ impl Control {
     fn give_up(&mut self, v: usize, now: i64) {
         let venue = &mut self.venues[v];
         (venue.gone, venue.next, venue.list_at) = (true, None, None);
+        // If it is wanted again, it begins as at the start: its list may be another one by then.
+        venue.told_waiting = None;
+        venue.listed.clear();
+        // Whom no list has named is taken for listed by nobody then.
+        let unlisted = std::mem::take(&mut venue.unlisted);
+        venue.homes.retain(|s, _| !unlisted.contains(s));
         venue.metrics.list_waits.set(0);
         let none: Vec<LaneStreams> = self.parts.lanes.iter().map(|l| (l.lane, Vec::new())).collect();
         if let Err(e) = self.adopt(v, &none, now) {
@@ -171,7 +180,7 @@ impl Control {
         let others = self.venues.iter().enumerate().any(|(n, o)| n != v && !o.gone);
         let streams = match fitting {
             Ok(s) => s,
-            Err(e) if venue.required && !(venue.told_waiting && others) => return Err(e.into()),
+            Err(e) if venue.required && !(venue.told_waiting.is_some() && others) => return Err(e.into()),
             Err(e) if venue.required => {
                 let venue = &venue.plan.config.id;
                 tracing::error!(venue, error = %e, "what is configured does not fit the venue's list: nothing of it is recorded until that is mended and read again (SIGHUP)");
