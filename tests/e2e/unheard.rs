@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lobtape::simulator::{FaultKind, FaultSpec};
+use lobtape::dataset::Table;
+use lobtape::simulator::{FaultKind, FaultSpec, OracleTo, SimClock, oracle};
 
 use super::rig::{Place, Recorder, Venue, lobtape, pass, status, status_of, turn, wait_for};
 use super::tape::{self, Cover, Gap};
@@ -335,4 +338,54 @@ fn trades_of_which_only_candles_tell_are_missing() {
         let end = gaps.iter().filter(|g| g.stream == streams[0]).map(|g| g.end).max();
         assert!(first >= end, "{gaps:?} {covers:?}");
     }
+}
+
+/// A trade is in the candle of each interval: as many candles as grow by it, it is one trade. A stream of trades that has not
+/// spoken yet is not accused by a few of them.
+#[test]
+fn a_trade_that_is_in_the_candles_of_all_intervals_is_one_trade() {
+    const INTERVALS: [&str; 8] = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"];
+    let _turn = turn();
+    let place = Place::new();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    // What comes is told by the test and not by the clock.
+    let mut venue = Venue::start(place.dir.path(), "pumpkin-perp", 1, 20, |c| {
+        (c.clock, c.oracle) = (SimClock::Manual, OracleTo::Memory(sent.clone()));
+        // Its clock stands: all messages come in one second.
+        c.client_messages_per_s = Some(1_000_000);
+        c.faults = vec![mute("trade@btc_usdt")];
+    });
+    venue.channels =
+        std::iter::once("trade".to_owned()).chain(INTERVALS.map(|i| format!("kline,{i}"))).collect();
+    venue.more.push_str("silent_after = \"2s\"\n");
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let subscribed = || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == 9;
+    assert!(wait_for(Duration::from_secs(60), subscribed), "{}", recorder.words());
+    // It is late, and that accuses it of nothing.
+    await_unheard(addr, 1, &recorder);
+    let told = |interval: &str| {
+        let name = format!("kline@btc_usdt,{interval}");
+        let all = oracle::read(sent.lock().unwrap().as_slice()).unwrap();
+        all.iter().filter(|l| l.k == "msg" && l.stream == name).count()
+    };
+    while told("1m") < 4 {
+        venue.sim.advance(100).unwrap();
+    }
+    let grown = INTERVALS.map(&told);
+    assert!(grown.iter().all(|n| (3..10).contains(n)), "{grown:?}");
+    pass(Duration::from_secs(10));
+    assert_eq!(unheard(addr), Some(1), "{}", recorder.words());
+    let log = recorder.log();
+    recorder.stop();
+    let root = place.dataset();
+    let mut rows = 0;
+    tape::batches(&root, Table::Klines, "pumpkin-perp", |b| rows += b.rows());
+    assert_eq!(rows, grown.iter().sum::<usize>(), "all candles came");
+    let gaps = tape::gaps(&root, "pumpkin-perp");
+    assert!(gaps.iter().all(|g| g.cause != "silent_stream"), "{gaps:?} {log}");
+    assert!(!log.contains("gap=true"), "{log}");
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
 }
