@@ -389,3 +389,48 @@ fn a_trade_that_is_in_the_candles_of_all_intervals_is_one_trade() {
     let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
     assert_eq!(code, 0, "{words}");
 }
+
+/// Nobody trades: only a venue whose page says that it acknowledges dead symbols is asked about that. Elsewhere it is a night.
+#[test]
+fn trades_that_nobody_makes_are_no_alarm_where_the_venue_does_not_say_so() {
+    let _turn = turn();
+    let place = Place::new();
+    let start = |id: &str, streams: &str| {
+        let faults = vec![mute(streams)];
+        Venue::start(place.dir.path(), id, 2, 200, |c| c.faults = faults)
+    };
+    let mut venues = [
+        start("pumpkin-perp", "trade@*"),
+        start("ascendex-spot", "trades:*"),
+        start("ascendex-futures", "trades:*"),
+    ];
+    venues.iter_mut().for_each(|v| v.more.push_str("silent_after = \"2s\"\n"));
+    // No candles: they would tell of the trades that are withheld here.
+    venues[0].channels = ["depth,10", "trade"].map(str::to_owned).to_vec();
+    let addr = status_of(&mut venues[2]);
+    let all: Vec<&Venue> = venues.iter().collect();
+    place.configure("1h", 0, &all);
+    let recorder = place.record();
+    let told = || -> Vec<Option<i64>> {
+        let status = status(addr).unwrap_or_default();
+        (0..3).map(|v| status["venues"][v]["streams_unheard"].as_i64()).collect()
+    };
+    let is_told = wait_for(Duration::from_secs(60), || told()[0] == Some(2));
+    assert!(is_told, "{:?} {}", told(), recorder.words());
+    // What the others have to say of theirs they say as soon.
+    pass(Duration::from_secs(8));
+    assert_eq!(told(), [Some(2), Some(0), Some(0)], "{}", recorder.words());
+    let log = recorder.log();
+    recorder.stop();
+    let of: Vec<&str> = log.lines().filter(|l| l.contains("never had a frame")).collect();
+    assert!(of.len() == 1 && of[0].contains("pumpkin-perp") && of[0].contains("gap=false"), "{log}");
+    let root = place.dataset();
+    for venue in venues {
+        let (id, _) = venue.end();
+        let gaps = tape::gaps(&root, &id);
+        assert!(gaps.iter().all(|g| g.cause != "silent_stream"), "{gaps:?}");
+        let covers = tape::coverage(&root, &id);
+        let trades = covers.iter().filter(|c| c.stream.starts_with("trade")).count();
+        assert_eq!(trades, 2, "quiet is covered: {covers:?}");
+    }
+}

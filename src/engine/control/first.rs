@@ -13,8 +13,9 @@
 //!   served.
 //!
 //! Who is accused is silent: it has a gap from its subscription on, until it speaks. For a book that is only late there is an
-//! alarm and no more: where it waits for its first change the gap `initial_sync` tells so already. Either is a line
-//! of the log for each channel, a gauge, a figure of the status.
+//! alarm and no more: where it waits for its first change the gap `initial_sync` tells so already. So there is for trades
+//! where the venue takes symbols that are dead ([`crate::model::VenueSpec::takes_dead_symbols`]). Either is a line of the log for
+//! each channel, a gauge, a figure of the status.
 //!
 //! A stream is told of once. Connections come and go meanwhile, and a stream begins as covered on each: the verdict is said again
 //! on every new one.
@@ -461,11 +462,11 @@ impl Control {
         (is_mute, heard): (bool, &Heard),
     ) -> Option<Found> {
         let Said { answers, last_recv, .. } = heard.of(&(v, stream.name.clone()));
-        // Where a snapshot came the book is there, and that nothing of it changes is no news. Trades without a count are those of
-        // venues that acknowledge symbols that are dead.
+        let takes_dead = self.venues[v].plan.venue.spec().takes_dead_symbols;
+        // Where a snapshot came the book is there, and that nothing of it changes is no news.
         let is_view = match stream.kind {
             StreamKind::DepthDiff | StreamKind::DepthPartial => answers == 0,
-            kind => kind == StreamKind::TradeSparse,
+            kind => kind == StreamKind::TradeSparse && takes_dead,
         };
         let first = self.firsts.waiting.get_mut(&(v, stream.name.clone()))?;
         let found = |why, step| Some(Found { place, stream: stream.clone(), why, step, last_recv });
