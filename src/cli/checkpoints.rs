@@ -140,7 +140,7 @@ impl FoldSink for Watch {
                 self.tape.applied(instrument, last, replayed, book, exps, changes);
             }
             Observed::Gap { instrument } => self.tape.gap(instrument),
-            Observed::Cleared { .. } | Observed::Trade(_) | Observed::Candle(_) => {}
+            Observed::Cleared { .. } | Observed::Trade(_) | Observed::Candle(..) => {}
         }
     }
 }

@@ -110,8 +110,8 @@ impl FoldSink for Wishes {
 
     #[inline]
     fn observe(&mut self, what: Observed<'_>) {
-        if let Observed::Candle(k) = what {
-            self.candles.see(k);
+        if let Observed::Candle(conn, k) = what {
+            self.candles.see(conn, k);
         }
         self.live.observe(what);
     }

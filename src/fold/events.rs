@@ -3,7 +3,9 @@
 use super::legs::Mark;
 use super::state::{About, Conn, Core};
 use super::{FoldSink, Observed};
-use crate::model::{Depth, Event, Head, InstrumentId, Record, RowRef, StreamId, TopRow, TradeType, flags};
+use crate::model::{
+    ConnId, Depth, Event, Head, InstrumentId, Record, RowRef, StreamId, TopRow, TradeType, flags,
+};
 
 /// The columns that an event gives to its row.
 struct Facts {
@@ -47,7 +49,7 @@ impl Core {
             }
         };
         if S::LIVE && news {
-            shows(event, sink);
+            shows(conn.id, event, sink);
         }
         if !news || !S::ROWS {
             return;
@@ -104,10 +106,10 @@ impl Core {
 
 /// What those who watch are shown of an event.
 #[inline]
-fn shows<S: FoldSink>(event: &Event<'_>, sink: &mut S) {
+fn shows<S: FoldSink>(conn: ConnId, event: &Event<'_>, sink: &mut S) {
     match event {
         Event::Trade(t) => sink.observe(Observed::Trade(t)),
-        Event::Kline(k) if k.stream != StreamId::NONE => sink.observe(Observed::Candle(k)),
+        Event::Kline(k) if k.stream != StreamId::NONE => sink.observe(Observed::Candle(conn, k)),
         _ => {}
     }
 }

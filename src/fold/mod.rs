@@ -120,8 +120,8 @@ pub enum Observed<'a> {
         /// Whose.
         instrument: InstrumentId,
     },
-    /// A candle of a stream, not told before; with [`FoldSink::LIVE`] only.
-    Candle(&'a crate::model::Kline<'a>),
+    /// A candle of a stream, not told before, and the connection that brought it; with [`FoldSink::LIVE`] only.
+    Candle(crate::model::ConnId, &'a crate::model::Kline<'a>),
     /// A trade that was not told before; with [`FoldSink::LIVE`] only.
     Trade(&'a crate::model::Trade<'a>),
 }

@@ -500,6 +500,9 @@ pub struct VenueSpec {
     /// is lost for ever, so this is short where the venue does not ask for more; whoever lets us in and throws us out again
     /// still makes us wait longer each time.
     pub good_after_s: u32,
+    /// Whether it takes subscriptions to symbols that are dead, as its page says: trades without ids of which none came in time are told
+    /// as late there. That accuses nobody; elsewhere a market where nobody trades is no news.
+    pub takes_dead_symbols: bool,
     /// A book's channel that was taken and has brought nothing for so long gives way to its second choice, if it has one
     /// ([`crate::venue::Venue::fallback`]).
     pub fallback_after_s: u32,
@@ -578,6 +581,7 @@ impl VenueSpec {
         connects_per_5min: 300,
         retry_ms: (250, 30_000),
         good_after_s: 5,
+        takes_dead_symbols: false,
         fallback_after_s: 10,
         conn_age_max_s: 24 * 3600,
         rotate_after_s: 23 * 3600,

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lobtape::simulator::{FaultKind, FaultSpec};
+use lobtape::dataset::Table;
+use lobtape::simulator::{FaultKind, FaultSpec, OracleTo, SimClock, oracle};
 
 use super::rig::{Place, Recorder, Venue, lobtape, pass, status, status_of, turn, wait_for};
 use super::tape::{self, Cover, Gap};
@@ -334,5 +337,100 @@ fn trades_of_which_only_candles_tell_are_missing() {
         let first = covers.iter().filter(|c| c.stream == streams[0]).map(|c| c.begin).min();
         let end = gaps.iter().filter(|g| g.stream == streams[0]).map(|g| g.end).max();
         assert!(first >= end, "{gaps:?} {covers:?}");
+    }
+}
+
+/// A trade is in the candle of each interval: as many candles as grow by it, it is one trade. A stream of trades that has not
+/// spoken yet is not accused by a few of them.
+#[test]
+fn a_trade_that_is_in_the_candles_of_all_intervals_is_one_trade() {
+    const INTERVALS: [&str; 8] = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"];
+    let _turn = turn();
+    let place = Place::new();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    // What comes is told by the test and not by the clock.
+    let mut venue = Venue::start(place.dir.path(), "pumpkin-perp", 1, 20, |c| {
+        (c.clock, c.oracle) = (SimClock::Manual, OracleTo::Memory(sent.clone()));
+        // Its clock stands: all messages come in one second.
+        c.client_messages_per_s = Some(1_000_000);
+        c.faults = vec![mute("trade@btc_usdt")];
+    });
+    venue.channels =
+        std::iter::once("trade".to_owned()).chain(INTERVALS.map(|i| format!("kline,{i}"))).collect();
+    venue.more.push_str("silent_after = \"2s\"\n");
+    let addr = status_of(&mut venue);
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let subscribed = || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == 9;
+    assert!(wait_for(Duration::from_secs(60), subscribed), "{}", recorder.words());
+    // It is late, and that accuses it of nothing.
+    await_unheard(addr, 1, &recorder);
+    let told = |interval: &str| {
+        let name = format!("kline@btc_usdt,{interval}");
+        let all = oracle::read(sent.lock().unwrap().as_slice()).unwrap();
+        all.iter().filter(|l| l.k == "msg" && l.stream == name).count()
+    };
+    while told("1m") < 4 {
+        venue.sim.advance(100).unwrap();
+    }
+    let grown = INTERVALS.map(&told);
+    assert!(grown.iter().all(|n| (3..10).contains(n)), "{grown:?}");
+    pass(Duration::from_secs(10));
+    assert_eq!(unheard(addr), Some(1), "{}", recorder.words());
+    let log = recorder.log();
+    recorder.stop();
+    let root = place.dataset();
+    let mut rows = 0;
+    tape::batches(&root, Table::Klines, "pumpkin-perp", |b| rows += b.rows());
+    assert_eq!(rows, grown.iter().sum::<usize>(), "all candles came");
+    let gaps = tape::gaps(&root, "pumpkin-perp");
+    assert!(gaps.iter().all(|g| g.cause != "silent_stream"), "{gaps:?} {log}");
+    assert!(!log.contains("gap=true"), "{log}");
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+/// Nobody trades: only a venue whose page says that it acknowledges dead symbols is asked about that. Elsewhere it is a night.
+#[test]
+fn trades_that_nobody_makes_are_no_alarm_where_the_venue_does_not_say_so() {
+    let _turn = turn();
+    let place = Place::new();
+    let start = |id: &str, streams: &str| {
+        let faults = vec![mute(streams)];
+        Venue::start(place.dir.path(), id, 2, 200, |c| c.faults = faults)
+    };
+    let mut venues = [
+        start("pumpkin-perp", "trade@*"),
+        start("ascendex-spot", "trades:*"),
+        start("ascendex-futures", "trades:*"),
+    ];
+    venues.iter_mut().for_each(|v| v.more.push_str("silent_after = \"2s\"\n"));
+    // No candles: they would tell of the trades that are withheld here.
+    venues[0].channels = ["depth,10", "trade"].map(str::to_owned).to_vec();
+    let addr = status_of(&mut venues[2]);
+    let all: Vec<&Venue> = venues.iter().collect();
+    place.configure("1h", 0, &all);
+    let recorder = place.record();
+    let told = || -> Vec<Option<i64>> {
+        let status = status(addr).unwrap_or_default();
+        (0..3).map(|v| status["venues"][v]["streams_unheard"].as_i64()).collect()
+    };
+    let is_told = wait_for(Duration::from_secs(60), || told()[0] == Some(2));
+    assert!(is_told, "{:?} {}", told(), recorder.words());
+    // What the others have to say of theirs they say as soon.
+    pass(Duration::from_secs(8));
+    assert_eq!(told(), [Some(2), Some(0), Some(0)], "{}", recorder.words());
+    let log = recorder.log();
+    recorder.stop();
+    let of: Vec<&str> = log.lines().filter(|l| l.contains("never had a frame")).collect();
+    assert!(of.len() == 1 && of[0].contains("pumpkin-perp") && of[0].contains("gap=false"), "{log}");
+    let root = place.dataset();
+    for venue in venues {
+        let (id, _) = venue.end();
+        let gaps = tape::gaps(&root, &id);
+        assert!(gaps.iter().all(|g| g.cause != "silent_stream"), "{gaps:?}");
+        let covers = tape::coverage(&root, &id);
+        let trades = covers.iter().filter(|c| c.stream.starts_with("trade")).count();
+        assert_eq!(trades, 2, "quiet is covered: {covers:?}");
     }
 }

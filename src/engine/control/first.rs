@@ -6,19 +6,22 @@
 //! to say for hours, so the deadline alone accuses nobody; these do:
 //! - another stream of the same market tells of what this one would have told as well ([`shown_by`]): a trade is in a
 //!   candle, in a statistic and at the touch, a candle that grew holds trades, and a touch that moves is a change of the book.
+//!   One trade is in the candles of all intervals: the one that grew most often counts, not all of them together.
 //!   (Statistics show no trade in turn: their window moves without one.)
 //! - for a book's changes, the venue's own snapshots: two that differ, and no change came between them;
 //! - for whatever shares a connection that has brought nothing at all, any stream of it that is accused: its path is not
 //!   served.
 //!
 //! Who is accused is silent: it has a gap from its subscription on, until it speaks. For a book that is only late there is an
-//! alarm and no more: where it waits for its first change the gap `initial_sync` tells so already. Either is a line
-//! of the log for each channel, a gauge, a figure of the status.
+//! alarm and no more: where it waits for its first change the gap `initial_sync` tells so already. So there is for trades
+//! where the venue takes symbols that are dead ([`crate::model::VenueSpec::takes_dead_symbols`]). Either is a line of the log for
+//! each channel, a gauge, a figure of the status.
 //!
 //! A stream is told of once. Connections come and go meanwhile, and a stream begins as covered on each: the verdict is said again
 //! on every new one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::stopped::PACES;
 use super::*;
@@ -36,18 +39,33 @@ pub(super) const GRACE_NS: i64 = 5 * S;
 /// answer may be a cached image.
 const VIEW_NS: (i64, i64) = (10 * S, 600 * S);
 
-/// Frames of the streams that tell of trades and of the touch, in the order of [`SHOWING`], and behind them how often candles
-/// grew.
-pub(super) type Shown = [u64; SHOWING.len() + 1];
 const SHOWING: [StreamKind; 4] =
     [StreamKind::Trade, StreamKind::AggTrade, StreamKind::TradeSparse, StreamKind::BookTicker];
-const GROWN: usize = SHOWING.len();
 
-/// So many frames of each of these show that a stream of this kind and market ought to have spoken; 0 = any number shows nothing.
+/// What the streams of a market have told that accuse others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// Frames of those that tell of trades and of the touch, in the order of [`SHOWING`].
+    pub frames: [u64; SHOWING.len()],
+    /// How often the candles of each stream grew, by its name. Shared: it is kept for every stream that waits.
+    pub grown: Arc<BTreeMap<String, u64>>,
+}
+
+impl Shown {
+    /// How often the candle that grew most often did since `before`: a trade is in the candles of all intervals.
+    fn grown_since(&self, before: &Shown) -> u64 {
+        let since =
+            |(name, n): (&String, &u64)| n.saturating_sub(before.grown.get(name).copied().unwrap_or(0));
+        self.grown.iter().map(since).max().unwrap_or(0)
+    }
+}
+
+/// So many frames of each of these, in the order of [`SHOWING`], and behind them so many times that a candle grew show that a stream
+/// of this kind and market ought to have spoken; 0 = any number shows nothing.
 ///
 /// Single trades need many: a few are of the venue's own (insurance fund, spent ids), and those are in no aggregate. Changes
 /// of a book may all be far from the touch, so they show nothing of it. Candles may count what is in no stream of trades, too.
-fn shown_by(kind: StreamKind) -> Shown {
+fn shown_by(kind: StreamKind) -> [u64; SHOWING.len() + 1] {
     match kind {
         StreamKind::Trade => [0, 3, 0, 0, 10],
         StreamKind::AggTrade => [20, 0, 0, 0, 10],
@@ -61,9 +79,11 @@ fn shown_by(kind: StreamKind) -> Shown {
 }
 
 /// Whether other streams have told, since `before`, so many times what accuses a stream of this kind.
-pub(super) fn is_enough(kind: StreamKind, shown: Shown, before: Shown, times: u64) -> bool {
-    let counts = shown.iter().zip(before).zip(shown_by(kind));
-    counts.into_iter().any(|((n, was), need)| need > 0 && n.saturating_sub(was) >= need * times)
+pub(super) fn is_enough(kind: StreamKind, shown: &Shown, before: &Shown, times: u64) -> bool {
+    let [needs @ .., grown] = shown_by(kind);
+    let is = |n: u64, need: u64| need > 0 && n >= need * times;
+    let frames = shown.frames.iter().zip(before.frames).map(|(n, was)| n.saturating_sub(was));
+    frames.zip(needs).any(|(n, need)| is(n, need)) || (grown > 0 && is(shown.grown_since(before), grown))
 }
 
 /// By venue and stream name, or by venue and symbol.
@@ -108,7 +128,7 @@ impl Why {
 }
 
 /// What is known of one stream without a frame.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct First {
     /// Confirmations so far, and when the last one was first seen.
     confirmed: u64,
@@ -127,13 +147,13 @@ struct First {
 
 impl First {
     /// Its time begins anew with a confirmation and with a connection.
-    fn waits(&mut self, confirmed: u64, opened_at: i64, shown: Shown, now: i64) {
+    fn waits(&mut self, confirmed: u64, opened_at: i64, shown: &Shown, now: i64) {
         if confirmed != self.confirmed {
             (self.confirmed, self.since) = (confirmed, now);
         }
         let begun = self.since.max(opened_at);
         if begun != self.begun {
-            (self.begun, self.before, self.shown_at) = (begun, shown, 0);
+            (self.begun, self.before, self.shown_at) = (begun, shown.clone(), 0);
         }
     }
 
@@ -144,8 +164,8 @@ impl First {
     }
 
     /// Whether other streams have told enough of what it would have told, and it had its time since.
-    fn is_shown(&mut self, kind: StreamKind, shown: Shown, now: i64) -> bool {
-        if is_enough(kind, shown, self.before, 1) && self.shown_at == 0 {
+    fn is_shown(&mut self, kind: StreamKind, shown: &Shown, now: i64) -> bool {
+        if is_enough(kind, shown, &self.before, 1) && self.shown_at == 0 {
             self.shown_at = now;
         }
         self.shown_at != 0 && now - self.shown_at >= GRACE_NS
@@ -236,6 +256,8 @@ pub(super) struct Heard {
     streams: BTreeMap<Key, Said>,
     /// What shows that a market lives, by symbol; "" = of all symbols together.
     markets: BTreeMap<Key, Shown>,
+    /// Of a market that has shown nothing.
+    nothing: Shown,
 }
 
 impl Heard {
@@ -244,8 +266,8 @@ impl Heard {
     }
 
     /// What the market of a stream has shown so far.
-    pub(super) fn market(&self, v: usize, stream: &StreamSpec) -> Shown {
-        self.markets.get(&(v, stream.symbol.clone().unwrap_or_default())).copied().unwrap_or_default()
+    pub(super) fn market(&self, v: usize, stream: &StreamSpec) -> &Shown {
+        self.markets.get(&(v, stream.symbol.clone().unwrap_or_default())).unwrap_or(&self.nothing)
     }
 }
 
@@ -300,21 +322,28 @@ impl Control {
             })
             .map(|(v, s)| ((v, s.name.clone()), s.kind))
             .collect();
+        let mut grew: BTreeMap<Key, BTreeMap<String, u64>> = BTreeMap::new();
         for m in self.parts.shared.lanes().iter().flat_map(|l| l.streams()) {
             let Some(v) = self.venue_ix(&m.venue) else { continue };
             let key = (v, m.name.clone());
             let at = kinds.get(&key).and_then(|k| SHOWING.iter().position(|s| s == k));
-            let frames = at.filter(|_| self.venues[v].plan.venue.voice(&m.channel) != Voice::Rare);
-            let shows = [frames.map(|at| (at, m.frames.get())), Some((GROWN, m.grown.get()))];
-            for (at, n) in shows.into_iter().flatten().filter(|s| s.1 > 0) {
-                for of in BTreeSet::from([m.symbol.as_str(), ""]) {
-                    out.markets.entry((v, of.to_owned())).or_default()[at] += n;
+            let at = at.filter(|_| self.venues[v].plan.venue.voice(&m.channel) != Voice::Rare);
+            let (frames, grown) = (m.frames.get(), m.grown.get());
+            for of in BTreeSet::from([m.symbol.as_str(), ""]) {
+                if let Some(at) = at.filter(|_| frames > 0) {
+                    out.markets.entry((v, of.to_owned())).or_default().frames[at] += frames;
+                }
+                if grown > 0 {
+                    *grew.entry((v, of.to_owned())).or_default().entry(m.name.clone()).or_default() += grown;
                 }
             }
             let said = out.streams.entry(key).or_default();
             said.frames += m.frames.get();
             said.confirmed += m.confirmed.get();
             said.last_recv = said.last_recv.max(m.last_recv.get());
+        }
+        for (market, grew) in grew {
+            out.markets.entry(market).or_default().grown = Arc::new(grew);
         }
         for (key, said) in &mut out.streams {
             // A confirmation that names its stream is a frame of it.
@@ -433,11 +462,11 @@ impl Control {
         (is_mute, heard): (bool, &Heard),
     ) -> Option<Found> {
         let Said { answers, last_recv, .. } = heard.of(&(v, stream.name.clone()));
-        // Where a snapshot came the book is there, and that nothing of it changes is no news. Trades without a count are those of
-        // venues that acknowledge symbols that are dead.
+        let takes_dead = self.venues[v].plan.venue.spec().takes_dead_symbols;
+        // Where a snapshot came the book is there, and that nothing of it changes is no news.
         let is_view = match stream.kind {
             StreamKind::DepthDiff | StreamKind::DepthPartial => answers == 0,
-            kind => kind == StreamKind::TradeSparse,
+            kind => kind == StreamKind::TradeSparse && takes_dead,
         };
         let first = self.firsts.waiting.get_mut(&(v, stream.name.clone()))?;
         let found = |why, step| Some(Found { place, stream: stream.clone(), why, step, last_recv });
@@ -589,13 +618,17 @@ impl DecodeCtx for View {
 mod tests {
     use super::*;
 
-    const NONE: Shown = [0; 5];
+    /// Frames, and how often a market's one candle grew.
+    fn shown(counts: [u64; 5]) -> Shown {
+        let [frames @ .., grown] = counts;
+        Shown { frames, grown: Arc::new(BTreeMap::from([("kline_1m".to_owned(), grown)])) }
+    }
 
     #[test]
     fn time_runs_from_the_confirmation_or_from_the_connection() {
         let mut f = First::default();
         let mut late = |confirmed, opened, answers, now: i64| {
-            f.waits(confirmed, opened, NONE, now * S);
+            f.waits(confirmed, opened, &Shown::default(), now * S);
             f.is_late(answers, now * S, FIRST_NS)
         };
         // Opened at 5 s and confirmed at 12 s.
@@ -604,7 +637,7 @@ mod tests {
         assert!(late(1, 5 * S, true, 22) && late(1, 5 * S, true, 23));
         let mut f = First::default();
         let mut late = |opened, answers, now: i64| {
-            f.waits(0, opened, NONE, now * S);
+            f.waits(0, opened, &Shown::default(), now * S);
             f.is_late(answers, now * S, FIRST_NS)
         };
         // Never confirmed, and a connection that was replaced meanwhile.
@@ -615,28 +648,28 @@ mod tests {
     #[test]
     fn what_others_told_before_a_stream_began_does_not_accuse_it() {
         let mut f = First::default();
-        let at = |aggregates| [0, aggregates, 0, 0, 0];
-        f.waits(0, S, at(1000), 2 * S);
-        assert!(!f.is_shown(StreamKind::Trade, at(1002), 60 * S));
+        let at = |aggregates| shown([0, aggregates, 0, 0, 0]);
+        f.waits(0, S, &at(1000), 2 * S);
+        assert!(!f.is_shown(StreamKind::Trade, &at(1002), 60 * S));
         // It has its time from when enough was told.
-        assert!(!f.is_shown(StreamKind::Trade, at(1003), 61 * S));
-        assert!(!f.is_shown(StreamKind::Trade, at(1003), 61 * S + GRACE_NS - 1));
-        assert!(f.is_shown(StreamKind::Trade, at(1003), 61 * S + GRACE_NS));
+        assert!(!f.is_shown(StreamKind::Trade, &at(1003), 61 * S));
+        assert!(!f.is_shown(StreamKind::Trade, &at(1003), 61 * S + GRACE_NS - 1));
+        assert!(f.is_shown(StreamKind::Trade, &at(1003), 61 * S + GRACE_NS));
         // On another connection all begins anew.
-        f.waits(0, 90 * S, at(2000), 91 * S);
-        assert!(!f.is_shown(StreamKind::Trade, at(2002), 200 * S));
+        f.waits(0, 90 * S, &at(2000), 91 * S);
+        assert!(!f.is_shown(StreamKind::Trade, &at(2002), 200 * S));
     }
 
     #[test]
     fn a_quiet_market_accuses_nobody() {
-        let busy: Shown = [u64::MAX; 5];
+        let busy = shown([u64::MAX; 5]);
         for kind in [StreamKind::Liquidation, StreamKind::RawOnly, StreamKind::Mark] {
             let mut f = First::default();
-            f.waits(0, S, NONE, S);
-            assert!(!f.is_shown(kind, busy, S) && !f.is_shown(kind, busy, 1000 * S), "{kind:?}");
+            f.waits(0, S, &Shown::default(), S);
+            assert!(!f.is_shown(kind, &busy, S) && !f.is_shown(kind, &busy, 1000 * S), "{kind:?}");
         }
         // A touch that moves shows no trade, and a few trades of the venue's own no aggregate.
-        for (kind, shown) in [
+        for (kind, counts) in [
             (StreamKind::Trade, [0, 2, 0, 1_000_000, 9]),
             (StreamKind::AggTrade, [19, 0, 0, 1_000_000, 9]),
             (StreamKind::Kline, [19, 4, 0, 1_000_000, 1_000_000]),
@@ -646,8 +679,32 @@ mod tests {
             (StreamKind::TradeSparse, [1_000_000, 1_000_000, 0, 1_000_000, 9]),
         ] {
             let mut f = First::default();
-            f.waits(0, S, NONE, S);
-            assert!(!f.is_shown(kind, shown, S) && !f.is_shown(kind, shown, 1000 * S), "{kind:?}");
+            f.waits(0, S, &Shown::default(), S);
+            let shown = shown(counts);
+            assert!(!f.is_shown(kind, &shown, S) && !f.is_shown(kind, &shown, 1000 * S), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_candle_that_grew_most_often_counts_and_not_all_of_them_together() {
+        let candles = |of: &[(String, u64)]| Shown {
+            frames: [0; 4],
+            grown: Arc::new(of.iter().cloned().collect::<BTreeMap<_, _>>()),
+        };
+        let all = |n: u64| (0..15).map(|i| (format!("kline_{i}"), n)).collect::<Vec<_>>();
+        for kind in [StreamKind::Trade, StreamKind::AggTrade, StreamKind::TradeSparse] {
+            for (times, need) in [(1, 10), (3, 30)] {
+                let enough =
+                    |now: &[_], before: &[_]| is_enough(kind, &candles(now), &candles(before), times);
+                assert!(!enough(&all(1), &[]) && !enough(&all(need - 1), &[]), "{kind:?}");
+                assert!(enough(&all(need), &[]), "{kind:?}");
+                assert!(!enough(&all(107), &all(107)) && enough(&all(107 + need), &all(107)));
+                // One that had grown more often before, and does no more, hides none that does.
+                let old = ("kline_old".to_owned(), 1_000_000);
+                let with_old = |n| [all(n), vec![old.clone()]].concat();
+                assert!(enough(&with_old(need), &with_old(0)));
+                assert!(!enough(&with_old(need - 1), &with_old(0)));
+            }
         }
     }
 

@@ -23,7 +23,7 @@ const TIMES: u64 = 3;
 const LIVELY_NS: i64 = 6 * FIRST_NS;
 
 /// What is known of one stream since its last frame.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Watch {
     frames: u64,
     /// When that frame was first seen.
@@ -50,11 +50,11 @@ enum Finding {
 }
 
 impl Watch {
-    fn new(said: Said, opened_at: i64, shown: Shown, now: i64) -> Watch {
+    fn new(said: Said, opened_at: i64, shown: &Shown, now: i64) -> Watch {
         Watch {
             frames: said.frames,
             since: now,
-            before: shown,
+            before: shown.clone(),
             shown_at: 0,
             confirmed: said.confirmed,
             opened_at,
@@ -67,7 +67,7 @@ impl Watch {
         &mut self,
         (kind, voice): (StreamKind, Voice),
         (said, opened_at): (Said, i64),
-        shown: Shown,
+        shown: &Shown,
         (now, after_ns): (i64, i64),
     ) -> Finding {
         let is_new = self.confirmed != said.confirmed || self.opened_at < opened_at;
@@ -88,7 +88,7 @@ impl Watch {
             Voice::Lively => waited >= after_ns.max(LIVELY_NS),
             Voice::Rare => false,
             Voice::Eventful => {
-                if self.shown_at == 0 && is_enough(kind, shown, self.before, TIMES) {
+                if self.shown_at == 0 && is_enough(kind, shown, &self.before, TIMES) {
                     self.shown_at = now;
                 }
                 self.shown_at != 0 && now - self.shown_at >= GRACE_NS && waited >= after_ns
@@ -166,29 +166,37 @@ impl Control {
         }
         let shown = heard.market(v, stream);
         let (venue, after) = (self.venues[v].plan.venue, self.venues[v].plan.config.silent_after_ns);
-        let watch = self.stopped.0.entry(key).or_insert(Watch::new(said, opened_at, shown, now));
+        let watch = self.stopped.0.entry(key).or_insert_with(|| Watch::new(said, opened_at, shown, now));
         watch.look((stream.kind, venue.voice(&stream.channel)), (said, opened_at), shown, (now, after))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
-    const NONE: Shown = [0; 5];
+    /// Frames, and how often a market's one candle grew.
+    fn shown(counts: [u64; 5]) -> Shown {
+        let [frames @ .., grown] = counts;
+        Shown { frames, grown: Arc::new(BTreeMap::from([("kline_1m".to_owned(), grown)])) }
+    }
 
     fn said(frames: u64, confirmed: u64) -> Said {
         Said { frames, confirmed, ..Said::default() }
     }
 
     fn watch() -> Watch {
-        Watch::new(said(7, 1), S, NONE, 10 * S)
+        Watch::new(said(7, 1), S, &Shown::default(), 10 * S)
     }
 
     #[test]
     fn a_fixed_pace_is_borne_with_for_several_messages() {
         let paced = (StreamKind::Mark, Voice::Paced(3));
-        let at = |w: &mut Watch, s: i64, after: i64| w.look(paced, (said(7, 1), S), NONE, (s * S, after * S));
+        let at = |w: &mut Watch, s: i64, after: i64| {
+            w.look(paced, (said(7, 1), S), &Shown::default(), (s * S, after * S))
+        };
         let mut w = watch();
         assert_eq!(at(&mut w, 10 + PACES * 3 - 1, 1), Finding::Fine);
         assert_eq!(at(&mut w, 10 + PACES * 3, 60), Finding::Fine);
@@ -205,8 +213,8 @@ mod tests {
             (StreamKind::BookTicker, [60, 0, 0, 0, 0]),
         ] {
             let mut w = watch();
-            let mut at = |shown: Shown, s: i64| {
-                w.look((kind, Voice::Eventful), (said(7, 1), S), shown, (s * S, 30 * S))
+            let mut at = |counts: [u64; 5], s: i64| {
+                w.look((kind, Voice::Eventful), (said(7, 1), S), &shown(counts), (s * S, 30 * S))
             };
             let less = enough.map(|n: u64| n.saturating_sub(1));
             assert_eq!(at(less, 5000), Finding::Fine, "{kind:?}");
@@ -214,11 +222,13 @@ mod tests {
             assert_eq!(at(enough, 5001 + GRACE_NS / S), Finding::Silent, "{kind:?}");
             // Not before its time.
             let mut w = watch();
-            let mut at = |s: i64| w.look((kind, Voice::Eventful), (said(7, 1), S), enough, (s * S, 30 * S));
+            let enough = shown(enough);
+            let mut at = |s: i64| w.look((kind, Voice::Eventful), (said(7, 1), S), &enough, (s * S, 30 * S));
             assert_eq!((at(12), at(39), at(40)), (Finding::Fine, Finding::Fine, Finding::Silent));
         }
         for kind in [StreamKind::Liquidation, StreamKind::RawOnly] {
-            let look = watch().look((kind, Voice::Eventful), (said(7, 1), S), [9999; 5], (9999 * S, S));
+            let look =
+                watch().look((kind, Voice::Eventful), (said(7, 1), S), &shown([9999; 5]), (9999 * S, S));
             assert_eq!(look, Finding::Fine);
         }
     }
@@ -227,7 +237,9 @@ mod tests {
     fn the_verdict_is_said_again_on_another_connection_until_the_stream_speaks() {
         let paced = (StreamKind::Mark, Voice::Paced(1));
         let mut w = watch();
-        let mut at = |said: Said, opened: i64, s: i64| w.look(paced, (said, opened * S), NONE, (s * S, S));
+        let mut at = |said: Said, opened: i64, s: i64| {
+            w.look(paced, (said, opened * S), &Shown::default(), (s * S, S))
+        };
         assert_eq!(at(said(7, 1), 1, 20), Finding::Silent);
         assert_eq!(at(said(7, 1), 21, 22), Finding::Again);
         assert_eq!(at(said(7, 1), 21, 23), Finding::Fine);
@@ -236,7 +248,8 @@ mod tests {
         assert_eq!(at(said(8, 2), 21, 25 + PACES), Finding::Silent);
         // A connection that is opened anew before that gives it all its time again.
         let mut w = watch();
-        let mut at = |opened: i64, s: i64| w.look(paced, (said(7, 1), opened * S), NONE, (s * S, S));
+        let mut at =
+            |opened: i64, s: i64| w.look(paced, (said(7, 1), opened * S), &Shown::default(), (s * S, S));
         assert_eq!((at(14, 14), at(14, 18), at(14, 19)), (Finding::Fine, Finding::Fine, Finding::Silent));
     }
 }

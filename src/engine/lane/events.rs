@@ -51,7 +51,7 @@ impl LiveEvents {
                     k.0 = NONE;
                 }
             }
-            Observed::Diff { .. } | Observed::Stale { .. } | Observed::Gap { .. } | Observed::Candle(_) => {}
+            Observed::Diff { .. } | Observed::Stale { .. } | Observed::Gap { .. } | Observed::Candle(..) => {}
         }
     }
 

@@ -57,6 +57,7 @@ static SPEC: VenueSpec = VenueSpec {
     channels_default: &["depth,10", "trade", "kline,1m"],
     heartbeat: Heartbeat { ping: Some(("ping", 3)), pong: Some("pong") },
     acknowledges: true,
+    takes_dead_symbols: true,
     topics_per_message: topics::BATCH,
     ..VenueSpec::BASE
 };
