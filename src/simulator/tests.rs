@@ -318,8 +318,7 @@ fn each_pair_s_marks_speak() {
     let mut c = Client::open(sim.addr(), &format!("/stream?streams={}", names.join("/")));
     sim.advance(3_000).unwrap();
     let said = c.by_stream();
-    let of =
-        |name: &str| said.get(name).into_iter().flatten().map(|v| v[0]["s"].clone()).collect::<Vec<_>>();
+    let of = |name: &str| said.get(name).into_iter().flatten().map(|v| v[0]["s"].clone()).collect::<Vec<_>>();
     assert_eq!(of(names[0]), ["BTCUSD_PERP"; 3]);
     assert_eq!(of(names[1]), ["ETHUSD_PERP"; 3]);
     assert_eq!(of(names[2]), ["ETHUSD_PERP"]);
