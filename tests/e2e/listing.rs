@@ -26,6 +26,9 @@ fn states(root: &Path, venue: &str, symbol: &str) -> Vec<(String, i64)> {
         }
     });
     out.sort_by_key(|s| s.1);
+    // A day can be read alone: what holds at its midnight is said in it again.
+    let day = |s: &(String, i64)| s.1 / (86_400 * 1_000_000_000);
+    out.dedup_by(|b, a| a.0 == b.0 && day(a) != day(b));
     out
 }
 
