@@ -551,7 +551,7 @@ fn a_venue_whose_late_list_does_not_fit_is_recorded_when_it_does() {
         assert!(carried.len() == streams && covers.iter().all(|c| c.begin >= mended), "{covers:?}");
         let gaps = tape::gaps(&root, &id);
         let lacked = |s: &&str| gaps.iter().any(|g| g.stream == *s && g.begin < mended && g.end >= mended);
-        assert!(carried.iter().all(|s| lacked(s)), "the time before is missing: {gaps:?}");
+        assert!(carried.iter().all(lacked), "the time before is missing: {gaps:?}");
         let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
         assert_eq!(code, 0, "{words}");
     }
