@@ -204,7 +204,8 @@ pub fn status_line(shared: &Shared) -> String {
     let false_ones: u64 =
         shared.venues().iter().map(|v| v.audits[AuditVerdict::Differs as usize].get()).sum();
     let waits = |v: &Arc<crate::metrics::VenueMetrics>| {
-        (v.list_waits.get() != 0).then(|| format!("NO INSTRUMENT LIST of {}, ", v.venue))
+        let what = if v.list_waits.get() != 0 { "NO INSTRUMENT LIST" } else { "UNFIT INSTRUMENT LIST" };
+        v.waits_for_list().then(|| format!("{what} of {}, ", v.venue))
     };
     let waits: String = shared.venues().iter().filter_map(waits).collect();
     let unheard: i64 = shared.venues().iter().map(|v| v.streams_unheard.get()).sum();

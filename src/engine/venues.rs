@@ -469,6 +469,19 @@ impl VenueState {
         })
     }
 
+    /// Its list came, and what is configured does not fit it: nothing of it is recorded, and the next list is tried.
+    pub fn is_unfit(&self) -> bool {
+        !self.metrics.unfit().is_empty()
+    }
+
+    /// Nothing of it is to be recorded by any plan so far.
+    pub fn carries_nothing(&self) -> bool {
+        self.lanes.is_empty()
+            && self.market_lanes.is_empty()
+            && self.slots.is_empty()
+            && self.polls.is_empty()
+    }
+
     /// How often its instrument list is asked for, ns.
     pub fn list_every_ns(&self) -> i64 {
         let own = i64::from(self.plan.venue.instruments_every_s()) * 1_000_000_000;

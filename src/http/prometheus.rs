@@ -320,8 +320,8 @@ fn venues(f: &mut Family<'_, '_>, venues: &[Arc<VenueMetrics>]) -> Result<(), Er
     f.gauge("polls_weight_allowed", "Weight a minute that polls may need", allowed)?;
     let stretch = per(venues, |v| v.polls_stretch.get() as f64 / 1000.0);
     f.gauge("polls_stretch", "How many times as long as written the periods of polls are", stretch)?;
-    let lists = per(venues, |v| v.list_waits.get() as f64);
-    f.gauge("list_waits", "1 while a venue's first instrument list does not come", lists)?;
+    let lists = per(venues, |v| f64::from(u8::from(v.waits_for_list())));
+    f.gauge("list_waits", "1 while a venue's first instrument list does not come, or does not fit", lists)?;
     let bans = per(venues, |v| v.banned_until.get() as f64 / 1e9);
     f.gauge(
         "banned_until_seconds",

@@ -247,6 +247,8 @@ pub struct VenueMetrics {
     pub snapshots_waiting: Gauge,
     /// 1 while its first instrument list did not come although it was asked for: nothing of it is recorded.
     pub list_waits: Gauge,
+    /// Why its list does not fit what is configured, so that nothing of it is recorded; "" = it does, or there is none yet.
+    unfit: Mutex<String>,
     /// Until when the venue lets no connection of this address in, by its own word, wall ns; 0 = it does.
     pub banned_until: Gauge,
     /// Streams that are subscribed to and never had a frame although something says that they should have, and books of which
@@ -267,6 +269,21 @@ pub struct VenueMetrics {
 }
 
 impl VenueMetrics {
+    /// Why its list does not fit what is configured; "" = it does, or there is none yet.
+    pub fn unfit(&self) -> String {
+        lock(&self.unfit).clone()
+    }
+
+    /// Its list does not fit for this reason; "" = it does.
+    pub fn set_unfit(&self, why: &str) {
+        why.clone_into(&mut lock(&self.unfit));
+    }
+
+    /// Nothing of it is recorded until a list comes, or one that fits.
+    pub fn waits_for_list(&self) -> bool {
+        self.list_waits.get() != 0 || !lock(&self.unfit).is_empty()
+    }
+
     /// How often each verdict was given to a book; those that never were are left out.
     pub fn audits(&self) -> BTreeMap<&'static str, u64> {
         let all = AuditVerdict::ALL.iter().zip(&self.audits);
@@ -550,6 +567,10 @@ impl Shared {
         if let Some(v) = self.venues().iter().find(|v| v.list_waits.get() != 0) {
             return Some(format!("{}: its instrument list does not come", v.venue));
         }
+        if let Some((v, why)) = self.venues().iter().map(|v| (v, v.unfit())).find(|(_, why)| !why.is_empty())
+        {
+            return Some(format!("{}: its instrument list does not fit: {why}", v.venue));
+        }
         if self.state() != State::Running {
             return Some(format!("state {:?}", self.state()));
         }
@@ -660,6 +681,11 @@ mod tests {
         assert_eq!(s.not_ready().as_deref(), Some("v: its instrument list does not come"));
         assert!(s.status().venues[0].waits_for_list);
         v.list_waits.set(0);
+        assert_eq!(s.not_ready(), None);
+        v.set_unfit("not listed: S");
+        assert_eq!(s.not_ready().as_deref(), Some("v: its instrument list does not fit: not listed: S"));
+        assert!(s.status().venues[0].waits_for_list);
+        v.set_unfit("");
         assert_eq!(s.not_ready(), None);
         s.tick(120 * NS_PER_S);
         assert_eq!(s.not_ready().as_deref(), Some("lane 1 has heard nothing for 21 s"));

@@ -140,8 +140,11 @@ pub struct VenueStatus {
     pub polls_stretch_permille: i64,
     /// Books that wait for a snapshot.
     pub snapshots_waiting: i64,
-    /// Its first instrument list did not come although it was asked for, and is asked for again: nothing of it is recorded.
+    /// Its first instrument list did not come although it was asked for, or does not fit what is configured, and is asked for
+    /// again: nothing of it is recorded.
     pub waits_for_list: bool,
+    /// Why its list does not fit; "" = it does, or there is none yet.
+    pub list_unfit: String,
     /// Until when the venue lets no connection of this address in, by its own word, ns since the Unix epoch; 0 = it does.
     pub banned_until: i64,
     /// Streams that are subscribed to and never had a frame although something says that they should have (their time is a
@@ -176,7 +179,8 @@ impl VenueStatus {
             polls_allowed: v.polls_allowed.get(),
             polls_stretch_permille: v.polls_stretch.get(),
             snapshots_waiting: v.snapshots_waiting.get(),
-            waits_for_list: v.list_waits.get() != 0,
+            waits_for_list: v.waits_for_list(),
+            list_unfit: v.unfit(),
             banned_until: v.banned_until.get(),
             streams_unheard: v.streams_unheard.get(),
             requests: v.requests.get(),

@@ -1,18 +1,21 @@
 //! Instruments that come, stand still and go while they are recorded.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lobtape::dataset::Table;
 use lobtape::simulator::{FaultKind, FaultSpec, oracle};
+use serde_json::Value;
 
 use super::oracle_check::{Rules, check};
 use super::refold::refold;
-use super::rig::{Place, Recorder, Venue, lobtape, pass, proved, turn, wait_for};
-use super::tape;
+use super::rig::{self, Place, Recorder, Venue, lobtape, pass, proved, turn, wait_for};
+use super::{status, tape};
 
 /// What the dataset says of a symbol: its states in order, with the times from which they hold.
 fn states(root: &Path, venue: &str, symbol: &str) -> Vec<(String, i64)> {
@@ -440,4 +443,167 @@ fn a_rule_beside_continuous_candles_takes_delivery_contracts_at_the_start_and_la
     ] {
         assert!(covers.iter().any(|c| c.stream == stream), "{stream}: {covers:?}");
     }
+}
+
+/// Between a venue's list and its configuration something does not fit, and then it does.
+struct Misfit {
+    list_every: &'static str,
+    /// The venue is there from the configuration's first change on, not down from the start.
+    is_added: bool,
+    /// The same configuration is read again, because the next list is far away.
+    is_reloaded: bool,
+}
+
+/// The recorder's status, and this venue's part of it.
+fn told(addr: SocketAddr, id: &str) -> (Value, Value) {
+    let all = rig::status(addr).unwrap_or_default();
+    let venues = all["venues"].as_array().cloned().unwrap_or_default();
+    let own = venues.into_iter().find(|v| v["venue"] == id).unwrap_or_default();
+    (all, own)
+}
+
+/// The recorder runs and the venue's list lacks `new`: that is told until somebody mends it.
+fn told_of_misfit(m: &Misfit, place: &Place, (other, venue): (&Venue, &Venue), addr: SocketAddr) -> Recorder {
+    let (id, new) = (venue.id.as_str(), venue.symbols.last().unwrap());
+    let first: &[&Venue] = if m.is_added { &[other] } else { &[other, venue] };
+    place.configure("1h", 0, first);
+    if !m.is_added {
+        let down = FaultSpec { for_ms: 600_000, ..FaultSpec::new(FaultKind::Http503) };
+        venue.sim.inject(down).unwrap();
+    }
+    let recorder = place.record();
+    let mut seen = (Value::Null, Value::Null);
+    if m.is_added {
+        let connected = || recorder.log().contains("connected venue=");
+        assert!(wait_for(Duration::from_secs(40), connected), "{}", recorder.words());
+        place.configure("1h", 0, &[other, venue]);
+        recorder.reload();
+    } else {
+        let waits = wait_for(Duration::from_secs(40), || {
+            seen = told(addr, id);
+            seen.1["waits_for_list"] == true && seen.1["list_unfit"] == ""
+        });
+        assert!(waits, "{seen:?}\n{}", recorder.words());
+        venue.sim.quiesce().unwrap();
+    }
+    let unfit = wait_for(Duration::from_secs(40), || {
+        seen = told(addr, id);
+        let says = |v: &Value| v.as_str().is_some_and(|t| t.contains(new.as_str()));
+        seen.1["waits_for_list"] == true
+            && says(&seen.1["list_unfit"])
+            && seen.0["ready"] == false
+            && says(&seen.0["not_ready"])
+    });
+    assert!(unfit, "{seen:?}\n{}", recorder.words());
+    assert_eq!(seen.1["connections"], 0);
+    recorder
+}
+
+/// A list that lacks what is configured may be mended: by the venue, whose later lists are tried again, or by who reads the
+/// configuration again. Until then the venue is told to be without records, as one whose list does not come.
+#[test]
+fn a_venue_whose_late_list_does_not_fit_is_recorded_when_it_does() {
+    let _turn = turn();
+    for m in [
+        Misfit { list_every: "1s", is_added: false, is_reloaded: false },
+        Misfit { list_every: "1h", is_added: false, is_reloaded: true },
+        Misfit { list_every: "1s", is_added: true, is_reloaded: false },
+    ] {
+        let place = Place::new();
+        let mut other = Venue::start(place.dir.path(), "aster-futures", 1, 100, |_| {});
+        let addr = rig::status_of(&mut other);
+        let new = rig::traded("binance-spot", lobtape::simulator::Symbols::Count(3)).pop().unwrap();
+        let mut venue = Venue::start(place.dir.path(), "binance-spot", 2, 200, |c| {
+            c.faults = vec![of(FaultKind::List, &new).at(600_000)];
+        });
+        venue.symbols.push(new.clone());
+        venue.more.push_str(&format!("list_every = {:?}\n", m.list_every));
+        let recorder = told_of_misfit(&m, &place, (&other, &venue), addr);
+        let asked = || venue.sim.stats().requests.load(Ordering::Relaxed);
+        let (before, tries) = (asked(), if m.is_reloaded { 1 } else { 3 });
+        if m.is_reloaded {
+            recorder.reload();
+        }
+        assert!(wait_for(Duration::from_secs(20), || asked() >= before + tries), "{}", recorder.words());
+        venue.sim.inject(of(FaultKind::List, &new)).unwrap();
+        let quoted = format!("\"{new}\"");
+        let lists = || status::get(venue_addr(&venue), LIST).is_some_and(|t| t.contains(&quoted));
+        let mended = now_ns();
+        assert!(wait_for(Duration::from_secs(10), lists));
+        if m.is_reloaded {
+            recorder.reload();
+        }
+        let mut seen = (Value::Null, Value::Null);
+        let is_recorded = wait_for(Duration::from_secs(40), || {
+            seen = told(addr, &venue.id);
+            seen.0["ready"] == true
+                && seen.0["books_synced"] == 4
+                && seen.1["waits_for_list"] == false
+                && seen.1["list_unfit"] == ""
+        });
+        assert!(is_recorded, "{seen:?}\n{}", recorder.words());
+        let said = recorder.log().matches("does not fit the venue's list").count();
+        assert_eq!(said, 1, "once, not at every list: {}", recorder.log());
+        recorder.stop();
+        other.end();
+        let streams = venue.symbols.len() * venue.channels.len();
+        let (id, _) = venue.end();
+        let root = place.dataset();
+        let covers = tape::coverage(&root, &id);
+        let carried: BTreeSet<&str> = covers.iter().map(|c| c.stream.as_str()).collect();
+        assert!(carried.len() == streams && covers.iter().all(|c| c.begin >= mended), "{covers:?}");
+        let gaps = tape::gaps(&root, &id);
+        let lacked = |s: &&str| gaps.iter().any(|g| g.stream == *s && g.begin < mended && g.end >= mended);
+        assert!(carried.iter().all(lacked), "the time before is missing: {gaps:?}");
+        let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+        assert_eq!(code, 0, "{words}");
+    }
+}
+
+/// What an earlier run recorded is followed although nothing of it is carried yet: that its symbol is gone begins no poll of it.
+#[test]
+fn a_recorded_symbol_that_a_late_list_lacks_is_waited_for() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut other = Venue::start(place.dir.path(), "aster-futures", 1, 100, |_| {});
+    let addr = rig::status_of(&mut other);
+    let mut venue = Venue::start(place.dir.path(), "binance-usdm", 3, 200, |_| {});
+    venue.channels.push("openInterest".to_owned());
+    venue.more.push_str("list_every = \"1s\"\n");
+    place.configure("1h", 0, &[&other, &venue]);
+    let is_ready = |books: u64| {
+        wait_for(Duration::from_secs(40), || {
+            let (all, own) = told(addr, &venue.id);
+            all["ready"] == true && all["books_synced"] == books && own["waits_for_list"] == false
+        })
+    };
+    let recorder = place.record();
+    assert!(is_ready(4), "{}", recorder.words());
+    recorder.stop();
+    let gone = venue.symbols.last().unwrap();
+    venue.sim.inject(of(FaultKind::Delist, gone)).unwrap();
+    let m = Misfit { list_every: "1s", is_added: false, is_reloaded: false };
+    let recorder = told_of_misfit(&m, &place, (&other, &venue), addr);
+    let delisted = || recorder.log().contains("the venue does not list it any more");
+    assert!(wait_for(Duration::from_secs(20), delisted), "{}", recorder.words());
+    let asked = || venue.sim.stats().requests.load(Ordering::Relaxed);
+    let before = asked();
+    assert!(wait_for(Duration::from_secs(20), || asked() >= before + 3), "{}", recorder.words());
+    venue.sim.inject(of(FaultKind::List, gone)).unwrap();
+    assert!(is_ready(4), "{}", recorder.words());
+    recorder.stop();
+    other.end();
+    venue.end();
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+const LIST: &str = "/api/v3/exchangeInfo";
+
+fn venue_addr(venue: &Venue) -> SocketAddr {
+    venue.sim.rest_base().rsplit('/').next().unwrap().parse().unwrap()
+}
+
+fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64
 }

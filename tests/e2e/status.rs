@@ -35,7 +35,7 @@ fn recording(path: &Path) {
     std::fs::write(path, text).unwrap();
 }
 
-fn get(addr: SocketAddr, path: &str) -> Option<String> {
+pub fn get(addr: SocketAddr, path: &str) -> Option<String> {
     let mut s = TcpStream::connect(addr).ok()?;
     write!(s, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").ok()?;
     let mut text = String::new();

@@ -187,18 +187,24 @@ impl Control {
             if venue.slots.is_empty() { "nothing of the venue is recorded yet" } else { "what runs stays" };
         tracing::error!(venue = id, why, "no instrument list: {lacks}, {runs}");
         self.record_failure(v, path, why);
+        self.all_lack(v);
+        Ok(())
+    }
+
+    /// What a venue is to carry has no connection yet.
+    pub(super) fn all_lack(&self, v: usize) {
         let venue = &self.venues[v];
+        let asked = venue.next.as_ref().unwrap_or(&venue.plan.config).clone();
         let symbols = asked.symbols.clone();
         let listed: Vec<&str> = symbols.iter().map(String::as_str).collect();
         let links = Links { config: asked, ..venue.plan.clone() };
         let held = |s: &str| venue.homes.get(s).copied();
         let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held, &venue.earlier) else {
-            return Ok(());
+            return;
         };
         for (lane, waiting) in streams {
             self.lacks(v, lane, waiting);
         }
-        Ok(())
     }
 
     /// What is named is taken for listed until a list says otherwise.
@@ -372,7 +378,8 @@ impl Control {
             self.alive(v, &i.symbol, i.status != DELISTED && !over.contains(&i.status.as_str()), now);
         }
         self.tell_versions(versions);
-        if moved {
+        // Where nothing is recorded yet nothing is polled either.
+        if moved && !self.venues[v].is_unfit() {
             self.plan_polls(v);
         }
     }

@@ -150,6 +150,9 @@ impl Control {
         let unlisted = std::mem::take(&mut venue.unlisted);
         venue.homes.retain(|s, _| !unlisted.contains(s));
         venue.metrics.list_waits.set(0);
+        venue.metrics.set_unfit("");
+        // Wanted again it is no part of what the capture was started for.
+        venue.required = false;
         let none: Vec<LaneStreams> = self.parts.lanes.iter().map(|l| (l.lane, Vec::new())).collect();
         if let Err(e) = self.adopt(v, &none, now) {
             // No streams are no streams too many.
@@ -178,12 +181,12 @@ impl Control {
         };
         // Who had to wait for its list does not take down what is recorded meanwhile.
         let others = self.venues.iter().enumerate().any(|(n, o)| n != v && !o.gone);
+        let may_wait = venue.is_unfit() || venue.told_waiting.is_some() && others;
         let streams = match fitting {
             Ok(s) => s,
-            Err(e) if venue.required && !(venue.told_waiting.is_some() && others) => return Err(e.into()),
-            Err(e) if venue.required => {
-                let venue = &venue.plan.config.id;
-                tracing::error!(venue, error = %e, "what is configured does not fit the venue's list: nothing of it is recorded until that is mended and read again (SIGHUP)");
+            Err(e) if venue.required && !may_wait => return Err(e.into()),
+            Err(e) if venue.is_unfit() || venue.carries_nothing() => {
+                self.waits_for_another_list(v, wanted.config, &e.to_string());
                 return Ok(());
             }
             Err(e) => {
@@ -195,8 +198,29 @@ impl Control {
         self.tell_left_out(v);
         self.adopt(v, &streams, now)?;
         self.venues[v].required = false;
+        self.venues[v].metrics.set_unfit("");
         self.parts.shared.set_state(State::Running);
         Ok(())
+    }
+
+    /// Nothing of a venue is recorded, and what is configured does not fit its list: either may be mended, so each list to come
+    /// is tried, and until then its streams lack as if none had come.
+    fn waits_for_another_list(&mut self, v: usize, asked: VenueConfig, why: &str) {
+        let venue = &mut self.venues[v];
+        if venue.metrics.unfit() != why {
+            tracing::error!(
+                venue = asked.id,
+                error = why,
+                "what is configured does not fit the venue's list: nothing of it is recorded until a list fits, or what is configured is mended and read again (SIGHUP)"
+            );
+            venue.metrics.set_unfit(why);
+        }
+        let told = venue.told_waiting.replace(asked.clone());
+        let is_new = told.as_ref() != Some(&asked);
+        venue.next = Some(asked);
+        if is_new {
+            self.all_lack(v);
+        }
     }
 
     /// Says once which symbols a channel does not take.

@@ -43,7 +43,8 @@ impl Control {
     /// Another rung: each venue's plan is made anew.
     fn climb(&mut self, look: Look, now: i64) -> Result<(), ControlFault> {
         for v in 0..self.venues.len() {
-            if !self.venues[v].gone && !self.venues[v].listed.is_empty() {
+            let venue = &self.venues[v];
+            if !venue.gone && !venue.listed.is_empty() && !venue.is_unfit() {
                 let same = self.venues[v].plan.config.clone();
                 self.change(v, same, now)?;
             }
