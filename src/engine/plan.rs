@@ -217,10 +217,25 @@ pub fn check_shares(config: &Config) -> Result<(), PlanFault> {
     Ok(())
 }
 
+/// Under which name the lane of a stream is remembered: its symbol, or "" for the whole market; what is of neither (a pair, a
+/// series) has a name of its own.
+pub fn home(venue: &dyn Venue, stream: &StreamSpec) -> String {
+    if let Some(symbol) = &stream.symbol {
+        return symbol.clone();
+    }
+    if venue.is_market(&stream.channel) {
+        return String::new();
+    }
+    // Without the channel: one of the same pair that takes its place goes on in its lane.
+    let subject = stream.name.replacen(&stream.channel, "", 1);
+    if subject.is_empty() { stream.name.clone() } else { subject }
+}
+
 /// The streams of a venue by lane. All connections of a symbol belong to one lane; symbols go round the lanes, beginning
-/// at a different one for each venue; all-market streams live in the venue's first lane. Where one of those brings what a
+/// at a different one for each venue; what several symbols have in common lives with the first of them, and all-market streams
+/// in the venue's first lane. Where one of those brings what a
 /// stream of a symbol brings as well, the whole venue lives there: only a lane that sees both says each event once. What
-/// `held` names (a symbol, or "" for the all-market streams) stays in the lane of that position.
+/// `held` names (see [`home`]) stays in the lane of that position.
 ///
 /// # Errors
 /// The venue has no such channel, or refuses a symbol; twins of which the symbols are held in several lanes.
@@ -278,9 +293,11 @@ pub fn spread(
     }
     let is_pinned = twins.is_some();
     let places: BTreeMap<&str, usize> = config.symbols.iter().map(String::as_str).zip(0..).collect();
+    let mut new: BTreeMap<String, usize> = BTreeMap::new();
     for (of, s) in streams {
-        let (n, symbol) = (places.get(of).copied().unwrap_or(0), s.symbol.clone().unwrap_or_default());
-        let lane = if is_pinned { first } else { held(&symbol).unwrap_or((index + n) % lanes) };
+        let (n, home) = (places.get(of).copied().unwrap_or(0), home(venue, &s));
+        let usual = || held(&home).unwrap_or((index + n) % lanes);
+        let lane = if is_pinned { first } else { *new.entry(home.clone()).or_insert_with(usual) };
         per_lane[lane].push(s);
     }
     per_lane[first].splice(0..0, market);

@@ -392,7 +392,7 @@ pub struct VenueState {
     pub volumes: Option<(i64, Vec<Volume>)>,
     /// Lane of each symbol in use.
     pub lanes: BTreeMap<String, LaneId>,
-    /// Lane of each symbol that ever was in use ("" = the all-market streams): it comes back to the same one.
+    /// Lane of each symbol, pair (see [`super::plan::home`]) or whole market ("") that ever was in use: it comes back to the same one.
     pub homes: BTreeMap<String, LaneId>,
     /// The same of earlier runs, whether listed now or not.
     pub earlier: BTreeMap<String, LaneId>,

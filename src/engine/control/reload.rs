@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::VenueConfig;
 use crate::engine::links::LaneStreams;
+use crate::engine::plan::home;
 use crate::model::StreamSpec;
 
 impl Control {
@@ -221,11 +222,7 @@ impl Control {
         self.unwatch(v);
         self.meet(v, wanted);
         self.plan_polls(v);
-        // Before anything of it is recorded there.
-        let venue = &self.venues[v];
-        let market = venue.homes.get("").map(|l| ("", *l));
-        let all = venue.lanes.iter().map(|(s, l)| (s.as_str(), *l)).chain(market);
-        self.parts.homes.note(&venue.plan.config.id, all);
+        self.note_homes(v, wanted);
         self.venues[v].market_lanes = market_lanes(wanted, &self.venues[v].polls);
         self.venues[v].overflow.clear();
         self.shed(v, &shed);
@@ -275,11 +272,21 @@ impl Control {
         Ok(())
     }
 
+    /// Writes which lane records what, before anything of it is recorded there.
+    fn note_homes(&mut self, v: usize, wanted: &[LaneStreams]) {
+        let venue = &self.venues[v];
+        let streams = wanted.iter().flat_map(|(lane, all)| all.iter().map(move |s| (*lane, s)));
+        let streams = streams.map(|(lane, s)| (home(venue.plan.venue, s), lane));
+        // Some are polled and have no stream; a poll of the whole market has no symbol.
+        let polled = venue.polls.iter().map(PollState::home);
+        self.parts.homes.note(&venue.plan.config.id, polled.chain(streams));
+    }
+
     /// Symbols that are new: their lane and their books.
     fn meet(&mut self, v: usize, wanted: &[LaneStreams]) {
         let id = self.venues[v].plan.config.id.clone();
         for (lane, s) in wanted.iter().flat_map(|(lane, s)| s.iter().map(move |s| (*lane, s))) {
-            let home = s.symbol.clone().unwrap_or_default();
+            let home = home(self.venues[v].plan.venue, s);
             self.venues[v].homes.insert(home, lane);
             let Some(symbol) = &s.symbol else { continue };
             self.venues[v].lanes.insert(symbol.clone(), lane);
