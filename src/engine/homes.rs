@@ -102,7 +102,7 @@ fn today() -> i64 {
 mod tests {
     use super::*;
     use crate::config::VenueConfig;
-    use crate::engine::plan::{home, spread};
+    use crate::engine::plan::{Held, home, spread};
     use crate::venue::{self, Venue};
 
     /// A configuration of one venue.
@@ -154,15 +154,16 @@ mod tests {
         for (n, venue) in venue::all().iter().enumerate() {
             for (config, lanes) in configurations(*venue).iter().flat_map(|c| [(c, 2), (c, 3)]) {
                 let first = spread(config, *venue, n, lanes, &|_| None).unwrap();
-                let mut homes: BTreeMap<String, usize> = BTreeMap::new();
+                let mut homes: BTreeMap<String, LaneId> = BTreeMap::new();
                 for (lane, s) in first.iter().enumerate().flat_map(|(l, all)| all.iter().map(move |s| (l, s)))
                 {
-                    homes.insert(home(*venue, s), lane);
+                    homes.insert(home(*venue, s), LaneId::try_from(lane + 1).unwrap());
                     own += usize::from(s.symbol.is_none() && !venue.is_market(&s.channel));
                 }
                 // In another place among the venues, and with more cores.
                 for (n, lanes) in [(n, lanes), (n + 1, lanes), (n, lanes + 1)] {
-                    let again = spread(config, *venue, n, lanes, &|s| homes.get(s).copied()).unwrap();
+                    let again = spread(config, *venue, n, lanes, &|s| homes.get(s).map(|l| Held::Before(*l)))
+                        .unwrap();
                     assert_eq!(again[..first.len()], first, "{}: {:?}", config.id, config.channels);
                 }
             }

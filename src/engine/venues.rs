@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::choose::Volume;
 use super::links::{Links, Slot};
+use super::plan::{self, Held};
 use crate::config::VenueConfig;
 use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
@@ -488,6 +489,17 @@ impl VenueState {
             Some(at) => self.list_at = Some(at.min(now.max(self.list_got.0 + SOON_NS))),
             None => self.list_got.1 = true,
         }
+    }
+
+    /// In which lane this run records something or has recorded it (see [`super::plan::home`]).
+    pub fn held(&self, home: &str) -> Option<Held> {
+        let lane = *self.homes.get(home)?;
+        let is = |s: &StreamSpec| plan::home(self.plan.venue, s) == home;
+        let is_carried = || self.slots.iter().any(|s| s.slot.conn.streams.iter().any(is));
+        let is_now = self.lanes.contains_key(home)
+            || (home.is_empty() && !self.market_lanes.is_empty())
+            || is_carried();
+        Some(if is_now { Held::Now(lane) } else { Held::Before(lane) })
     }
 
     /// The lanes that are to know a symbol: its own, and those that carry what is about the whole market.

@@ -155,19 +155,8 @@ impl Control {
         let venue = &self.venues[v];
         let listed: Vec<&str> = venue.listed.iter().map(String::as_str).collect();
         let wanted = Links { config: next, ..venue.plan.clone() };
-        let held = |s: &str| venue.homes.get(s).copied();
-        let lanes = self.parts.lanes.len();
-        let fitting = match wanted.streams(v, lanes, &listed, &held, &venue.earlier) {
-            Err(PlanFault::Apart { .. }) if venue.homes.is_empty() && !venue.earlier.is_empty() => {
-                let venue = &venue.plan.config.id;
-                tracing::warn!(
-                    venue,
-                    "what was recorded in several lanes is to be in one: instruments move, and today's files of them begin anew"
-                );
-                wanted.streams(v, lanes, &listed, &held, &BTreeMap::new())
-            }
-            fitting => fitting,
-        };
+        let held = |s: &str| venue.held(s);
+        let fitting = wanted.streams(v, self.parts.lanes.len(), &listed, &held, &venue.earlier);
         // Who had to wait for its list does not take down what is recorded meanwhile.
         let others = self.venues.iter().enumerate().any(|(n, o)| n != v && !o.gone);
         let streams = match fitting {
@@ -220,6 +209,7 @@ impl Control {
         let fits = self.venues[v].plan.reconcile(&old, &kept)?;
         self.forget(v, wanted);
         self.unwatch(v);
+        self.tell_moved(v, wanted);
         self.meet(v, wanted);
         self.plan_polls(v);
         self.note_homes(v, wanted);
@@ -280,6 +270,28 @@ impl Control {
         // Some are polled and have no stream; a poll of the whole market has no symbol.
         let polled = venue.polls.iter().map(PollState::home);
         self.parts.homes.note(&venue.plan.config.id, polled.chain(streams));
+    }
+
+    /// Says what goes to another lane than it was recorded in.
+    fn tell_moved(&self, v: usize, wanted: &[LaneStreams]) {
+        let venue = &self.venues[v];
+        let streams = wanted.iter().flat_map(|(lane, all)| all.iter().map(move |s| (*lane, s)));
+        let was = |home: &str| venue.homes.get(home).or_else(|| venue.earlier.get(home)).copied();
+        let moved: BTreeSet<String> = streams
+            .filter(|(lane, s)| was(&home(venue.plan.venue, s)).is_some_and(|l| l != *lane))
+            .map(|(_, s)| s.symbol.clone().unwrap_or_else(|| s.name.clone()))
+            .collect();
+        if !moved.is_empty() {
+            let (venue, count) = (&venue.plan.config.id, moved.len());
+            let moved = moved.into_iter().collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                venue,
+                count,
+                moved,
+                "go to another lane than they were recorded in, because one lane must see all that brings the same: their \
+                 files of this day begin anew"
+            );
+        }
     }
 
     /// Symbols that are new: their lane and their books.
