@@ -354,7 +354,8 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     if recovered.report.lanes.is_empty() && ds.manifest()?.parts().next().is_some() {
         return Err(DatasetError::NoJournal { path: ds.root().to_owned() }.into());
     }
-    let homes = Homes::load(Arc::clone(&ds));
+    let greatest = recovered.report.lanes.iter().map(|l| l.state.lane).max().unwrap_or(0);
+    let homes = Homes::load(Arc::clone(&ds), &config, greatest);
     let lanes = homes.lanes(&config);
     recovering::end_lanes(&mut recovered, |l| (1..=lanes).contains(&l))?;
     if recovered.report.salvaged() > 0 {

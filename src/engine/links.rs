@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashSet;
 
-use super::plan::{self, PlanFault};
+use super::plan::{self, Held, PlanFault};
 use crate::config::{Config, VenueConfig};
 use crate::model::{ConnPlan, Hosts, LaneId, StreamSpec};
 use crate::venue::Venue;
@@ -80,7 +80,8 @@ impl Links {
     }
 
     /// The streams of those configured symbols that the venue lists, or has listed: whoever was recorded stays, listed or
-    /// not, because it may come back. A symbol stays in the lane that `held` names, or else in that of `earlier` runs.
+    /// not, because it may come back. A symbol stays in the lane that `held` names, or else in that of `earlier` runs (see
+    /// [`plan::spread`]).
     ///
     /// # Errors
     /// Symbols were never listed and the configuration does not allow that; nothing is left.
@@ -89,7 +90,7 @@ impl Links {
         index: usize,
         lanes: usize,
         listed: &[&str],
-        held: &dyn Fn(&str) -> Option<LaneId>,
+        held: &dyn Fn(&str) -> Option<Held>,
         earlier: &BTreeMap<String, LaneId>,
     ) -> Result<Vec<LaneStreams>, PlanFault> {
         let known: FxHashSet<&str> = listed.iter().copied().collect();
@@ -107,8 +108,7 @@ impl Links {
             return Err(plan::located(&self.config, fault));
         }
         let config = VenueConfig { symbols: there, ..self.config.clone() };
-        let home = |s: &str| held(s).or_else(|| earlier.get(s).copied());
-        let held = |s: &str| home(s).map(|l| usize::from(l).saturating_sub(1));
+        let held = |s: &str| held(s).or_else(|| earlier.get(s).copied().map(Held::Before));
         let streams = plan::spread(&config, self.venue, index, lanes, &held)?;
         let polls = super::polls::of(&self.config, self.venue)?;
         // All that was named may be over by now: then there is nothing to do, and nothing wrong.
@@ -234,7 +234,7 @@ mod tests {
         let listed: Vec<&str> = listed.iter().map(String::as_str).collect();
         let held = |s: &str| {
             let carries = |slot: &&Slot| slot.conn.streams.iter().any(|x| x.symbol.as_deref() == Some(s));
-            old.iter().find(carries).map(|slot| slot.lane)
+            old.iter().find(carries).map(|slot| Held::Now(slot.lane))
         };
         l.streams(0, lanes, &listed, &held, &BTreeMap::new()).unwrap()
     }
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_symbol_that_was_recorded_and_is_listed_no_more_stays_and_one_that_never_was_is_refused() {
         let l = links(&names(0..3), TWO);
-        let held = |s: &str| (s == "S2USDT").then_some(1);
+        let held = |s: &str| (s == "S2USDT").then_some(Held::Now(1));
         let all = l.streams(0, 1, &["S0USDT", "S1USDT"], &held, &BTreeMap::new()).unwrap();
         assert_eq!(all.iter().map(|(_, s)| s.len()).sum::<usize>(), 6);
         let e = l.streams(0, 1, &["S0USDT"], &held, &BTreeMap::new()).unwrap_err().to_string();

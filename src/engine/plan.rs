@@ -217,22 +217,53 @@ pub fn check_shares(config: &Config) -> Result<(), PlanFault> {
     Ok(())
 }
 
+/// The lane of something that was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It is recorded there now.
+    Now(LaneId),
+    /// It was, in this run or an earlier one: it comes back to it if it can.
+    Before(LaneId),
+}
+
+impl Held {
+    fn place(self) -> usize {
+        let (Held::Now(lane) | Held::Before(lane)) = self;
+        usize::from(lane).wrapping_sub(1)
+    }
+}
+
+/// Under which name the lane of a stream is remembered: its symbol, or "" for the whole market; what is of neither (a pair, a
+/// series) has a name of its own.
+pub fn home(venue: &dyn Venue, stream: &StreamSpec) -> String {
+    if let Some(symbol) = &stream.symbol {
+        return symbol.clone();
+    }
+    if venue.is_market(&stream.channel) {
+        return String::new();
+    }
+    // Without the channel: one of the same pair that takes its place goes on in its lane.
+    let subject = stream.name.replacen(&stream.channel, "", 1);
+    if subject.is_empty() { stream.name.clone() } else { subject }
+}
+
 /// The streams of a venue by lane. All connections of a symbol belong to one lane; symbols go round the lanes, beginning
-/// at a different one for each venue; all-market streams live in the venue's first lane. Where one of those brings what a
+/// at a different one for each venue; what several symbols have in common lives with the first of them, and all-market streams
+/// in the venue's first lane. Where one of those brings what a
 /// stream of a symbol brings as well, the whole venue lives there: only a lane that sees both says each event once. What
-/// `held` names (a symbol, or "" for the all-market streams) stays in the lane of that position.
+/// `held` names (see [`home`]) stays in that lane, unless all must be in another one and it is not recorded now.
 ///
 /// # Errors
-/// The venue has no such channel, or refuses a symbol; twins of which the symbols are held in several lanes.
+/// The venue has no such channel, or refuses a symbol; twins that are recorded in several lanes now.
 pub fn spread(
     config: &VenueConfig,
     venue: &dyn Venue,
     index: usize,
     lanes: usize,
-    held: &dyn Fn(&str) -> Option<usize>,
+    held: &dyn Fn(&str) -> Option<Held>,
 ) -> Result<Vec<Vec<StreamSpec>>, PlanFault> {
     let mut per_lane: Vec<Vec<StreamSpec>> = vec![Vec::new(); lanes];
-    let held = |name: &str| held(name).filter(|l| *l < lanes);
+    let held = |name: &str| held(name).filter(|h| h.place() < lanes);
     let streams = config.channels.iter().filter(|c| venue.poll(c).is_none());
     let (market, single): (Vec<&String>, Vec<&String>) = streams.partition(|c| venue.is_market(c));
     for c in &single {
@@ -265,26 +296,40 @@ pub fn spread(
     let of_both =
         |(_, s): &(&str, StreamSpec)| market.iter().find(|m| m.kind == s.kind && m.kind.table().is_some());
     let twins = streams.iter().find_map(|s| Some((of_both(s)?, &s.1)));
-    let first = match (held(""), twins) {
-        (None, Some(_)) => config.symbols.iter().find_map(|s| held(s)),
-        (lane, _) => lane,
+    let homes: Vec<String> = streams.iter().map(|(_, s)| home(venue, s)).collect();
+    let first = match twins {
+        Some(_) => together(&homes, &held),
+        None => held("").map(Held::place),
     };
     let first = first.unwrap_or(index % lanes);
+    let is_elsewhere = |home: &String| matches!(held(home), Some(h @ Held::Now(_)) if h.place() != first);
     if let Some((m, own)) = twins
-        && config.symbols.iter().any(|s| held(s).is_some_and(|l| l != first))
+        && homes.iter().any(is_elsewhere)
     {
         let venue = config.id.clone();
         return Err(PlanFault::Apart { venue, market: m.channel.clone(), own: own.channel.clone() });
     }
     let is_pinned = twins.is_some();
     let places: BTreeMap<&str, usize> = config.symbols.iter().map(String::as_str).zip(0..).collect();
-    for (of, s) in streams {
-        let (n, symbol) = (places.get(of).copied().unwrap_or(0), s.symbol.clone().unwrap_or_default());
-        let lane = if is_pinned { first } else { held(&symbol).unwrap_or((index + n) % lanes) };
+    let mut new: BTreeMap<&str, usize> = BTreeMap::new();
+    for ((of, s), home) in streams.into_iter().zip(&homes) {
+        let n = places.get(of).copied().unwrap_or(0);
+        let usual = || held(home).map_or((index + n) % lanes, Held::place);
+        let lane = if is_pinned { first } else { *new.entry(home).or_insert_with(usual) };
         per_lane[lane].push(s);
     }
     per_lane[first].splice(0..0, market);
     Ok(per_lane)
+}
+
+/// Where those go that must be in one lane: to what is recorded now, the whole market's before others, or else to where most were.
+fn together(homes: &[String], held: &dyn Fn(&str) -> Option<Held>) -> Option<usize> {
+    let all: BTreeSet<&str> = homes.iter().map(String::as_str).chain([""]).collect();
+    let all: Vec<Held> = all.into_iter().filter_map(held).collect();
+    let now = all.iter().find(|h| matches!(h, Held::Now(_)));
+    let count = |lane: usize| all.iter().filter(|h| h.place() == lane).count();
+    let most = || all.iter().max_by_key(|h| (count(h.place()), std::cmp::Reverse(h.place())));
+    now.or_else(most).map(|h| h.place())
 }
 
 /// Symbols that a channel does not take although others do: they are left out of that channel, and of no other one.
@@ -557,16 +602,19 @@ mod tests {
             let lanes = plan(&with(cores, both)).unwrap().lanes;
             assert_eq!(lanes.iter().filter(|l| !l.conns.is_empty()).count(), 1, "{cores}");
         }
-        // Symbols that live in several lanes already do not move: the change is refused.
         let (c, v) = (with("[1, 2]", both), venue::by_id("binance-usdm").unwrap().1);
-        let together = |s: &str| (!s.is_empty()).then_some(1);
-        assert!(
-            spread(&c.venues[0], v, 0, 2, &together).unwrap()[0].is_empty(),
-            "the market's stream comes to them"
-        );
-        let apart = |s: &str| ["BTCUSDT", "ETHUSDT"].iter().position(|x| *x == s);
-        let e = spread(&c.venues[0], v, 0, 2, &apart).unwrap_err().to_string();
+        let spread = |held: &dyn Fn(&str) -> Option<Held>| spread(&c.venues[0], v, 0, 2, held);
+        let together = |s: &str| (!s.is_empty()).then_some(Held::Now(2));
+        assert!(spread(&together).unwrap()[0].is_empty(), "the market's stream comes to them");
+        // What is recorded now in several lanes does not move: the change is refused.
+        let of = |s: &str| ["BTCUSDT", "ETHUSDT"].iter().zip(1..).find(|(x, _)| **x == s).map(|(_, l)| l);
+        let e = spread(&|s| of(s).map(Held::Now)).unwrap_err().to_string();
         assert!(e.contains("!forceOrder@arr brings what forceOrder brings"), "{e}");
+        // What was recorded in another lane once refuses nothing: it goes where the others are, or most of them were.
+        let eth = |s: &str| of(s).map(|l| if l == 2 { Held::Now(2) } else { Held::Before(l) });
+        assert!(spread(&eth).unwrap()[0].is_empty());
+        assert!(spread(&|s| of(s).map(Held::Before)).unwrap()[1].is_empty());
+        assert!(spread(&|s| of(s).or(s.is_empty().then_some(2)).map(Held::Before)).unwrap()[0].is_empty());
     }
 
     #[test]

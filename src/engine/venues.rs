@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::choose::Volume;
 use super::links::{Links, Slot};
+use super::plan::{self, Held};
 use crate::config::VenueConfig;
 use crate::instrument::Recorded;
 use crate::metrics::VenueMetrics;
@@ -394,7 +395,7 @@ pub struct VenueState {
     pub volumes: Option<(i64, Vec<Volume>)>,
     /// Lane of each symbol in use.
     pub lanes: BTreeMap<String, LaneId>,
-    /// Lane of each symbol that ever was in use ("" = the all-market streams): it comes back to the same one.
+    /// Lane of each symbol, pair (see [`super::plan::home`]) or whole market ("") that ever was in use: it comes back to the same one.
     pub homes: BTreeMap<String, LaneId>,
     /// The same of earlier runs, whether listed now or not.
     pub earlier: BTreeMap<String, LaneId>,
@@ -504,6 +505,17 @@ impl VenueState {
             Some(at) => self.list_at = Some(at.min(now.max(self.list_got.0 + SOON_NS))),
             None => self.list_got.1 = true,
         }
+    }
+
+    /// In which lane this run records something or has recorded it (see [`super::plan::home`]).
+    pub fn held(&self, home: &str) -> Option<Held> {
+        let lane = *self.homes.get(home)?;
+        let is = |s: &StreamSpec| plan::home(self.plan.venue, s) == home;
+        let is_carried = || self.slots.iter().any(|s| s.slot.conn.streams.iter().any(is));
+        let is_now = self.lanes.contains_key(home)
+            || (home.is_empty() && !self.market_lanes.is_empty())
+            || is_carried();
+        Some(if is_now { Held::Now(lane) } else { Held::Before(lane) })
     }
 
     /// The lanes that are to know a symbol: its own, and those that carry what is about the whole market.

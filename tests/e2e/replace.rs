@@ -1,6 +1,6 @@
 //! Connections that are replaced while they live: by age, and because the configuration changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -88,6 +88,141 @@ fn an_instrument_stays_in_its_lane_whatever_comes_and_goes_between_runs() {
     }
     verified(&place);
     refold(&place.dataset());
+}
+
+/// Waits until a recorder has so many subscriptions of a venue, and lets it record.
+fn records(venue: &Venue, recorder: &Recorder, n: u64) {
+    let has = || venue.sim.stats().subscriptions.load(Ordering::Relaxed) == n;
+    assert!(wait_for(Duration::from_secs(60), has), "{n}: {}", recorder.words());
+    pass(Duration::from_millis(2500));
+}
+
+const TWO_CORES: &str = "[capture]\ncores = [0, 1]\n";
+
+/// Streams of pairs bring rows of instruments that they do not name: they stay in their lanes as well.
+#[test]
+fn streams_of_pairs_stay_in_their_lanes_over_a_restart() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-coinm", 4, 300, |_| {});
+    let pairs: BTreeSet<String> =
+        venue.symbols.iter().filter_map(|s| Some(s.split_once('_')?.0.to_owned())).collect();
+    venue.symbols = pairs.into_iter().take(3).collect();
+    venue.channels = vec!["markPrice@1s".to_owned()];
+    place.configure("1h", 0, &[&venue]);
+    place.change("[capture]\n", TWO_CORES);
+    let mut lanes = Vec::new();
+    for _ in 0..3 {
+        let recorder = place.record();
+        records(&venue, &recorder, venue.symbols.len() as u64);
+        recorder.stop();
+        lanes.push(homes(&place));
+    }
+    assert!(lanes.iter().all(|l| l[&venue.id].len() == venue.symbols.len()), "{lanes:?}");
+    assert!(lanes.iter().all(|l| *l == lanes[0]), "{lanes:?}");
+    verified(&place);
+    refold(&place.dataset());
+}
+
+/// Lane by venue and what is recorded there.
+fn homes(place: &Place) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let text = std::fs::read(place.dataset().join("_journal/lanes.json")).unwrap();
+    let all: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(&text).unwrap();
+    let lane = |h: serde_json::Value| h["lane"].as_u64().unwrap();
+    all.into_iter().map(|(v, k)| (v, k.into_iter().map(|(s, h)| (s, lane(h))).collect())).collect()
+}
+
+/// A venue that is left out and comes back while the capture runs finds its lanes there, with one core less.
+#[test]
+fn a_venue_that_comes_back_by_a_reload_goes_on_in_its_lane() {
+    let _turn = turn();
+    let place = Place::new();
+    let start = |id: &str| Venue::start(place.dir.path(), id, 1, 300, |_| {});
+    let [a, b] = ["aster-futures", "binance-spot"].map(start);
+    let counts = [&a, &b].map(|v| v.channels.len() as u64);
+    place.configure("1h", 0, &[&a, &b]);
+    place.change("[capture]\n", TWO_CORES);
+    let recorder = place.record();
+    records(&a, &recorder, counts[0]);
+    records(&b, &recorder, counts[1]);
+    recorder.stop();
+    let lanes = homes(&place);
+    assert_ne!(lanes[&a.id][&a.symbols[0]], lanes[&b.id][&b.symbols[0]]);
+    place.configure("1h", 0, &[&a]);
+    let recorder = place.record();
+    records(&a, &recorder, counts[0]);
+    place.configure("1h", 0, &[&a, &b]);
+    recorder.reload();
+    records(&b, &recorder, counts[1]);
+    recorder.stop();
+    assert_eq!(homes(&place), lanes);
+    // Its rows are counted on.
+    let (_, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert!(words.lines().any(|l| l.starts_with("ok ") && l.contains(" rows ")), "{words}");
+    refold(&place.dataset());
+}
+
+/// Where all of a venue must be in one lane, what an earlier run recorded in another one stops nobody: it comes to the others, and
+/// that is said.
+#[test]
+fn a_symbol_of_another_lane_joins_the_others_where_one_lane_must_see_all() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "binance-spot", 3, 300, |_| {});
+    let all = venue.symbols.clone();
+    venue.symbols.truncate(2);
+    venue.channels = vec!["miniTicker".to_owned()];
+    let with_two_cores = |venue: &Venue| {
+        place.configure("1h", 0, &[venue]);
+        place.change("[capture]\n", TWO_CORES);
+    };
+    with_two_cores(&venue);
+    let recorder = place.record();
+    records(&venue, &recorder, 2);
+    recorder.stop();
+    assert_eq!(homes(&place)[&venue.id].values().collect::<BTreeSet<_>>().len(), 2);
+    venue.channels.push("!miniTicker@arr".to_owned());
+    venue.rule = Some(format!("{{ glob = [{:?}] }}", all[0]));
+    with_two_cores(&venue);
+    let recorder = place.record();
+    records(&venue, &recorder, 2);
+    venue.rule = Some(format!("{{ glob = {all:?} }}"));
+    with_two_cores(&venue);
+    recorder.reload();
+    records(&venue, &recorder, 4);
+    let words = recorder.log();
+    assert!(!words.contains("the change is not applied"), "{words}");
+    let moved: Vec<&str> = words.lines().filter(|l| l.contains("go to another lane")).collect();
+    assert!(matches!(moved.as_slice(), [l] if l.contains(&all[1])), "{moved:?}");
+    recorder.stop();
+    let lanes = homes(&place);
+    assert_eq!(lanes[&venue.id].len(), 4, "{lanes:?}");
+    assert_eq!(lanes[&venue.id].values().collect::<BTreeSet<_>>().len(), 1, "{lanes:?}");
+}
+
+/// Without the file nobody knows the lanes: the start says so, and what it could not read stays.
+#[test]
+fn a_file_of_lanes_that_is_cut_or_gone_is_told_of() {
+    let _turn = turn();
+    let place = Place::new();
+    let venue = Venue::start(place.dir.path(), "aster-futures", 1, 300, |_| {});
+    place.configure("1h", 0, &[&venue]);
+    let run = || {
+        let recorder = place.record();
+        records(&venue, &recorder, venue.channels.len() as u64);
+        let words = recorder.log();
+        recorder.stop();
+        words.matches("which lane has recorded what is not known").count()
+    };
+    let file = place.dataset().join("_journal/lanes.json");
+    assert_eq!(run(), 0);
+    std::fs::write(&file, "{\"aster-fut").unwrap();
+    assert_eq!(run(), 1);
+    let kept = std::fs::read(place.dataset().join("_journal/lanes.json.damaged")).unwrap();
+    assert_eq!(kept, b"{\"aster-fut");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(run(), 2);
+    assert_eq!(homes(&place)[&venue.id][&venue.symbols[0]], 1);
 }
 
 /// All venues at once: where ids outlive their connection they say that nothing is missing, where they may not the new

@@ -198,7 +198,7 @@ impl Control {
         let symbols = asked.symbols.clone();
         let listed: Vec<&str> = symbols.iter().map(String::as_str).collect();
         let links = Links { config: asked, ..venue.plan.clone() };
-        let held = |s: &str| venue.homes.get(s).copied();
+        let held = |s: &str| venue.held(s);
         let Ok(streams) = links.streams(v, self.parts.lanes.len(), &listed, &held, &venue.earlier) else {
             return;
         };

@@ -524,6 +524,7 @@ impl Control {
     fn tick(&mut self) {
         let (wall, mono) = (clock::wall_ns(), clock::mono_ns());
         self.parts.lane0.tick(wall, mono);
+        self.parts.homes.tick();
         for v in &self.venues {
             let b = &self.groups[v.group].budget;
             v.metrics.weight_used.set(i64::try_from(b.used(mono)).unwrap_or(i64::MAX));

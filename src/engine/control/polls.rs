@@ -52,6 +52,11 @@ impl PollState {
         self.lane
     }
 
+    /// The symbol that it asks for ("" = the whole market), and the lane that its answers go to.
+    pub fn home(&self) -> (String, LaneId) {
+        (self.symbol.clone(), self.lane)
+    }
+
     fn failed(&mut self, now: i64) {
         let wait = (RETRY_NS.0 << self.failures.min(16)).min(RETRY_NS.1).min(self.every_ns.max(RETRY_NS.0));
         self.failures = self.failures.saturating_add(1);
@@ -231,8 +236,8 @@ impl Control {
                 let lane = lane_of(n, &venue.homes, &symbol);
                 if !symbol.is_empty() {
                     venue.lanes.entry(symbol.clone()).or_insert(lane);
-                    venue.homes.entry(symbol.clone()).or_insert(lane);
                 }
+                venue.homes.entry(symbol.clone()).or_insert(lane);
                 let known = old.iter().position(|o| o.name == p.name && o.symbol == symbol);
                 let was = known.map(|at| old.swap_remove(at));
                 let (at, failures) = was.map_or((NEW, 0), |o| (o.at, o.failures));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::VenueConfig;
 use crate::engine::links::LaneStreams;
+use crate::engine::plan::home;
 use crate::model::StreamSpec;
 
 impl Control {
@@ -166,19 +167,8 @@ impl Control {
         let venue = &self.venues[v];
         let listed: Vec<&str> = venue.listed.iter().map(String::as_str).collect();
         let wanted = Links { config: next, ..venue.plan.clone() };
-        let held = |s: &str| venue.homes.get(s).copied();
-        let lanes = self.parts.lanes.len();
-        let fitting = match wanted.streams(v, lanes, &listed, &held, &venue.earlier) {
-            Err(PlanFault::Apart { .. }) if venue.homes.is_empty() && !venue.earlier.is_empty() => {
-                let venue = &venue.plan.config.id;
-                tracing::warn!(
-                    venue,
-                    "what was recorded in several lanes is to be in one: instruments move, and today's files of them begin anew"
-                );
-                wanted.streams(v, lanes, &listed, &held, &BTreeMap::new())
-            }
-            fitting => fitting,
-        };
+        let held = |s: &str| venue.held(s);
+        let fitting = wanted.streams(v, self.parts.lanes.len(), &listed, &held, &venue.earlier);
         // Who had to wait for its list does not take down what is recorded meanwhile.
         let others = self.venues.iter().enumerate().any(|(n, o)| n != v && !o.gone);
         let may_wait = venue.is_unfit() || venue.told_waiting.is_some() && others;
@@ -252,13 +242,10 @@ impl Control {
         let fits = self.venues[v].plan.reconcile(&old, &kept)?;
         self.forget(v, wanted);
         self.unwatch(v);
+        self.tell_moved(v, wanted);
         self.meet(v, wanted);
         self.plan_polls(v);
-        // Before anything of it is recorded there.
-        let venue = &self.venues[v];
-        let market = venue.homes.get("").map(|l| ("", *l));
-        let all = venue.lanes.iter().map(|(s, l)| (s.as_str(), *l)).chain(market);
-        self.parts.homes.note(&venue.plan.config.id, all);
+        self.note_homes(v, wanted);
         self.venues[v].market_lanes = market_lanes(wanted, &self.venues[v].polls);
         self.venues[v].overflow.clear();
         self.shed(v, &shed);
@@ -308,11 +295,43 @@ impl Control {
         Ok(())
     }
 
+    /// Writes which lane records what, before anything of it is recorded there.
+    fn note_homes(&mut self, v: usize, wanted: &[LaneStreams]) {
+        let venue = &self.venues[v];
+        let streams = wanted.iter().flat_map(|(lane, all)| all.iter().map(move |s| (*lane, s)));
+        let streams = streams.map(|(lane, s)| (home(venue.plan.venue, s), lane));
+        // Some are polled and have no stream; a poll of the whole market has no symbol.
+        let polled = venue.polls.iter().map(PollState::home);
+        self.parts.homes.note(&venue.plan.config.id, polled.chain(streams));
+    }
+
+    /// Says what goes to another lane than it was recorded in.
+    fn tell_moved(&self, v: usize, wanted: &[LaneStreams]) {
+        let venue = &self.venues[v];
+        let streams = wanted.iter().flat_map(|(lane, all)| all.iter().map(move |s| (*lane, s)));
+        let was = |home: &str| venue.homes.get(home).or_else(|| venue.earlier.get(home)).copied();
+        let moved: BTreeSet<String> = streams
+            .filter(|(lane, s)| was(&home(venue.plan.venue, s)).is_some_and(|l| l != *lane))
+            .map(|(_, s)| s.symbol.clone().unwrap_or_else(|| s.name.clone()))
+            .collect();
+        if !moved.is_empty() {
+            let (venue, count) = (&venue.plan.config.id, moved.len());
+            let moved = moved.into_iter().collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                venue,
+                count,
+                moved,
+                "go to another lane than they were recorded in, because one lane must see all that brings the same: their \
+                 files of this day begin anew"
+            );
+        }
+    }
+
     /// Symbols that are new: their lane and their books.
     fn meet(&mut self, v: usize, wanted: &[LaneStreams]) {
         let id = self.venues[v].plan.config.id.clone();
         for (lane, s) in wanted.iter().flat_map(|(lane, s)| s.iter().map(move |s| (*lane, s))) {
-            let home = s.symbol.clone().unwrap_or_default();
+            let home = home(self.venues[v].plan.venue, s);
             self.venues[v].homes.insert(home, lane);
             let Some(symbol) = &s.symbol else { continue };
             self.venues[v].lanes.insert(symbol.clone(), lane);

@@ -265,7 +265,7 @@ impl Process {
             ladder: None,
             missed: Arc::clone(&follow.progress.missed),
             last_conn,
-            homes: Homes::load(Arc::clone(&ds)),
+            homes: Homes::load(Arc::clone(&ds), config, states.last().map_or(0, |l| l.state.lane)),
         };
         let (pool, jobs, done) = Pool::by_hand();
         Process {
