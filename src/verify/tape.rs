@@ -85,7 +85,9 @@ pub(super) struct Stream {
 impl Stream {
     /// A run wants it since then.
     fn wanted(&mut self, since: Option<i64>) {
-        if let Some(start) = since.filter(|s| !self.carried && self.starts.last() != Some(s)) {
+        // What the run gave up and takes up again was not wanted since its start.
+        let is_since = |start: &i64| self.left.last().is_none_or(|left| left < start);
+        if let Some(start) = since.filter(|s| !self.carried && self.starts.last() != Some(s) && is_since(s)) {
             self.starts.push(start);
         }
     }

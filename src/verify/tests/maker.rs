@@ -150,6 +150,11 @@ impl Maker {
 
     /// A run that says of which venues it is.
     pub fn run_of(&mut self, venues: &[&str]) {
+        self.run_late(venues, 0);
+    }
+
+    /// A run whose lane hears of it so much later.
+    pub fn run_late(&mut self, venues: &[&str], late_ns: i64) {
         self.runs += 1;
         let run = RunStart {
             run_id: format!("run-{}", self.runs),
@@ -167,6 +172,7 @@ impl Maker {
             venues: venues.iter().map(|v| (*v).to_owned()).collect(),
         };
         self.rest = 0;
+        self.wait(late_ns);
         self.beside(Kind::Run, self.ts, to_payload(&run));
         self.push(Kind::Run, 0, "", &to_payload(&run), 0);
     }

@@ -85,6 +85,38 @@ fn from_a_start_on_it_is_the_venue_that_is_missing() {
     }
 }
 
+/// A venue that a run leaves out and a reload brings: it was not wanted before, and its gap ends when the run says so, which is
+/// a moment after it began.
+#[test]
+fn a_venue_that_a_reload_brings_was_not_wanted_since_the_start() {
+    let d = tempfile::tempdir().unwrap();
+    let mut m = Maker::new(d.path());
+    let a = m.open(&["BTCUSDT"]);
+    m.sync(a, "BTCUSDT");
+    m.beats(a, "BTCUSDT", 3);
+    m.stop();
+    let stopped = m.ts;
+    m.wait(2 * S);
+    m.run_late(&["binance-spot"], 3 * super::MS);
+    let away = m.ts;
+    m.wait(S);
+    m.plan(&["BTCUSDT"]);
+    m.wait(S);
+    let b = m.open(&["BTCUSDT"]);
+    m.wait(S);
+    m.trade(b, "BTCUSDT", 40);
+    m.sync(b, "BTCUSDT");
+    m.beats(b, "BTCUSDT", 3);
+    m.stop();
+    m.done();
+    let r = verified(d.path());
+    assert!(r.well, "{}", all(&r));
+    let ms = |ts: i64| (ts - EVENING) / super::MS;
+    let g = gaps_of(d.path(), "btcusdt@trade");
+    let times: Vec<_> = g.iter().filter(|g| g.0 == "operator").map(|g| g.1).collect();
+    assert_eq!(times, [[ms(stopped), ms(away)]], "{g:?}");
+}
+
 #[test]
 fn a_venue_that_a_run_leaves_out_is_neither_covered_nor_missing_until_it_is_back() {
     let d = tempfile::tempdir().unwrap();
