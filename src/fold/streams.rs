@@ -444,7 +444,9 @@ impl Core {
             }
             let s = self.s(id);
             let Some(life) = s.left_by(conn.id, until) else { continue };
-            if s.alive() > 0 {
+            let alive = s.alive();
+            self.next_leaves(id, conn.id);
+            if alive > 0 {
                 if !self.feed_lost(id, (conn.id, until), cause, det, rec, sink) {
                     self.left_alone(id, life, cause, det, rec, sink);
                     if !answered {
@@ -454,6 +456,7 @@ impl Core {
                 }
                 continue;
             }
+            let s = self.s(id);
             let (inst, is_depth) = (s.instrument, s.kind == StreamKind::DepthDiff);
             if is_depth && inst != InstrumentId::NONE && self.feeds(inst, id) {
                 self.waits_in_vain(rec, inst, sink);
@@ -544,6 +547,8 @@ impl Core {
     pub fn unsubscribed<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
         let s = self.s(id);
         let _ = s.left_by(rec.conn, rec.ts_recv);
+        self.next_leaves(id, rec.conn);
+        let s = self.s(id);
         if s.alive() > 0 {
             return;
         }

@@ -284,7 +284,7 @@ impl Core {
     /// none replaces it. One that is known to be good and has gone on while the one that feeds the book is silent keeps its
     /// place: of a replacement nothing is known yet.
     pub(super) fn may_be_next(&self, stream: StreamId, conn: ConnId, b: &BookState, now: i64) -> bool {
-        if let Some(n) = &b.next
+        if let Some(n) = b.next.as_ref().filter(|n| self.carries(stream, n.conn))
             && b.is_behind_since().is_some_and(|ts| now.saturating_sub(ts) >= LAGS_NS)
         {
             return n.conn == conn;
@@ -347,6 +347,19 @@ impl Core {
         self.hands_over(rec, id, false, sink);
     }
 
+    fn carries(&self, stream: StreamId, conn: ConnId) -> bool {
+        self.streams.get(stream.0 as usize).is_some_and(|s| s.carriers.iter().any(|c| c.conn == conn))
+    }
+
+    /// A connection carries a stream no more: it feeds no book next, whatever it has brought. What that was the one that feeds the
+    /// book brings as well, or is missing.
+    pub(super) fn next_leaves(&mut self, id: StreamId, conn: ConnId) {
+        let inst = self.streams[id.0 as usize].instrument;
+        if let Some(b) = self.insts.get_mut(inst.ix()).and_then(|i| i.book.as_mut()) {
+            b.next.take_if(|n| n.conn == conn);
+        }
+    }
+
     /// We end a connection. If it is the one that is to feed the book next, and has brought what the one that feeds it did not
     /// bring in so long, that one is dead and has not said so: the book goes on with what is known.
     pub(super) fn next_ends<S: FoldSink>(
@@ -378,7 +391,8 @@ impl Core {
         if b.synced && b.seq.is_live() && self.decides(id, &mut b, sink) {
             let live = b.seq.live_id();
             let replaces = b.next.as_ref().is_some_and(|n| self.is_successor(b.stream, n.conn));
-            if let Some(n) = b.next.take_if(|n| now || replaces && n.last >= live) {
+            let is_there = b.next.as_ref().is_some_and(|n| self.carries(b.stream, n.conn));
+            if let Some(n) = b.next.take_if(|n| is_there && (now || replaces && n.last >= live)) {
                 self.goes_on_with(&n, rec, id, &mut b, sink);
                 done = true;
             }

@@ -15,6 +15,7 @@ const REST: i64 = 900;
 const LEG: i64 = 8;
 /// What replaces the first one.
 const NEXT: i64 = 9;
+const LAST: i64 = 10;
 const S: i64 = 586_765_918_776_852_548;
 
 #[derive(Default)]
@@ -621,6 +622,50 @@ fn a_replacement_does_not_take_the_place_of_a_leg_that_is_known_and_ahead() {
     assert!(l.gaps().is_empty(), "{:?}", l.gaps());
     let told = |id: i64| l.seen.rows.iter().filter(|r| r.starts_with(&format!("delta {id} "))).count();
     assert!((0..23).all(|n| told(1002 + 2 * n) == 1), "{:?}", l.seen.rows);
+}
+
+/// Both legs are cut one after the other while nothing changes: the book does not go on with the one that is gone.
+#[test]
+fn a_leg_that_is_gone_feeds_no_book() {
+    let both = [(CONN, 0), (LEG, 0)];
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+    l.second_leg();
+    (0..20).for_each(|n| l.change(1001 + 2 * n, &both));
+    l.conn("close", LEG, 1, "venue_disconnect");
+    l.another(NEXT, 1);
+    l.conn("close", CONN, 0, "venue_disconnect");
+    assert_eq!(l.best(), None, "{:?}", l.seen.rows);
+    l.another(LAST, 0);
+    l.whole_on(NEXT, 1100, r#"["98","1"]"#, r#"["102","1"]"#);
+    l.is("98x1 / 102x1");
+    l.change(1101, &[(NEXT, 0)]);
+    assert!(l.seen.rows.iter().any(|r| r.starts_with("delta 1102 ")), "{:?}", l.seen.rows);
+}
+
+/// The one that feeds the book stalls, and the one that went on meanwhile is cut: what it brought comes once by the first one.
+#[test]
+fn a_leg_that_was_ahead_and_is_gone_keeps_no_place() {
+    let both = [(CONN, 0), (LEG, 0)];
+    let mut l = Lane::new(IdPolicy::Strict);
+    l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+    l.second_leg();
+    (0..20).for_each(|n| l.change(1001 + 2 * n, &both));
+    l.change(1041, &[(LEG, 0)]);
+    l.ts += 700_000_000;
+    l.change(1043, &[(LEG, 0)]);
+    l.conn("close", LEG, 1, "venue_disconnect");
+    l.another(NEXT, 1);
+    l.change(1045, &[(NEXT, 0)]);
+    l.ts += 2_000_000_000;
+    let wait = crate::model::TimerEvent::LegWait { instrument: "pumpkin-perp:btc_usdt".to_owned() };
+    l.push(Kind::Timer, 0, "", &to_payload(&wait), 0);
+    (20..24).for_each(|n| l.change(1001 + 2 * n, &[(CONN, 0)]));
+    l.change(1049, &[(CONN, 0), (NEXT, 0)]);
+    l.is("100x1 / 101x1");
+    assert!(l.gaps().is_empty(), "{:?}", l.gaps());
+    let told = |id: i64| l.seen.rows.iter().filter(|r| r.starts_with(&format!("delta {id} "))).count();
+    assert!((0..25).all(|n| told(1002 + 2 * n) == 1), "{:?}", l.seen.rows);
 }
 
 /// A leg that lags is held against what the book took meanwhile.
