@@ -1,6 +1,7 @@
 //! Trades that a gap has lost: asked for by REST, told once, flagged, and the gap's row says so.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use lobtape::simulator::{CutHow, FaultKind, FaultSpec, SimConfig};
 
 use super::oracle_check::{Rules, check};
 use super::refold::refold;
-use super::rig::{Place, Venue, lobtape, pass, proved, turn, wait_for};
+use super::rig::{Place, Venue, lobtape, pass, proved, status, status_of, turn, wait_for};
 use super::tape::{self, Gap};
 
 /// A trade as a row: price, size, taker's side, time, and whether it was backfilled.
@@ -88,13 +89,25 @@ fn whole(root: &Path, venue: &str, log: &[Line], channel: &str) -> (usize, usize
     (told, filled)
 }
 
-/// Waits until nothing has been asked for by REST for a while: what was missing is here.
-fn settled(venue: &Venue) {
+/// Waits until nothing has been asked for by REST for a while, and the converter has seen all that came before: what was missing is here.
+fn settled(venue: &Venue, addr: SocketAddr) {
+    let marks = |name: &str| -> Vec<i64> {
+        let s = status(addr).unwrap_or_default();
+        let lanes = s["lanes"].as_array().cloned().unwrap_or_default();
+        lanes.iter().filter_map(|l| l["marks"][name].as_i64()).collect()
+    };
+    let has_seen = |came: &[i64]| {
+        let seen = marks("converted");
+        !came.is_empty() && seen.len() == came.len() && seen.iter().zip(came).all(|(s, c)| s >= c)
+    };
+    let came = marks("rx");
+    let is_seen = wait_for(Duration::from_secs(60), || has_seen(&came));
+    assert!(is_seen, "the converter does not come so far as {came:?}");
     let asked = || venue.sim.stats().requests.load(Ordering::Relaxed);
     let quiet = wait_for(Duration::from_secs(60), || {
-        let before = asked();
+        let (before, came) = (asked(), marks("rx"));
         pass(Duration::from_secs(3));
-        asked() == before
+        asked() == before && has_seen(&came)
     });
     assert!(quiet, "requests never end");
 }
@@ -126,13 +139,14 @@ fn trades_of_a_hole_and_a_cut_are_recovered_once_and_flagged() {
         let holed = format!("btcusdt@{channel}");
         let mut venue = Venue::start(place.dir.path(), id, 3, 600, |c| drops_and_cuts(c, &holed, 4));
         venue.channels = vec!["depth@100ms".to_owned(), channel.to_owned()];
+        let addr = status_of(&mut venue);
         place.configure("2s", 0, &[&venue]);
         let recorder = place.record();
         let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
         assert!(wait_for(Duration::from_secs(60), open), "{id}: nobody came: {}", recorder.words());
         pass(Duration::from_secs(6));
         venue.sim.quiesce().unwrap();
-        settled(&venue);
+        settled(&venue, addr);
         recorder.stop();
         let (_, log) = venue.end();
         let (told, filled) = whole(&place.dataset(), id, &log, channel);
@@ -156,6 +170,7 @@ fn trades_between_a_kill_and_the_next_start_are_recovered() {
     let place = Place::new();
     let mut venue = Venue::start(place.dir.path(), "aster-futures", 3, 600, |_| {});
     venue.channels = vec!["depth@100ms".to_owned(), "aggTrade".to_owned()];
+    let addr = status_of(&mut venue);
     place.configure("1h", 0, &[&venue]);
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
     for kill in [true, true, false] {
@@ -168,7 +183,7 @@ fn trades_between_a_kill_and_the_next_start_are_recovered() {
             continue;
         }
         venue.sim.quiesce().unwrap();
-        settled(&venue);
+        settled(&venue, addr);
         recorder.stop();
     }
     let (id, log) = venue.end();
@@ -222,6 +237,7 @@ fn trades_whose_ids_skip_are_recovered_from_the_venue_s_latest() {
         }
     });
     venue.channels = vec!["depth".to_owned(), "trades".to_owned()];
+    let addr = status_of(&mut venue);
     place.configure("1h", 0, &[&venue]);
     let recorder = place.record();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
@@ -230,7 +246,7 @@ fn trades_whose_ids_skip_are_recovered_from_the_venue_s_latest() {
     // A venue that was left three times in a row is not come back to at once.
     assert!(wait_for(Duration::from_secs(60), open), "nobody came back: {}", recorder.words());
     pass(Duration::from_secs(2));
-    settled(&venue);
+    settled(&venue, addr);
     recorder.stop();
     let (_, log) = venue.end();
     let root = place.dataset();
@@ -277,6 +293,7 @@ fn deals_without_ids_are_recovered_by_their_values() {
         }
     });
     venue.channels = vec!["depth,10".to_owned(), "trade".to_owned()];
+    let addr = status_of(&mut venue);
     place.configure("1h", 0, &[&venue]);
     let recorder = place.record();
     let open = || venue.sim.stats().open.load(Ordering::Relaxed) > 0;
@@ -285,7 +302,7 @@ fn deals_without_ids_are_recovered_by_their_values() {
     // A venue that was left three times in a row is not come back to at once.
     assert!(wait_for(Duration::from_secs(60), open), "nobody came back: {}", recorder.words());
     pass(Duration::from_secs(2));
-    settled(&venue);
+    settled(&venue, addr);
     recorder.stop();
     let (_, log) = venue.end();
     let root = place.dataset();
