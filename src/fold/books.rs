@@ -32,6 +32,7 @@ impl BookState {
             top: super::top::TopState::default(),
             stream,
             next: None,
+            beside: (0, 0),
             audit: None,
         }
     }
@@ -301,6 +302,7 @@ impl Core {
         if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, replaces) {
             return self.beside(rec, d, b, sink);
         }
+        b.beside = if in_band { (0, 0) } else { b.beside };
         if b.stands() && !replaces {
             // Nobody waits for it: it is only compared. Or it is older than the book.
             if !in_band || !rule.replaces {

@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -57,6 +57,7 @@ struct SavedBook {
     top: TopState,
     stream: StreamId,
     next: Option<Box<super::successor::Next>>,
+    beside: (i64, i64),
 }
 
 /// Why bytes are no state.
@@ -181,6 +182,7 @@ fn save_inst(i: &Inst) -> SavedInst {
             top: b.top.clone(),
             stream: b.stream,
             next: b.next.clone(),
+            beside: b.beside,
         }),
     }
 }
@@ -205,6 +207,7 @@ fn load_book(s: SavedBook) -> BookState {
         top: s.top,
         stream: s.stream,
         next: s.next,
+        beside: s.beside,
         // None goes over an interval's end.
         audit: None,
     }

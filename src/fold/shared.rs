@@ -101,6 +101,7 @@ impl Core {
         if hands_over {
             self.hands_over(rec, d.instrument, false, sink);
         }
+        self.feed_is_deaf(rec, d, sink);
     }
 
     /// Whether a connection replaces the one that feeds the book: a younger one of the same leg.

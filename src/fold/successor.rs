@@ -22,6 +22,10 @@ use crate::model::{
 
 /// A connection that lives is not so far behind another one.
 const LAGS_NS: i64 = 500_000_000;
+/// One that brings no change of a book for so long, while another one does, brings none any more.
+const DEAF_NS: i64 = 10_000_000_000;
+/// Changes that are so far from each other are no stream that goes on.
+const PAUSE_NS: i64 = 5_000_000_000;
 /// So many diffs one after the other that both connections brought alike show that their ids are one count.
 const ALIKE: usize = 16;
 /// Diffs that are kept to be held against each other.
@@ -208,6 +212,7 @@ impl BookState {
 
     /// A diff of the connection that feeds it was applied.
     pub fn took(&mut self, ids: &DiffIds, bids: &[Level], asks: &[Level]) {
+        self.beside = (0, 0);
         let Some(n) = &mut self.next else { return };
         match n.ids {
             Ids::Open => {
@@ -345,6 +350,29 @@ impl Core {
         }
         self.insts[id.ix()].book = Some(b);
         self.hands_over(rec, id, false, sink);
+    }
+
+    /// A connection brought a change of a proven book that another one feeds. If that one has brought none for so long while others
+    /// did, it is dead and has not said so: where nothing is known that goes on from it, the book is begun anew on this one.
+    pub(super) fn feed_is_deaf<S: FoldSink>(&mut self, rec: &Record<'_>, d: &Depth<'_>, sink: &mut S) {
+        let Some(b) = self.insts[d.instrument.ix()].book.as_mut() else { return };
+        if !b.synced || b.stream != d.stream || b.seq.conn() == rec.conn {
+            return;
+        }
+        // Behind a pause this one may only be the first to speak again; what it brought before it was told by the other one, too.
+        let pauses = rec.ts_recv.saturating_sub(b.beside.1) >= PAUSE_NS;
+        b.beside = (if pauses { rec.ts_recv } else { b.beside.0 }, rec.ts_recv);
+        if rec.ts_recv.saturating_sub(b.beside.0) < DEAF_NS {
+            return;
+        }
+        let (since, _) = std::mem::take(&mut b.beside);
+        b.next = None;
+        let s = self.s(d.stream);
+        s.feed = rec.conn;
+        // What the others brought is no proof of this book: it is missing from the first change on that it does not have.
+        let heard = std::mem::replace(&mut s.ts_last, since);
+        self.unproven(rec, d.instrument, GapCause::SilentStream, Detector::Watchdog, sink);
+        self.s(d.stream).ts_last = heard;
     }
 
     fn carries(&self, stream: StreamId, conn: ConnId) -> bool {

@@ -25,6 +25,8 @@ struct Seen {
     /// Of comparisons: whether the snapshot was ahead.
     ahead: Vec<bool>,
     flags: i32,
+    /// When the last gap began.
+    gap_begin: i64,
     /// Of trades, with their times.
     trades: Vec<(i64, i32)>,
 }
@@ -39,6 +41,7 @@ impl FoldSink for Seen {
                 self.rows.push(format!("delta {seq_last} {}", head.flags));
             }
             RowRef::Gap(g) => {
+                self.gap_begin = g.ts_begin;
                 self.rows.push(format!("gap {:?} ({}, {}]", g.cause, g.seq_before, g.seq_after))
             }
             RowRef::Trade(_) => self.trades.push((head.ts_event, head.flags)),
@@ -666,6 +669,35 @@ fn a_leg_that_was_ahead_and_is_gone_keeps_no_place() {
     assert!(l.gaps().is_empty(), "{:?}", l.gaps());
     let told = |id: i64| l.seen.rows.iter().filter(|r| r.starts_with(&format!("delta {id} "))).count();
     assert!((0..25).all(|n| told(1002 + 2 * n) == 1), "{:?}", l.seen.rows);
+}
+
+/// The one that feeds the book answers pings and brings no change any more, and nothing is known that goes on from it: what is
+/// not known is missing from its last change on, and the book begins anew on the one that speaks.
+#[test]
+fn a_book_whose_connection_is_deaf_is_begun_anew_on_the_one_that_speaks() {
+    for policy in [IdPolicy::Strict, IdPolicy::Sparse] {
+        let mut l = Lane::new(policy);
+        l.whole(1000, r#"["100","1"]"#, r#"["101","1"]"#);
+        l.second_leg();
+        let beside = [(CONN, 0), (LEG, 3000)];
+        (0..20).for_each(|n| l.change(1001 + 2 * n, &beside));
+        // A quiet minute, then both go on: whoever is first, nobody is deaf.
+        l.ts += 60_000_000_000;
+        (20..30).for_each(|n| l.change(1001 + 2 * n, &[(LEG, 3000), (CONN, 0)]));
+        assert!(l.best().is_some() && l.gaps().is_empty(), "{policy:?}: {:?}", l.gaps());
+        let heard = l.ts;
+        for n in 30..41 {
+            assert!(l.best().is_some(), "{policy:?} {n}");
+            l.change(1001 + 2 * n, &[(LEG, 3000)]);
+            l.ts += 1_000_000_000;
+        }
+        assert_eq!(l.best(), None, "{policy:?}");
+        l.whole_on(LEG, 4100, r#"["98","1"]"#, r#"["102","1"]"#);
+        l.is("98x1 / 102x1");
+        assert_eq!(l.gaps().len(), 1, "{policy:?}: {:?}", l.gaps());
+        assert!(l.gaps()[0].starts_with("gap SilentStream"), "{policy:?}: {:?}", l.gaps());
+        assert_eq!(l.seen.gap_begin, heard + 1_000_000, "{policy:?}: from the first change on that it lacks");
+    }
 }
 
 /// A leg that lags is held against what the book took meanwhile.
