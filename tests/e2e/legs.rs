@@ -31,9 +31,13 @@ fn rows(place: &Place, table: Table, id: &str) -> (usize, usize) {
     (all, second)
 }
 
+/// The second leg is there by then, also where the machine has other things to do.
+const BOTH_MS: u64 = 4000;
+
 /// Each leg in turn loses frames of streams with ids, at times when the other one loses none, and is cut.
 fn losses(seconds: u64) -> Vec<FaultSpec> {
     let ms = seconds * 1000;
+    let at = |percent: u64| BOTH_MS + ms * percent / 100;
     let drops = |conn: u64, from: u64, to: u64| {
         (from..to)
             .step_by(40)
@@ -44,10 +48,10 @@ fn losses(seconds: u64) -> Vec<FaultSpec> {
         how,
         ..FaultSpec::new(FaultKind::Cut).at(at)
     };
-    let mut f: Vec<FaultSpec> = drops(1, ms * 15 / 100, ms * 30 / 100).collect();
-    f.extend(drops(2, ms * 33 / 100, ms * 48 / 100));
-    f.push(cut(2, ms * 52 / 100, CutHow::Rst));
-    f.push(cut(1, ms * 75 / 100, CutHow::MidFrame));
+    let mut f: Vec<FaultSpec> = drops(1, at(15), at(30)).collect();
+    f.extend(drops(2, at(33), at(48)));
+    f.push(cut(2, at(52), CutHow::Rst));
+    f.push(cut(1, at(75), CutHow::MidFrame));
     f
 }
 
@@ -57,14 +61,14 @@ fn what_one_leg_loses_the_other_one_brings_and_the_end_of_one_is_no_gap() {
     let (seconds, rate) = (number("LOBTAPE_PROVE_SECONDS", 9), number("LOBTAPE_PROVE_RATE", 600));
     let place = Place::new();
     let mut venue = Venue::start(place.dir.path(), "aster-futures", 10, rate as u32, |c| {
-        c.duration_ms = Some(seconds * 1000);
+        c.duration_ms = Some(BOTH_MS + seconds * 1000);
         c.quiet_tail_ms = seconds * 100;
         c.faults = losses(seconds);
     });
     venue.more = "legs = 2\n".to_owned();
     place.configure("3s", 0, &[&venue]);
     let recorder = place.record();
-    let over = wait_for(Duration::from_secs(seconds + 60), || venue.sim.is_over());
+    let over = wait_for(Duration::from_millis(BOTH_MS + seconds * 1000 + 60_000), || venue.sim.is_over());
     assert!(over, "nobody came: {}", recorder.words());
     let (id, log) = venue.end();
     let words = recorder.words();
