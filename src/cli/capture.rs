@@ -138,10 +138,9 @@ pub fn fault(e: CaptureError) -> anyhow::Error {
     let dataset = match &e {
         // A REST base that cannot be one, a key that cannot be had.
         CaptureError::Control(ControlFault::Rest(_) | ControlFault::Key(_)) => return Fault::usage(e),
-        CaptureError::Plan(_)
-        | CaptureError::Tls(_)
-        | CaptureError::Runtime(_)
-        | CaptureError::Control(ControlFault::Plan(_)) => return Fault::usage(e),
+        CaptureError::Plan(_) | CaptureError::Runtime(_) | CaptureError::Control(ControlFault::Plan(_)) => {
+            return Fault::usage(e);
+        }
         CaptureError::Dataset(d) | CaptureError::Recover(RecoverError::Dataset(d)) => d,
         _ => return Fault::io(e),
     };

@@ -49,10 +49,12 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         keys::load(v, &|name| std::env::var(name).ok()).map_err(Fault::usage)?;
     }
     // Who checks need not be who captures: what another user may do is a warning.
-    let rings = match runtime::check(&config) {
-        Err(e) if !e.is_of_user() => return Err(Fault::usage(e)),
-        looked => looked.err().map(|e| e.to_string()),
-    };
+    let (of_user, faults): (Vec<_>, Vec<_>) =
+        runtime::faults(&config).into_iter().partition(|e| e.is_of_user());
+    if let Some(e) = faults.into_iter().next() {
+        return Err(Fault::usage(e));
+    }
+    let named: Vec<String> = of_user.iter().map(ToString::to_string).collect();
     let (plan, rules) = match args.ask {
         true => asked::ask(&config)?,
         false => (offline, asked::unasked(&config)),
@@ -67,12 +69,12 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         let mut json = to_json(&config, &plan, &rules);
         if let Some(all) = json["warnings"].as_array_mut() {
             all.extend(rules.iter().filter_map(|(id, r)| Some(Value::from(r.warning(id)?))));
-            all.extend(rings.into_iter().chain(foreign).map(Value::from));
+            all.extend(named.into_iter().chain(foreign).map(Value::from));
         }
         out::json_line(&mut stdout, &json)?;
     } else {
         print(&mut stdout, &config, &plan, &rules)?;
-        for why in rings.into_iter().chain(foreign) {
+        for why in named.into_iter().chain(foreign) {
             writeln!(stdout, "warning   {why}")?;
         }
     }

@@ -1,6 +1,6 @@
 //! A capture from start to stop: recovery, threads, shutdown.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -31,7 +31,6 @@ use crate::metrics::{Collector, HopSummary, Recorder, Shared, State, latency};
 use crate::model::control::to_payload;
 use crate::model::{GapCause, GapNote, Kind, LaneClock, LaneId, RunStart, RunStop};
 use crate::wire::reader::{Reader, ReaderConfig, WaitMode};
-use crate::wire::tls::TlsError;
 use crate::wire::{TlsSetup, clock};
 
 /// Orders that may wait for a lane.
@@ -56,7 +55,7 @@ pub enum CaptureError {
     /// Recovery of the run before.
     #[error(transparent)]
     Recover(#[from] RecoverError),
-    /// The directory of the raw rings.
+    /// What the configuration names outside the dataset.
     #[error(transparent)]
     Runtime(#[from] RuntimeFault),
     /// The journal.
@@ -71,17 +70,6 @@ pub enum CaptureError {
     /// The converter.
     #[error("the converter stopped; every record is in the journal, the next start goes on: {0}")]
     Convert(#[from] ConvertError),
-    /// Trust.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// A file of the configuration.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
     /// A thread or the kernel.
     #[error("{what}: {source}")]
     Io {
@@ -169,8 +157,10 @@ impl Capture {
         for v in &config.venues {
             keys::load(v, &|name| std::env::var(name).ok()).map_err(ControlFault::from)?;
         }
-        // So does a place where no ring can be made.
-        runtime::check(config)?;
+        // So does a place where no ring or segment can be made, or a CA that is none.
+        if let Some(fault) = runtime::faults(config).into_iter().next() {
+            return Err(fault.into());
+        }
         Ok(Arc::new(Dataset::create(&config.dataset.path)?))
     }
 
@@ -338,7 +328,7 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     }
     // Refused where there are none.
     let _ = crate::sys::process::disable_huge_pages();
-    let tls = tls_of(&config)?;
+    let tls = runtime::tls(&config)?;
     for place in ds.manifest_mended() {
         tracing::warn!(place, "a byte of the manifest had been changed: the line is as it was");
     }
@@ -422,12 +412,6 @@ fn ladder_of(ds: &Dataset, config: &Config) -> Result<Option<Ladder>, CaptureErr
     let mut ladder = Ladder::new(ds.root(), &ds.journal_dir(), config.capture.disk_reserve).map_err(asked)?;
     ladder.look(false, true).map_err(asked)?;
     Ok(Some(ladder))
-}
-
-fn tls_of(config: &Config) -> Result<TlsSetup, CaptureError> {
-    let Some(path) = &config.tls.ca else { return Ok(TlsSetup::new(&[])?) };
-    let pem = std::fs::read(path).map_err(|source| CaptureError::File { path: path.clone(), source })?;
-    Ok(TlsSetup::new(&[pem])?)
 }
 
 fn spawn<T: Send + 'static>(

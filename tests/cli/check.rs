@@ -217,6 +217,54 @@ fn a_runtime_dir_that_takes_no_rings_is_refused_before_anything_is_made() {
     assert!(o.status.success() && !stdout(&o).contains("runtime_dir"), "{}{}", stdout(&o), stderr(&o));
 }
 
+/// The other place for segments may be made, the CA must be there: both are looked at before anything is made.
+#[test]
+fn a_fallback_dir_or_ca_that_cannot_be_used_is_refused_before_anything_is_made() {
+    let d = tempfile::tempdir().unwrap();
+    let at = |name: &str| d.path().join(name).to_str().unwrap().to_owned();
+    let (file, data, config) = (at("file"), at("data"), at("c.toml"));
+    std::fs::write(&file, "dear").unwrap();
+    let write = |capture: &str, tls: &str| {
+        let text = format!(
+            "[dataset]\npath = {data:?}\n[capture]\n{capture}\n[tls]\n{tls}\n[[venue]]\nid = \"aster-futures\"\n\
+             symbols = [\"A\"]\nchannels = [\"trade\"]\nrest = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:1/ws\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+    };
+    let fallback = |dir: &str| (format!("fallback_dir = {dir:?}"), String::new());
+    let ca = |path: &str| (String::new(), format!("ca = {path:?}"));
+    for ((capture, tls), begins, word) in [
+        (fallback(&file), format!("capture.fallback_dir {file}: is a file"), "name a directory"),
+        (
+            fallback(&format!("{file}/below")),
+            format!("capture.fallback_dir {file}/below: is a file"),
+            "leads through",
+        ),
+        (
+            fallback("/proc/none"),
+            "capture.fallback_dir /proc/none: takes no files".to_owned(),
+            "another directory",
+        ),
+        (ca(&at("none.pem")), format!("tls.ca {}: cannot be read", at("none.pem")), "name a PEM file"),
+        (ca(&file), format!("tls.ca {file}: extra CA: no certificate"), "with certificates"),
+    ] {
+        write(&capture, &tls);
+        for command in [&["capture", "--for", "1s"][..], &["check"], &["check", "--json"]] {
+            let o = run(&[command, &["-c", &config]].concat());
+            let text = stderr(&o);
+            assert_eq!(o.status.code(), Some(1), "{command:?}: {}{text}", stdout(&o));
+            assert!(text.starts_with(&format!("lobtape: {begins}")), "{text}");
+            assert!(text.contains(word) && text.lines().count() == 1, "{text}");
+        }
+        assert!(!std::path::Path::new(&data).exists(), "{begins}: something was made");
+    }
+    let made = at("none/yet");
+    let (capture, tls) = fallback(&made);
+    write(&capture, &tls);
+    let o = run(&["check", "-c", &config]);
+    assert!(o.status.success() && !std::path::Path::new(&made).exists(), "{}{}", stdout(&o), stderr(&o));
+}
+
 /// Who checks need not be who captures.
 #[test]
 fn a_runtime_dir_of_others_is_warned_of_by_check_and_refused_by_capture() {

@@ -12,7 +12,8 @@ use crate::venue::{Scratch, Venue};
 const PAGES_MAX: u32 = 20;
 /// Failures in a row after which a gap is given up.
 const FAILURES_MAX: u32 = 5;
-/// A gap that waits so long for the budget is given up: a second one may wait behind it.
+/// A gap that waits so long for the budget is given up: a second one may wait behind it. Waiting for an answer to another gap
+/// of its stream is not counted: that comes to an end by itself.
 const PATIENCE_NS: i64 = 600 * S;
 /// The wait after a first failure.
 const RETRY_NS: i64 = 2 * S;
@@ -35,6 +36,7 @@ pub(super) struct BackfillJob {
     from: i64,
     pages: u32,
     failures: u32,
+    /// From when on it waits for the budget, or goes on page by page (monotonic ns).
     since: i64,
     state: JobState,
 }
@@ -164,6 +166,10 @@ impl BackfillJob {
         Ok(())
     }
 
+    fn is_tired(&self, now: i64) -> bool {
+        now - self.since > PATIENCE_NS
+    }
+
     fn failed(&mut self, now: i64) -> Result<(), &'static str> {
         self.failures += 1;
         if self.failures >= FAILURES_MAX {
@@ -175,10 +181,15 @@ impl BackfillJob {
 }
 
 /// Whether a gap's turn has come: an answer that is under way for another gap of its stream may have its trades, too.
-fn is_due(jobs: &[BackfillJob], n: usize, now: i64) -> bool {
-    let j = &jobs[n];
-    matches!(j.state, JobState::Due(at) if at <= now)
-        && !jobs.iter().any(|other| other.state == JobState::Asked && other.is_beside(j))
+fn is_due(jobs: &mut [BackfillJob], n: usize, now: i64) -> bool {
+    if !matches!(jobs[n].state, JobState::Due(at) if at <= now) {
+        return false;
+    }
+    let waits = jobs.iter().any(|other| other.state == JobState::Asked && other.is_beside(&jobs[n]));
+    if waits {
+        jobs[n].since = now;
+    }
+    !waits
 }
 
 /// Gaps of the same stream whose trades stand in an answer wait until it is heard: they are over then.
@@ -235,12 +246,12 @@ impl Control {
             return;
         }
         for n in 0..self.backfills.len() {
-            if !is_due(&self.backfills, n, now) {
+            if !is_due(&mut self.backfills, n, now) {
                 continue;
             }
             let j = &self.backfills[n];
-            if now - j.since > PATIENCE_NS {
-                self.backfill_ends(n, "the budget left no room for ten minutes");
+            if j.is_tired(now) {
+                self.backfill_ends(n, "the budget left too little room in ten minutes");
                 continue;
             }
             let (v, wanted) = (j.venue, &j.wanted);
@@ -384,13 +395,29 @@ mod tests {
         other.wanted.stream = "ethusdt@aggTrade".to_owned();
         let mut jobs = vec![of(100, 101, JobState::Asked), of(105, 106, due), other, of(105, 2000, due)];
         jobs[3].wanted.seq_before = 1;
-        let turns = |jobs: &[BackfillJob], now| [1, 2, 3].map(|n| is_due(jobs, n, now));
-        assert_eq!(turns(&jobs, 4), [false; 3]);
-        assert_eq!(turns(&jobs, 5), [false, true, false], "an answer is under way for this stream");
+        let turns = |jobs: &mut [BackfillJob], now| [1, 2, 3].map(|n| is_due(jobs, n, now));
+        assert_eq!(turns(&mut jobs, 4), [false; 3]);
+        assert_eq!(turns(&mut jobs, 5), [false, true, false], "an answer is under way for this stream");
         wait_for_it(&mut jobs, 0, Page { trades: 1000, least: 100, greatest: 1099 }, 7);
         jobs[0].state = JobState::Over;
-        assert_eq!(turns(&jobs, 7), [false, true, true]);
-        assert_eq!(turns(&jobs, 7 + HEARD_NS), [true; 3], "it was not told after all");
+        assert_eq!(turns(&mut jobs, 7), [false, true, true]);
+        assert_eq!(turns(&mut jobs, 7 + HEARD_NS), [true; 3], "it was not told after all");
+    }
+
+    #[test]
+    fn only_the_wait_for_the_budget_tires() {
+        let of = |first, state| BackfillJob { state, ..job(first, first + 5) };
+        let mut jobs = vec![of(100, JobState::Asked), of(200, JobState::Due(0)), of(300, JobState::Due(0))];
+        jobs[2].wanted.stream = "ethusdt@aggTrade".to_owned();
+        let late = PATIENCE_NS + 1;
+        assert!(
+            !is_due(&mut jobs, 1, late) && !jobs[1].is_tired(late),
+            "an answer to the first one is awaited"
+        );
+        assert!(is_due(&mut jobs, 2, late) && jobs[2].is_tired(late));
+        jobs[0].state = JobState::Over;
+        assert!(is_due(&mut jobs, 1, late + 1) && !jobs[1].is_tired(late + 1));
+        assert!(jobs[1].is_tired(late + late));
     }
 
     #[test]
