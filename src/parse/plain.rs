@@ -8,7 +8,7 @@ use simd_json::{Node, StaticNode};
 
 use super::Scan;
 use super::json::DEPTH_MAX;
-use crate::sys::simd::text;
+use crate::sys::simd::Ascii;
 
 /// An object or array that is not closed: small, because a stack of them is made for every document.
 #[derive(Clone, Copy, Default)]
@@ -31,9 +31,37 @@ impl Open {
     }
 }
 
+/// What texts are cut from.
+trait Source<'i>: Copy {
+    /// From one place up to another, both at a quote; `None` says nothing of the document.
+    fn cut(self, from: usize, to: usize) -> Option<&'i str>;
+}
+
+/// Nearly every document: where it is cut needs no look.
+impl<'i> Source<'i> for Ascii<'i> {
+    #[inline(always)]
+    fn cut(self, from: usize, to: usize) -> Option<&'i str> {
+        self.part(from, to)
+    }
+}
+
+impl<'i> Source<'i> for &'i str {
+    fn cut(self, from: usize, to: usize) -> Option<&'i str> {
+        self.get(from..to)
+    }
+}
+
 /// Fills `nodes` with the index of a document; they are worth nothing after `None`.
 pub(super) fn index<'i>(document: &'i [u8], nodes: &mut Vec<Node<'i>>) -> Option<()> {
-    let mut d = Document { text: text(document)?, scan: Scan::new(document) };
+    match Ascii::new(document) {
+        Some(text) => index_of(text, document, nodes),
+        None => index_of(std::str::from_utf8(document).ok()?, document, nodes),
+    }
+}
+
+#[inline]
+fn index_of<'i>(text: impl Source<'i>, document: &'i [u8], nodes: &mut Vec<Node<'i>>) -> Option<()> {
+    let mut d = Document { text, scan: Scan::new(document) };
     if !matches!(d.scan.peek(), Some(b'{' | b'[')) {
         return None;
     }
@@ -94,19 +122,19 @@ pub(super) fn index<'i>(document: &'i [u8], nodes: &mut Vec<Node<'i>>) -> Option
     }
 }
 
-struct Document<'i> {
-    text: &'i str,
+struct Document<'i, T> {
+    text: T,
     scan: Scan<'i>,
 }
 
-impl<'i> Document<'i> {
+impl<'i, T: Source<'i>> Document<'i, T> {
     /// A text with its quotes.
     #[inline(always)]
     fn string(&mut self) -> Option<Node<'i>> {
         self.scan.literal(b"\"")?;
         let from = self.scan.place();
         self.scan.plain()?;
-        Some(Node::String(self.text.get(from..self.scan.place() - 1)?))
+        Some(Node::String(self.text.cut(from, self.scan.place().wrapping_sub(1))?))
     }
 
     /// A key, its colon, and blanks around.
@@ -116,7 +144,7 @@ impl<'i> Document<'i> {
         // have to wait.
         if self.scan.letter_key() {
             let at = self.scan.place();
-            nodes.push(Node::String(self.text.get(at.wrapping_sub(3)..at.wrapping_sub(2))?));
+            nodes.push(Node::String(self.text.cut(at.wrapping_sub(3), at.wrapping_sub(2))?));
             self.scan.blanks();
             return Some(());
         }

@@ -39,14 +39,24 @@ pub fn differ(a: u128, b: u128) -> u32 {
     chosen::differ(a, b)
 }
 
-/// These bytes as text, if they are UTF-8: as `std::str::from_utf8`, sooner where all are ASCII.
-#[inline]
-pub fn text(bytes: &[u8]) -> Option<&str> {
-    if bytes.is_ascii() {
-        // SAFETY: ASCII is UTF-8.
-        return Some(unsafe { std::str::from_utf8_unchecked(bytes) });
+/// ASCII bytes: each part of them is text, wherever it is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Ascii<'a>(&'a [u8]);
+
+impl<'a> Ascii<'a> {
+    /// These bytes, if they are ASCII.
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Option<Ascii<'a>> {
+        bytes.is_ascii().then_some(Ascii(bytes))
     }
-    std::str::from_utf8(bytes).ok()
+
+    /// The text from a place up to another one; `None` where that lies outside.
+    #[inline(always)]
+    pub fn part(self, from: usize, to: usize) -> Option<&'a str> {
+        let bytes = self.0.get(from..to)?;
+        // SAFETY: ASCII is UTF-8, and only `new` makes this, of ASCII.
+        Some(unsafe { std::str::from_utf8_unchecked(bytes) })
+    }
 }
 
 /// The numbers of two rows of eight digits (0 to 9, not letters; the first digit in the lowest byte).
