@@ -219,8 +219,8 @@ const OWN: &[Docs] = &[
             ("proof", "ids (the venue's ids follow each other), heartbeat (the connection was alive)"),
             ("id_first", "first id"),
             ("id_last", "last id"),
-            ("rseq_begin", "first frame"),
-            ("rseq_end", "last frame"),
+            ("rseq_begin", "first frame, of `conn`; -1 = nothing came, or another connection brought it"),
+            ("rseq_end", "last frame, of `conn`, which is the connection that brought it"),
             (
                 "end_cause",
                 "why it ends: a cause of `gaps`, boundary (it goes on in the next file), unsubscribed",

@@ -96,6 +96,10 @@ impl Core {
         let now = (s.last_id, s.rseq_last);
         if let Some(c) = s.cover.filter(|c| c.ts_begin < split.at) {
             (s.last_id, s.rseq_last) = (split.last_id, split.rseq_last);
+            if let Some(c) = s.cover.as_mut() {
+                // Whose frame that was is not kept.
+                c.rseq_begin = -1;
+            }
             let first = if s.kind.is_chained() { split.last_id } else { -1 };
             self.end_cover(id, split.at, "boundary", rec, sink);
             self.open_cover(id, split.at, first, -1, c.conn);

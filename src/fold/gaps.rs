@@ -9,6 +9,7 @@ use crate::model::{ConnId, row::GapCause};
 pub(super) struct Cover {
     pub ts_begin: i64,
     pub id_first: i64,
+    /// The first frame, of `conn`; −1 = none yet.
     pub rseq_begin: i64,
     pub conn: ConnId,
 }

@@ -172,7 +172,7 @@ impl Core {
         let last = s.last_id;
         let after = if last >= 0 && chain_id > last { chain_id - 1 } else { -1 };
         if let Some(c) = s.cover.as_mut().filter(|c| c.id_first < 0) {
-            (c.id_first, c.rseq_begin) = (chain_id, rec.rseq);
+            c.id_first = chain_id;
         }
         let mut held = None;
         if s.gap.is_some() {

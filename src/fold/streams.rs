@@ -36,6 +36,27 @@ impl Stream {
         let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
         self.ts_last.max(begin)
     }
+
+    /// Whose frames a row about a stretch names, which ends at `ts_end`: `(conn, rseq)` is one frame, so they are all of the
+    /// connection that was used last. Where nothing came it is one that carried the stream.
+    fn brought(&self, c: &Cover, ts_end: i64) -> Brought {
+        if c.rseq_begin >= 0 {
+            let first = if c.conn == self.conn { c.rseq_begin } else { -1 };
+            return Brought { conn: self.conn, leg: self.leg, first, last: self.rseq_last };
+        }
+        let used = self.carriers.iter().find(|x| x.conn == self.conn);
+        let by = used.or_else(|| self.carriers.iter().find(|x| x.since <= ts_end));
+        let (conn, leg) = by.map_or((self.conn, self.leg), |x| (x.conn, x.leg));
+        Brought { conn, leg, first: -1, last: -1 }
+    }
+}
+
+/// A connection, and its first and last frame of a stretch; −1 = none, or not of this one.
+struct Brought {
+    conn: ConnId,
+    leg: u8,
+    first: i64,
+    last: i64,
 }
 
 /// Why something is missing from before a connection was ended: if we ended it ourselves, it was dead before that.
@@ -196,6 +217,9 @@ impl Core {
             s.leg = conn.leg;
             s.rseq_last = rec.rseq;
             s.ts_last = rec.ts_recv;
+            if let Some(c) = s.cover.as_mut().filter(|c| c.rseq_begin < 0) {
+                (c.rseq_begin, c.conn) = (rec.rseq, conn.id);
+            }
         }
     }
 
@@ -224,9 +248,6 @@ impl Core {
         }
         let s = self.s(id);
         s.last_key = s.last_key.max(mark.key());
-        if let Some(c) = s.cover.as_mut().filter(|c| c.rseq_begin < 0) {
-            c.rseq_begin = rec.rseq;
-        }
         self.touch(id, conn, rec);
         true
     }
@@ -624,18 +645,21 @@ impl Core {
         if !S::ROWS || ts_end <= c.ts_begin {
             return;
         }
+        let by = s.brought(&c, ts_end);
         let mut head = self.stream_head(id, rec);
-        head.conn = c.conn;
+        if head.conn != by.conn {
+            (head.conn, head.rseq) = (by.conn, -1);
+        }
         let row = CoverageRow {
             stream: &s.name,
-            leg: i64::from(s.leg),
+            leg: i64::from(by.leg),
             ts_begin: c.ts_begin,
             ts_end,
             proof: if self.ids_prove(id, &c) { "ids" } else { "heartbeat" },
             id_first: c.id_first,
             id_last: if s.kind.is_chained() { s.last_id } else { -1 },
-            rseq_begin: c.rseq_begin,
-            rseq_end: s.rseq_last,
+            rseq_begin: by.first,
+            rseq_end: by.last,
             end_cause: cause,
         };
         sink.row(&head, RowRef::Coverage(row));

@@ -3,6 +3,7 @@
 mod allocations;
 mod audit;
 mod backfill;
+mod covers;
 mod gaps;
 mod legs;
 mod listing;
@@ -27,6 +28,7 @@ use crate::venue;
 struct Rows {
     lines: Vec<String>,
     effects: Vec<String>,
+    covers: Vec<covers::Covered>,
     cuts: usize,
 }
 
@@ -58,6 +60,7 @@ impl FoldSink for Rows {
                 g.recovered_by
             ),
             RowRef::Coverage(c) => {
+                self.covers.push(covers::Covered::of(h, &c));
                 format!(
                     "cover {} {}..{} {} {}..{} {}",
                     c.stream, c.ts_begin, c.ts_end, c.proof, c.id_first, c.id_last, c.end_cause

@@ -58,11 +58,7 @@ impl Control {
             n.rest_weight_share = o.rest_weight_share;
             (n.rest, n.ws) = (o.rest.clone(), o.ws.clone());
             n.tuning = o.tuning.clone();
-            if let Some((a, b)) = other_chain(o, n) {
-                fixed.push(format!("{}: {a} to {b} of symbols that stay (remove them first)", n.id));
-                (n.symbols, n.channels) = (o.symbols.clone(), o.channels.clone());
-                n.rule = o.rule.clone();
-            }
+            fixed.extend(keep_chain(o, n));
         }
         if !fixed.is_empty() {
             let keys = fixed.join(", ");
@@ -550,6 +546,13 @@ fn market_lanes(wanted: &[LaneStreams], polls: &[PollState]) -> Vec<LaneId> {
     streams.chain(polls).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// A book's channel stays that of `old` where symbols stay that have a book; says so. All else of `new` holds.
+fn keep_chain(old: &VenueConfig, new: &mut VenueConfig) -> Option<String> {
+    let (a, b) = other_chain(old, new).map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    replace_channel(new, &b, &a);
+    Some(format!("{}: {a} to {b} of symbols that stay (remove them first)", new.id))
+}
+
 /// The diff streams of both, if symbols that stay would get another one: two chains of one book.
 fn other_chain<'a>(old: &'a VenueConfig, new: &'a VenueConfig) -> Option<(&'a str, &'a str)> {
     let diffs = |c: &'a VenueConfig| {
@@ -569,6 +572,27 @@ fn other_chain<'a>(old: &'a VenueConfig, new: &'a VenueConfig) -> Option<(&'a st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn venue(symbols: &str, channels: &str) -> VenueConfig {
+        let text = format!("[[venue]]\nid = \"aster-futures\"\nsymbols = {symbols}\nchannels = {channels}\n");
+        Config::from_parts("x.toml", &text, [], &[]).unwrap().venues.remove(0)
+    }
+
+    #[test]
+    fn a_book_that_stays_keeps_its_chain_and_all_else_is_taken() {
+        let old = venue(r#"["BTCUSDT"]"#, r#"["depth@100ms", "aggTrade"]"#);
+        let mut new = venue(r#"["BTCUSDT", "ETHUSDT"]"#, r#"["depth@500ms", "aggTrade", "trade"]"#);
+        let told = keep_chain(&old, &mut new).unwrap();
+        assert!(told.contains("depth@100ms to depth@500ms"), "{told}");
+        assert_eq!(new.symbols, ["BTCUSDT", "ETHUSDT"]);
+        assert_eq!(new.channels, ["depth@100ms", "aggTrade", "trade"]);
+        // A rule is taken too; books of which none stays may have the other chain.
+        let mut by_rule = venue(r#"{ quote = "USDT" }"#, r#"["depth@500ms"]"#);
+        assert!(keep_chain(&old, &mut by_rule).is_some());
+        assert!(by_rule.rule.is_some() && by_rule.channels == ["depth@100ms"], "{by_rule:?}");
+        let mut others = venue(r#"["ETHUSDT"]"#, r#"["depth@500ms"]"#);
+        assert!(keep_chain(&old, &mut others).is_none() && others.channels == ["depth@500ms"]);
+    }
 
     #[test]
     fn a_symbol_that_is_refused_moves_no_other_one_off_its_channel() {

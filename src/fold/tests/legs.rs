@@ -13,7 +13,7 @@ use crate::venue;
 const S: i64 = 1_000_000_000;
 
 impl Tape {
-    fn leg(&mut self, conn: i64, leg: u8) {
+    pub(super) fn leg(&mut self, conn: i64, leg: u8) {
         let e = ConnEvent {
             event: "open".into(),
             venue: VENUE.into(),
@@ -44,7 +44,7 @@ impl Tape {
         t
     }
 
-    fn boundary(&mut self, at: i64) {
+    pub(super) fn boundary(&mut self, at: i64) {
         let payload = self.clock.boundary_payload(at);
         let r = self.clock.boundary_record(at, 0, &payload);
         self.fold.step(&r, &mut self.rows);
