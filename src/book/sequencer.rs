@@ -301,7 +301,8 @@ impl Sequencer {
             return self.apply(d, false);
         }
         let repeated = d.first == self.applied.first && d.last == self.applied.last;
-        let newer = d.ts.saturating_sub(self.applied.ts);
+        // A snapshot may have no time of its own: then nothing is newer than the book by so much.
+        let newer = if self.applied.ts > 0 { d.ts.saturating_sub(self.applied.ts) } else { 0 };
         if self.rule.restart_after_ns > 0 && d.last <= last && newer > self.rule.restart_after_ns {
             return self.gap(d, last);
         }

@@ -6,6 +6,7 @@
 mod candles;
 mod events;
 mod figures;
+mod saying;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use rustc_hash::FxHashMap;
 use self::candles::Candles;
 use self::events::LiveEvents;
 use super::messages::{Audited, FromLane, OpenLink, RestBody, ToLane, beginning};
-use super::subscribing::{Outcome, Subscribing};
+use super::subscribing::Subscribing;
 use crate::bus::event::EventProducer;
 use crate::bus::raw::{PushError, RawProducer};
 use crate::fold::{Effect, Fold, FoldSink, Observed};
@@ -329,9 +330,7 @@ impl Lane {
     pub(super) fn order(&mut self, reader: &mut Reader, order: ToLane) {
         let now = Stamps::now();
         match order {
-            ToLane::Send { conn, text } => {
-                let _ = reader.send(conn as u64, text);
-            }
+            ToLane::Send { conn, text } => self.say(reader, conn, text),
             ToLane::Open(link, request) => self.open(reader, link, *request),
             ToLane::Close { conn, why } => {
                 if let Some(l) = self.conns.get(&(conn as u64)) {
@@ -398,39 +397,6 @@ impl Lane {
         let names = || link.streams.iter().map(|s| s.name.clone());
         let remove = names().filter(|n| !plan.streams.contains(n)).collect();
         (remove, names().filter(|n| plan.shed.contains(n)).collect())
-    }
-
-    /// What the venue said of the message that waited for it.
-    pub(super) fn hear_answers(&mut self) {
-        let now = Stamps::now();
-        for (conn, code, text) in std::mem::take(&mut self.wishes.answers) {
-            let Some(live) = self.conns.get_mut(&(conn as u64)) else { continue };
-            let Some(s) = &mut live.subscribing else { continue };
-            let mut said = Subscribed { venue: live.link.venue.to_owned(), ..Subscribed::default() };
-            match s.answered(code, now.ts_mono) {
-                Outcome::Confirmed(topics) => said.confirmed = topics,
-                Outcome::Refused(topic) => {
-                    self.report(FromLane::Refused { conn, code, stream: topic.clone(), said: text });
-                    said.refused.push(topic);
-                }
-                Outcome::Again => continue,
-            }
-            self.control(Kind::Subscription, conn, &now, "", &to_payload(&said));
-        }
-    }
-
-    /// The next message of each connection that has topics left.
-    fn subscribe_next(&mut self, reader: &mut Reader) {
-        if self.subscribing == 0 {
-            return;
-        }
-        let now = clock::mono_ns();
-        for (token, live) in &mut self.conns {
-            let next = live.subscribing.as_mut().filter(|_| live.opened).and_then(|s| s.next(now));
-            if let Some(text) = next {
-                let _ = reader.send(*token, text);
-            }
-        }
     }
 
     fn open(&mut self, reader: &mut Reader, link: Box<OpenLink>, mut request: ConnectRequest) {

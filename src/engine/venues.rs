@@ -323,7 +323,15 @@ pub struct Wanted {
     pub on: Option<ConnId>,
 }
 
+/// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
+const ANEW_AFTER: u32 = 3;
+
 impl Wanted {
+    /// Whether it is time for its stream to begin anew.
+    pub fn is_in_vain(&self) -> bool {
+        self.attempt > 0 && self.attempt.is_multiple_of(ANEW_AFTER)
+    }
+
     /// Whether the message that asks for it is with its connection, or out.
     pub fn is_on_its_way(&self) -> bool {
         self.sent.is_some() || self.handed.is_some()

@@ -313,6 +313,7 @@ impl Core {
             return;
         }
         if rule.replaces && !in_band && !self.may_seed(&b, d.last) {
+            self.useless_seed(id, &mut b, sink);
             self.insts[id.ix()].book = Some(b);
             return;
         }
@@ -365,6 +366,14 @@ impl Core {
         let may = seen < 0 || crate::book::same_id_space(seen, snap_id);
         self.counters.foreign_seeds += u64::from(!may);
         may
+    }
+
+    /// The answer was of no use. A book whose ids are known waits for another one, or for what its stream begins with.
+    fn useless_seed<S: FoldSink>(&mut self, id: InstrumentId, b: &mut BookState, sink: &mut S) {
+        if b.seq.policy() != IdPolicy::Learn {
+            b.attempt = b.attempt.saturating_add(1);
+            self.ask(id, b, sink);
+        }
     }
 
     /// A whole view that crosses itself proves nothing.

@@ -240,7 +240,7 @@ pub struct Poll {
     pub channel: &'static str,
     /// What may follow the name; one empty text where nothing does.
     pub args: &'static [&'static str],
-    /// Path and query, with `{}` where the argument stands; where it is about a symbol, that follows.
+    /// Path and query, with `{}` where the argument stands; where it is about a symbol, that stands at `{symbol}`, or follows.
     pub path: &'static str,
     /// What its rows are.
     pub kind: StreamKind,

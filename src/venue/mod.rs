@@ -383,8 +383,11 @@ pub trait Venue: Send + Sync {
 
 /// What a poll asks: `name` is its name in the configuration, `symbol` is empty where it is about the whole market.
 pub fn poll_request(poll: &Poll, name: &str, symbol: &str) -> RestRequest {
-    let mut path = poll.path.replace("{}", poll.arg_of(name).unwrap_or(""));
+    let path = poll.path.replace("{}", poll.arg_of(name).unwrap_or(""));
+    let (before, after) = path.split_once("{symbol}").unwrap_or((&path, ""));
+    let mut path = before.to_owned();
     crate::parse::url::encode_into(&mut path, symbol, "");
+    path.push_str(after);
     RestRequest { path, weight: poll.weight }
 }
 

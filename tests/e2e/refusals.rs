@@ -87,6 +87,54 @@ fn whole_views_and_changes_that_are_topics_apart_move_together() {
     assert_eq!(code, 0, "{words}");
 }
 
+/// Whole views come at a subscription alone, and the ids of REST are of another counter: only a subscription that begins anew
+/// brings a book back that has lost a change.
+#[test]
+fn a_book_that_nothing_else_can_seed_is_subscribed_to_anew() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "pumpkin-perp", 1, 100, |c| {
+        (c.variant, c.duration_ms) = (Some("two-counters".to_owned()), Some(15_000));
+        c.faults = vec![FaultSpec { frames: 3, ..FaultSpec::new(FaultKind::Drop).at(3000) }];
+    });
+    (venue.channels, venue.more) = (vec!["depth,10".to_owned()], "id_policy = \"strict\"\n".to_owned());
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    assert!(wait_for(Duration::from_secs(60), || venue.sim.is_over()), "{}", recorder.words());
+    recorder.stop();
+    venue.end();
+    let gaps = tape::gaps(&place.dataset(), "pumpkin-perp");
+    assert!(gaps.iter().any(|g| g.cause == "venue_seq_gap"), "{gaps:?}");
+    let waits = gaps.iter().find(|g| g.cause == "resync_wait").unwrap_or_else(|| panic!("{gaps:?}"));
+    assert!(waits.end > 0 && waits.end - waits.begin < 10_000_000_000, "{gaps:?}");
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+/// A venue that has a fault of its own refuses a subscription: it is sent again, for the connection may live for weeks.
+#[test]
+fn what_was_refused_is_subscribed_to_again() {
+    let _turn = turn();
+    let place = Place::new();
+    let venue = Venue::start(place.dir.path(), "ascendex-spot", 1, 100, |c| {
+        c.faults = vec![FaultSpec { code: Some(510_001), ..FaultSpec::new(FaultKind::RefuseSubscribe) }];
+    });
+    let streams = venue.channels.len() as u64;
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    let subscribed = || venue.sim.stats().subscriptions.load(Ordering::Relaxed);
+    assert!(wait_for(Duration::from_secs(30), || subscribed() == streams - 1), "{}", recorder.words());
+    assert!(wait_for(Duration::from_secs(60), || subscribed() == streams), "{}", recorder.words());
+    pass(Duration::from_secs(3));
+    recorder.stop();
+    let (id, _) = venue.end();
+    let gaps = tape::gaps(&place.dataset(), &id);
+    let refused: Vec<_> = gaps.iter().filter(|g| g.cause == "subscribe_refused").collect();
+    assert!(!refused.is_empty() && refused.iter().all(|g| g.end > 0), "{gaps:?}");
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 /// A code says little: what the venue says beside it is in the log, whether its answer names the topic or not.
 #[test]
 fn what_a_venue_says_of_a_refusal_is_in_the_log() {

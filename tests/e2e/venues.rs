@@ -11,7 +11,7 @@ use super::refold::refold;
 use super::rig::{Place, Venue, all_channels, faults, lobtape, number, proved, tables, turn, wait_for};
 
 /// The ways in which venues may speak where their pages leave it open, with what the recorder is told of them.
-const WAYS: [(&str, &str, &str, Rules); 13] = {
+const WAYS: [(&str, &str, &str, Rules); 14] = {
     const PLAIN: Rules = Rules {
         killed: false,
         stopped_first: false,
@@ -36,6 +36,7 @@ const WAYS: [(&str, &str, &str, Rules); 13] = {
         ("pumpkin-perp", "protobuf", STRICT, PLAIN),
         ("pumpkin-perp", "signed", STRICT, PLAIN),
         ("pumpkin-perp", "apart", STRICT, PLAIN),
+        ("pumpkin-perp", "two-counters", STRICT, PLAIN),
     ]
 };
 

@@ -234,6 +234,19 @@ fn an_id_reset_is_found_and_a_lagging_leg_is_none() {
     assert!(matches!(s.on_diff(&ids(2, 50, 51, -1), false), Verdict::Gap { .. }));
 }
 
+/// A snapshot without a time of its own says nothing of when the book is from: a diff behind it that it has already is late, and no
+/// new count.
+#[test]
+fn a_snapshot_without_a_time_makes_no_new_count_of_a_late_diff() {
+    let at = |n: i64, ms: i64| DiffIds { ts: 1_650_929_750_000_000_000 + ms * 1_000_000, ..ids(1, n, n, -1) };
+    let mut s = Sequencer::new(SequenceRule::PER_FRAME);
+    s.on_proving_snapshot(102, 1, 0);
+    assert_eq!([101, 102].map(|n| s.on_diff(&at(n, n), false)), [Verdict::Ignored, Verdict::Duplicate]);
+    assert_eq!(s.on_diff(&at(103, 103), false), Verdict::Apply { overlap: false });
+    // From here on the book has a time.
+    assert_eq!(s.on_diff(&at(3, 9000), false), Verdict::Gap { before: 103, after: -1 });
+}
+
 #[test]
 fn crossed_for_longer_than_the_dialect_bears() {
     let mut s = live(SequenceRule::FUTURES);

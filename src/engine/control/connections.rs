@@ -89,7 +89,7 @@ impl Control {
     }
 
     /// How often the streams of a slot were confirmed so far; nothing where the venue confirms none.
-    fn confirmations(&self, v: usize, s: usize) -> Vec<(String, u64)> {
+    pub(super) fn confirmations(&self, v: usize, s: usize) -> Vec<(String, u64)> {
         let (slot, spec) = (&self.venues[v].slots[s], self.venues[v].plan.venue.spec());
         if !spec.acknowledges {
             return Vec::new();

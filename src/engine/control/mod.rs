@@ -1,5 +1,6 @@
 //! The control thread: instruments, connections, snapshots, clocks, status. Cold: it may allocate, wait and log.
 
+mod again;
 mod audits;
 mod backfill;
 mod bans;
@@ -124,6 +125,7 @@ pub struct Control {
     last_tick: i64,
     silence: silence::Watchdog,
     firsts: first::Firsts,
+    again: again::Agains,
     stopped: stopped::Stopped,
     addresses: Addresses,
     audits: audits::Audits,
@@ -185,6 +187,7 @@ impl Control {
             last_tick: 0,
             silence: silence::Watchdog::default(),
             firsts: first::Firsts::default(),
+            again: again::Agains::default(),
             stopped: stopped::Stopped::default(),
             addresses: Addresses::default(),
             audits: audits::Audits::default(),
@@ -330,6 +333,7 @@ impl Control {
             self.look_at_space(now)?;
             self.look_for_silence(now);
             self.look_for_first_frames(now);
+            self.subscribe_again(now);
             self.fall_back(now)?;
         }
         Ok(())

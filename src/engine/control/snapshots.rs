@@ -19,8 +19,6 @@ const ANSWER_NS: i64 = 5 * S;
 const TURN_NS: i64 = 60 * S;
 /// Requests for the snapshot of a connection that is to replace another one.
 const SUCCESSOR_TRIES: u32 = 2;
-/// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
-const ANEW_AFTER: u32 = 3;
 /// Refusals are told no more often than this.
 const REFUSAL_EVERY_NS: i64 = 60 * S;
 /// After so many tries in vain a symbol is thought dead.
@@ -135,6 +133,7 @@ impl Control {
                     // Whoever wanted it has it, or is gone.
                     continue;
                 }
+                self.begins_anew(v, &symbol);
                 let path = self.venues[v].plan.venue.snapshot_request(&symbol).path;
                 if !self.get(v, Purpose::Snapshot { symbol: symbol.clone() }, path) {
                     if let Some(w) = self.venues[v].wanted.get_mut(&symbol) {
@@ -263,13 +262,22 @@ impl Control {
         };
         (w.sent, w.handed) = (None, Some((conn, text.clone(), now)));
         self.firsts.asks(v, &stream.name);
-        let anew = w.attempt > 0 && w.attempt.is_multiple_of(ANEW_AFTER);
-        let texts = if anew {
-            venue.resubscribe_messages(&stream, &self.venues[v].plan.hosts.tuning)
-        } else {
-            Vec::new()
+        let texts = match w.is_in_vain() {
+            true => venue.resubscribe_messages(&stream, &self.venues[v].plan.hosts.tuning),
+            false => Vec::new(),
         };
         for text in texts.into_iter().chain([text]) {
+            self.order(lane, ToLane::Send { conn, text });
+        }
+    }
+
+    /// Snapshots by REST were of no use time and again: where the venue's streams begin with a whole view, that is what may seed the
+    /// book.
+    fn begins_anew(&mut self, v: usize, symbol: &str) {
+        let is_due = self.venues[v].wanted.get(symbol).is_some_and(Wanted::is_in_vain);
+        let Some((lane, conn, stream)) = self.feed_of(v, symbol, None).filter(|_| is_due) else { return };
+        let (venue, tuning) = (self.venues[v].plan.venue, &self.venues[v].plan.hosts.tuning);
+        for text in venue.resubscribe_messages(&stream, tuning) {
             self.order(lane, ToLane::Send { conn, text });
         }
     }

@@ -333,6 +333,10 @@ fn a_seed_of_another_counter_is_refused() {
     l.update(7, 8, r#"["4","1"]"#, "");
     l.rest(S, r#"["5","1"]"#, r#"["6","1"]"#);
     assert_eq!((l.best(), l.fold.counters().foreign_seeds), (None, 1));
+    // It was of no use, so the book still waits.
+    assert_eq!(l.seen.asked, 2);
+    l.rest(S, r#"["5","1"]"#, r#"["6","1"]"#);
+    assert_eq!((l.best(), l.fold.counters().foreign_seeds, l.seen.asked), (None, 2, 3));
     let same = crate::book::same_id_space;
     assert!(
         same(1000, 900) && same(S, S + 1) && !same(S, S + (4_000_000 << 22)) && !same(1, S) && !same(-1, 5)

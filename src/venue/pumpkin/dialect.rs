@@ -55,6 +55,8 @@ struct Way {
     pings: bool,
     /// Changes come on `depth.update@…`, and on `depth@…` whole views alone.
     apart: bool,
+    /// Ids by REST are those of matching, which have nothing to do with those of the socket.
+    rest_counts_apart: bool,
 }
 
 const PLAIN: Way = Way {
@@ -65,6 +67,7 @@ const PLAIN: Way = Way {
     signed: false,
     pings: false,
     apart: false,
+    rest_counts_apart: false,
 };
 
 const fn dialect(
@@ -89,6 +92,7 @@ static BINARY: Dialect = dialect(&Way { frames: Frames::Binary, pings: true, ..P
 static PROTOBUF: Dialect = dialect(&Way { frames: Frames::Protobuf, ..PLAIN }, &[]);
 static SIGNED: Dialect = dialect(&Way { signed: true, ..PLAIN }, &[]);
 static APART: Dialect = dialect(&Way { apart: true, ..PLAIN }, &[]);
+static COUNTERS: Dialect = dialect(&Way { whole: Some(0), rest_counts_apart: true, ..PLAIN }, &[]);
 
 /// Ids that rise by one, whole views each second, text frames, no keys.
 pub static PERP: Dialect = dialect(
@@ -102,6 +106,7 @@ pub static PERP: Dialect = dialect(
         ("protobuf", &PROTOBUF),
         ("signed", &SIGNED),
         ("apart", &APART),
+        ("two-counters", &COUNTERS),
     ],
 );
 
@@ -370,7 +375,10 @@ impl Way {
         };
         let (mut body, mut id) = (String::new(), -1);
         market.book(symbol, level, &mut |b| {
-            id = self.ids(b).1;
+            id = match self.rest_counts_apart {
+                true => snowflake(b.changed.1, b.ids.1),
+                false => self.ids(b).1,
+            };
             let data = json!({
                 "t": market.now(), "s": symbol, "u": self.id(id), "b": levels(&b.of, b.bids), "a": levels(&b.of, b.asks),
             });

@@ -46,8 +46,12 @@ pub(super) static POLLS: [Poll; 15] = [
     Poll::market("tickers", "/v2/public/q/tickers?timeRangeType=H24", StreamKind::Ticker).every(10),
     Poll::market("mark-price", "/v2/public/q/mark-price", StreamKind::Mark).every(10),
     Poll::market("index-price", "/v2/public/q/index-price", StreamKind::Mark).every(10),
-    Poll::symbol("agg-ticker", "/v2/public/q/agg-ticker?timeRangeType=H24&symbol=", StreamKind::Ticker),
-    Poll::symbol("ticker", "/v2/public/q/ticker?timeRangeType=H24&symbol=", StreamKind::Ticker),
+    Poll::symbol(
+        "agg-ticker",
+        "/v2/public/q/agg-ticker?symbol={symbol}&timeRangeType=H24",
+        StreamKind::Ticker,
+    ),
+    Poll::symbol("ticker", "/v2/public/q/ticker?symbol={symbol}&timeRangeType=H24", StreamKind::Ticker),
     Poll::symbol("symbol-mark-price", "/v2/public/q/symbol-mark-price?symbol=", StreamKind::Mark),
     Poll::symbol("symbol-index-price", "/v2/public/q/symbol-index-price?symbol=", StreamKind::Mark),
     Poll::symbol("funding-rate", "/v2/public/q/funding-rate?symbol=", StreamKind::Mark),
@@ -445,10 +449,9 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
     #[derive(serde::Deserialize)]
     struct Refusal {
         code: i64,
-        #[serde(default)]
-        msg: String,
-        #[serde(default)]
-        message: String,
+        // Missing or null: the code is what counts.
+        msg: Option<String>,
+        message: Option<String>,
         #[serde(default)]
         data: serde_json::Value,
     }
@@ -459,7 +462,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Option<RestRefusal> {
     };
     let reset = r.data.get("reset").and_then(serde_json::Value::as_u64);
     let reset = reset.and_then(|s| u32::try_from(s).ok());
-    let said = (r.msg + &r.message).to_ascii_lowercase();
+    let said = (r.msg.unwrap_or_default() + &r.message.unwrap_or_default()).to_ascii_lowercase();
     let (status, retry_after_s) = match r.code {
         // About the address, whoever asks.
         403 => (418, reset.or(Some(BANNED_S))),

@@ -259,6 +259,8 @@ fn rest_answers_become_rows_and_refusals_have_their_cause() {
     assert_eq!(refusal(200, r#"{"code":1,"message":"sign-error"}"#), Some((418, Some(60))));
     let busy = r#"{"code":429,"msg":"ip_high_frequency","data":{"type":"ip","current":120,"limit":100,"reset":3600}}"#;
     assert_eq!(refusal(200, busy), Some((429, Some(3600))));
+    let unworded = r#"{"code":429,"msg":null,"message":null,"data":{"reset":60}}"#;
+    assert_eq!(refusal(200, unworded), Some((429, Some(60))), "words are not what counts");
     assert_eq!(refusal(200, r#"{"code":439}"#), Some((429, None)));
     assert_eq!(refusal(200, r#"{"code":403}"#), Some((418, Some(3600))));
     assert_eq!(refusal(200, r#"{"code":418}"#), Some((418, Some(600))));
@@ -332,5 +334,22 @@ fn a_symbol_by_itself_is_a_version_of_it_and_names_alone_are_none() {
     assert_eq!(names(&detail(r#"["btc_usdt","eth_usdt"]"#)), Ok(vec!["other symbol/all".to_owned()]));
     for data in ["{}", r#"["btc_usdt",5]"#, r#"[""]"#] {
         assert_eq!(names(&detail(data)).unwrap_err().cause, RejectCause::Shape, "{data}");
+    }
+}
+
+/// Parameters go out in the order in which they are signed: that another one is as good is inferred only.
+#[test]
+fn requests_have_their_parameters_in_the_order_of_their_signature() {
+    let v = venue(ID);
+    let polls = v.polls().iter().map(|p| {
+        let name = format!("{}{}", p.channel, p.args[0]);
+        crate::venue::poll_request(p, &name, if p.per_symbol { "btc_usdt" } else { "" }).path
+    });
+    let trades = v.trades_request(crate::model::StreamKind::TradeSparse, "btc_usdt", 0).unwrap().path;
+    let all: Vec<String> = polls.chain([v.snapshot_request("btc_usdt").path, trades]).collect();
+    assert!(all.iter().any(|p| p.contains("symbol=btc_usdt") && p.contains("timeRangeType=H24")), "{all:?}");
+    for path in all {
+        let keys: Vec<&str> = path.split(['?', '&']).skip(1).filter_map(|p| p.split('=').next()).collect();
+        assert!(keys.is_sorted(), "{path}");
     }
 }
