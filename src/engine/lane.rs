@@ -126,12 +126,15 @@ impl FoldSink for Wishes {
 
     fn effect(&mut self, effect: Effect<'_>) {
         match effect {
-            Effect::NeedSnapshot { venue, symbol, attempt, .. } => self.out.push(FromLane::NeedSnapshot {
-                lane: self.lane,
-                venue: venue.to_owned(),
-                symbol: symbol.to_owned(),
-                attempt,
-            }),
+            Effect::NeedSnapshot { venue, symbol, attempt, conn, .. } => {
+                self.out.push(FromLane::NeedSnapshot {
+                    lane: self.lane,
+                    venue: venue.to_owned(),
+                    symbol: symbol.to_owned(),
+                    attempt,
+                    conn,
+                })
+            }
             Effect::Synced { instrument } => {
                 self.live.synced(instrument);
                 if let Some((venue, symbol)) = self.symbols.get(instrument.ix()).cloned() {

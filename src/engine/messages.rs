@@ -204,6 +204,8 @@ pub enum FromLane {
         symbol: String,
         /// Snapshots in a row that did not prove it.
         attempt: u32,
+        /// The connection to ask on where they come in-band; 0 = any that carries its stream.
+        conn: ConnId,
     },
     /// A connection is to take the place of the one that feeds a proven book, and needs a snapshot of its own.
     Successor {

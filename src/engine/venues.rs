@@ -321,6 +321,8 @@ pub struct Wanted {
     pub sent: Option<i64>,
     /// The book is proven: the snapshot of this connection shows whether it can go on there.
     pub on: Option<ConnId>,
+    /// The connection that is to feed the book, 0 = none yet: the one to ask on while it is there.
+    pub feed: ConnId,
 }
 
 /// After so many snapshots in vain, and again after as many, the stream is ended and begun anew.
@@ -348,6 +350,7 @@ impl Wanted {
             told_late: false,
             handed: None,
             sent: None,
+            feed: 0,
             on: None,
         }
     }

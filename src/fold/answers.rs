@@ -102,7 +102,7 @@ impl Core {
         sink: &mut S,
     ) -> bool {
         let s = &self.streams[id.0 as usize];
-        let (inst, last, cover) = (s.instrument, s.last_id, s.cover);
+        let inst = s.instrument;
         let survives = super::state::venue_of(s.venue).spec().sequence.ids_survive_reconnect;
         if s.kind != StreamKind::DepthDiff || survives {
             return false;
@@ -114,11 +114,34 @@ impl Core {
         }
         let book = self.insts.get(inst.ix()).and_then(|i| i.book.as_ref());
         let Some(epoch) = book.filter(|b| feeds(b)).map(|b| b.epoch) else {
-            return book.is_some();
+            let (is_book, waiting) = (book.is_some(), book.filter(|b| b.stream == id && !b.synced));
+            if waiting.and_then(|b| b.pending).is_some_and(|p| p.conn == gone) {
+                // A snapshot that came there is proven by nothing that comes here.
+                self.reseed(rec, inst, sink);
+            }
+            return is_book;
         };
         // A retired connection ends by our own will; what follows is a resync all the same.
         let cause = if cause == GapCause::Operator { GapCause::ResyncWait } else { cause };
-        let begin = until.max(cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
+        // What others brought and it did not is missing since then.
+        let until = self.missing_beside(id).map_or(until, |since| until.min(since));
+        self.begins_on(id, until, (cause, det), epoch, rec, sink);
+        true
+    }
+
+    /// A book begins anew on the connection that feeds its stream now: what it lacks is missing since `until`.
+    pub(super) fn begins_on<S: FoldSink>(
+        &mut self,
+        id: StreamId,
+        until: i64,
+        (cause, det): (GapCause, Detector),
+        epoch: i64,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let s = &self.streams[id.0 as usize];
+        let (inst, last) = (s.instrument, s.last_id);
+        let begin = until.max(s.cover.map_or(0, |c| c.ts_begin)).min(rec.ts_recv);
         self.close_cover(id, begin, cause.as_str(), rec, sink);
         // What the next one brought already, going on from there, is not missing: it is in `raw`, and only the book begins anew.
         let s = self.s(id);
@@ -130,6 +153,5 @@ impl Core {
             self.open_gap(id, cause, begin, det, last, epoch);
         }
         self.reseed(rec, inst, sink);
-        true
     }
 }

@@ -32,7 +32,7 @@ impl BookState {
             top: super::top::TopState::default(),
             stream,
             next: None,
-            beside: (0, 0),
+            beside: super::deaf::Beside::default(),
             audit: None,
         }
     }
@@ -104,6 +104,7 @@ impl Core {
             self.insts[id.ix()].book = Some(Box::new(BookState::new(rule, stream)));
         }
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
+        b.beside.feeds(rec);
         let ids = ids_of(rec, d);
         let head = self.diff_head(rec, conn, d);
         let was_init = matches!(b.seq.state(), SeqState::Init);
@@ -262,6 +263,7 @@ impl Core {
             venue: &v.venue,
             symbol: &v.symbol,
             attempt: b.attempt,
+            conn: self.feed_of(b.stream),
         });
     }
 
@@ -299,10 +301,13 @@ impl Core {
         }
         let limit = levels_of(venue, in_band, url);
         let replaces = rule.replaces && in_band && d.last >= b.seq.live_id();
-        if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, b.synced, replaces) {
+        let stands = b.synced || b.beside.is_deaf(rec.conn);
+        if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, stands, replaces) {
             return self.beside(rec, d, b, sink);
         }
-        b.beside = if in_band { (0, 0) } else { b.beside };
+        if in_band && rule.replaces {
+            b.beside.feeds(rec);
+        }
         if b.stands() && !replaces {
             // Nobody waits for it: it is only compared. Or it is older than the book.
             if !in_band || !rule.replaces {
@@ -353,27 +358,6 @@ impl Core {
             self.proves_itself(rec, d, &mut b, sink);
         }
         self.insts[id.ix()].book = Some(b);
-    }
-
-    /// Whether a snapshot by REST may seed a book whose diffs are of a counter that may be another one. While the ids are
-    /// being learned only what comes on the diffs' own connection does.
-    fn may_seed(&mut self, b: &BookState, snap_id: i64) -> bool {
-        let seen = self.streams.get(b.stream.0 as usize).map_or(-1, |s| s.last_id);
-        let seen = b.buffer.iter().map(|e| e.ids.last).max().unwrap_or(-1).max(seen);
-        if b.seq.policy() == IdPolicy::Learn {
-            return false;
-        }
-        let may = seen < 0 || crate::book::same_id_space(seen, snap_id);
-        self.counters.foreign_seeds += u64::from(!may);
-        may
-    }
-
-    /// The answer was of no use. A book whose ids are known waits for another one, or for what its stream begins with.
-    fn useless_seed<S: FoldSink>(&mut self, id: InstrumentId, b: &mut BookState, sink: &mut S) {
-        if b.seq.policy() != IdPolicy::Learn {
-            b.attempt = b.attempt.saturating_add(1);
-            self.ask(id, b, sink);
-        }
     }
 
     /// A whole view that crosses itself proves nothing.

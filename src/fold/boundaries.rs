@@ -2,7 +2,7 @@
 //!
 //! What is missing on one connection when an interval ends may still come by another one. Then the split waits for it, two
 //! seconds at most: its rows are the same, but lie in the part in which they are told. So does that of a stream whose
-//! connections are silent, until one of them lives or all are gone, or the next interval ends: only then it is known how long the stream was
+//! connections are silent, or whose book lacks what another connection brought, until one of them lives or all are gone, or the next interval ends: only then it is known how long the stream was
 //! covered. The end of a UTC day waits for nothing: a day can be read alone.
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,8 @@ impl Core {
         for i in 0..self.streams.len() {
             let id = StreamId(i as u32);
             let s = &self.streams[i];
-            let open = s.holds() || self.book_waits(id) || self.is_silent(id, at);
+            let lacks = self.missing_beside(id).is_some_and(|since| since < at);
+            let open = s.holds() || self.book_waits(id) || self.is_silent(id, at) || lacks;
             if open && !s.is_split_for_good(at) {
                 let split = Split { at, last_id: s.last_id, rseq_last: s.rseq_last };
                 self.streams[i].split = Some(split);
@@ -78,7 +79,8 @@ impl Core {
         let Some(s) = self.streams.get(id.0 as usize) else { return };
         let Some(split) = s.split else { return };
         let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
-        let waits = book.is_some_and(|b| b.stream == id && b.waits() && b.waited_at(split.at));
+        let waits = book.is_some_and(|b| b.stream == id && b.waits() && b.waited_at(split.at))
+            || self.missing_beside(id).is_some_and(|since| since < split.at);
         self.split_due(id, waits, rec, sink);
     }
 

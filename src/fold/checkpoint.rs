@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 10;
+const FORMAT: u32 = 11;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -57,7 +57,7 @@ struct SavedBook {
     top: TopState,
     stream: StreamId,
     next: Option<Box<super::successor::Next>>,
-    beside: (i64, i64),
+    beside: super::deaf::Beside,
 }
 
 /// Why bytes are no state.

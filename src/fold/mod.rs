@@ -14,6 +14,7 @@ mod classes;
 mod compare;
 pub mod control;
 mod counts;
+mod deaf;
 mod events;
 mod gaps;
 mod holes;
@@ -22,6 +23,7 @@ mod legs;
 mod mute;
 mod panics;
 mod repeats;
+mod seeds;
 mod shared;
 mod shed;
 mod silences;
@@ -42,6 +44,7 @@ pub use state::Fold;
 
 use crate::book::Book;
 pub use crate::book::Changes;
+use crate::model::ConnId;
 use crate::model::{
     AuditVerdict, GapCause, Head, InstrumentId, InstrumentVersion, RowRef, StreamId, StreamKind,
 };
@@ -139,6 +142,8 @@ pub enum Effect<'a> {
         symbol: &'a str,
         /// How many snapshots in a row did not prove it.
         attempt: u32,
+        /// The connection that is to feed it, 0 = none yet: where snapshots come in-band, the one to ask on.
+        conn: ConnId,
     },
     /// A book is proven.
     Synced {

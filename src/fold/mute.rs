@@ -51,6 +51,7 @@ impl Core {
     pub(super) fn answers_in_silence<S: FoldSink>(&self, d: &Depth<'_>, b: &BookState, sink: &mut S) -> bool {
         let Some(s) = self.streams.get(b.stream.0 as usize) else { return false };
         let is_mute = !b.seq.rule().replaces
+            && !b.beside.is_found()
             && s.gap.is_some_and(|g| g.cause == GapCause::SilentStream && s.rseq_last == g.rseq_before);
         if is_mute {
             sink.effect(Effect::Loaded { instrument: d.instrument });

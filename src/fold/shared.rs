@@ -93,7 +93,7 @@ impl Core {
         } else if hands_over {
             self.brings_next(&mut b, (&ids, DiffMeta::of(&head)), d, sink);
             // The connection that feeds the book brings it too, or is dead and has not said so.
-            if b.is_behind_since() == Some(rec.ts_recv) {
+            if b.is_behind_since().is_some() {
                 sink.effect(Effect::LegWait { instrument: d.instrument, after_ns: LEG_WAIT_NS });
             }
         }

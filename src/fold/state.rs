@@ -113,8 +113,8 @@ pub(super) struct BookState {
     pub stream: StreamId,
     /// The connection that is to feed it next, where ids may end with their connection.
     pub next: Option<Box<super::successor::Next>>,
-    /// Since when and until when others bring changes and the one that feeds it none, 0 = that one does.
-    pub beside: (i64, i64),
+    /// What others brought since the one that feeds it spoke.
+    pub beside: super::deaf::Beside,
     /// A snapshot is awaited to hold it against.
     pub audit: Option<Box<super::audit::Audit>>,
 }

@@ -22,10 +22,6 @@ use crate::model::{
 
 /// A connection that lives is not so far behind another one.
 const LAGS_NS: i64 = 500_000_000;
-/// One that brings no change of a book for so long, while another one does, brings none any more.
-const DEAF_NS: i64 = 10_000_000_000;
-/// Changes that are so far from each other are no stream that goes on.
-const PAUSE_NS: i64 = 5_000_000_000;
 /// So many diffs one after the other that both connections brought alike show that their ids are one count.
 const ALIKE: usize = 16;
 /// Diffs that are kept to be held against each other.
@@ -73,6 +69,11 @@ impl Next {
     fn new(conn: ConnId) -> Next {
         let (diffs, taken) = (DiffBuffer::default(), DiffBuffer::default());
         Next { conn, ids: Ids::Open, view: None, diffs, last: -1, taken, asked: false }
+    }
+
+    /// Whether it is this connection, and its ids are the book's.
+    pub fn is_of(&self, conn: ConnId) -> bool {
+        self.conn == conn && self.ids == Ids::Agree
     }
 
     /// Its next diff. One that does not follow the last one ends what was known of it.
@@ -156,6 +157,13 @@ impl Next {
         if at != live {
             return None;
         }
+        // What it brought itself behind its snapshot is what the book took, or it is another count.
+        for d in self.diffs.iter().filter(|d| d.ids.last > v.id && d.ids.last <= live) {
+            let same = self.taken.iter().find(|e| e.ids.last == d.ids.last);
+            if same.is_none_or(|e| (e.bids, e.asks) != (d.bids, d.asks)) {
+                return Some(false);
+            }
+        }
         let bid = v.horizon.0.max(b.bid_horizon).unwrap_or(i64::MIN);
         let ask = match (v.horizon.1, b.ask_horizon) {
             (Some(a), Some(b)) => a.min(b),
@@ -212,7 +220,6 @@ impl BookState {
 
     /// A diff of the connection that feeds it was applied.
     pub fn took(&mut self, ids: &DiffIds, bids: &[Level], asks: &[Level]) {
-        self.beside = (0, 0);
         let Some(n) = &mut self.next else { return };
         match n.ids {
             Ids::Open => {
@@ -348,31 +355,12 @@ impl Core {
             let levels = super::state::venue_of(self.insts[id.ix()].venue).spec().snapshot_levels;
             b.succeeds(rec.conn).shows(d, levels.max(1) as usize);
         }
+        let speaks = b.seq.rule().replaces;
         self.insts[id.ix()].book = Some(b);
         self.hands_over(rec, id, false, sink);
-    }
-
-    /// A connection brought a change of a proven book that another one feeds. If that one has brought none for so long while others
-    /// did, it is dead and has not said so: where nothing is known that goes on from it, the book is begun anew on this one.
-    pub(super) fn feed_is_deaf<S: FoldSink>(&mut self, rec: &Record<'_>, d: &Depth<'_>, sink: &mut S) {
-        let Some(b) = self.insts[d.instrument.ix()].book.as_mut() else { return };
-        if !b.synced || b.stream != d.stream || b.seq.conn() == rec.conn {
-            return;
+        if speaks {
+            self.feed_is_deaf(rec, d, sink);
         }
-        // Behind a pause this one may only be the first to speak again; what it brought before it was told by the other one, too.
-        let pauses = rec.ts_recv.saturating_sub(b.beside.1) >= PAUSE_NS;
-        b.beside = (if pauses { rec.ts_recv } else { b.beside.0 }, rec.ts_recv);
-        if rec.ts_recv.saturating_sub(b.beside.0) < DEAF_NS {
-            return;
-        }
-        let (since, _) = std::mem::take(&mut b.beside);
-        b.next = None;
-        let s = self.s(d.stream);
-        s.feed = rec.conn;
-        // What the others brought is no proof of this book: it is missing from the first change on that it does not have.
-        let heard = std::mem::replace(&mut s.ts_last, since);
-        self.unproven(rec, d.instrument, GapCause::SilentStream, Detector::Watchdog, sink);
-        self.s(d.stream).ts_last = heard;
     }
 
     fn carries(&self, stream: StreamId, conn: ConnId) -> bool {
@@ -383,7 +371,8 @@ impl Core {
     /// book brings as well, or is missing.
     pub(super) fn next_leaves(&mut self, id: StreamId, conn: ConnId) {
         let inst = self.streams[id.0 as usize].instrument;
-        if let Some(b) = self.insts.get_mut(inst.ix()).and_then(|i| i.book.as_mut()) {
+        let book = self.insts.get_mut(inst.ix()).and_then(|i| i.book.as_mut());
+        if let Some(b) = book.filter(|b| b.stream == id) {
             b.next.take_if(|n| n.conn == conn);
         }
     }

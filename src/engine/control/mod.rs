@@ -440,9 +440,9 @@ impl Control {
                 );
             }
             FromLane::Unopened { conn, why } => self.closed(conn, now, 30 * S, &why, false),
-            FromLane::NeedSnapshot { lane, venue, symbol, attempt } => {
+            FromLane::NeedSnapshot { lane, venue, symbol, attempt, conn } => {
                 if let Some(v) = self.venue_ix(&venue) {
-                    self.need_snapshot(v, lane, symbol, attempt, now);
+                    self.need_snapshot(v, (lane, conn), symbol, attempt, now);
                 }
             }
             FromLane::Synced { venue, symbol } => {

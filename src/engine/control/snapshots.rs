@@ -27,7 +27,14 @@ const DEAD_AFTER: u32 = 9;
 const DEAD_NS: i64 = 600 * S;
 
 impl Control {
-    pub(super) fn need_snapshot(&mut self, v: usize, lane: LaneId, symbol: String, attempt: u32, now: i64) {
+    pub(super) fn need_snapshot(
+        &mut self,
+        v: usize,
+        (lane, feed): (LaneId, ConnId),
+        symbol: String,
+        attempt: u32,
+        now: i64,
+    ) {
         if !self.venues[v].lanes.contains_key(&symbol) || self.has_no_book(v, &symbol) {
             // Given up a moment ago.
             return;
@@ -55,7 +62,7 @@ impl Control {
             // The answer has come on the stream's own connection, and was of no use.
             (w.asked, w.sent, w.handed) = (false, None, None);
         }
-        (w.attempt, w.on) = (attempt, None);
+        (w.attempt, w.on, w.feed) = (attempt, None, feed);
         if !w.asked {
             w.at = now + wait;
         }
@@ -214,6 +221,18 @@ impl Control {
         }
     }
 
+    /// As [`Control::feed_of`]: the one that is to feed the book, if that one is open.
+    fn feed_for(&self, v: usize, symbol: &str) -> Option<(LaneId, ConnId, StreamSpec)> {
+        let wanted = self.venues[v].wanted.get(symbol);
+        match wanted.and_then(|w| w.on) {
+            Some(on) => self.feed_of(v, symbol, Some(on)),
+            None => {
+                let feed = wanted.map(|w| w.feed).filter(|f| *f != 0);
+                feed.and_then(|f| self.feed_of(v, symbol, Some(f))).or_else(|| self.feed_of(v, symbol, None))
+            }
+        }
+    }
+
     /// The open connection that carries a symbol's stream of diffs, and that stream. `on`: no other one.
     fn feed_of(&self, v: usize, symbol: &str, on: Option<ConnId>) -> Option<(LaneId, ConnId, StreamSpec)> {
         let feeds = |s: &&StreamSpec| s.kind == StreamKind::DepthDiff && s.symbol.as_deref() == Some(symbol);
@@ -250,8 +269,7 @@ impl Control {
     /// Asks on the stream's own connection.
     fn ask_in_band(&mut self, v: usize, symbol: &str, now: i64) {
         let venue = self.venues[v].plan.venue;
-        let on = self.venues[v].wanted.get(symbol).and_then(|w| w.on);
-        let feed = self.feed_of(v, symbol, on);
+        let feed = self.feed_for(v, symbol);
         let Some(w) = self.venues[v].wanted.get_mut(symbol) else { return };
         let message = feed.and_then(|(lane, conn, s)| Some((lane, conn, venue.snapshot_message(&s)?, s)));
         let Some((lane, conn, text, stream)) = message else {
@@ -275,7 +293,7 @@ impl Control {
     /// book.
     fn begins_anew(&mut self, v: usize, symbol: &str) {
         let is_due = self.venues[v].wanted.get(symbol).is_some_and(Wanted::is_in_vain);
-        let Some((lane, conn, stream)) = self.feed_of(v, symbol, None).filter(|_| is_due) else { return };
+        let Some((lane, conn, stream)) = self.feed_for(v, symbol).filter(|_| is_due) else { return };
         let (venue, tuning) = (self.venues[v].plan.venue, &self.venues[v].plan.hosts.tuning);
         for text in venue.resubscribe_messages(&stream, tuning) {
             self.order(lane, ToLane::Send { conn, text });

@@ -5,6 +5,8 @@ use crate::model::control::to_payload;
 use crate::model::{ConnEvent, InstrumentId, Kind, StreamSpec, Subscribed, TimerEvent, flags};
 use crate::venue;
 
+mod deaf;
+
 const VENUE: &str = "ascendex-spot";
 const SYMBOL: &str = "BTC/USDT";
 const DEPTH: &str = "depth:BTC/USDT";
@@ -413,6 +415,23 @@ fn legs_are_replaced_and_die_without_a_gap() {
     t.change(10, 16);
     assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
     assert_eq!((t.rows.of("delta").len(), t.asked()), (7, 1));
+}
+
+/// The same book and the same ids, and yet another count: what the leg brought behind its snapshot is not what the book took.
+#[test]
+fn a_leg_whose_changes_behind_its_snapshot_are_others_is_of_another_count() {
+    for same in [true, false] {
+        let mut t = Tape::proven();
+        t.opens_leg(8, 1);
+        for n in 11..=12 {
+            t.change(7, n);
+        }
+        t.change(8, 11);
+        t.book(8, "depth", 1, 12, if same { r#"["1","5"]"# } else { r#"["1","6"]"# }, "");
+        t.book(8, "depth-snapshot", 1, 11, r#"["1","5"]"#, r#"["2","1"]"#);
+        t.event("close", 7, "venue_disconnect", false);
+        assert_eq!(t.is_proven(), same);
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::model::{
 };
 use crate::venue::Venue;
 
+mod deaf;
+
 const CONN: i64 = 7;
 const REST: i64 = 900;
 /// The connection of the second leg.
