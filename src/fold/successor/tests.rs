@@ -124,9 +124,7 @@ fn of_what_may_be_alike_the_latest_are_kept_and_what_the_book_lacks_is() {
 #[test]
 fn of_what_the_book_took_alone_only_what_the_other_one_has_yet_to_bring_is_kept() {
     let mut b = book(0);
-    let mut n = next(Ids::Agree, 1..=0);
-    n.last = 20;
-    b.next = Some(Box::new(n));
+    b.next = Some(Box::new(Next { ids: Ids::Agree, last: 20, ..Next::new(8) }));
     b.took(&diff(15, 15), &[], &[]);
     assert_eq!(b.next.as_ref().unwrap().taken.len(), 0, "it was past that one");
     for last in 21..=320 {
