@@ -257,7 +257,7 @@ mod tests {
         let expected = model.iter().map(|(&key, &size)| Level { price: key ^ strays.flip, size });
         assert!(strays.iter().copied().eq(expected));
         for b in &strays.blocks {
-            assert!(!b.levels.is_empty() && b.levels.len() <= BLOCK);
+            assert!((1..=BLOCK).contains(&b.levels.len()), "{}", b.levels.len());
             assert_eq!(b.first, strays.key(b.levels[0].price));
         }
         let lens: Vec<usize> = strays.blocks.iter().map(|b| b.levels.len()).collect();

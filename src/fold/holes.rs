@@ -42,13 +42,6 @@ pub(super) struct Held {
 }
 
 impl Stream {
-    /// Ids are missing: they may still come. `false`: there is no room for another one, an old one must go first.
-    fn leaves_hole(&mut self, first: i64, last: i64, held: Option<Held>) {
-        if first <= last {
-            self.holes.push(Hole { first, last, held });
-        }
-    }
-
     /// Whether ids were missing; they are not any more.
     pub fn fills_hole(&mut self, from: i64, to: i64) -> bool {
         let mut filled = false;
@@ -220,7 +213,8 @@ impl Core {
             self.s(id).holes.remove(0);
         }
         let s = self.s(id);
-        s.leaves_hole(first, last, held);
+        // They may still come.
+        s.holes.push(Hole { first, last, held });
         if held.is_some() && s.instrument != InstrumentId::NONE {
             let instrument = s.instrument;
             sink.effect(Effect::LegWait { instrument, after_ns: LEG_WAIT_NS });

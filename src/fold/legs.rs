@@ -235,11 +235,8 @@ impl Stream {
         self.window.is_open = false;
     }
 
-    /// Takes an event of a connection: whether it is news. With one connection everything is.
+    /// Takes an event of a connection of a stream that is shared: whether it is news.
     fn takes(&mut self, conn: ConnId, ident: u64, key: i64, ts: i64) -> Arrival {
-        if !self.window.is_open {
-            return Arrival::News;
-        }
         if self.carriers.len() == 1 && ts.saturating_sub(self.lived) > LAG_MAX_NS {
             // What it lagged behind the one that is gone it has brought by now.
             self.window.is_open = false;

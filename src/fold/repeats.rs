@@ -84,12 +84,13 @@ mod tests {
     #[test]
     fn what_is_remembered_has_an_end_and_ids_may_fall() {
         let mut l = Latest::default();
-        assert!(!l.takes(-5, 1) && l.takes(-5, 1) && !l.takes(-5, 2));
+        assert_eq!([l.takes(-5, 1), l.takes(-5, 1), l.takes(-5, 2)], [false, true, false]);
         for n in 0..300 {
             assert!(!l.takes(n, 0));
         }
         assert_eq!(l.seen.len(), LATEST_MAX);
-        assert!(l.takes(299, 0) && l.takes(200, 0) && !l.takes(3, 0), "so long ago nobody remembers");
+        let known = [l.takes(299, 0), l.takes(200, 0), l.takes(3, 0)];
+        assert_eq!(known, [true, true, false], "so long ago nobody remembers");
     }
 
     #[test]

@@ -226,11 +226,12 @@ impl BookState {
                 let _ = n.taken.push(*ids, DiffMeta::default(), bids, asks);
                 // For a snapshot that was asked for all must be there; without one the latest are enough.
                 if !n.asked {
-                    while n.taken.len() > KEPT && n.taken.pop_front() {}
-                    while n.diffs.len() > KEPT
-                        && n.diffs.front().is_some_and(|e| e.ids.last <= ids.last)
-                        && n.diffs.pop_front()
-                    {}
+                    while n.taken.len() > KEPT {
+                        n.taken.pop_front();
+                    }
+                    while n.diffs.len() > KEPT && n.diffs.front().is_some_and(|e| e.ids.last <= ids.last) {
+                        n.diffs.pop_front();
+                    }
                 }
             }
             // What the book has the next one need not bring; if it does, it must be this.
@@ -239,7 +240,9 @@ impl BookState {
                 Some(false) => n.is_foreign(),
                 None if ids.last > n.last => {
                     let _ = n.taken.push(*ids, DiffMeta::default(), bids, asks);
-                    while n.taken.len() > AHEAD && n.taken.pop_front() {}
+                    while n.taken.len() > AHEAD {
+                        n.taken.pop_front();
+                    }
                 }
                 None => {}
             },
@@ -472,3 +475,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,4 +114,20 @@ mod tests {
         assert_eq!(std::fs::metadata(dir.path().join(NAME)).unwrap().blocks(), 0);
         assert_eq!(b.held(), 0);
     }
+
+    #[test]
+    fn a_reserve_that_somebody_removed_is_let_go_and_one_that_cannot_be_opened_is_still_held() {
+        let dir = super::super::tests::scratch();
+        let file = dir.path().join(NAME);
+        let mut b = Ballast::find(dir.path(), 64 << 10);
+        b.take().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        b.release().unwrap();
+        assert_eq!(b.held(), 0);
+        b.take().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert_eq!(b.release().unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(b.held(), 64 << 10);
+    }
 }

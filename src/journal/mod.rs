@@ -27,6 +27,8 @@
 //! are appended again; a reader that saw them before knows them by `(lane, lane_seq)`.
 
 mod ballast;
+#[cfg(test)]
+mod edges_tests;
 mod format;
 #[cfg(test)]
 mod formats_tests;

@@ -245,3 +245,133 @@ fn a_thread_a_lane_and_a_follower_at_once() {
         assert_eq!(shared.marks().jrn, end);
     });
 }
+
+#[test]
+fn it_ends_by_itself_when_nobody_can_ask_any_more_and_has_drained_all() {
+    let dir = scratch();
+    let (tx, rx) = crossbeam_channel::bounded(1);
+    let (mut p1, c1) = ring(dir.path(), 1, 1 << 16);
+    for _ in 0..20 {
+        push(&mut p1, 100);
+    }
+    // What is no frame did not come from a venue: the time that it took to get here is nobody's figure.
+    let b = bytes(1, p1.next_lane_seq(), 10);
+    p1.push(&Record { kind: Kind::Timer, ..Record::decode(&b).unwrap() }).unwrap();
+    let w = JournalWriter::open(dir.path(), options()).unwrap();
+    let dirs = w.dirs().clone();
+    // One record a round.
+    let pump = Pump::new(w, vec![c1], rx, PumpOptions { drain_bytes: 1, ..PumpOptions::default() });
+    let shared = pump.shared();
+    drop((p1, tx));
+    let end = pump.run().unwrap();
+    assert!(shared.marks().finished);
+    assert_lanes(&read_lanes(&dirs, end), &[(1, 21)]);
+    let hops = shared.take_journaled_ns();
+    assert_eq!(hops.iter().map(|(l, h)| (*l, h.len())).collect::<Vec<_>>(), [(1, 20)]);
+}
+
+#[test]
+fn while_storage_fails_control_is_heard_and_what_it_said_is_written_later() {
+    let dir = scratch();
+    let (tx, rx) = crossbeam_channel::unbounded();
+    let o = options();
+    let faults = o.faults.clone();
+    faults.broken.store(true, Ordering::SeqCst);
+    let w = JournalWriter::open(dir.path(), o).unwrap();
+    let o = PumpOptions {
+        poll_every: Duration::from_micros(50),
+        retry_every: Duration::from_millis(1),
+        ..PumpOptions::default()
+    };
+    let pump = Pump::new(w, Vec::new(), rx, o);
+    let shared = pump.shared();
+    let (reply, replies) = crossbeam_channel::unbounded();
+    std::thread::scope(|s| {
+        let journal = s.spawn(move || pump.run().unwrap());
+        tx.send(control(true, reply.clone())).unwrap();
+        while shared.marks().storage == Storage::Sound {
+            std::thread::yield_now();
+        }
+        tx.send(control(false, reply)).unwrap();
+        while !tx.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(replies.is_empty(), "nothing can have been written");
+        faults.broken.store(false, Ordering::SeqCst);
+        let mut told: Vec<i64> = (0..2).map(|_| replies.recv().unwrap().lane_seq).collect();
+        told.sort_unstable();
+        assert_eq!(told, [0, 1]);
+        drop(tx);
+        journal.join().unwrap();
+    });
+    assert_lanes(&read_lanes(&Dirs::new(dir.path()), shared.marks().dur), &[(0, 2)]);
+}
+
+#[test]
+fn an_end_on_storage_that_fails_is_told_and_the_ring_keeps_the_rest() {
+    for creates in [false, true] {
+        let dir = scratch();
+        let (_tx, rx) = crossbeam_channel::bounded(1);
+        let (mut p1, c1) = ring(dir.path(), 1, 1 << 16);
+        let o = options();
+        let faults = o.faults.clone();
+        let w = JournalWriter::open(dir.path(), o).unwrap();
+        let pump = Pump::new(w, vec![c1], rx, pump_options());
+        let shared = pump.shared();
+        for _ in 0..7 {
+            push(&mut p1, 100);
+        }
+        drop(p1);
+        // No segment can be made; or each can, and none can be made durable.
+        faults.broken.store(!creates, Ordering::SeqCst);
+        faults.never_syncs.store(creates, Ordering::SeqCst);
+        assert!(pump.finish().unwrap_err().is_storage());
+        let m = shared.marks();
+        assert!(m.finished && m.storage == Storage::Failed, "{m:?}");
+        assert_eq!(shared.failures(), if creates { 3 } else { 2 });
+        let rings = find_rings(dir.path(), ID);
+        assert_eq!(rings.len(), 1);
+        let (w, _) = recover(dir.path(), options(), &rings).unwrap();
+        w.close().unwrap();
+        assert_lanes(&read_all(dir.path()), &[(1, 7)]);
+    }
+}
+
+#[test]
+fn control_that_says_more_than_may_wait_waits_itself() {
+    let dir = scratch();
+    let (tx, rx) = crossbeam_channel::unbounded();
+    let w = JournalWriter::open(dir.path(), options()).unwrap();
+    let mut pump = Pump::new(w, Vec::new(), rx, pump_options());
+    let (reply, replies) = crossbeam_channel::unbounded();
+    for _ in 0..1100 {
+        tx.send(control(false, reply.clone())).unwrap();
+    }
+    assert!(pump.step());
+    assert_eq!((replies.len(), tx.len()), (1024, 76));
+    while replies.len() < 1100 {
+        pump.step();
+        std::thread::yield_now();
+    }
+    let told: Vec<i64> = replies.try_iter().map(|a| a.lane_seq).collect();
+    assert_eq!(told, (0..1100).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_no_record_can_hold_is_counted_and_not_written() {
+    let dir = scratch();
+    let (tx, rx) = crossbeam_channel::unbounded();
+    let w = JournalWriter::open(dir.path(), options()).unwrap();
+    let mut pump = Pump::new(w, Vec::new(), rx, pump_options());
+    let (reply, replies) = crossbeam_channel::unbounded();
+    for (payload, url) in [((1 << 30) + 1, 0), (1, usize::from(u16::MAX) + 1), (1, usize::from(u16::MAX))] {
+        let Command::Append(mut r) = control(false, reply.clone()) else { unreachable!() };
+        (r.payload, r.url) = (vec![0; payload], "x".repeat(url));
+        tx.send(Command::Append(r)).unwrap();
+    }
+    pump.step();
+    let shared = pump.shared();
+    assert_eq!((shared.failures(), replies.len()), (2, 1));
+    assert!(shared.last_failure().contains("no record"), "{}", shared.last_failure());
+    assert_eq!(replies.recv().unwrap().lane_seq, 0);
+}

@@ -228,4 +228,19 @@ mod tests {
         assert!(rings.iter().all(|r| r.exists()));
         assert!(crate::journal::list_segments(&Dirs::new(dir.path())).unwrap().is_empty());
     }
+
+    #[test]
+    fn a_record_of_another_lane_in_a_ring_is_damage_and_the_rest_is_salvaged() {
+        let dir = scratch();
+        let (mut p, c) = ring(dir.path(), 1, -1);
+        push(&mut p, 0);
+        p.push(&Record::decode(&bytes(2, 0, 100)).unwrap()).unwrap();
+        push(&mut p, 1);
+        drop((p, c));
+        let (w, report) = recover(dir.path(), options(), &find_rings(dir.path(), ID)).unwrap();
+        assert_eq!((report.rings[0].salvaged, report.rings[0].damaged), (2, 1));
+        assert!(w.lane(2).is_none());
+        drop(w);
+        assert_eq!(read_all(dir.path()), [Seen::Record(1, 0), Seen::Record(1, 1)]);
+    }
 }

@@ -338,3 +338,48 @@ fn last_nonzero(file: &File, path: &Path, from: u64, len: u64) -> Result<u64, Jo
 }
 
 const _: () = assert!(MIN_ROOM as usize > FRAGMENT);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file in which every read fails as on a bad sector: the kernel answers so where there is no memory.
+    fn bad_sector() -> File {
+        File::open("/proc/self/mem").unwrap()
+    }
+
+    fn header() -> Header {
+        Header {
+            number: 1,
+            size: 2 * BLOCK,
+            salt: [0; 16],
+            dataset: 1,
+            ts_first: 0,
+            recycled: false,
+            prev: None,
+        }
+    }
+
+    #[test]
+    fn a_bad_sector_is_damage_and_nothing_is_known_to_be_torn_behind_it() {
+        let path = Path::new("bad");
+        let mut r = SegmentReader::new(bad_sector(), path, header(), 0);
+        let (offset, len) = (data_start(0), BLOCK - data_start(0));
+        assert_eq!(r.step(2 * BLOCK).unwrap(), Step::Bad { offset, len });
+        assert_eq!(last_nonzero(&bad_sector(), path, 500, 2 * BLOCK).unwrap(), 500);
+    }
+
+    #[test]
+    fn any_other_refusal_is_told_with_the_file() {
+        let dir = super::super::tests::scratch();
+        let told = |e: JournalError| match e {
+            JournalError::Io { path, what, .. } => (path, what),
+            other => panic!("{other:?}"),
+        };
+        let file = || File::open(dir.path()).unwrap();
+        let want = (dir.path().to_path_buf(), "read");
+        let mut r = SegmentReader::new(file(), dir.path(), header(), 0);
+        assert_eq!(told(r.step(BLOCK).unwrap_err()), want);
+        assert_eq!(told(last_nonzero(&file(), dir.path(), 0, BLOCK).unwrap_err()), want);
+    }
+}

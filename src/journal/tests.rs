@@ -18,6 +18,8 @@ pub(crate) struct Faults {
     pub create_in: AtomicI64,
     /// No segment can be created at all.
     pub broken: AtomicBool,
+    /// No sync ever succeeds.
+    pub never_syncs: AtomicBool,
     /// Syncs are done by whoever asks how they go, after so many looks; no thread.
     pub by_hand: AtomicBool,
     pub looks: AtomicI64,
@@ -38,7 +40,8 @@ impl Faults {
     }
 
     pub fn sync(&self) -> io::Result<()> {
-        if due(&self.sync_in) { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        let fails = due(&self.sync_in) || self.never_syncs.load(Ordering::SeqCst);
+        if fails { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     }
 
     /// Whether a sync that is done by hand is due at this look; `None`: it is not done by hand.

@@ -108,9 +108,8 @@ impl Syncer {
         let (tell, answer) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new().name("lobtape-sync".into()).spawn(move || {
             while let Ok(file) = asked.recv() {
-                if tell.send(file.sync()).is_err() {
-                    break;
-                }
+                // Whoever asked waits for this thread before it drops the other end.
+                let _ = tell.send(file.sync());
             }
         })?;
         Ok(Syncer { ask, answer, thread: Some(thread) })
@@ -742,4 +741,31 @@ fn cut_tail(path: &std::path::Path) -> Result<Option<Tail>, JournalError> {
         file.sync_all().map_err(io_error(path, "sync"))?;
     }
     Ok(Some(tail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{bytes, options, read_all, scratch};
+    use super::*;
+
+    #[test]
+    fn a_writer_without_a_segment_has_none_to_seal() {
+        let dir = scratch();
+        let mut w = JournalWriter::open(dir.path(), options()).unwrap();
+        w.finish_segment().unwrap();
+        assert_eq!((w.position(), w.durable()), (Position::START, Position::START));
+        assert!(list_segments(w.dirs()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_record_that_fits_no_segment_is_refused_and_the_next_one_is_written() {
+        let dir = scratch();
+        let mut w = JournalWriter::open(dir.path(), options()).unwrap();
+        let told = w.begin_segment(MAX_SEGMENT, 0, false);
+        assert!(matches!(told, Err(JournalError::NoRecord { .. })), "{told:?}");
+        assert!(list_segments(w.dirs()).unwrap().is_empty());
+        w.append_encoded(&bytes(1, 0, 10)).unwrap();
+        w.close().unwrap();
+        assert_eq!(read_all(dir.path()).len(), 1);
+    }
 }

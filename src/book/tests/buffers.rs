@@ -124,3 +124,16 @@ proptest! {
         }
     }
 }
+
+/// Two counts may end alike for a moment: which of the two diffs is the book's shows when a snapshot comes.
+#[test]
+fn diffs_that_end_alike_and_begin_otherwise_are_both_held_and_in_their_place() {
+    let mut b: DiffBuffer<i64> = DiffBuffer::new(10, 100);
+    let of = |first, last, prev| DiffIds { conn: 1, first, last, prev, ts: 0 };
+    let come = [of(5, 5, 4), of(7, 7, 6), of(4, 5, 3), of(4, 5, 2), of(4, 5, 2)];
+    for (n, ids) in (0..).zip(come) {
+        assert_eq!(b.insert(ids, n, &[Level { price: n, size: 1 }], &[]), 0);
+    }
+    let held: Vec<(i64, i64, i64)> = b.iter().map(|d| (d.ids.last, d.meta, d.bids[0].price)).collect();
+    assert_eq!(held, [(5, 0, 0), (5, 2, 2), (5, 3, 3), (7, 1, 1)]);
+}

@@ -219,3 +219,19 @@ fn nothing_allocates_after_warm_up() {
         assert_eq!(round(&mut book), warm);
     }
 }
+
+#[test]
+fn books_are_equal_by_their_levels_and_not_by_their_history() {
+    let of = |levels: &[(i64, i64)]| {
+        let mut b = Book::new();
+        for &(price, size) in levels {
+            b.apply(&[Level { price, size }], &[]);
+        }
+        b
+    };
+    let book = of(&[(100, 1), (90, 2)]);
+    assert_eq!(book, of(&[(90, 2), (80, 3), (100, 7), (80, 0), (100, 1)]));
+    for other in [vec![(100, 1)], vec![(100, 1), (90, 2), (80, 1)], vec![(100, 1), (90, 3)]] {
+        assert_ne!(book, of(&other), "{other:?}");
+    }
+}

@@ -511,3 +511,17 @@ proptest! {
         prop_assert!(l.told.filled.iter().all(|id| (3..=6).contains(id)));
     }
 }
+
+#[test]
+fn gaps_of_which_too_many_wait_are_told_as_they_are_and_in_order() {
+    let mut l = Lane::new(true);
+    for n in 0..=64 {
+        l.live(7, 2 * n + 1);
+    }
+    assert_eq!((l.wanted().len(), l.told.gaps.len()), (64, 0));
+    l.live(7, 131);
+    assert_eq!(l.wanted(), []);
+    let want: Vec<(i64, i64, &str)> = (0..65).map(|n| (2 * n + 1, 2 * n + 2, "frame")).collect();
+    assert_eq!(l.gaps(), want);
+    assert!(l.told.gaps[..64].iter().all(|g| g.3.contains("too many gaps wait")), "{:?}", l.told.gaps);
+}

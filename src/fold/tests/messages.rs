@@ -1,5 +1,7 @@
 //! Venues that speak by message: acknowledgements, in-band snapshots, ids that end with their connection.
 
+mod next;
+
 use super::Tape;
 use crate::model::control::to_payload;
 use crate::model::{ConnEvent, InstrumentId, Kind, StreamSpec, Subscribed, TimerEvent, flags};
@@ -710,4 +712,19 @@ fn a_stream_that_may_be_quiet_after_all_is_proven_by_an_answer_again() {
     assert_eq!(t.asked(), 3);
     t.whole(7, 10);
     assert!(t.is_proven(), "{:?}", t.rows.of("gap depth"));
+}
+
+#[test]
+fn the_gap_of_a_connection_that_brought_no_diff_ends_with_the_next_one_s_first_and_names_no_ids() {
+    let mut t = Tape::new();
+    t.opens(7);
+    t.event("close", 7, "venue_disconnect", false);
+    t.opens(8);
+    t.change(8, 10);
+    let back = t.ts;
+    t.whole(8, 10);
+    assert!(t.is_proven());
+    let gaps = lost(&t);
+    assert!(gaps[0].contains("venue_disconnect (-1, -1]"), "{gaps:?}");
+    assert!(gaps[0].contains(&format!("..{back} ")) && gaps[0].ends_with(" frame"), "{gaps:?}");
 }

@@ -251,3 +251,65 @@ fn a_recording_s_stream_of_a_fixed_pace_is_silent_though_its_connection_lives() 
     assert!(told[1].ends_with(" boundary"), "{told:?}");
     assert!(told[2].contains(&format!(" {boundary}..{} ", t.ts)), "{told:?}");
 }
+
+/// Trades of the seconds that follow, which show that the connection lives.
+fn lives(t: &mut Tape, seconds: i64, from: i64) {
+    for n in from..from + seconds {
+        t.ts += 1_000_000_000;
+        t.trade(7, n);
+    }
+}
+
+#[test]
+fn the_end_of_an_interval_is_no_sign_of_life_of_a_stream_of_a_fixed_pace() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let mut t = Tape::imported();
+    let at = 2 * HOUR;
+    t.ts = at - 40_000_000_000;
+    t.trade(7, 1);
+    mark(&mut t, 1);
+    lives(&mut t, 30, 2);
+    t.ts = at - 1;
+    let timer = TimerEvent::Boundary(BoundaryTimer { at, interval_ns: HOUR });
+    t.push(Kind::Timer, 0, -1, "", &to_payload(&timer), 0);
+    lives(&mut t, 40, 32);
+    mark(&mut t, 2);
+    let gaps = t.rows.of("gap btcusdt@markPrice@1s silent_stream");
+    // Forty seconds before it are borne; what is too long is told from where the interval begins.
+    assert!(gaps.len() == 1 && gaps[0].contains(&format!(" {at}..{} ", t.ts)), "{gaps:?}");
+    let covers = t.rows.of("cover btcusdt@markPrice@1s");
+    assert!(covers.last().unwrap().contains(&format!("..{at} ")), "{covers:?}");
+}
+
+#[test]
+fn what_is_delisted_or_lasts_no_time_is_no_silence_of_a_fixed_pace() {
+    let of = |t: &Tape| t.rows.of("gap btcusdt@markPrice@1s").len();
+    let mut t = Tape::imported();
+    mark(&mut t, 1);
+    t.fold.core.insts[0].version.status = crate::instrument::DELISTED.to_owned();
+    lives(&mut t, 70, 1);
+    mark(&mut t, 2);
+    assert_eq!(of(&t), 0, "{:?}", t.rows.of("gap"));
+    // A stretch that has only begun, with an interval.
+    let mut t = Tape::imported();
+    mark(&mut t, 1);
+    let id = (0..).map(crate::model::StreamId).find(|s| t.fold.stream(*s).unwrap().0.contains("markPrice"));
+    let (id, at) = (id.unwrap(), 7_200_000_000_000);
+    t.fold.core.s(id).cover.as_mut().unwrap().ts_begin = at;
+    let rec = crate::model::Record {
+        kind: Kind::Timer,
+        flags: 0,
+        lane: 1,
+        status: 0,
+        conn: 0,
+        lane_seq: 0,
+        rseq: -1,
+        ts_kernel: 0,
+        ts_mono: 0,
+        ts_recv: at,
+        url: "",
+        payload: b"",
+    };
+    t.fold.core.cut_silence_at(id, at, &rec, &mut t.rows);
+    assert_eq!(of(&t), 0, "{:?}", t.rows.of("gap"));
+}

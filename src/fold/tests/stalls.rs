@@ -200,3 +200,18 @@ fn a_wall_clock_that_is_set_forward_is_no_recorder_that_stood_still() {
     let gaps = stepped(0, 300 * S);
     assert!(gaps[0].starts_with("gap btcusdt@bookTicker local_stall "), "{gaps:?}");
 }
+
+#[test]
+fn a_record_without_the_steady_clock_tells_no_step_of_the_other_one() {
+    let mut t = tape();
+    t.behind = Some(t.ts - HOUR);
+    for n in 2..12 {
+        let at = t.ts + S;
+        brings(&mut t, n, at, at);
+    }
+    t.behind = None;
+    let at = t.ts + 300 * S;
+    brings(&mut t, 12, at, at);
+    let gaps = t.rows.of("gap");
+    assert!(gaps.len() == 1 && gaps[0].starts_with("gap btcusdt@bookTicker local_stall "), "{gaps:?}");
+}
