@@ -190,6 +190,10 @@ impl Stream {
         if began_alone {
             self.feed = conn.id;
         } else {
+            for c in &mut self.carriers {
+                // From here on only its own order tells that the venue counts anew: it may lag behind this one.
+                c.began_alone &= c.last_id < 0;
+            }
             // What others bring was in order up to here.
             let top = self.last_key.max(self.last_id);
             if !self.window.is_open {
