@@ -105,8 +105,7 @@ impl Core {
         }
         let Some(mut b) = self.insts[id.ix()].book.take() else { return };
         b.beside.feeds(rec);
-        let ids = ids_of(rec, d);
-        let head = self.diff_head(rec, conn, d);
+        let (ids, head) = (ids_of(rec, d), self.diff_head(rec, conn, d));
         let was_init = matches!(b.seq.state(), SeqState::Init);
         let verdict = b.seq.on_diff(&ids, other_alive);
         match verdict {
@@ -288,11 +287,10 @@ impl Core {
 
     /// A whole book: the start of a proof.
     pub fn on_snapshot<S: FoldSink>(&mut self, rec: &Record<'_>, d: &Depth<'_>, url: &str, sink: &mut S) {
-        let id = d.instrument;
-        let venue = self.insts[id.ix()].venue;
+        let (id, venue) = (d.instrument, self.insts[d.instrument.ix()].venue);
         let rule = self.rule(venue);
-        let inst = &mut self.insts[id.ix()];
-        let mut b = inst.book.take().unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
+        let book = self.insts[id.ix()].book.take();
+        let mut b = book.unwrap_or_else(|| Box::new(BookState::new(rule, StreamId::NONE)));
         let in_band = d.stream != StreamId::NONE;
         if in_band && b.stream != d.stream {
             // It belongs to another chain of ids.
@@ -305,9 +303,7 @@ impl Core {
         if in_band && !rule.ids_survive_reconnect && !self.takes_view(rec, d.stream, stands, replaces) {
             return self.beside(rec, d, b, sink);
         }
-        if in_band && rule.replaces {
-            b.beside.feeds(rec);
-        }
+        b.beside.views(rec, in_band && rule.replaces);
         if b.stands() && !replaces {
             // Nobody waits for it: it is only compared. Or it is older than the book.
             if !in_band || !rule.replaces {

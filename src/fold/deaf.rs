@@ -47,6 +47,14 @@ impl Beside {
         *self = Beside { fed: rec.ts_recv, deaf, ..Beside::default() };
     }
 
+    /// A whole view came on it: `speaks`, of its own accord.
+    #[inline]
+    pub fn views(&mut self, rec: &Record<'_>, speaks: bool) {
+        if speaks {
+            self.feeds(rec);
+        }
+    }
+
     /// Another one brought a change. Says whether the one that feeds the book is deaf.
     fn brings(&mut self, rec: &Record<'_>) -> bool {
         let now = rec.ts_recv;

@@ -176,12 +176,10 @@ fn a_gap_goes_over_the_interval_s_end_or_the_connection_s() {
     assert!(t.open_gap().unwrap().1 <= first, "{:?}", t.open_gap());
 
     let mut t = Tape::deaf(5000);
-    let mut n = 21;
     t.ts += S / 2;
     let first = t.ts;
-    for _ in 0..18 {
+    for n in 21..39 {
         t.change(8, 5000 + n);
-        n += 1;
         t.ts += S / 2;
         t.event("pong", 7, "", false);
     }
