@@ -144,7 +144,7 @@ fn places(v: &VenueTable, name: &str, text: &str) -> Places {
 }
 
 /// Where the keys stand that are about the venue itself.
-fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 12] {
+fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 13] {
     fn at<T>(s: &Option<Spanned<T>>) -> Option<usize> {
         s.as_ref().map(|s| s.span().start)
     }
@@ -161,11 +161,12 @@ fn key_places(v: &VenueTable) -> [(&'static str, Option<usize>); 12] {
         ("server_ping_reply", at(&v.server_ping_reply)),
         ("rest_auth", at(&v.rest_auth)),
         ("id_policy", at(&v.id_policy)),
+        ("rotate_after", at(&v.rotate_after)),
     ]
 }
 
 /// What is said of the venue itself; whether it can be given that only the venue knows.
-fn tuning(v: &mut VenueTable) -> Result<Tuning, (usize, String)> {
+fn tuning(v: &mut VenueTable) -> Result<Tuning, Fault> {
     let count = |n: Option<Spanned<u32>>| n.map(|n| n.into_inner() as usize);
     Ok(Tuning {
         streams_per_conn: count(v.max_topics_per_conn.take()),
@@ -183,7 +184,7 @@ fn tuning(v: &mut VenueTable) -> Result<Tuning, (usize, String)> {
 }
 
 /// Whole seconds; the fault with its place otherwise.
-fn seconds(key: &str, d: Option<Spanned<super::Duration>>) -> Result<Option<u32>, (usize, String)> {
+fn seconds(key: &str, d: Option<At>) -> Result<Option<u32>, Fault> {
     let Some(d) = d else { return Ok(None) };
     let (at, ns) = (d.span().start, d.into_inner().ns);
     match u32::try_from(ns / NS_PER_S) {
@@ -233,12 +234,12 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
             return Err(ConfigError::at(name, text, at, format!("venue {id:?}: {fault}")));
         }
     }
-    let at_table = |fault: String| ConfigError::at(name, text, table_at, format!("venue {id:?}: {fault}"));
-    let rotate_after_ns = rotate_after(v.rotate_after).map_err(&at_table)?;
-    let silent_after_ns = or_off("silent_after", v.silent_after, NS_PER_MIN).map_err(&at_table)?;
-    let audit_every_ns = or_off("audit_every", v.audit_every, 10 * NS_PER_MIN).map_err(&at_table)?;
-    let list_every_ns = list_every(v.list_every).map_err(&at_table)?;
-    let polls = polls(v.polls).map_err(|fault| at_table(format!("polls: {fault}")))?;
+    let at_key = |(at, fault): Fault| ConfigError::at(name, text, at, format!("venue {id:?}: {fault}"));
+    let rotate_after_ns = rotate_after(v.rotate_after).map_err(at_key)?;
+    let silent_after_ns = or_off("silent_after", v.silent_after, NS_PER_MIN).map_err(at_key)?;
+    let audit_every_ns = or_off("audit_every", v.audit_every, 10 * NS_PER_MIN).map_err(at_key)?;
+    let list_every_ns = list_every(v.list_every).map_err(at_key)?;
+    let polls = polls(v.polls).map_err(at_key)?;
     Ok(VenueConfig {
         id,
         symbols,
@@ -262,41 +263,50 @@ fn venue(v: Spanned<VenueTable>, name: &str, text: &str) -> Result<VenueConfig, 
     })
 }
 
+/// What is wrong with a key of a venue, and the byte at which it stands.
+type Fault = (usize, String);
+
+/// A key's time with its place.
+type At = Spanned<super::Duration>;
+
 /// How old a connection becomes, ns.
-fn rotate_after(d: Option<super::Duration>) -> Result<Option<i64>, String> {
-    match d.map(|d| d.ns) {
-        Some(ns) if ns < NS_PER_S => Err("rotate_after: the least is \"1s\"".to_owned()),
+fn rotate_after(d: Option<At>) -> Result<Option<i64>, Fault> {
+    d.map(|d| match d.get_ref().ns {
+        ns if ns < NS_PER_S => Err((d.span().start, "rotate_after: the least is \"1s\"".to_owned())),
         ns => Ok(ns),
-    }
+    })
+    .transpose()
 }
 
 /// How often the instrument list is asked for, ns.
-fn list_every(d: Option<super::Duration>) -> Result<Option<i64>, String> {
-    match d.map(|d| d.ns) {
-        Some(ns) if !(NS_PER_S..=NS_PER_DAY).contains(&ns) => {
-            Err("list_every: must be between \"1s\" and \"1d\"".to_owned())
+fn list_every(d: Option<At>) -> Result<Option<i64>, Fault> {
+    d.map(|d| match d.get_ref().ns {
+        ns if (NS_PER_S..=NS_PER_DAY).contains(&ns) => Ok(ns),
+        _ => Err((d.span().start, "list_every: must be between \"1s\" and \"1d\"".to_owned())),
+    })
+    .transpose()
+}
+
+/// A time of a second or more, ns; 0 turns the thing off.
+fn or_off(key: &str, value: Option<At>, default: i64) -> Result<i64, Fault> {
+    let Some(d) = value else { return Ok(default) };
+    match d.get_ref().ns {
+        0 => Ok(0),
+        ns if ns < NS_PER_S => {
+            Err((d.span().start, format!("{key}: the least is \"1s\"; \"0\" turns it off")))
         }
         ns => Ok(ns),
     }
 }
 
-/// A time of a second or more, ns; 0 turns the thing off.
-fn or_off(key: &str, value: Option<super::Duration>, default: i64) -> Result<i64, String> {
-    match value.map_or(default, |d| d.ns) {
-        0 => Ok(0),
-        ns if ns < NS_PER_S => Err(format!("{key}: the least is \"1s\"; \"0\" turns it off")),
-        ns => Ok(ns),
-    }
-}
-
 /// How often each is asked for, ns.
-fn polls(polls: Option<Spanned<BTreeMap<String, super::Duration>>>) -> Result<BTreeMap<String, i64>, String> {
+fn polls(polls: Option<Spanned<BTreeMap<String, At>>>) -> Result<BTreeMap<String, i64>, Fault> {
     let polls = polls.map(Spanned::into_inner).unwrap_or_default();
-    let polls: BTreeMap<String, i64> = polls.into_iter().map(|(name, d)| (name, d.ns)).collect();
-    match polls.iter().find(|(_, ns)| **ns < NS_PER_S) {
-        Some((name, _)) => Err(format!("{name:?}: the least is \"1s\"")),
-        None => Ok(polls),
-    }
+    let every = |(name, d): (String, At)| match d.get_ref().ns {
+        ns if ns < NS_PER_S => Err((d.span().start, format!("polls: {name:?}: the least is \"1s\""))),
+        ns => Ok((name, ns)),
+    };
+    polls.into_iter().map(every).collect()
 }
 
 /// What no venue could mean: empty, overlong or unprintable names, names that stand twice, too many of them.

@@ -62,12 +62,14 @@ pub(super) fn explain(e: &toml::de::Error) -> String {
 /// "unknown key ..., did you mean ...".
 pub(super) fn unknown_name(what: &str, unknown: &str, known: &[&str]) -> String {
     match nearest(unknown, known) {
-        Some(n) => format!(
-            "unknown {what} {unknown:?}; the nearest known one is {n:?} (known: {})",
-            known.join(", ")
-        ),
+        Some(n) => nearest_is(what, unknown, n, known),
         None => format!("unknown {what} {unknown:?}"),
     }
+}
+
+/// The same where it is known which of them is nearest.
+pub(super) fn nearest_is(what: &str, unknown: &str, nearest: &str, known: &[&str]) -> String {
+    format!("unknown {what} {unknown:?}; the nearest known one is {nearest:?} (known: {})", known.join(", "))
 }
 
 /// The known word with the least edits (insert, remove, replace, swap neighbours); ties go to the first. `None` if none

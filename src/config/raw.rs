@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use toml::Spanned;
 
-use super::error::{ConfigError, explain, unknown_name};
+use super::error::{ConfigError, explain, nearest, nearest_is, unknown_name};
 use super::rule::SymbolRule;
 use super::text::{Duration, Listen, Proxy, RestBase, Size, WsBase};
 
@@ -67,17 +67,17 @@ table!(VenueTable, VENUE_KEYS {
     id: Spanned<String>,
     symbols: Spanned<Symbols>,
     channels: Spanned<Vec<Spanned<String>>>,
-    polls: Spanned<BTreeMap<String, Duration>>,
+    polls: Spanned<BTreeMap<String, Spanned<Duration>>>,
     backfill: bool,
     legs: Legs,
     rest: RestBase,
     ws: WsBase,
     allow_missing: bool,
     rest_weight_share: Share,
-    rotate_after: Duration,
-    silent_after: Duration,
-    list_every: Duration,
-    audit_every: Duration,
+    rotate_after: Spanned<Duration>,
+    silent_after: Spanned<Duration>,
+    list_every: Spanned<Duration>,
+    audit_every: Spanned<Duration>,
     id_policy: Spanned<String>,
     key_file: String,
     ping_interval: Spanned<Duration>,
@@ -161,6 +161,32 @@ const REACHABLE: &[(&str, &[&str])] = &[
 /// Lists of tables: only the file can set them.
 const LISTS: &[(&str, &[&str])] = &[("venue", VENUE_KEYS)];
 
+fn of_list(list: &str, keys: &[&str]) -> String {
+    format!("[[{list}]] is a list; set {} in the file", keys.join(", "))
+}
+
+/// What is said of a flag's key that stands without a table and is none of the top: the key of that name, or nearly so, with
+/// its table.
+fn bare_key(key: &str) -> String {
+    let is_in = |keys: &[&str]| keys.contains(&key);
+    let reachable = REACHABLE.iter().any(|(_, keys)| is_in(keys));
+    if let Some((list, keys)) = LISTS.iter().find(|(_, keys)| !reachable && is_in(keys)) {
+        return of_list(list, keys);
+    }
+    let all: Vec<(&str, String)> =
+        REACHABLE.iter().flat_map(|(table, keys)| keys.iter().map(|k| (*k, path_of(table, k)))).collect();
+    let names: Vec<&str> = all.iter().map(|(k, _)| *k).collect();
+    let near = nearest(key, &names).and_then(|n| all.iter().find(|(k, _)| *k == n));
+    let paths: Vec<&str> = all.iter().map(|(_, p)| p.as_str()).collect();
+    // The nearest of whole paths would be the shortest one.
+    near.map_or_else(String::new, |(_, path)| nearest_is("key", key, path, &paths))
+}
+
+/// A key with its table.
+fn path_of(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
+}
+
 impl Raw {
     /// Reads the file's text.
     pub(super) fn parse(name: &str, text: &str) -> Result<Raw, ConfigError> {
@@ -196,13 +222,15 @@ impl Raw {
         };
         let (table, key) = path.trim().rsplit_once('.').unwrap_or(("", path.trim()));
         if let Some((list, keys)) = LISTS.iter().find(|(l, _)| *l == table) {
-            let message = format!("[[{list}]] is a list; set {} in the file", keys.join(", "));
-            return Err(ConfigError::in_source(place, message));
+            return Err(ConfigError::in_source(place, of_list(list, keys)));
         }
         let Some((table, keys)) = REACHABLE.iter().find(|(t, _)| *t == table) else {
             let tables: Vec<&str> = REACHABLE.iter().map(|(t, _)| *t).filter(|t| !t.is_empty()).collect();
             return Err(ConfigError::in_source(place, unknown_name("table", table, &tables)));
         };
+        if table.is_empty() && !keys.contains(&key) {
+            return Err(ConfigError::in_source(place, bare_key(key)));
+        }
         Raw::one(&place, table, key, keys, value.trim())
     }
 
@@ -318,7 +346,7 @@ pub(super) fn all_keys() -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for (table, keys) in REACHABLE.iter().chain(LISTS) {
         for key in *keys {
-            all.push(if table.is_empty() { (*key).to_owned() } else { format!("{table}.{key}") });
+            all.push(path_of(table, key));
         }
     }
     all

@@ -273,6 +273,32 @@ fn faults_in_environment_and_flags_name_them() {
     assert_eq!(c.http, None);
 }
 
+/// A fault in a key of a `[[venue]]` names the line of that key, not where the table begins.
+#[test]
+fn times_of_a_venue_that_cannot_be_name_their_line() {
+    let t = |s: &str| format!("{GOOD}legs = 1\n{s}\nbackfill = true\n");
+    refused(parse(&t("rotate_after = \"1ms\"")), "x.toml:6", &["rotate_after", "1s"]);
+    refused(parse(&t("silent_after = \"-1s\"")), "x.toml:6", &["silent_after", "1s"]);
+    refused(parse(&t("audit_every = \"5ms\"")), "x.toml:6", &["audit_every", "1s"]);
+    refused(parse(&t("list_every = \"2d\"")), "x.toml:6", &["list_every", "1d"]);
+    refused(parse(&t("polls = { openInterest = \"1ms\" }")), "x.toml:6", &["polls", "openInterest", "1s"]);
+    let table = t("[venue.polls]\nfunding = \"1m\"\nopenInterest = \"1ms\"").replace("backfill = true\n", "");
+    refused(parse(&table), "x.toml:8", &["polls", "openInterest", "1s"]);
+}
+
+/// `--set` with the bare name of a key: the table that has it is what was meant.
+#[test]
+fn a_flag_without_its_table_is_told_which_one() {
+    let flag = |f: &str| parse_with(GOOD, &[], &[f]);
+    let near = |n: &str| format!("nearest known one is {n:?}");
+    refused(flag("interval=1h"), "--set interval=1h", &[&near("dataset.interval")]);
+    refused(flag("intervl=1h"), "--set intervl=1h", &[&near("dataset.interval")]);
+    refused(flag("wait=spin"), "--set wait=spin", &[&near("capture.wait")]);
+    refused(flag("listen=127.0.0.1:0"), "--set listen=127.0.0.1:0", &[&near("http.listen")]);
+    refused(flag("proxi=x"), "--set proxi=x", &[&near("proxy")]);
+    refused(flag("legs=2"), "--set legs=2", &["[[venue]] is a list", "in the file"]);
+}
+
 #[test]
 fn a_file_that_is_not_there_says_so() {
     let e = Config::load(Path::new("/nonexistent/lobtape.toml"), &[]).unwrap_err().to_string();

@@ -39,14 +39,27 @@ fn glob(table: Table) -> String {
     format!("v1/{}/{keys}/*.parquet", table.name())
 }
 
+/// A path as part of a glob that fits nothing else. DuckDB and Polars both know classes, and nothing else that would do.
+fn literal(path: &str) -> String {
+    let mut s = String::with_capacity(path.len());
+    for c in path.chars() {
+        match c {
+            '*' | '?' | '[' => s.extend(['[', c, ']']),
+            c => s.push(c),
+        }
+    }
+    s
+}
+
 fn views(path: &Path, tables: &[Table]) -> String {
-    let quote = |s: &str| s.replace('\'', "''");
-    let name = quote(&folder_name(path));
+    let quote = |s: &str| literal(s).replace('\'', "''");
+    let shown = folder_name(path);
+    let name = quote(&shown);
     let path = quote(&path.display().to_string());
     let mut s = format!(
         "-- DuckDB views of this dataset, one per table. Works from any directory:\n\
-         --   duckdb -init {name}/views.sql\n\
-         -- After the dataset was moved: inside it; from the directory above it if it still has its name ({name}).\n\
+         --   duckdb -init {shown}/views.sql\n\
+         -- After the dataset was moved: inside it; from the directory above it if it still has its name ({shown}).\n\
          SET VARIABLE lobtape_dataset = (SELECT min_by(place, i) FROM (\n    \
              SELECT 1 AS i, '{path}' AS place FROM glob('{path}/LOBTAPE')\n    \
              UNION ALL SELECT 2, '{name}' FROM glob('{name}/LOBTAPE')\n    \
@@ -68,8 +81,14 @@ fn views(path: &Path, tables: &[Table]) -> String {
     s
 }
 
+/// A text as part of a Python string that takes variables.
+fn python(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('{', "{{").replace('}', "}}")
+}
+
 fn readme(path: &Path, id: &str) -> String {
     let name = folder_name(path);
+    let python = python(&literal(&name));
     let tables = super::docs::markdown();
     format!(
         r#"# A Lobtape dataset
@@ -101,7 +120,7 @@ Tables, columns, flags and causes of gaps stand below.
 import polars as pl
 HIVE = {{"venue": pl.String, "symbol": pl.String, "date": pl.Date}}
 def scan(table, venue="*", symbol="*", date="*"):
-    return pl.scan_parquet(f"{name}/v1/{{table}}/venue={{venue}}/symbol={{symbol}}/date={{date}}/*.parquet", hive_partitioning=True, hive_schema=HIVE)
+    return pl.scan_parquet(f"{python}/v1/{{table}}/venue={{venue}}/symbol={{symbol}}/date={{date}}/*.parquet", hive_partitioning=True, hive_schema=HIVE)
 
 # The book at T (int, ns since the epoch, UTC): empty inside a gap
 d = scan("book_delta", "aster-futures", "BTCUSDT", "2026-11-20").filter(pl.col("ts_recv") <= T)
@@ -130,4 +149,43 @@ lobtape verify {name}
 
 {tables}"#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands for other characters in a glob stands for itself in a class of its own, in DuckDB and in Polars.
+    #[test]
+    fn a_directory_whose_name_is_a_pattern_is_read_as_itself() {
+        let path = Path::new("/data/it's[1]/a*b?[x]");
+        let sql = views(path, &[Table::Trades]);
+        let name = "a[*]b[?][[]x]";
+        for line in [
+            format!("'/data/it''s[[]1]/{name}' AS place FROM glob('/data/it''s[[]1]/{name}/LOBTAPE')"),
+            format!("SELECT 2, '{name}' FROM glob('{name}/LOBTAPE')"),
+            "read_parquet(getvariable('lobtape_dataset') || '/v1/trades/venue=*/".to_owned(),
+            // For a shell and for people it is as it is.
+            "--   duckdb -init a*b?[x]/views.sql\n".to_owned(),
+            "still has its name (a*b?[x]).\n".to_owned(),
+        ] {
+            assert!(sql.contains(&line), "{line}\n{sql}");
+        }
+        let text = readme(path, "id");
+        assert!(text.contains(&format!("scan_parquet(f\"{name}/v1/{{table}}/venue={{venue}}/")), "{text}");
+        assert!(text.contains("\n-- duckdb -init a*b?[x]/views.sql\n"), "{text}");
+        assert!(text.contains("\nlobtape verify a*b?[x]\n"), "{text}");
+    }
+
+    /// In a Python string that takes variables some characters mean something else than themselves.
+    #[test]
+    fn a_directory_s_name_is_written_as_python_and_sql_read_it() {
+        let text = readme(Path::new("/data/a{b}\"c\\d"), "id");
+        assert!(text.contains(r#"scan_parquet(f"a{{b}}\"c\\d/v1/{table}/"#), "{text}");
+        let plain = Path::new("/data/lobtape-demo");
+        assert!(readme(plain, "id").contains("scan_parquet(f\"lobtape-demo/v1/"));
+        assert!(views(plain, &[]).contains(
+            "SELECT 1 AS i, '/data/lobtape-demo' AS place FROM glob('/data/lobtape-demo/LOBTAPE')"
+        ));
+    }
 }

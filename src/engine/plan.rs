@@ -390,6 +390,7 @@ pub(super) fn located(config: &VenueConfig, fault: PlanFault) -> PlanFault {
         | PlanFault::SameStream { .. } => p.symbols,
         PlanFault::UnknownPoll { .. } if p.polls != 0 => p.polls,
         PlanFault::Tuning { key, .. } => p.key(key),
+        PlanFault::Rotation { .. } => p.key("rotate_after"),
         _ => p.id,
     };
     PlanFault::At { place: p.at(line), fault: Box::new(fault) }
@@ -739,7 +740,7 @@ mod tests {
         assert_eq!(with(""), Ok(23 * 3600 * NS_PER_S));
         assert_eq!(with("rotate_after = \"90m\""), Ok(5400 * NS_PER_S));
         let e = with("rotate_after = \"24h\"").unwrap_err();
-        assert!(e.contains("aster-futures: rotate_after") && e.contains("86400 s"), "{e}");
+        assert!(e.starts_with("x.toml:5: aster-futures: rotate_after") && e.contains("86400 s"), "{e}");
         let text = "[[venue]]\nid = \"aster-futures\"\nchannels = [\"trade\"]\nrotate_after = \"1s\"\n";
         let many: Vec<String> = (0..250).map(|i| format!("\"S{i}\"")).collect();
         let e = plan(&config(&format!("{text}symbols = [{}]\n", many.join(",")))).map(|_| ()).unwrap_err();

@@ -15,6 +15,7 @@ pub use lines::{Line, LineError, parse_line};
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -31,6 +32,9 @@ pub const LINE_MAX: u64 = 64 << 20;
 
 /// By how much a file may begin before the end of the one before it: a clock that was set between them.
 const OVERLAP_NS: i64 = 10 * NS_PER_S;
+
+/// What a directory is called among what is no file.
+const DIRECTORY: &str = "a directory";
 
 /// What an import needs to know beside the files.
 pub struct ImportOptions<'a> {
@@ -61,6 +65,17 @@ pub enum ImportError {
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
+    },
+    /// What is no regular file: files are opened several times.
+    #[error("{}: is {what}: {}", path.display(), match *what {
+        DIRECTORY => "name the files in it",
+        _ => "recordings are read more than once; write it to a file first",
+    })]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+        /// `a pipe` and the like.
+        what: &'static str,
     },
     /// A line without an end in sight.
     #[error(
@@ -110,7 +125,7 @@ impl ImportError {
 
     /// Whether the files were named wrongly.
     pub fn is_usage(&self) -> bool {
-        matches!(self, ImportError::Order { .. })
+        matches!(self, ImportError::Order { .. } | ImportError::NoFile { .. })
     }
 }
 
@@ -161,7 +176,7 @@ pub struct Position {
 /// Turns files into records.
 ///
 /// # Errors
-/// [`ImportError`] where a file cannot be opened, nothing can be read, or the consumer refuses.
+/// [`ImportError`] where a file is none or cannot be opened, nothing can be read, or the consumer refuses.
 pub fn import(
     files: &[PathBuf],
     opts: &ImportOptions<'_>,
@@ -247,7 +262,26 @@ struct Survey {
     begins: Vec<Option<i64>>,
 }
 
+/// Refuses what is no regular file, before anything is opened: opening a pipe may wait for ever, and what was read once out
+/// of one is gone.
+fn only_files(files: &[PathBuf]) -> Result<(), ImportError> {
+    for path in files {
+        let io = |source| ImportError::Io { path: path.clone(), source };
+        let kind = std::fs::metadata(path).map_err(io)?.file_type();
+        let what = match kind {
+            k if k.is_file() => continue,
+            k if k.is_dir() => DIRECTORY,
+            k if k.is_fifo() => "a pipe",
+            k if k.is_socket() => "a socket",
+            _ => "a device",
+        };
+        return Err(ImportError::NoFile { path: path.clone(), what });
+    }
+    Ok(())
+}
+
 fn survey(files: &[PathBuf]) -> Result<Survey, ImportError> {
+    only_files(files)?;
     let mut sha = Sha256::new();
     let (mut symbol, mut begins) = (None, Vec::new());
     let mut before: Option<(&PathBuf, i64)> = None;

@@ -238,3 +238,41 @@ fn words_of_the_venue_are_frames_and_other_words_are_none() {
         ]
     );
 }
+
+/// The hash, the first look and the reading each open a file: what can be read only once would be empty the second time, or
+/// hang for ever.
+#[test]
+fn what_is_no_regular_file_is_refused_before_it_is_opened() {
+    use std::os::fd::AsRawFd as _;
+    let d = tempfile::tempdir().unwrap();
+    let good = d.path().join("good");
+    std::fs::write(&good, "1628467200000000000 {\"stream\":\"x@trade\",\"data\":{}}\n").unwrap();
+    let (pipe, mut into) = std::io::pipe().unwrap();
+    into.write_all(&std::fs::read(&good).unwrap()).unwrap();
+    drop(into);
+    let piped = PathBuf::from(format!("/dev/fd/{}", pipe.as_raw_fd()));
+    let socket = d.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let cases = [
+        (piped.clone(), "a pipe", "write it to a file first"),
+        (socket, "a socket", "write it to a file first"),
+        ("/dev/null".into(), "a device", "write it to a file first"),
+        (d.path().to_owned(), "a directory", "name the files in it"),
+    ];
+    for (path, what, remedy) in cases {
+        // The one before it is not read either.
+        let e = taken_by(&[good.clone(), path.clone()], &mut |_| panic!("a record of {what}")).unwrap_err();
+        let said = e.to_string();
+        assert!(e.is_usage() && !e.is_damage(), "{said}");
+        assert!(
+            said.starts_with(&format!("{}: is {what}", path.display())) && said.contains(remedy),
+            "{said}"
+        );
+    }
+    let mut left = String::new();
+    std::io::Read::read_to_string(&mut { pipe }, &mut left).unwrap();
+    assert!(left.starts_with("1628467200"), "nothing was taken out of the pipe: {left:?}");
+    let link = d.path().join("link");
+    std::os::unix::fs::symlink(&good, &link).unwrap();
+    assert_eq!(taken(&[link]).unwrap().frames, 1, "a link to a recording is one");
+}

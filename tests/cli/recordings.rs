@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use lobtape::dataset::read::{self, Want};
 use lobtape::dataset::{Dataset, Table};
 
-use super::{run, stderr, stdout};
+use super::{lobtape, run, stderr, stdout};
 use crate::common::root;
 
 const USDM: &str = "data/recordings/binance-usdm_4symbols_20210722.gz";
@@ -73,6 +73,38 @@ fn a_damaged_or_cut_recording_is_told_with_its_place_by_all_that_read_it() {
             let verify = run(&["verify", &out]);
             assert!(verify.status.success(), "{}", stdout(&verify));
         }
+    }
+}
+
+/// What can be read only once is refused by all that read recordings, and an import leaves nothing behind.
+#[test]
+fn a_pipe_is_refused_by_all_that_read_recordings_and_a_file_as_stdin_is_read() {
+    let d = tempfile::tempdir().unwrap();
+    let (out, plain) = (d.path().join("out"), d.path().join("plain"));
+    std::fs::write(&plain, text_of(USDM)).unwrap();
+    let commands = [
+        &["checkpoints", "/dev/stdin", "--venue", "binance-usdm"][..],
+        &["replay", "/dev/stdin", "--venue", "binance-usdm"],
+        &["import", "/dev/stdin", "--venue", "binance-usdm", "--out", out.to_str().unwrap()],
+    ];
+    for args in commands {
+        // Its writer stays: whoever reads it waits for ever.
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let o = lobtape(args).stdin(pipe).output().unwrap();
+        assert_eq!(o.status.code(), Some(1), "{args:?}: {}{}", stdout(&o), stderr(&o));
+        let said = "/dev/stdin: is a pipe: recordings are read more than once; write it to a file first";
+        assert!(stderr(&o).contains(said), "{args:?}: {}", stderr(&o));
+        assert!(!out.exists(), "an import that was refused left a directory");
+    }
+    for args in commands {
+        let o = lobtape(args).stdin(std::fs::File::open(&plain).unwrap()).output().unwrap();
+        assert_eq!(o.status.code(), Some(0), "{args:?}: {}{}", stdout(&o), stderr(&o));
+    }
+    // A directory among recordings is none, and a file of the system's own has no end.
+    for (path, what) in [(d.path().to_str().unwrap(), "a directory"), ("/dev/zero", "a device")] {
+        let o = run(&["checkpoints", plain.to_str().unwrap(), path, "--venue", "binance-usdm"]);
+        assert_eq!((o.status.code(), stdout(&o).contains("\"cp\"")), (Some(1), false), "{}", stderr(&o));
+        assert!(stderr(&o).contains(&format!("{path}: is {what}")), "{}", stderr(&o));
     }
 }
 
