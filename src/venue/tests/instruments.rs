@@ -162,6 +162,46 @@ fn faulty_elements_are_left_out_and_counted() {
     assert_eq!(find(&l, "G").price_exp, 1);
 }
 
+/// What may be missing may be null; what may not, may not.
+#[test]
+fn a_null_is_a_key_that_is_missing() {
+    for id in
+        ["binance-usdm", "binance-coinm", "binance-spot", "aster-futures", "aster-spot", "aster-prediction"]
+    {
+        let body = r#"{"rateLimits":null,"symbols":[
+            {"symbol":"A","baseAsset":null,"quoteAsset":null,"marginAsset":null,"contractType":null,"status":null,
+             "contractStatus":null,"deliveryDate":null,"contractSize":null,"pricePrecision":null,
+             "quantityPrecision":null,"baseAssetPrecision":null,"quoteAssetPrecision":null,"quotePrecision":null,
+             "filters":null,"permissionSets":null},
+            {"symbol":"A"},
+            {"symbol":"B","filters":[null,{"filterType":null},{"filterType":"PRICE_FILTER","tickSize":null},
+             {"filterType":"LOT_SIZE","stepSize":"0.01"},{"filterType":"MIN_NOTIONAL","notional":null,"minNotional":"5"}]},
+            {"symbol":null,"baseAsset":"C"},null]}"#;
+        let l = list(id, body);
+        assert_eq!(
+            l.instruments.iter().map(|i| i.symbol.as_str()).collect::<Vec<_>>(),
+            ["A", "A", "B"],
+            "{id}"
+        );
+        assert_eq!((l.faulty, l.weight_per_minute), (2, 0), "{id}");
+        let said = |i: &InstrumentVersion| InstrumentVersion { raw_json: String::new(), ..i.clone() };
+        assert_eq!(said(&l.instruments[0]), said(&l.instruments[1]), "{id}");
+        let b = find(&l, "B");
+        assert_eq!(
+            (b.tick_size, b.step_size, b.min_notional, b.size_exp),
+            (Dec::NONE, dec(1, 2), dec(5, 0), 2)
+        );
+        let nothing = venue(id).parse_instruments(br#"{"symbols":null}"#).unwrap_err();
+        assert_eq!(nothing.cause, RejectCause::Shape, "{id}");
+    }
+    let body = r#"{"code":0,"data":[{"symbol":"BTC/USDT","priceFilter":null,"lotSizeFilter":null,"status":null},
+        {"symbol":null}]}"#;
+    for id in ["ascendex-spot", "ascendex-futures"] {
+        let l = list(id, body);
+        assert_eq!((l.instruments.len(), l.faulty), (1, 1), "{id}");
+    }
+}
+
 /// Prediction markets ask in whole sentences.
 #[test]
 fn symbols_are_as_long_as_the_plain_name_of_a_directory() {
