@@ -9,11 +9,10 @@ use super::error::{ConfigError, line_of};
 use super::raw::{CaptureTable, DatasetTable, Raw, Symbols, VenueTable, WaitWord};
 use super::{Capture, Config, Dataset, Http, Places, SymbolRule, Tls, VenueConfig, Wait};
 use crate::model::Tuning;
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::time::{NS_PER_DAY, NS_PER_MIN, NS_PER_MS, NS_PER_S};
 
 const MIB: u64 = 1 << 20;
-/// Bytes that a symbol may have.
-const SYMBOL_BYTES_MAX: usize = 64;
 /// Symbols of one venue.
 const SYMBOLS_MAX: usize = 20_000;
 

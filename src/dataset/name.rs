@@ -152,6 +152,8 @@ mod tests {
     #[test]
     fn long_names_keep_as_much_as_there_is_room_for_and_no_half_escape() {
         let longest = "A".repeat(NAME_MAX);
+        // What a recorder takes for a symbol has a plain name, if its letters are plain.
+        assert_eq!(crate::model::instrument::SYMBOL_BYTES_MAX, NAME_MAX);
         assert_eq!(encode(&longest), longest);
         let room = NAME_MAX - 17;
         let cut = encode(&format!("{longest}A"));

@@ -12,6 +12,7 @@ use super::legs::{Carrier, Mark, Window};
 use super::panics::caught;
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{
     ConnId, Dec, DecodeCtx, Event, GapCause, Head, IdPolicy, InstrumentId, InstrumentRef, InstrumentVersion,
     Kind, LaneId, Level, Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef,
@@ -22,8 +23,6 @@ use crate::venue::{self, Venue};
 
 /// Most instruments that one venue may make known (`RELIABILITY` R19).
 pub(super) const SYMBOLS_MAX: usize = 20_000;
-/// Longest symbol in bytes (`RELIABILITY` R19).
-pub(super) const SYMBOL_BYTES_MAX: usize = 64;
 
 /// What a run's first record settles for the lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

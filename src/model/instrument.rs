@@ -5,6 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::ids::InstrumentId;
 use super::num::Dec;
 
+/// Bytes that a symbol may have: as many as the name of a directory holds in plain letters. Questions of prediction markets
+/// are that long.
+pub const SYMBOL_BYTES_MAX: usize = 120;
+/// Why a longer one is refused.
+pub const SYMBOL_TOO_LONG: &str = "it is longer than 120 bytes";
+
 /// What a parser needs to know of an instrument to turn text into mantissas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstrumentRef {
@@ -21,7 +27,7 @@ pub struct InstrumentRef {
 pub struct InstrumentVersion {
     /// Venue slug.
     pub venue: String,
-    /// Symbol exactly as the venue writes it; opaque UTF-8, at most 64 bytes.
+    /// Symbol exactly as the venue writes it; opaque UTF-8, at most [`SYMBOL_BYTES_MAX`] bytes.
     pub symbol: String,
     /// Base asset, "" if not given.
     pub base: String,

@@ -404,6 +404,11 @@ pub trait Words: Sync + std::fmt::Debug {
         None
     }
 
+    /// After so many of them without an answer the connection is closed; `None`: after the time that the dialect says.
+    fn unanswered_max(&self) -> Option<u64> {
+        None
+    }
+
     /// What is said to a client that does not answer it.
     fn farewell(&self) -> Option<&'static str> {
         None

@@ -105,7 +105,7 @@ impl World {
                 key_int(&mut data, "E", self.now);
                 key_str(&mut data, "s", symbol);
                 key_str(&mut data, "ps", &s.face.ps);
-                key_str(&mut data, "ct", symbols::contract_type(s.face.delivers));
+                key_str(&mut data, "ct", s.face.contract_type);
                 key_int(&mut data, "dt", s.face.delivers.unwrap_or(symbols::NEVER));
                 key_int(&mut data, "ot", 1_569_398_400_000);
                 key_str(&mut data, "cs", &self.status(s));

@@ -5,7 +5,7 @@ use super::market::Ev;
 use super::payload::{Face, Marked, Out, Shape};
 use super::stats::{Bar, Stats};
 use super::streams::{INTERVALS, WINDOWS};
-use super::symbols::{NEVER, SymbolDef, contract_type};
+use super::symbols::{NEVER, SymbolDef};
 use super::text::{escaped, int, key_fixed, key_int, key_str, put};
 use crate::model::dialect::{Dialect, Extra};
 
@@ -158,7 +158,7 @@ impl Shape {
         self.head(o, "contractInfo", now);
         key_str(&mut o.data, "s", &f.s);
         self.coin_ps(o, f);
-        key_str(&mut o.data, "ct", contract_type(f.delivers));
+        key_str(&mut o.data, "ct", f.contract_type);
         key_int(&mut o.data, "dt", f.delivers.unwrap_or(NEVER));
         put(&mut o.data, ",\"ot\":1569398400000,\"cs\":\"TRADING\"");
         put(

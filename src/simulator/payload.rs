@@ -103,6 +103,8 @@ pub struct Face {
     contract: Option<i64>,
     /// When it is delivered, ms; such a contract has no funding.
     pub delivers: Option<i64>,
+    /// What a list calls the contract.
+    pub contract_type: &'static str,
 }
 
 impl Face {
@@ -121,6 +123,7 @@ impl Face {
             qd: if def.contract.is_some() { BASE_DEC } else { def.price_dec + def.size_dec },
             contract: def.contract,
             delivers: super::symbols::delivery_of(&def.symbol),
+            contract_type: def.contract_type,
             tick: def.tick_mult,
             step: def.step_mult,
         }
@@ -590,7 +593,7 @@ impl Shape {
         let w = &mut o.data;
         if continuous {
             key_str(w, "ps", &f.ps);
-            key_str(w, "ct", super::symbols::contract_type(f.delivers));
+            key_str(w, "ct", f.contract_type);
         } else {
             key_str(w, "s", &f.s);
         }

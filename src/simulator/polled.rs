@@ -4,7 +4,7 @@
 use super::http::{Answer, Head, query};
 use super::rng::mix;
 use super::stats::Bar;
-use super::streams::INTERVALS;
+use super::streams::{INTERVALS, common};
 use super::symbols;
 use super::text::{escaped, fixed, int, key_fixed, key_int, key_str, put};
 use super::world::World;
@@ -97,7 +97,7 @@ impl World {
         let body = match (name, one) {
             ("klines" | "indexPriceKlines" | "markPriceKlines", Some(ix)) => {
                 let interval = get("interval").unwrap_or("");
-                match self.bars_of(ix, interval, limit) {
+                match common(interval).and_then(|_| self.bars_of(ix, interval, limit)) {
                     Some(bars) => self.candles(ix, &bars),
                     None => return Some(error(400, -1120, "Invalid interval.")),
                 }
@@ -156,7 +156,7 @@ impl World {
                 key_fixed(&mut b, "openInterest", f.qty(self.interest_of(ix)).into(), f.sd);
                 if self.shape.d.prints.pair == PairKey::BehindSymbol {
                     key_str(&mut b, "pair", &f.ps);
-                    key_str(&mut b, "contractType", symbols::contract_type(f.delivers));
+                    key_str(&mut b, "contractType", f.contract_type);
                 }
             }
             "fundingInfo" => {

@@ -171,7 +171,8 @@ impl Recording {
 
     /// The recorded symbols as instruments.
     pub fn symbols(&self, _d: &Dialect) -> Vec<SymbolDef> {
-        self.known
+        let mut defs: Vec<SymbolDef> = self
+            .known
             .iter()
             .map(|(lower, k)| SymbolDef {
                 symbol: k.symbol.clone(),
@@ -184,11 +185,14 @@ impl Recording {
                 size_dec: k.size_dec,
                 step_mult: 1,
                 contract: None,
+                contract_type: "",
                 start_ticks: 100_000,
                 typical_steps: 10,
                 weight: 1,
             })
-            .collect()
+            .collect();
+        super::symbols::name_contracts(&mut defs);
+        defs
     }
 
     /// Recorder's time of the first line, ms.

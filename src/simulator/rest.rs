@@ -8,7 +8,7 @@ use super::market::Ev;
 use super::payload::levels;
 use super::rng::mix;
 use super::strike::log_conn;
-use super::symbols::{NEVER, contract_type};
+use super::symbols::NEVER;
 use super::text::{fixed, int, key_fixed, key_int, key_str, put};
 use super::world::World;
 use crate::model::dialect::{DepthLimits, Dialect, Extra, IdScheme, PairKey};
@@ -483,7 +483,7 @@ impl World {
         key_str(b, "quoteAsset", &esc(&s.def.quote));
         if futures {
             key_str(b, "pair", &f.ps);
-            key_str(b, "contractType", contract_type(f.delivers));
+            key_str(b, "contractType", f.contract_type);
             key_int(b, "deliveryDate", f.delivers.unwrap_or(NEVER));
             key_int(b, "onboardDate", 1_569_398_400_000);
             key_str(b, "marginAsset", &esc(if p.inverse { &s.def.base } else { &s.def.quote }));

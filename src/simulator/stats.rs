@@ -88,10 +88,12 @@ impl CandleOf {
 pub fn bounds(interval: usize, ms: i64) -> (i64, i64) {
     const DAY: i64 = 86_400_000;
     let len = INTERVALS[interval].1;
-    if len == 0 {
-        let day = ms.div_euclid(DAY);
-        let (y, m) = year_month(day);
-        let (y2, m2) = if m == 12 { (y + 1, 1) } else { (y, m + 1) };
+    if len < 0 {
+        // Months, quarters and halves of the calendar.
+        let months = -len;
+        let (y, m) = year_month(ms.div_euclid(DAY));
+        let m = m - (m - 1) % months;
+        let (y2, m2) = if m + months > 12 { (y + 1, m + months - 12) } else { (y, m + months) };
         return (first_day(y, m) * DAY, first_day(y2, m2) * DAY - 1);
     }
     // Weeks begin on Mondays; 1970-01-01 was a Thursday.
@@ -222,6 +224,10 @@ mod tests {
         assert_eq!(bounds(ix("1w"), ms).0, 1_708_905_600_000); // Monday 2024-02-26
         assert_eq!(bounds(ix("1M"), ms), (1_706_745_600_000, 1_709_251_199_999)); // February 2024
         assert_eq!(bounds(ix("1M"), 1_735_689_599_999), (1_733_011_200_000, 1_735_689_599_999)); // December 2024
+        assert_eq!(bounds(ix("3M"), ms), (1_704_067_200_000, 1_711_929_599_999)); // January to March 2024
+        assert_eq!(bounds(ix("3M"), 1_735_689_599_999), (1_727_740_800_000, 1_735_689_599_999)); // its last quarter
+        assert_eq!(bounds(ix("6M"), ms), (1_704_067_200_000, 1_719_791_999_999)); // its first half
+        assert_eq!(bounds(ix("6M"), 1_735_689_599_999), (1_719_792_000_000, 1_735_689_599_999)); // its second
     }
 
     #[test]

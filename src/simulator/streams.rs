@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::model::StreamKind;
 use crate::model::dialect::{Dialect, Extra};
 
-/// Candle intervals and their length in ms (`1M` is of calendar length: 0).
-pub const INTERVALS: [(&str, i64); 16] = [
+/// Candle intervals and their length in ms; what is of calendar length has its number of months, below zero.
+pub const INTERVALS: [(&str, i64); 18] = [
     ("1s", 1_000),
     ("1m", 60_000),
     ("3m", 180_000),
@@ -22,8 +22,12 @@ pub const INTERVALS: [(&str, i64); 16] = [
     ("1d", 86_400_000),
     ("3d", 259_200_000),
     ("1w", 604_800_000),
-    ("1M", 0),
+    ("1M", -1),
+    ("3M", -3),
+    ("6M", -6),
 ];
+/// As many of them, from the first, have the venues without words of their own.
+const COMMON: usize = 16;
 
 /// Windows of rolling statistics and their length in ms.
 pub const WINDOWS: [(&str, i64); 3] = [("1h", 3_600_000), ("4h", 14_400_000), ("1d", 86_400_000)];
@@ -94,7 +98,9 @@ pub enum Channel {
 }
 
 /// How many [`Channel`]s of one symbol have a place in the tables of the world.
-pub const SLOTS: usize = 128;
+pub const SLOTS: usize = CANDLES + 5 * INTERVALS.len();
+/// Where the places of candles begin.
+const CANDLES: usize = 38;
 
 impl Channel {
     /// Its place in a table of [`SLOTS`]; `Silent` has none.
@@ -110,23 +116,23 @@ impl Channel {
             Channel::Ticker => 7,
             Channel::Diff(s) => 8 + usize::from(s),
             Channel::Partial(n, s) => 12 + 4 * usize::from(n) + usize::from(s),
-            Channel::Kline(i) => 24 + usize::from(i),
-            Channel::ContinuousKline(i) => 40 + usize::from(i),
-            Channel::AvgPrice => 56,
-            Channel::IndexPrice => 57,
-            Channel::BlockTrade => 58,
-            Channel::TradePro => 59,
-            Channel::ReferencePrice => 60,
-            Channel::Window(w) => 61 + usize::from(w),
-            Channel::EastKline(i) => 64 + usize::from(i),
-            Channel::IndexKline(i) => 80 + usize::from(i),
-            Channel::MarkKline(i) => 96 + usize::from(i),
-            Channel::RpiDepth => 112,
-            Channel::ContractInfo => 113,
-            Channel::CompositeIndex => 114,
-            Channel::AssetIndex => 115,
-            Channel::TradingSession => 116,
-            Channel::Event => 117,
+            Channel::AvgPrice => 24,
+            Channel::IndexPrice => 25,
+            Channel::BlockTrade => 26,
+            Channel::TradePro => 27,
+            Channel::ReferencePrice => 28,
+            Channel::Window(w) => 29 + usize::from(w),
+            Channel::RpiDepth => 32,
+            Channel::ContractInfo => 33,
+            Channel::CompositeIndex => 34,
+            Channel::AssetIndex => 35,
+            Channel::TradingSession => 36,
+            Channel::Event => 37,
+            Channel::Kline(i) => CANDLES + usize::from(i),
+            Channel::ContinuousKline(i) => CANDLES + INTERVALS.len() + usize::from(i),
+            Channel::EastKline(i) => CANDLES + 2 * INTERVALS.len() + usize::from(i),
+            Channel::IndexKline(i) => CANDLES + 3 * INTERVALS.len() + usize::from(i),
+            Channel::MarkKline(i) => CANDLES + 4 * INTERVALS.len() + usize::from(i),
             Channel::Silent => return None,
         })
     }
@@ -243,7 +249,7 @@ pub fn parse(
 }
 
 /// The contract that has a place: of a pair the one that is never delivered (or its first, where there is none of a usual name), or
-/// the first that is.
+/// the first or second that is.
 fn contract(
     symbols: &BTreeMap<String, usize>,
     pairs: &BTreeMap<String, usize>,
@@ -253,12 +259,15 @@ fn contract(
         let own = symbols.get(pair).or_else(|| symbols.get(&format!("{pair}_perp")));
         return own.or_else(|| pairs.get(pair)).copied();
     }
-    let pair = place.strip_suffix("_current_quarter")?;
-    let is_quarter = |s: &str| {
-        s.strip_prefix(pair).is_some_and(|rest| rest.starts_with('_'))
-            && super::symbols::delivery_of(s).is_some()
+    let current = place.strip_suffix("_current_quarter").map(|pair| (pair, 0));
+    let (pair, nth) = current.or_else(|| place.strip_suffix("_next_quarter").map(|pair| (pair, 1)))?;
+    let quarter = |(s, ix): (&String, &usize)| {
+        let is_of_pair = s.strip_prefix(pair).is_some_and(|rest| rest.starts_with('_'));
+        Some((super::symbols::delivery_of(s).filter(|_| is_of_pair)?, *ix))
     };
-    symbols.iter().find(|(s, _)| is_quarter(s)).map(|(_, ix)| *ix)
+    let mut quarters: Vec<(i64, usize)> = symbols.iter().filter_map(quarter).collect();
+    quarters.sort_unstable();
+    quarters.get(nth).map(|q| q.1)
 }
 
 fn parse_all(d: &Dialect, name: &str) -> Option<Channel> {
@@ -330,8 +339,13 @@ fn window(d: &Dialect, name: &str) -> Option<Channel> {
 }
 
 fn interval(d: &Dialect, name: &str) -> Option<u8> {
-    let i = INTERVALS.iter().position(|i| i.0 == name)?;
+    let i = common(name)?;
     (i > 0 || d.prints.seconds).then_some(i as u8)
+}
+
+/// The place of an interval that venues without words of their own have.
+pub(super) fn common(name: &str) -> Option<usize> {
+    INTERVALS[..COMMON].iter().position(|i| i.0 == name)
 }
 
 #[cfg(test)]
@@ -402,9 +416,9 @@ mod tests {
         let d = &dialects::BINANCE_USDM;
         let all =
             (0..4).map(Channel::Diff).chain((0..3).flat_map(|n| (0..4).map(move |s| Channel::Partial(n, s))));
-        let all = all.chain((0..16).map(Channel::Kline)).chain((0..16).map(Channel::ContinuousKline));
-        let all = all.chain((0..16).map(Channel::EastKline)).chain((0..16).map(Channel::IndexKline));
-        let all = all.chain((0..16).map(Channel::MarkKline)).chain((0..3).map(Channel::Window));
+        let all = all.chain((0..18).map(Channel::Kline)).chain((0..18).map(Channel::ContinuousKline));
+        let all = all.chain((0..18).map(Channel::EastKline)).chain((0..18).map(Channel::IndexKline));
+        let all = all.chain((0..18).map(Channel::MarkKline)).chain((0..3).map(Channel::Window));
         let few = [
             "bookTicker",
             "trade",

@@ -377,8 +377,10 @@ impl World {
     pub(super) fn tend_conns(&mut self) {
         let d = self.shape.d;
         let now = self.now;
-        let ping = self.cfg.ping_every_ms.unwrap_or(d.ping_every_ms) as i64;
-        let pong = self.cfg.pong_within_ms.unwrap_or(d.pong_within_ms) as i64;
+        let ping = self.cfg.ping_every_ms.unwrap_or(d.ping_every_ms);
+        let in_pings = d.words.and_then(|sp| sp.unanswered_max()).map(|n| n * ping);
+        let pong = self.cfg.pong_within_ms.or(in_pings).unwrap_or(d.pong_within_ms) as i64;
+        let ping = ping as i64;
         let age = self.cfg.age_max_ms.unwrap_or(d.age_max_ms) as i64;
         let (mut pings, mut ends) = (Vec::new(), Vec::new());
         for c in self.conns.values() {

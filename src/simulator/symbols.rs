@@ -28,6 +28,8 @@ pub struct SymbolDef {
     pub step_mult: i64,
     /// What a contract is worth in the quote currency, where sizes are contracts.
     pub contract: Option<i64>,
+    /// What a list calls it, where contracts are listed.
+    pub contract_type: &'static str,
     /// Mid price at the start, in ticks.
     pub start_ticks: i64,
     /// Typical size at a level, in steps.
@@ -68,9 +70,22 @@ pub(super) fn funding(
     next
 }
 
-/// What a list calls a contract.
-pub(super) fn contract_type(delivers: Option<i64>) -> &'static str {
-    if delivers.is_some() { "CURRENT_QUARTER" } else { "PERPETUAL" }
+/// Tells each contract what a list calls it.
+pub(super) fn name_contracts(defs: &mut [SymbolDef]) {
+    let kinds: Vec<_> = defs.iter().map(|d| contract_type(d, defs)).collect();
+    defs.iter_mut().zip(kinds).for_each(|(d, kind)| d.contract_type = kind);
+}
+
+/// What a list calls a contract: its place among those of its pair that are delivered, the nearest first.
+fn contract_type(def: &SymbolDef, all: &[SymbolDef]) -> &'static str {
+    let Some(at) = delivery_of(&def.symbol) else { return "PERPETUAL" };
+    let is_nearer = |o: &&SymbolDef| o.pair == def.pair && delivery_of(&o.symbol).is_some_and(|t| t < at);
+    match all.iter().filter(is_nearer).count() {
+        0 => "CURRENT_QUARTER",
+        1 => "NEXT_QUARTER",
+        // It has no place yet, as one that is pending.
+        _ => "",
+    }
 }
 
 /// `(base, start price in ticks, decimals of the tick, decimals of the step on futures)`.
@@ -122,7 +137,9 @@ pub fn define(d: &Dialect, symbols: &Symbols, non_ascii: bool) -> Vec<SymbolDef>
         Some(sp) => foreign(sp, n, i),
         None => one(d.prints, n, i),
     };
-    names.iter().enumerate().map(def).collect()
+    let mut defs: Vec<SymbolDef> = names.iter().enumerate().map(def).collect();
+    name_contracts(&mut defs);
+    defs
 }
 
 /// The asset at a place of the list.
@@ -217,6 +234,7 @@ fn plain(symbol: &str, (base, quote, pair): (&str, &str, &str), h: u64, rank: us
         size_dec: 0,
         step_mult: 1,
         contract: None,
+        contract_type: "",
         start_ticks: 0,
         typical_steps: 40 + (h >> 8) as i64 % 900,
         // Zipf-like: the busiest symbol has about 20 % of the frames of 20 symbols.

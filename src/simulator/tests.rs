@@ -325,6 +325,44 @@ fn each_pair_s_marks_speak() {
 }
 
 #[test]
+fn continuous_candles_have_every_place_of_the_calendar() {
+    // The nearer delivery is the current quarter, whatever comes first in the list.
+    let symbols = ["BTCUSD_261225", "BTCUSD_PERP", "BTCUSD_260925", "ETHUSD_261225"].map(str::to_owned);
+    let sim = SimConfig { symbols: Symbols::List(symbols.to_vec()), ..manual("binance-coinm") };
+    let sim = Simulator::start(sim).unwrap();
+    let list: Value = serde_json::from_str(&get(sim.addr(), "/dapi/v1/exchangeInfo").2).unwrap();
+    let kinds: Vec<_> =
+        list["symbols"].as_array().unwrap().iter().map(|s| s["contractType"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["NEXT_QUARTER", "PERPETUAL", "CURRENT_QUARTER", "CURRENT_QUARTER"]);
+    let places = ["perpetual", "current_quarter", "next_quarter"];
+    let names = places.map(|p| format!("btcusd_{p}@continuousKline_1m"));
+    let none = "ethusd_next_quarter@continuousKline_1m";
+    let mut c = Client::open(sim.addr(), &format!("/stream?streams={}/{none}", names.join("/")));
+    sim.advance(5_000).unwrap();
+    let said = c.by_stream();
+    for (place, name) in places.iter().zip(&names) {
+        let frames = said.get(name).unwrap_or_else(|| panic!("{name} is silent: {said:?}"));
+        assert!(!frames.is_empty(), "{name}");
+        for v in frames {
+            assert_eq!((&v["ps"], &v["ct"]), (&"BTCUSD".into(), &place.to_ascii_uppercase().into()), "{v}");
+        }
+    }
+    assert!(!said.contains_key(none), "nothing has that place");
+}
+
+#[test]
+fn intervals_of_other_venues_are_none_here() {
+    let sim = Simulator::start(manual("binance-usdm")).unwrap();
+    for (interval, status) in [("1M", 200), ("3M", 400), ("6M", 400), ("7m", 400)] {
+        let path = format!("/fapi/v1/klines?symbol=BTCUSDT&interval={interval}");
+        assert_eq!(get(sim.addr(), &path).0, status, "{interval}");
+    }
+    let mut c = Client::open(sim.addr(), "/market/stream?streams=btcusdt@kline_1M/btcusdt@kline_3M");
+    sim.advance(3_000).unwrap();
+    assert_eq!(c.by_stream().into_keys().collect::<Vec<_>>(), ["btcusdt@kline_1M"]);
+}
+
+#[test]
 fn partial_books_are_whole_tops() {
     let sim = Simulator::start(manual("binance-spot")).unwrap();
     let mut c = Client::open(sim.addr(), "/ws/btcusdt@depth20@100ms");

@@ -190,6 +190,30 @@ fn who_answers_no_ping_is_told_and_thrown_out() {
     assert_ne!(c.close_code(), 0);
 }
 
+/// Two pings without an answer are too many, however often they come.
+#[test]
+fn the_deadline_of_a_pong_is_two_pings() {
+    let ends = |ping_every_ms: Option<u64>, pong_within_ms: Option<u64>| {
+        let sim = Simulator::start(SimConfig { ping_every_ms, pong_within_ms, ..spot() }).unwrap();
+        let mut c = open(&sim, PATH);
+        let mut pings = 0;
+        // So far a ping is due, and the deadline is not over.
+        sim.advance(ping_every_ms.unwrap_or(15_000) * 3 - 500).unwrap();
+        sim.advance(1_000).unwrap();
+        loop {
+            let v: Value = serde_json::from_str(&c.text()).unwrap();
+            match v["m"].as_str() {
+                Some("ping") => pings += 1,
+                Some("disconnected") => return (pings, c.close_code()),
+                _ => panic!("{v}"),
+            }
+        }
+    };
+    assert_eq!(ends(None, None), (2, 1008));
+    assert_eq!(ends(Some(2_000), None), (2, 1008));
+    assert_eq!(ends(Some(2_000), Some(1_000)), (1, 1008), "as it was told to");
+}
+
 #[test]
 fn snapshots_may_be_late_old_cut_or_refused() {
     let faults = |kind: FaultKind| FaultSpec { for_ms: 1_000, ..FaultSpec::new(kind) };

@@ -1,6 +1,7 @@
 //! A [`DecodeCtx`] in memory, for the tests, benches and fuzz targets of this room. Not part of the product.
 
 use super::Venue;
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::num::EXP_MAX;
 use crate::model::{
     Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, StreamId, StreamInfo, StreamKind, StreamSpec,
@@ -113,7 +114,7 @@ impl<F: FnMut(Event<'_>)> DecodeCtx for MemoryCtx<F> {
     }
 
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
-        (symbol.len() <= 64).then(|| self.known(symbol))
+        (symbol.len() <= SYMBOL_BYTES_MAX).then(|| self.known(symbol))
     }
 
     fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {

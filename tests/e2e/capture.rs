@@ -114,6 +114,48 @@ fn ids_that_lie_and_frames_that_are_none_cost_nothing_else() {
     assert_eq!(code, 0, "{words}");
 }
 
+/// Prediction markets have whole questions for symbols: in plain letters the path has them as they are, others a hash.
+#[test]
+fn a_symbol_that_is_a_long_question_is_listed_recorded_and_found() {
+    let _turn = turn();
+    let place = Place::new();
+    let plain = |len: usize| format!("{:_<w$}_1778483280_YUSDT", "WILL_IT_HAPPEN_BEFORE_", w = len - 17);
+    let symbols = vec![plain(76), plain(120), format!("{}_YUSDT", "会".repeat(30)), plain(64)];
+    let mut venue = Venue::start(place.dir.path(), "aster-prediction", 4, 400, |c| {
+        c.symbols = lobtape::simulator::Symbols::List(symbols.clone());
+        c.duration_ms = Some(5000);
+        c.quiet_tail_ms = 1000;
+    });
+    venue.symbols.clone_from(&symbols);
+    let rest = venue.sim.rest_base();
+    let (code, listed) = lobtape(&["instruments", "--venue", "aster-prediction", "--rest", &rest, "--json"]);
+    assert_eq!(code, 0, "{listed}");
+    for s in &symbols {
+        assert!(listed.contains(&format!("\"{s}\"")), "{s} is not in {listed}");
+    }
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    assert!(wait_for(Duration::from_secs(60), || venue.sim.is_over()), "{}", recorder.words());
+    let (id, log) = venue.end();
+    recorder.stop();
+    let root = place.dataset();
+    check(&root, &id, &log, Rules::default()).demand("long names");
+    for (s, is_plain) in symbols.iter().zip([true, true, false, true]) {
+        let name = lobtape::dataset::name::encode(s);
+        assert_eq!(name == *s, is_plain, "{name}");
+        for table in ["trades", "book_delta"] {
+            let dir = root.join(format!("v1/{table}/venue={id}/symbol={name}"));
+            assert!(dir.is_dir(), "no {}", dir.display());
+        }
+        let of = ["--venue", &id, "--symbol", s, "--at", "9000000000000000000", "--json"];
+        let (code, book) = lobtape(&[&["book", root.to_str().unwrap()], &of[..]].concat());
+        assert!(code == 0 && book.contains(&format!("\"{s}\"")), "{s}: {book}");
+    }
+    refold(&root);
+    let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 /// The recorder counted as many gaps of each cause as there are rows.
 fn counted(summary: &serde_json::Value, root: &Path, id: &str) {
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::num::EXP_MAX;
 use crate::model::{
     Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, InstrumentVersion, Notice, StreamId, StreamInfo,
@@ -145,7 +146,7 @@ impl DecodeCtx for Reading<'_> {
     }
 
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
-        (symbol.len() <= 64).then(|| self.instruments.intern(symbol))
+        (symbol.len() <= SYMBOL_BYTES_MAX).then(|| self.instruments.intern(symbol))
     }
 
     fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {

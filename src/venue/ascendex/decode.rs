@@ -2,8 +2,9 @@
 //!
 //! A snapshot comes as a frame, too: it names the family of diffs that it belongs to, and never seeds the other one.
 
-use super::streams::{ASSETLESS, DEPTH, REALTIME, REFERENCE, SNAPSHOT_ID, SYMBOL_MAX};
+use super::streams::{ASSETLESS, DEPTH, REALTIME, REFERENCE, SNAPSHOT_ID};
 use super::{Ascendex, tables};
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{
     DecodeCtx, Depth, Event, InstrumentRef, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
 };
@@ -53,7 +54,7 @@ impl<'t, 'i> Frame<'t, 'i> {
 
     fn symbol(&self) -> Result<&'i str, Reject> {
         let symbol = text(self.symbol, "symbol is missing or no text")?;
-        if symbol.len() > SYMBOL_MAX {
+        if symbol.len() > SYMBOL_BYTES_MAX {
             return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
         }
         Ok(symbol)

@@ -41,8 +41,6 @@ const fn dialect(
         kline_every_ms: 2000,
         routes,
         ping_every_ms: 15_000,
-        // Two pings without an answer.
-        pong_within_ms: 30_000,
         age_max_ms: u64::MAX / 2,
         streams_max: 1000,
         too_many_streams: TooManyStreams::Close(1008, "too many subscriptions"),
@@ -400,6 +398,10 @@ impl Words for Way {
     fn asks(&self) -> Option<&'static str> {
         // As recorded.
         Some(if self.futures { r#"{"m":"ping","hp":2}"# } else { r#"{"m":"ping","hp":3}"# })
+    }
+
+    fn unanswered_max(&self) -> Option<u64> {
+        Some(2)
     }
 
     fn farewell(&self) -> Option<&'static str> {

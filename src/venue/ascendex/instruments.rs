@@ -29,8 +29,8 @@ struct Element {
     min_notional: Option<serde_json::Value>,
     price_scale: Option<i64>,
     qty_scale: Option<i64>,
-    price_filter: Filter,
-    lot_size_filter: Filter,
+    price_filter: Option<Filter>,
+    lot_size_filter: Option<Filter>,
 }
 
 #[derive(Default, Deserialize)]
@@ -59,8 +59,8 @@ pub(super) fn parse(venue: &Ascendex, body: &[u8]) -> Result<InstrumentList, Rej
 fn instrument(venue: &Ascendex, json: &str) -> Option<InstrumentVersion> {
     let e: Element = serde_json::from_str(json).ok()?;
     check_symbol(&e.symbol).ok()?;
-    let tick_size = decimal(e.tick_size.as_ref().or(e.price_filter.tick_size.as_ref()))?;
-    let step_size = decimal(e.lot_size.as_ref().or(e.lot_size_filter.lot_size.as_ref()))?;
+    let tick_size = decimal(e.tick_size.or_else(|| e.price_filter?.tick_size).as_ref())?;
+    let step_size = decimal(e.lot_size.or_else(|| e.lot_size_filter?.lot_size).as_ref())?;
     let min_notional = decimal(e.min_notional.as_ref())?;
     // `displayName` is not made of base and quote; the pair is what the contract is on, or the symbol itself.
     let pair = e.underlying.unwrap_or_else(|| e.symbol.clone());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::Ascendex;
+use crate::model::instrument::{SYMBOL_BYTES_MAX, SYMBOL_TOO_LONG};
 use crate::model::{ConnPlan, Hosts, PlanError, StreamKind, StreamSpec};
 use crate::venue::ChannelInfo;
 
@@ -20,8 +21,6 @@ pub(super) const REFERENCE: &str = "ref-px";
 pub(super) const NONE: &[&str] = &[""];
 /// Candle intervals in the venue's words: minutes, then `1d`, `1w` and `1m`, which is one month.
 pub(super) const BARS: &[&str] = &["1", "5", "15", "30", "60", "120", "240", "360", "720", "1d", "1w", "1m"];
-/// Bytes of a symbol.
-pub(super) const SYMBOL_MAX: usize = 64;
 /// Symbols in one message.
 const BATCH: usize = 10;
 
@@ -121,8 +120,8 @@ pub(super) fn check_symbol(symbol: &str) -> Result<(), &'static str> {
     if symbol.is_empty() {
         return Err("it is empty");
     }
-    if symbol.len() > SYMBOL_MAX {
-        return Err("it is longer than 64 bytes");
+    if symbol.len() > SYMBOL_BYTES_MAX {
+        return Err(SYMBOL_TOO_LONG);
     }
     if symbol.contains([':', ',']) {
         return Err("a colon or comma separates names");

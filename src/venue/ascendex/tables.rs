@@ -1,7 +1,8 @@
 //! Trades, best bid and ask, candles, mark prices.
 
 use super::decode::{Frame, stream_of};
-use super::streams::{ASSETLESS, SYMBOL_MAX};
+use super::streams::ASSETLESS;
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{
     Bbo, Dec, DecodeCtx, Event, InstrumentId, InstrumentRef, Kline, Level, Mark, OpenInterest, Reject,
     RejectCause, StreamId, Trade, TradeType,
@@ -22,7 +23,7 @@ pub(super) fn latest_trades(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Resul
     if let Ok((info, at)) = stream_of(ctx, ["trades", ":", symbol]) {
         return all_trades(f, info.stream, at, ctx);
     }
-    let is_one = !symbol.is_empty() && symbol.len() <= SYMBOL_MAX;
+    let is_one = !symbol.is_empty() && symbol.len() <= SYMBOL_BYTES_MAX;
     match is_one.then(|| ctx.instrument(symbol)).flatten() {
         Some(at) => all_trades(f, StreamId::NONE, at, ctx),
         None => Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused")),

@@ -1,7 +1,7 @@
 //! `exchangeInfo` to instruments. Off the hot path, so serde reads it; but the body comes from outside all the same:
 //! one faulty element must not cost the others, and filters carry their tag anywhere.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::rest::body_fault;
@@ -21,8 +21,13 @@ const NEVER_MS: i64 = 4_133_404_800_000;
 struct List<'a> {
     #[serde(borrow)]
     symbols: Vec<&'a RawValue>,
-    #[serde(default, rename = "rateLimits")]
+    #[serde(default, rename = "rateLimits", deserialize_with = "null_is_missing")]
     rate_limits: Vec<serde_json::Value>,
+}
+
+/// A `null` where a key may be missing says no more than that: it must not cost the instrument.
+fn null_is_missing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
 /// The keys that we use, of all products; every one of them may be missing.
@@ -30,8 +35,11 @@ struct List<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct Symbol {
     symbol: String,
+    #[serde(deserialize_with = "null_is_missing")]
     base_asset: String,
+    #[serde(deserialize_with = "null_is_missing")]
     quote_asset: String,
+    #[serde(deserialize_with = "null_is_missing")]
     margin_asset: String,
     contract_type: Option<String>,
     status: Option<String>,
@@ -43,6 +51,7 @@ struct Symbol {
     base_asset_precision: Option<i64>,
     quote_asset_precision: Option<i64>,
     quote_precision: Option<i64>,
+    #[serde(deserialize_with = "null_is_missing")]
     filters: Vec<serde_json::Value>,
 }
 
@@ -116,13 +125,13 @@ fn instrument(family: &Family, json: &str) -> Option<InstrumentVersion> {
     })
 }
 
-/// A filter's decimal; `Dec::NONE` where the filter or the key is missing, `None` where the value is no decimal.
+/// A filter's decimal; `Dec::NONE` where the filter or the key is missing or null, `None` where the value is no decimal.
 fn filter(filters: &[serde_json::Value], tags: &[&str], keys: &[&str]) -> Option<Dec> {
     let tagged = |f: &&serde_json::Value| {
         f.get("filterType").and_then(|t| t.as_str()).is_some_and(|t| tags.contains(&t))
     };
     for f in filters.iter().filter(tagged) {
-        if let Some(v) = keys.iter().find_map(|k| f.get(k)) {
+        if let Some(v) = keys.iter().find_map(|k| f.get(k).filter(|v| !v.is_null())) {
             return match v {
                 serde_json::Value::String(s) => parse_dec(s.as_bytes()).ok().filter(|d| d.m >= 0),
                 serde_json::Value::Number(n) => parse_dec(n.to_string().as_bytes()).ok().filter(|d| d.m >= 0),

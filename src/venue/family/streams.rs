@@ -4,11 +4,9 @@
 //! case, because the venues lower-case ASCII only.
 
 use super::Family;
+use crate::model::instrument::{SYMBOL_BYTES_MAX, SYMBOL_TOO_LONG};
 use crate::model::{InstrumentVersion, PlanError, StreamKind, StreamSpec};
 use crate::venue::{ChannelInfo, Voice};
-
-/// Bytes of a symbol.
-const SYMBOL_MAX: usize = 64;
 
 /// What stands before the `@` of a stream name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,8 +265,8 @@ pub(super) fn check_symbol(symbol: &str) -> Result<(), &'static str> {
     if symbol.is_empty() {
         return Err("it is empty");
     }
-    if symbol.len() > SYMBOL_MAX {
-        return Err("it is longer than 64 bytes");
+    if symbol.len() > SYMBOL_BYTES_MAX {
+        return Err(SYMBOL_TOO_LONG);
     }
     if symbol.contains('/') {
         return Err("a / separates stream names");

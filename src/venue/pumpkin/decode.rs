@@ -5,7 +5,7 @@
 use super::binary;
 use super::message::{class_of, decimal, id, id_time, is_in_s, now, optional_id, side, sums, trade_t};
 use super::numbers::as_texts;
-use super::topics::SYMBOL_MAX;
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{
     DecodeCtx, Depth, Event, InstrumentRef, Kline, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo,
     StreamKind, Trade, TradeType,
@@ -155,7 +155,7 @@ pub(super) fn topic(
     kind: StreamKind,
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(StreamInfo, InstrumentRef), Reject> {
-    if symbol.is_empty() || symbol.len() > SYMBOL_MAX {
+    if symbol.is_empty() || symbol.len() > SYMBOL_BYTES_MAX {
         return Err(Reject::new(RejectCause::UnknownSymbol, "symbol is refused"));
     }
     let info = match ctx.stream_of(kind, symbol) {
@@ -176,7 +176,7 @@ fn untold_topic(symbol: &str, kind: StreamKind, ctx: &mut dyn DecodeCtx) -> Opti
         StreamKind::TradeSparse => ("trade@", ""),
         _ => return None,
     };
-    let mut buf = [0u8; SYMBOL_MAX + 16];
+    let mut buf = [0u8; SYMBOL_BYTES_MAX + 16];
     let mut at = 0;
     for part in [before, symbol, after] {
         buf.get_mut(at..at + part.len())?.copy_from_slice(part.as_bytes());
@@ -199,7 +199,7 @@ fn read_sides(f: &Fields<'_, '_>, sides: &mut Sides, exps: &mut Exponents) -> Re
 /// Changes on a connection that carries them and not the book's own topic: no chain of ids here is the book's, so they are
 /// kept as they came.
 fn of_no_book(symbol: &str, ctx: &mut dyn DecodeCtx) -> Option<()> {
-    let mut buf = [0u8; SYMBOL_MAX + 16];
+    let mut buf = [0u8; SYMBOL_BYTES_MAX + 16];
     let mut at = 0;
     for part in ["depth.update@", symbol] {
         buf.get_mut(at..at + part.len())?.copy_from_slice(part.as_bytes());
@@ -358,9 +358,9 @@ fn candle_topic(
     interval: &str,
     ctx: &mut dyn DecodeCtx,
 ) -> Result<(StreamInfo, InstrumentRef), Reject> {
-    let mut buf = [0u8; SYMBOL_MAX + 16];
+    let mut buf = [0u8; SYMBOL_BYTES_MAX + 16];
     let mut at = 0;
-    if symbol.len() <= SYMBOL_MAX && interval.len() <= 8 {
+    if symbol.len() <= SYMBOL_BYTES_MAX && interval.len() <= 8 {
         for part in ["kline@", symbol, ",", interval] {
             buf[at..at + part.len()].copy_from_slice(part.as_bytes());
             at += part.len();

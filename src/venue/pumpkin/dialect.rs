@@ -16,8 +16,8 @@ use crate::model::words::{
 /// Secret of a simulated account; its key is `test_key`.
 pub const SECRET: &str = "test_secret";
 const KEY: &str = "test_key";
-/// Candle intervals that simulator and venue have in common.
-const INTERVALS: [&str; 8] = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"];
+/// Candle intervals of the page.
+const INTERVALS: [&str; 11] = ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1M", "3M", "6M"];
 const EPOCH_MS: i64 = 1_629_702_000_000;
 
 /// What the ids of books are.
@@ -137,6 +137,19 @@ impl Way {
     }
 }
 
+/// Whether a topic is written as the page has its kind; of other kinds it has no more than that a symbol follows the `@`.
+fn is_written_as_topic(name: &str) -> bool {
+    let Some((base, rest)) = name.split_once('@') else { return false };
+    let (symbol, arg) = rest.split_once(',').unwrap_or((rest, ""));
+    let has_arg_as_due = match base {
+        "trade" | "depth.update" => arg.is_empty(),
+        "depth" => arg.parse::<usize>().is_ok_and(|n| n > 0),
+        "kline" => !arg.is_empty(),
+        _ => true,
+    };
+    !base.is_empty() && !symbol.is_empty() && has_arg_as_due
+}
+
 fn snowflake(ms: i64, counter: i64) -> i64 {
     ((ms - EPOCH_MS) << 22) | (counter & 0x3f_ffff)
 }
@@ -160,18 +173,18 @@ impl Words for Way {
     }
 
     fn topic<'a>(&self, name: &'a str) -> Option<(Cow<'a, str>, Feed<'a>)> {
-        let (base, rest) = name.split_once('@')?;
+        let (base, rest) = name.split_once('@').filter(|_| is_written_as_topic(name))?;
         let (symbol, arg) = rest.split_once(',').unwrap_or((rest, ""));
         let feed = match base {
-            "trade" if arg.is_empty() => Feed::Trades,
-            "depth" if arg.parse::<usize>().is_ok_and(|n| n > 0) => {
+            "trade" => Feed::Trades,
+            "depth" => {
                 if self.apart {
                     Feed::Whole
                 } else {
                     Feed::Book(0)
                 }
             }
-            "depth.update" if arg.is_empty() => {
+            "depth.update" => {
                 if self.apart {
                     Feed::Book(0)
                 } else {
@@ -203,8 +216,12 @@ impl Words for Way {
         }
     }
 
-    fn answer(&self, _wish: &Wish, taken: &[bool]) -> Vec<String> {
-        let (code, msg) = if taken.contains(&false) { (40002, "no such topic") } else { (0, "success") };
+    fn answer(&self, wish: &Wish, taken: &[bool]) -> Vec<String> {
+        let (code, msg) = match taken.contains(&false) {
+            true if wish.topics.iter().any(|t| !is_written_as_topic(t)) => (40001, "wrong topic format"),
+            true => (40002, "no such topic"),
+            false => (0, "success"),
+        };
         vec![json!({"code": code, "msg": msg}).to_string()]
     }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::topics::SYMBOL_MAX;
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::num::EXP_MAX;
 use crate::model::{Dec, InstrumentVersion, Reject, RejectCause};
 use crate::parse::parse_dec;
@@ -135,7 +135,7 @@ fn exponent(step: Dec, precision: Option<i64>) -> Option<u8> {
 
 fn instrument(json: &str) -> Option<InstrumentVersion> {
     let s: Symbol<'_> = serde_json::from_str(json).ok()?;
-    if s.symbol.is_empty() || s.symbol.len() > SYMBOL_MAX || s.symbol.contains(['@', ',', '/']) {
+    if s.symbol.is_empty() || s.symbol.len() > SYMBOL_BYTES_MAX || s.symbol.contains(['@', ',', '/']) {
         return None;
     }
     let tick_size = dec(s.min_step_price)?;

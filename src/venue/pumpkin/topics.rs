@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::rest;
+use crate::model::instrument::{SYMBOL_BYTES_MAX, SYMBOL_TOO_LONG};
 use crate::model::{ConnPlan, Hosts, PlanError, StreamKind, StreamSpec, Tuning};
 use crate::venue::ChannelInfo;
 
-/// Bytes of a symbol.
-pub(super) const SYMBOL_MAX: usize = 64;
 /// Topics in one message; the venue's limit is not documented.
 pub(super) const BATCH: usize = 10;
 /// Candle intervals; `1m` is a minute and `1M` a month.
@@ -34,8 +33,8 @@ fn check_symbol(symbol: &str) -> Result<(), &'static str> {
     if symbol.is_empty() {
         return Err("it is empty");
     }
-    if symbol.len() > SYMBOL_MAX {
-        return Err("it is longer than 64 bytes");
+    if symbol.len() > SYMBOL_BYTES_MAX {
+        return Err(SYMBOL_TOO_LONG);
     }
     if symbol.contains(['@', ',']) {
         return Err("an @ or a comma parts the topic");

@@ -1,6 +1,7 @@
 //! AscendEX: names, messages, error bodies, bad frames, lists.
 
 use super::{refused, said, venue};
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{
     Dec, Event, Hosts, PlanError, RejectCause, RestKind, SnapshotSource, StreamKind, StreamSpec,
 };
@@ -60,7 +61,7 @@ fn names_are_the_venues_own() {
             let got = v.stream(channel, Some("A/B"));
             assert!(matches!(got, Err(PlanError::UnknownChannel { .. })), "{channel:?} gave {got:?}");
         }
-        for symbol in ["", "a:b", "a,b", "*", "a\nb", &"X".repeat(65)] {
+        for symbol in ["", "a:b", "a,b", "*", "a\nb", &"X".repeat(SYMBOL_BYTES_MAX + 1)] {
             let got = v.stream("depth", Some(symbol));
             assert!(matches!(got, Err(PlanError::BadSymbol { .. })), "{symbol:?} gave {got:?}");
         }
@@ -232,7 +233,7 @@ fn fields_that_are_none_have_their_cause() {
             (
                 format!(
                     r#"{{"m":"depth-snapshot","symbol":"{}","data":{{"seqnum":1,"bids":[],"asks":[]}}}}"#,
-                    "X".repeat(65)
+                    "X".repeat(SYMBOL_BYTES_MAX + 1)
                 )
                 .into_bytes(),
                 RejectCause::UnknownSymbol,
@@ -360,7 +361,7 @@ fn trades_that_were_asked_for_are_those_of_the_stream() {
             |symbol: &str, data: &str| format!(r#"{{"m":"market-trades","symbol":{symbol},"data":{data}}}"#);
         for (frame, cause) in [
             (of("\"\"", "[]"), RejectCause::UnknownSymbol),
-            (of(&format!("{:?}", "X".repeat(65)), "[]"), RejectCause::UnknownSymbol),
+            (of(&format!("{:?}", "X".repeat(SYMBOL_BYTES_MAX + 1)), "[]"), RejectCause::UnknownSymbol),
             (of("5", "[]"), RejectCause::Shape),
             (of("\"APE-PERP\"", "{}"), RejectCause::Shape),
         ] {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{by_url, fixtures, names_streams_in_url, refused, said, venue};
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{Event, RejectCause, StreamKind};
 use crate::parse::Scratch;
 use crate::venue::testing::MemoryCtx;
@@ -136,7 +137,10 @@ fn the_good_elements_of_an_array_survive_a_faulty_one() {
     assert_eq!(reject.cause, RejectCause::Number);
     assert_eq!(lines.len(), 2);
     assert!(lines[0].starts_with("A ticker") && lines[1].starts_with("C ticker"), "{lines:?}");
-    let long = format!(r#"{{"stream":"!miniTicker@arr","data":[{{"s":"{}","c":"1"}}]}}"#, "X".repeat(65));
+    let long = format!(
+        r#"{{"stream":"!miniTicker@arr","data":[{{"s":"{}","c":"1"}}]}}"#,
+        "X".repeat(SYMBOL_BYTES_MAX + 1)
+    );
     assert_eq!(refused(v, &["!miniTicker@arr"], long.as_bytes()), RejectCause::UnknownSymbol);
 }
 

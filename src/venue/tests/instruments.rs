@@ -1,6 +1,7 @@
 //! Instrument lists: the shapes of 2021 and of today, and lists that are none.
 
 use super::venue;
+use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{Dec, InstrumentVersion, RejectCause};
 use crate::venue::InstrumentList;
 
@@ -159,6 +160,78 @@ fn faulty_elements_are_left_out_and_counted() {
     assert_eq!(l.instruments.iter().map(|i| i.symbol.as_str()).collect::<Vec<_>>(), ["A", "G"]);
     assert_eq!((l.faulty, l.weight_per_minute), (10, 2400));
     assert_eq!(find(&l, "G").price_exp, 1);
+}
+
+/// What may be missing may be null; what may not, may not.
+#[test]
+fn a_null_is_a_key_that_is_missing() {
+    for id in
+        ["binance-usdm", "binance-coinm", "binance-spot", "aster-futures", "aster-spot", "aster-prediction"]
+    {
+        let body = r#"{"rateLimits":null,"symbols":[
+            {"symbol":"A","baseAsset":null,"quoteAsset":null,"marginAsset":null,"contractType":null,"status":null,
+             "contractStatus":null,"deliveryDate":null,"contractSize":null,"pricePrecision":null,
+             "quantityPrecision":null,"baseAssetPrecision":null,"quoteAssetPrecision":null,"quotePrecision":null,
+             "filters":null,"permissionSets":null},
+            {"symbol":"A"},
+            {"symbol":"B","filters":[null,{"filterType":null},{"filterType":"PRICE_FILTER","tickSize":null},
+             {"filterType":"LOT_SIZE","stepSize":"0.01"},{"filterType":"MIN_NOTIONAL","notional":null,"minNotional":"5"}]},
+            {"symbol":null,"baseAsset":"C"},null]}"#;
+        let l = list(id, body);
+        assert_eq!(
+            l.instruments.iter().map(|i| i.symbol.as_str()).collect::<Vec<_>>(),
+            ["A", "A", "B"],
+            "{id}"
+        );
+        assert_eq!((l.faulty, l.weight_per_minute), (2, 0), "{id}");
+        let said = |i: &InstrumentVersion| InstrumentVersion { raw_json: String::new(), ..i.clone() };
+        assert_eq!(said(&l.instruments[0]), said(&l.instruments[1]), "{id}");
+        let b = find(&l, "B");
+        assert_eq!(
+            (b.tick_size, b.step_size, b.min_notional, b.size_exp),
+            (Dec::NONE, dec(1, 2), dec(5, 0), 2)
+        );
+        let nothing = venue(id).parse_instruments(br#"{"symbols":null}"#).unwrap_err();
+        assert_eq!(nothing.cause, RejectCause::Shape, "{id}");
+    }
+    let body = r#"{"code":0,"data":[{"symbol":"BTC/USDT","priceFilter":null,"lotSizeFilter":null,"status":null},
+        {"symbol":null}]}"#;
+    for id in ["ascendex-spot", "ascendex-futures"] {
+        let l = list(id, body);
+        assert_eq!((l.instruments.len(), l.faulty), (1, 1), "{id}");
+    }
+}
+
+/// Prediction markets ask in whole sentences.
+#[test]
+fn symbols_are_as_long_as_the_plain_name_of_a_directory() {
+    for v in crate::venue::all() {
+        for (len, is_taken) in [(76, true), (SYMBOL_BYTES_MAX, true), (SYMBOL_BYTES_MAX + 1, false)] {
+            let symbol = "A".repeat(len);
+            let id = v.spec().id;
+            let channel = v.spec().channels_default[0];
+            let stream = v.stream(channel, Some(&symbol));
+            assert_eq!(stream.is_ok(), is_taken, "{id}: {len}");
+            match stream {
+                Ok(s) => {
+                    assert_eq!(v.parse_stream(&s.name).and_then(|s| s.symbol), Some(symbol.clone()), "{id}")
+                }
+                Err(e) => assert!(e.to_string().contains(&SYMBOL_BYTES_MAX.to_string()), "{id}: {e}"),
+            }
+            let lists = match id {
+                "pumpkin-perp" | "ascendex-spot" | "ascendex-futures" => {
+                    format!(r#"{{"code":0,"data":[{{"symbol":"{symbol}"}}]}}"#)
+                }
+                _ => format!(r#"{{"symbols":[{{"symbol":"{symbol}"}}]}}"#),
+            };
+            let l = list(id, &lists);
+            assert_eq!(
+                (l.instruments.len(), l.faulty),
+                if is_taken { (1, 0) } else { (0, 1) },
+                "{id}: {len}"
+            );
+        }
+    }
 }
 
 #[test]

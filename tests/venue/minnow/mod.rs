@@ -3,6 +3,7 @@
 mod decode;
 mod words;
 
+use lobtape::model::instrument::SYMBOL_BYTES_MAX;
 use lobtape::model::{
     Chain, ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Reject, RejectCause, RestKind, RestRequest,
     SequenceRule, StreamKind, StreamSpec, VenueSpec,
@@ -79,7 +80,7 @@ impl Venue for Spot {
         let bad = |why| PlanError::BadSymbol { venue: ID, symbol: symbol.unwrap_or("").to_owned(), why };
         let symbol = symbol.ok_or_else(|| bad("this channel needs a symbol"))?;
         if symbol.is_empty()
-            || symbol.len() > 64
+            || symbol.len() > SYMBOL_BYTES_MAX
             || symbol.contains(':')
             || symbol.chars().any(char::is_control)
         {
