@@ -49,7 +49,7 @@ fn numbers_of_a_venue_make_sense() {
 fn channels_are_told_and_their_examples_can_be_subscribed_to() {
     for v in all() {
         let (id, channels) = (v.spec().id, v.channels());
-        assert!(channels.len() >= 4, "{id}: {channels:?}");
+        assert!(!channels.is_empty(), "{id}");
         for c in &channels {
             let s = v.stream(&c.example, c.symbol);
             let s = s.unwrap_or_else(|e| panic!("{id}: {c:?}: {e}"));

@@ -13,7 +13,7 @@ pub(crate) mod pumpkin;
 mod recordings;
 
 use crate::model::num::Dec;
-use crate::model::{Depth, Event, Kline, Level, Reject, RejectCause, StreamSpec, Trade};
+use crate::model::{Depth, Event, Kline, Level, Reject, RejectCause, StreamKind, StreamSpec, Trade};
 use crate::parse::Scratch;
 use crate::venue::testing::MemoryCtx;
 use crate::venue::{Venue, all, by_id};
@@ -28,6 +28,23 @@ fn venue(id: &str) -> &'static dyn Venue {
     by_id(id).unwrap_or_else(|| panic!("no venue {id}")).1
 }
 
+/// The venues of which it is known what their REST has: a new one may have less.
+fn built_in() -> impl Iterator<Item = &'static dyn Venue> {
+    [
+        "aster-futures",
+        "aster-spot",
+        "aster-prediction",
+        "binance-spot",
+        "binance-usdm",
+        "binance-coinm",
+        "ascendex-spot",
+        "ascendex-futures",
+        "pumpkin-perp",
+    ]
+    .into_iter()
+    .map(venue)
+}
+
 /// The venues whose streams are named in the URL and come in an envelope: those that speak as Binance does.
 fn by_url() -> impl Iterator<Item = &'static dyn Venue> {
     all().iter().copied().filter(|v| names_streams_in_url(*v))
@@ -36,6 +53,13 @@ fn by_url() -> impl Iterator<Item = &'static dyn Venue> {
 fn names_streams_in_url(v: &dyn Venue) -> bool {
     let stream = v.stream(v.spec().channels_default[0], Some("BTCUSDT")).unwrap();
     v.plan(&[stream], &crate::model::Hosts::default()).unwrap()[0].subscribe.is_empty()
+}
+
+/// Whether trades that were missed can be asked for.
+fn trades_by_rest(v: &dyn Venue) -> bool {
+    [StreamKind::AggTrade, StreamKind::Trade, StreamKind::TradeSparse]
+        .into_iter()
+        .any(|kind| v.trades_request(kind, "X", 0).is_some())
 }
 
 /// What stands for the symbol in a stream's name.

@@ -16,7 +16,9 @@ pub(super) fn frame(scratch: &mut Scratch, frame: &[u8], ctx: &mut dyn DecodeCtx
             return Ok(());
         }
         if let Some(why) = root.get("no").and_then(Val::as_str) {
-            ctx.event(Event::Reply(Reply { is_error: true, text: why, ..Reply::NONE }));
+            let of = root.get("of").and_then(Val::as_str);
+            let stream = of.and_then(|name| ctx.stream(name)).map_or(StreamId::NONE, |s| s.stream);
+            ctx.event(Event::Reply(Reply { stream, is_error: true, text: why, ..Reply::NONE }));
             return Ok(());
         }
         match text(root.get("on"), "neither a stream nor an answer")? {
@@ -117,7 +119,10 @@ pub(super) fn snapshot(
 }
 
 pub(super) fn instruments(venue: &str, body: &[u8]) -> Result<InstrumentList, Reject> {
-    let all: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|_| shape("no list"))?;
+    let all: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|e| match e.is_data() {
+        true => shape("no list"),
+        false => Reject::new(RejectCause::Malformed, "no JSON"),
+    })?;
     let mut list = InstrumentList::default();
     for v in all {
         let word = |k: &str| v[k].as_str().unwrap_or("").to_owned();

@@ -3,7 +3,7 @@
 mod decode;
 mod words;
 
-use lobtape::model::instrument::SYMBOL_BYTES_MAX;
+use lobtape::model::instrument::{SYMBOL_BYTES_MAX, SYMBOL_TOO_LONG};
 use lobtape::model::{
     Chain, ConnPlan, DecodeCtx, Dialect, Hosts, PlanError, Reject, RejectCause, RestKind, RestRequest,
     SequenceRule, StreamKind, StreamSpec, VenueSpec,
@@ -79,12 +79,11 @@ impl Venue for Spot {
         };
         let bad = |why| PlanError::BadSymbol { venue: ID, symbol: symbol.unwrap_or("").to_owned(), why };
         let symbol = symbol.ok_or_else(|| bad("this channel needs a symbol"))?;
-        if symbol.is_empty()
-            || symbol.len() > SYMBOL_BYTES_MAX
-            || symbol.contains(':')
-            || symbol.chars().any(char::is_control)
-        {
-            return Err(bad("it is empty, too long, or holds a colon or a control character"));
+        if symbol.len() > SYMBOL_BYTES_MAX {
+            return Err(bad(SYMBOL_TOO_LONG));
+        }
+        if symbol.is_empty() || symbol.contains(':') || symbol.chars().any(char::is_control) {
+            return Err(bad("it is empty, or holds a colon or a control character"));
         }
         let name = format!("{channel}:{symbol}");
         Ok(StreamSpec { name, channel: channel.to_owned(), symbol: Some(symbol.to_owned()), kind })

@@ -52,10 +52,11 @@ impl Words for Minnow {
     }
 
     fn answer(&self, wish: &Wish, taken: &[bool]) -> Vec<String> {
-        match taken.contains(&false) {
-            true => vec![json!({"no": "no such stream"}).to_string()],
-            false => wish.topics.iter().map(|t| json!({ "ok": t }).to_string()).collect(),
-        }
+        let one = |(topic, taken): (&String, &bool)| match taken {
+            true => json!({ "ok": topic }).to_string(),
+            false => json!({ "no": "no such stream", "of": topic }).to_string(),
+        };
+        wish.topics.iter().zip(taken).map(one).collect()
     }
 
     fn ids(&self, b: &BookFact<'_>) -> (i64, i64, i64) {
