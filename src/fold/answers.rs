@@ -1,6 +1,6 @@
 //! What a venue says of a subscription, and books whose ids end with their connection.
 
-use super::state::{Core, Detector, Stream};
+use super::state::{Conn, Core, Detector, Stream};
 use super::streams::GapEnd;
 use super::{Effect, FoldSink};
 use crate::book::{DiffIds, Sequencer};
@@ -25,8 +25,13 @@ impl Core {
         self.open_cover(id, rec.ts_recv, -1, -1, rec.conn);
     }
 
-    /// The venue confirmed a subscription.
-    pub fn acknowledged<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
+    /// The venue confirmed a subscription. What it had refused before, while another connection carried it, this one carries as well
+    /// from now on.
+    pub fn acknowledged<S: FoldSink>(&mut self, id: StreamId, conn: &Conn, rec: &Record<'_>, sink: &mut S) {
+        let carries = |s: &Stream| s.carriers.iter().any(|c| c.conn == conn.id);
+        if self.streams.get(id.0 as usize).is_some_and(|s| !carries(s)) {
+            self.joins(id, conn, rec, sink);
+        }
         let chained = |s: &Stream| s.kind.is_chained() && s.last_id >= 0;
         if self.streams.get(id.0 as usize).is_some_and(|s| !chained(s)) {
             self.resumes(id, rec, "acknowledgement", sink);

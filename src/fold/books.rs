@@ -536,8 +536,8 @@ impl Core {
         let was = std::mem::replace(&mut b.synced, true);
         self.audit_replaced(&self.head_of(rec, id), b, p.snap_id, sink);
         (b.attempt, b.lapsed) = (0, 0);
-        b.crossed_run = 0;
-        b.carry = false;
+        (b.crossed_run, b.carry) = (0, false);
+        b.beside.proven(rec);
         b.last = p.snap_id;
         self.counters.syncs += 1;
         let trusted = if b.seq.policy() == IdPolicy::Learn { flags::UNVERIFIED_SEQ } else { 0 };

@@ -149,7 +149,7 @@ impl Core {
         }
         planted!("shed_without_a_word", (), self.shed(&mut conn, &e.shed, rec, sink));
         for id in e.confirmed.iter().filter_map(|n| conn.by_name.get(n.as_bytes())) {
-            self.acknowledged(*id, rec, sink);
+            self.acknowledged(*id, &conn, rec, sink);
         }
         for id in e.refused.iter().filter_map(|n| conn.by_name.get(n.as_bytes())) {
             self.refused(*id, rec, sink);

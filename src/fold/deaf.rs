@@ -37,6 +37,8 @@ pub(super) struct Beside {
     runs: u32,
     /// The connection that was found to be deaf, and has brought no change since; 0 = none.
     deaf: ConnId,
+    /// It was found so, and the book is not proven yet on the one that speaks.
+    found: bool,
 }
 
 impl Beside {
@@ -44,7 +46,12 @@ impl Beside {
     #[inline]
     pub fn feeds(&mut self, rec: &Record<'_>) {
         let deaf = if self.deaf == rec.conn { 0 } else { self.deaf };
-        *self = Beside { fed: rec.ts_recv, deaf, ..Beside::default() };
+        *self = Beside { fed: rec.ts_recv, deaf, found: self.found, ..Beside::default() };
+    }
+
+    /// The book is proven on the connection that feeds it now.
+    pub fn proven(&mut self, rec: &Record<'_>) {
+        *self = Beside { fed: rec.ts_recv, deaf: self.deaf, ..Beside::default() };
     }
 
     /// A whole view came on it: `speaks`, of its own accord.
@@ -91,9 +98,9 @@ impl Beside {
         self.deaf != 0 && self.deaf == conn
     }
 
-    /// Whether the book was begun anew because others spoke.
+    /// Whether the book was begun anew because another one spoke, and is not proven there yet.
     pub fn is_found(&self) -> bool {
-        self.deaf != 0
+        self.found
     }
 }
 
@@ -118,7 +125,7 @@ impl Core {
         let Some(b) = self.insts[d.instrument.ix()].book.as_mut() else { return };
         let (deaf, epoch) = (b.seq.conn(), b.epoch);
         let since = b.beside.missing_since().unwrap_or(rec.ts_recv).min(rec.ts_recv);
-        b.beside = Beside { deaf, ..Beside::default() };
+        b.beside = Beside { deaf, found: true, ..Beside::default() };
         b.next = None;
         self.s(d.stream).feed = rec.conn;
         self.begins_on(d.stream, since, (GapCause::SilentStream, Detector::Watchdog), epoch, rec, sink);

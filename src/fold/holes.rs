@@ -118,6 +118,12 @@ impl Core {
         self.holes_due(id, rec, sink);
         let s = self.s(id);
         let last = s.last_id;
+        if s.alive() > 1
+            && let Some(c) = s.carrier(conn.id)
+        {
+            // From here on only its own order tells that the venue counts anew: it may lag behind the other one.
+            c.began_alone = false;
+        }
         if s.is_of_old_count(conn.id, chain_id) {
             self.counters.duplicates += 1;
             return false;

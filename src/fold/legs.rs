@@ -30,7 +30,7 @@ pub(super) struct Carrier {
     slot: u8,
     /// When the stream began on it.
     pub since: i64,
-    /// Nobody else carried the stream then.
+    /// Nobody else carried the stream then, and nobody has since it brought something.
     pub began_alone: bool,
     /// Receive time of its last message of this stream.
     pub ts_last: i64,
@@ -190,10 +190,6 @@ impl Stream {
         if began_alone {
             self.feed = conn.id;
         } else {
-            for c in &mut self.carriers {
-                // From here on only its own order tells that the venue counts anew: it may lag behind this one.
-                c.began_alone &= c.last_id < 0;
-            }
             // What others bring was in order up to here.
             let top = self.last_key.max(self.last_id);
             if !self.window.is_open {

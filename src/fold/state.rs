@@ -622,7 +622,7 @@ impl Core {
         }
         if !r.is_error {
             if r.stream != StreamId::NONE {
-                self.acknowledged(r.stream, rec, sink);
+                self.acknowledged(r.stream, conn, rec, sink);
             }
             return;
         }

@@ -107,20 +107,24 @@ impl Core {
         if spec.kind == StreamKind::DepthDiff {
             self.feeds_book(instrument, id, rec, sink);
         }
+        self.joins(id, conn, rec, sink);
+        Some(id)
+    }
+
+    /// A connection carries a stream from now on.
+    pub(super) fn joins<S: FoldSink>(&mut self, id: StreamId, conn: &Conn, rec: &Record<'_>, sink: &mut S) {
         let s = self.s(id);
         s.carried_by(conn, rec.ts_recv);
         s.subscribed = true;
-        if s.alive() == 1 {
-            s.conn = conn.id;
-            s.leg = conn.leg;
-            if self.feeds(instrument, id) {
-                self.reconnected(rec, instrument, spec.kind, sink);
-            }
-            self.begins(id, rec, sink);
-        } else {
-            self.begins_beside(id, conn, rec, sink);
+        if s.alive() > 1 {
+            return self.begins_beside(id, conn, rec, sink);
         }
-        Some(id)
+        (s.conn, s.leg) = (conn.id, conn.leg);
+        let (instrument, kind) = (s.instrument, s.kind);
+        if self.feeds(instrument, id) {
+            self.reconnected(rec, instrument, kind, sink);
+        }
+        self.begins(id, rec, sink);
     }
 
     /// A stream that is wanted and that no connection carries: it lacks from now on.

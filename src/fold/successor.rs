@@ -414,6 +414,7 @@ impl Core {
             let is_there = b.next.as_ref().is_some_and(|n| self.carries(b.stream, n.conn));
             if let Some(n) = b.next.take_if(|n| is_there && (now || replaces && n.last >= live)) {
                 self.goes_on_with(&n, rec, id, &mut b, sink);
+                b.beside.proven(rec);
                 done = true;
             }
         }

@@ -436,6 +436,35 @@ fn a_leg_whose_changes_behind_its_snapshot_are_others_is_of_another_count() {
     }
 }
 
+/// Refused on one leg while the other one carries it, and confirmed there later: both carry it then.
+#[test]
+fn a_stream_that_was_refused_on_a_leg_and_is_confirmed_later_stands_by_there() {
+    let mut t = Tape::proven();
+    t.opens_leg(8, 1);
+    t.exchange(7, 1);
+    for channel in ["depth", "trades"] {
+        t.ack(8, channel, 510_001);
+        t.ack(8, channel, 0);
+    }
+    for n in 11..=20 {
+        t.ts += 1_000_000_000;
+        t.change(7, n);
+        t.change(8, 5000 + n);
+        t.exchange(7, n);
+        t.exchange(8, n);
+    }
+    assert!(t.is_proven() && lost(&t).is_empty(), "{:?}", lost(&t));
+    assert_eq!((t.rows.of("trade").len(), t.fold.counters().seq_gaps), (11, 0), "{:?}", t.rows.of("gap"));
+    // The first one ends: the stream goes on here.
+    t.event("close", 7, "venue_disconnect", false);
+    t.exchange(8, 21);
+    t.whole(8, 5020);
+    t.change(8, 5021);
+    // Nobody has confirmed the best prices.
+    let open: Vec<String> = t.fold.open_gaps().map(|g| format!("{g:?}")).collect();
+    assert!(t.is_proven() && open == ["InitialSync"], "{open:?} {:?}", t.rows.of("gap"));
+}
+
 #[test]
 fn a_leg_with_a_hole_of_its_own_is_asked_again_before_it_may_go_on() {
     let mut t = Tape::proven();

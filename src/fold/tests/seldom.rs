@@ -93,20 +93,34 @@ fn the_end_of_a_stream_of_diffs_that_does_not_feed_the_book_is_not_the_book_s() 
 /// The first one lags behind a second one that is gone: what it brings was told.
 #[test]
 fn one_that_lags_behind_one_that_is_gone_brings_what_is_known() {
-    let mut t = Tape::new();
-    t.subscribe(7);
-    t.trade(7, 100);
-    t.subscribe(8);
-    for id in 101..=150 {
-        t.trade(8, id);
+    // Whether the other one came before its first trade or behind it, and whether it brought any of them while that one lived.
+    for (before, beside) in [(true, 100), (false, 100), (false, 99), (true, 103)] {
+        let mut t = Tape::new();
+        t.subscribe(7);
+        if before {
+            t.trade(7, 100);
+        }
+        t.subscribe(8);
+        if !before {
+            t.trade(8, 99);
+            t.trade(7, 99);
+            t.trade(8, 100);
+        }
+        for id in 101..=150 {
+            t.trade(8, id);
+        }
+        for id in 100..=beside {
+            t.trade(7, id);
+        }
+        t.conn_ends("close", 8, "operator", true);
+        let told = t.rows.of("trade").len();
+        // More of them than a count that begins anew needs to be believed.
+        for id in beside + 1..=140 {
+            t.trade(7, id);
+        }
+        assert_eq!(t.rows.of("trade").len(), told);
+        assert!(gaps_of(&t, "trade").is_empty(), "{:?}", gaps_of(&t, "trade"));
     }
-    t.conn_ends("close", 8, "operator", true);
-    // More of them than a count that begins anew needs to be believed.
-    for id in 101..=140 {
-        t.trade(7, id);
-    }
-    assert_eq!(t.rows.of("trade").len(), 51);
-    assert!(gaps_of(&t, "trade").is_empty(), "{:?}", gaps_of(&t, "trade"));
 }
 
 #[test]

@@ -251,6 +251,24 @@ fn a_leg_that_is_always_ahead_takes_over_from_a_deaf_one() {
     }
 }
 
+/// A quiet market: a leg took over, and what it brought then the book has. Its own end long after is the beginning of the gap.
+#[test]
+fn what_a_leg_brought_before_it_took_over_is_not_missing() {
+    let mut t = Tape::deaf(0);
+    t.book(8, "depth-snapshot", 1, 20, r#"["1","5"]"#, r#"["2","1"]"#);
+    assert!(t.agrees());
+    t.ts += 20 * S;
+    t.change(8, 21);
+    t.ts += 2 * S;
+    t.leg_wait_over();
+    assert_eq!(t.fold.book_conn(InstrumentId(0)), 8);
+    t.ts += 600 * S;
+    t.event("pong", 8, "", false);
+    let until = t.ts;
+    t.event("close", 8, "venue_disconnect", false);
+    assert!(t.open_gap().unwrap().1 >= until, "{:?}", t.open_gap());
+}
+
 /// Whatever else ends on a leg, its diffs are what the book goes on with.
 #[test]
 fn the_end_of_another_stream_costs_a_leg_no_proof() {
