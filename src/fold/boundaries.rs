@@ -8,6 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::FoldSink;
+use super::frames::Known;
+use super::gaps::Cover;
 use super::state::{Core, OpenGap, Stream};
 use super::streams::GapEnd;
 use crate::model::{InstrumentId, Record, StreamId, time};
@@ -16,8 +18,9 @@ use crate::model::{InstrumentId, Record, StreamId, time};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Split {
     pub at: i64,
-    last_id: i64,
-    rseq_last: i64,
+    known: Known,
+    /// The stretch of proof that was open.
+    cover: Option<Cover>,
 }
 
 impl Stream {
@@ -44,7 +47,7 @@ impl Core {
             let lacks = self.missing_beside(id).is_some_and(|since| since < at);
             let open = s.holds() || self.book_waits(id) || self.is_silent(id, at) || lacks;
             if open && !s.is_split_for_good(at) {
-                let split = Split { at, last_id: s.last_id, rseq_last: s.rseq_last };
+                let split = Split { at, known: s.known(at), cover: s.cover };
                 self.streams[i].split = Some(split);
             } else {
                 // Behind the diffs that waited in vain: since the first of them nothing was proven.
@@ -95,14 +98,16 @@ impl Core {
         let s = self.s(id);
         let Some(split) = s.split.filter(|p| p.at <= ts) else { return };
         s.split = None;
-        let now = (s.last_id, s.rseq_last);
+        let now = (s.last_id, s.rseq_last, s.spoke, s.conn, s.left);
         if let Some(c) = s.cover.filter(|c| c.ts_begin < split.at) {
-            (s.last_id, s.rseq_last) = (split.last_id, split.rseq_last);
-            if let Some(c) = s.cover.as_mut() {
-                // Whose frame that was is not kept.
-                c.rseq_begin = -1;
-            }
-            let first = if s.kind.is_chained() { split.last_id } else { -1 };
+            let was = split.known;
+            (s.last_id, s.rseq_last, s.spoke) = (was.last_id, was.rseq_last, was.spoke);
+            (s.conn, s.left) = (was.carried.conn, was.carried);
+            // Its first frame may have come since. Of a stretch that began since it is not known.
+            let before = split.cover.filter(|b| b.ts_begin == c.ts_begin);
+            let (rseq_begin, conn) = before.map_or((-1, c.conn), |b| (b.rseq_begin, b.conn));
+            s.cover = Some(Cover { rseq_begin, conn, ..c });
+            let first = if s.kind.is_chained() { was.last_id } else { -1 };
             self.end_cover(id, split.at, "boundary", rec, sink);
             self.open_cover(id, split.at, first, -1, c.conn);
         } else if let Some(g) = s.gap.filter(|g| g.ts_begin < split.at) {
@@ -110,7 +115,7 @@ impl Core {
             self.s(id).gap = Some(OpenGap { ts_begin: split.at, ..g });
         }
         let s = self.s(id);
-        (s.last_id, s.rseq_last) = now;
+        (s.last_id, s.rseq_last, s.spoke, s.conn, s.left) = now;
     }
 
     /// Splits what is open if nothing is waited for any more that was missing before the boundary. `waits`: the book's diffs

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::frames::By;
 use super::legs::{LAG_MAX_NS, LEG_WAIT_NS, Mark};
 use super::state::{Conn, Core, Detector, OpenGap, Stream};
 use super::streams::GapEnd;
@@ -36,12 +37,20 @@ pub(super) struct Held {
     pub begin: i64,
     pub end: i64,
     pub rseq_before: i64,
+    /// Whose frame that is.
+    pub spoke_before: By,
     pub rseq_after: i64,
     /// On which connection it was found.
     pub conn: ConnId,
 }
 
 impl Stream {
+    /// A hole that this record shows.
+    fn holds_from(&self, begin: i64, rec: &Record<'_>) -> Held {
+        let (rseq_before, spoke_before) = (self.rseq_last, self.spoke);
+        Held { begin, end: rec.ts_recv, rseq_before, spoke_before, rseq_after: rec.rseq, conn: rec.conn }
+    }
+
     /// Whether ids were missing; they are not any more.
     pub fn fills_hole(&mut self, from: i64, to: i64) -> bool {
         let mut filled = false;
@@ -185,8 +194,7 @@ impl Core {
             let before = s.carrier(rec.conn).map_or(0, |c| c.ts_last);
             let open = s.cover.map_or(0, |c| c.ts_begin).max(s.split.map_or(0, |p| p.at));
             let begin = s.ts_chain.max(before).max(open);
-            let (rseq_before, rseq_after) = (s.rseq_last, rec.rseq);
-            held = Some(Held { begin, end: rec.ts_recv, rseq_before, rseq_after, conn: rec.conn });
+            held = Some(s.holds_from(begin, rec));
         } else if after > last || anew {
             let begin = self.s(id).known_until();
             self.counters.seq_gaps += 1;
@@ -260,8 +268,8 @@ impl Core {
             return;
         }
         // The rows say what was known when the hole was found.
-        let now = (s.last_id, s.rseq_last);
-        (s.last_id, s.rseq_last) = (first - 1, held.rseq_before);
+        let now = (s.last_id, s.rseq_last, s.spoke);
+        (s.last_id, s.rseq_last, s.spoke) = (first - 1, held.rseq_before, held.spoke_before);
         let from = s.cover.map_or(0, |c| c.ts_begin).max(s.gap.map_or(0, |g| g.ts_begin));
         let begin = held.begin.max(from);
         let end = held.end.max(begin);
@@ -287,7 +295,7 @@ impl Core {
             self.open_cover(id, end, last.saturating_add(1), held.rseq_after, held.conn);
         }
         let s = self.s(id);
-        (s.last_id, s.rseq_last) = now;
+        (s.last_id, s.rseq_last, s.spoke) = now;
         self.split_waited(id, rec, sink);
     }
 
@@ -319,8 +327,7 @@ impl Core {
             let s = self.s(id);
             let begin = s.known_until();
             if s.alive() > 1 {
-                let (rseq_before, rseq_after) = (s.rseq_last, rec.rseq);
-                let held = Held { begin, end: rec.ts_recv, rseq_before, rseq_after, conn: rec.conn };
+                let held = s.holds_from(begin, rec);
                 return self.keep_hole(id, (last + 1, before), Some(held), rec, sink);
             }
             self.counters.seq_gaps += 1;

@@ -16,6 +16,7 @@ pub mod control;
 mod counts;
 mod deaf;
 mod events;
+mod frames;
 mod gaps;
 mod holes;
 mod lapses;

@@ -147,7 +147,10 @@ pub(super) struct Stream {
     pub lived: i64,
     /// The connection whose frames were used last.
     pub conn: ConnId,
-    pub leg: u8,
+    /// Whose frame `rseq_last` is.
+    pub spoke: super::frames::By,
+    /// Of the connections that are gone, the last that carried it.
+    pub left: super::frames::By,
     /// Last id of the chain, −1 = none yet.
     pub last_id: i64,
     /// Order key of the last message where there is no chain (update id or send time).

@@ -4,6 +4,7 @@
 //! written when a stretch ends; at an interval boundary everything open is split. Missing ids are
 //! `(seq_before, seq_after]`.
 
+use super::frames::{Brought, By};
 use super::gaps::{Cover, Detector, OpenGap};
 use super::legs::Mark;
 use super::state::{Conn, Core, Stream};
@@ -36,27 +37,6 @@ impl Stream {
         let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
         self.ts_last.max(begin)
     }
-
-    /// Whose frames a row about a stretch names, which ends at `ts_end`: `(conn, rseq)` is one frame, so they are all of the
-    /// connection that was used last. Where nothing came it is one that carried the stream.
-    fn brought(&self, c: &Cover, ts_end: i64) -> Brought {
-        if c.rseq_begin >= 0 {
-            let first = if c.conn == self.conn { c.rseq_begin } else { -1 };
-            return Brought { conn: self.conn, leg: self.leg, first, last: self.rseq_last };
-        }
-        let used = self.carriers.iter().find(|x| x.conn == self.conn);
-        let by = used.or_else(|| self.carriers.iter().find(|x| x.since <= ts_end));
-        let (conn, leg) = by.map_or((self.conn, self.leg), |x| (x.conn, x.leg));
-        Brought { conn, leg, first: -1, last: -1 }
-    }
-}
-
-/// A connection, and its first and last frame of a stretch; −1 = none, or not of this one.
-struct Brought {
-    conn: ConnId,
-    leg: u8,
-    first: i64,
-    last: i64,
 }
 
 /// Why something is missing from before a connection was ended: if we ended it ourselves, it was dead before that.
@@ -119,7 +99,7 @@ impl Core {
         if s.alive() > 1 {
             return self.begins_beside(id, conn, rec, sink);
         }
-        (s.conn, s.leg) = (conn.id, conn.leg);
+        s.conn = conn.id;
         let (instrument, kind) = (s.instrument, s.kind);
         if self.feeds(instrument, id) {
             self.reconnected(rec, instrument, kind, sink);
@@ -172,7 +152,8 @@ impl Core {
             window: super::legs::Window::default(),
             lived: 0,
             conn: 0,
-            leg: 0,
+            spoke: By::default(),
+            left: By::default(),
             last_id: -1,
             last_key: i64::MIN,
             ts_chain: 0,
@@ -210,19 +191,6 @@ impl Core {
                 self.open_gap(id, cause, rec.ts_recv, Detector::Subscription, -1, 0);
             } else {
                 self.open_cover(id, rec.ts_recv, -1, -1, rec.conn);
-            }
-        }
-    }
-
-    /// Notes a frame of a stream.
-    pub fn touch(&mut self, id: StreamId, conn: &Conn, rec: &Record<'_>) {
-        if let Some(s) = self.streams.get_mut(id.0 as usize) {
-            s.conn = conn.id;
-            s.leg = conn.leg;
-            s.rseq_last = rec.rseq;
-            s.ts_last = rec.ts_recv;
-            if let Some(c) = s.cover.as_mut().filter(|c| c.rseq_begin < 0) {
-                (c.rseq_begin, c.conn) = (rec.rseq, conn.id);
             }
         }
     }
@@ -445,8 +413,10 @@ impl Core {
         self.close_gap(id, end, rec, sink);
         let s = self.s(id);
         if s.cover.is_none() {
-            let (rseq, conn) = (s.rseq_last, s.conn);
-            self.open_cover(id, rec.ts_recv, last, rseq, conn);
+            // What proves it may have come by a connection that is gone: no frame of that one lies in what is covered.
+            let (spoke, rseq) = (s.spoke.conn, s.rseq_last);
+            let rseq = if s.carriers.iter().any(|c| c.conn == spoke) { rseq } else { -1 };
+            self.open_cover(id, rec.ts_recv, last, rseq, spoke);
         }
     }
 
@@ -469,6 +439,7 @@ impl Core {
             }
             let s = self.s(id);
             let Some(life) = s.left_by(conn.id, until) else { continue };
+            s.left = By { conn: conn.id, leg: conn.leg };
             let alive = s.alive();
             self.next_leaves(id, conn.id);
             if alive > 0 {
@@ -571,6 +542,7 @@ impl Core {
     /// A stream ends by our own will.
     pub fn unsubscribed<S: FoldSink>(&mut self, id: StreamId, rec: &Record<'_>, sink: &mut S) {
         let s = self.s(id);
+        s.left = s.carried_at(rec.ts_recv);
         let _ = s.left_by(rec.conn, rec.ts_recv);
         self.next_leaves(id, rec.conn);
         let s = self.s(id);
@@ -649,7 +621,7 @@ impl Core {
         if !S::ROWS || ts_end <= c.ts_begin {
             return;
         }
-        let by = s.brought(&c, ts_end);
+        let Brought { by, first, last } = s.brought(&c, ts_end);
         let mut head = self.stream_head(id, rec);
         if head.conn != by.conn {
             (head.conn, head.rseq) = (by.conn, -1);
@@ -662,8 +634,8 @@ impl Core {
             proof: if self.ids_prove(id, &c) { "ids" } else { "heartbeat" },
             id_first: c.id_first,
             id_last: if s.kind.is_chained() { s.last_id } else { -1 },
-            rseq_begin: by.first,
-            rseq_end: by.last,
+            rseq_begin: first,
+            rseq_end: last,
             end_cause: cause,
         };
         sink.row(&head, RowRef::Coverage(row));
@@ -740,7 +712,9 @@ impl Core {
             if !self.streams[i].subscribed {
                 continue;
             }
-            self.streams[i].left_by_all();
+            let s = &mut self.streams[i];
+            s.left = s.carried_at(ts);
+            s.left_by_all();
             let last = self.streams[i].last_id;
             self.close_cover(id, ts, cause.as_str(), rec, sink);
             let end = GapEnd::at(ts, "");

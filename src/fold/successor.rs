@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::frames::By;
 use super::state::{BookState, Conn, Core, Detector, DiffMeta};
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, DiffIds};
@@ -470,8 +471,13 @@ impl Core {
         if let Some(s) = self.streams.get_mut(b.stream.0 as usize) {
             s.feed = n.conn;
             s.conn = n.conn;
-            if b.seq.live_id() > live {
-                (s.last_id, s.ts_chain) = (b.seq.live_id(), rec.ts_recv);
+            let last = b.seq.live_id();
+            if last > live {
+                (s.last_id, s.ts_chain) = (last, rec.ts_recv);
+                let leg = s.carrier(n.conn).map_or(0, |c| c.leg);
+                for e in n.diffs.iter().filter(|e| e.ids.last > live && e.ids.last <= last) {
+                    s.uses(By { conn: n.conn, leg }, e.meta.rseq);
+                }
             }
         }
     }

@@ -26,6 +26,11 @@ impl Covered {
             frames: (c.rseq_begin, c.rseq_end),
         }
     }
+
+    /// Stream; connection, leg, first and last frame.
+    pub fn says(&self) -> (&str, (i64, i64, i64, i64)) {
+        (&self.stream, (self.head.0, self.leg, self.frames.0, self.frames.1))
+    }
 }
 
 /// A tape and what was put on it.
@@ -52,6 +57,12 @@ impl Told {
         self.tape.conn("close", conn, "venue_disconnect");
         let at = self.tape.ts;
         self.lives.iter_mut().filter(|l| l.0 == conn).for_each(|l| l.3 = at);
+    }
+
+    fn trade(&mut self, conn: i64, id: i64) -> i64 {
+        self.tape.trade(conn, id);
+        self.note(conn, "btcusdt@trade");
+        self.tape.rseq
     }
 
     fn note(&mut self, conn: i64, stream: &'static str) {
@@ -162,4 +173,104 @@ fn with_two_legs_a_row_names_frames_of_one() {
     t.closes(8);
     t.tape.boundary(4 * AT);
     assert_eq!(t.faults(), Vec::<String>::new());
+}
+
+/// What was missing is told two seconds later, when another connection has long brought the stream.
+#[test]
+fn what_ends_at_a_hole_names_the_frame_before_it_and_whose_it_was() {
+    let mut t = Told::new();
+    t.opens(7, 0);
+    let since = t.tape.ts;
+    t.opens(8, 1);
+    let first = t.trade(7, 100);
+    let found = t.trade(8, 103);
+    let at = t.tape.ts;
+    t.tape.wait_over();
+    let last = t.trade(8, 104);
+    t.closes(7);
+    t.closes(8);
+    assert_eq!(t.faults(), Vec::<String>::new());
+    assert_eq!(t.named("btcusdt@trade", since), [(7, first, first)]);
+    assert_eq!(t.named("btcusdt@trade", at), [(8, found, last)]);
+}
+
+/// The book is proven by what a connection brought that is gone: what it covers from then on is the next one's.
+#[test]
+fn a_snapshot_that_a_connection_s_diffs_prove_which_is_gone_names_none_of_them() {
+    for legs in [false, true] {
+        let mut t = Told::new();
+        t.opens(7, 0);
+        if legs {
+            t.opens(9, 1);
+        }
+        t.event(&[7]);
+        t.event(&[7]);
+        t.closes(7);
+        if !legs {
+            t.opens(9, 0);
+        }
+        t.tape.snapshot(101);
+        t.tape.boundary(AT);
+        let first = t.tape.rseq + 1;
+        t.event(&[9]);
+        t.event(&[9]);
+        t.tape.boundary(2 * AT);
+        assert_eq!(t.faults(), Vec::<String>::new());
+        assert_eq!(t.named(ALL[0], AT), [(9, first, first + 3)]);
+        let proven: Vec<_> = t.tape.rows.covers.iter().filter(|c| c.stream == ALL[0]).collect();
+        assert!(proven.len() == 2 && proven[0].says().1.2 < 0, "{proven:?}");
+    }
+}
+
+/// Of a stream that was silent when an interval ended, the row is told when it is known what it was.
+#[test]
+fn what_ends_at_a_boundary_names_no_connection_that_came_after_it() {
+    for spoke in [false, true] {
+        let mut t = Told::new();
+        t.opens(7, 0);
+        let since = t.tape.ts;
+        let first = t.tape.rseq + 1;
+        if spoke {
+            t.event(&[7]);
+            t.event(&[7]);
+        }
+        t.tape.boundary(3 * AT);
+        t.opens(8, 1);
+        t.event(&[8]);
+        t.tape.conn("pong", 7, "");
+        t.event(&[8]);
+        t.tape.boundary(4 * AT);
+        assert_eq!(t.faults(), Vec::<String>::new());
+        let frames = if spoke { (7, first + 1, first + 4) } else { (7, -1, -1) };
+        assert_eq!(t.named(ALL[1], since), [frames]);
+    }
+}
+
+/// The one that spoke last is gone before the stretch begins, and the one that carried it through is gone when it is told.
+#[test]
+fn a_stretch_in_which_nothing_came_names_the_connection_that_carried_the_stream_to_its_end() {
+    for ends in ["close", "stop", "gone at the boundary"] {
+        let mut t = Told::new();
+        t.opens(8, 1);
+        t.opens(7, 0);
+        t.event(&[8, 7]);
+        t.tape.snapshot(100);
+        t.event(&[8, 7]);
+        t.closes(7);
+        t.tape.conn("pong", 8, "");
+        t.tape.boundary(AT);
+        t.tape.conn("pong", 8, "");
+        match ends {
+            "close" => t.closes(8),
+            "stop" => t.tape.stop(),
+            _ => {
+                t.tape.boundary(5 * AT);
+                t.closes(8);
+            }
+        }
+        assert_eq!(t.faults(), Vec::<String>::new(), "{ends}");
+        for stream in ALL {
+            assert_eq!(t.named(stream, AT), [(8, -1, -1)], "{stream} {ends}");
+        }
+    }
 }

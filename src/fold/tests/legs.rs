@@ -51,7 +51,7 @@ impl Tape {
         self.ts = self.ts.max(at);
     }
 
-    fn wait_over(&mut self) {
+    pub(super) fn wait_over(&mut self) {
         self.ts += 3 * S;
         let e = TimerEvent::LegWait { instrument: format!("{VENUE}:BTCUSDT") };
         self.push(Kind::Timer, 0, -1, "", &to_payload(&e), 0);

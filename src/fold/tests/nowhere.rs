@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::*;
 use crate::book::DiffIds;
+use crate::fold::frames::By;
 use crate::fold::gaps::{Cover, OpenGap};
 use crate::fold::holes::{Held, Hole};
 use crate::fold::legs::Mark;
@@ -145,7 +146,8 @@ fn a_hole_that_lies_in_another_gap_is_that_ones() {
     let mut t = Tape::synced();
     t.trade(7, 100);
     let (id, rec) = (stream_of(&t, "trade"), frame_of(7, t.ts + 1));
-    let held = Held { begin: t.ts, end: t.ts, rseq_before: 1, rseq_after: 2, conn: 7 };
+    let held =
+        Held { begin: t.ts, end: t.ts, rseq_before: 1, spoke_before: By::default(), rseq_after: 2, conn: 7 };
     let s = t.fold.core.s(id);
     s.holes.push(Hole { first: 90, last: 91, held: Some(held) });
     s.cover = None;

@@ -7,7 +7,7 @@ use crate::model::{InstrumentId, Kind, RunStart, RunStop, TimerEvent, control::B
 const LONG: i64 = 600_000_000_000;
 
 impl Tape {
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         let stop = RunStop { run_id: "r".into(), ts_stop: self.ts, exit: "clean".into() };
         self.push(Kind::Stop, 0, -1, "", &to_payload(&stop), 0);
     }

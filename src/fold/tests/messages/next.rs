@@ -125,3 +125,29 @@ fn a_book_that_cannot_go_on_with_what_was_brought_is_begun_anew() {
     let told = lost(&t).into_iter().filter(|g| g.contains(&format!(" {lost_at}.."))).count();
     assert!(told == 1 && lost(&t)[0].contains("resync_wait"), "{:?}", lost(&t));
 }
+
+/// Whoever feeds the book from now on, a row names the frame that it took last, and whose that was.
+#[test]
+fn what_is_covered_over_a_handover_names_the_frame_that_the_book_took_last() {
+    for further in [false, true] {
+        let mut t = Tape::beside();
+        t.change(7, 12);
+        let last = t.rseq;
+        t.change(8, 12);
+        if further {
+            t.change(8, 13);
+        }
+        let took = t.rseq;
+        t.event("close", 7, "venue_disconnect", false);
+        assert!(t.is_proven() && lost(&t).is_empty());
+        t.boundary(1_000_000_000);
+        let covers = t.rows.covers.iter().map(|c| c.says()).filter(|c| c.0 == DEPTH);
+        let named = if further { (8, 1, -1, took) } else { (7, 0, 2, last) };
+        assert_eq!(covers.map(|c| c.1).collect::<Vec<_>>(), [named]);
+        let began = t.rseq + 1;
+        t.change(8, if further { 14 } else { 13 });
+        t.boundary(2_000_000_000);
+        let last = t.rows.covers.iter().map(|c| c.says()).filter(|c| c.0 == DEPTH).last();
+        assert_eq!(last, Some((DEPTH, (8, 1, began, began))));
+    }
+}
