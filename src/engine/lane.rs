@@ -44,6 +44,8 @@ struct Live {
     link: Box<OpenLink>,
     next_rseq: i64,
     opened: bool,
+    /// How many of its streams are neither confirmed nor heard, where the venue confirms.
+    lacks: usize,
     /// Topics that go out one message after the other's answer.
     subscribing: Option<Subscribing>,
 }
@@ -66,6 +68,8 @@ struct Wishes {
     answers: Vec<(ConnId, i64, String)>,
     /// The frame at hand came because we asked for it.
     is_answer: bool,
+    /// It says yes or no to a message of ours: no word of the stream that it names.
+    is_reply: bool,
     lane: LaneId,
     parsed_mono: i64,
     symbols: Vec<(String, String)>,
@@ -86,6 +90,7 @@ impl Wishes {
             pongs: Vec::new(),
             answers: Vec::new(),
             is_answer: false,
+            is_reply: false,
             lane,
             parsed_mono: 0,
             symbols: Vec::new(),
@@ -167,11 +172,15 @@ impl FoldSink for Wishes {
             Effect::Gap { stream, cause } => self.gaps.push((stream, cause)),
             Effect::Class { stream, was, class } => self.classes.push((stream, was, class)),
             Effect::Rejected { venue, stream, detail } => self.unread.note(venue, stream, detail),
-            Effect::Confirmed { stream } => self.confirmed.push(stream),
+            Effect::Confirmed { stream } => {
+                self.is_reply = true;
+                self.confirmed.push(stream);
+            }
             Effect::LegWait { instrument, after_ns } => self.leg_waits.push((instrument, after_ns)),
             Effect::Listing { venue } => self.out.push(FromLane::Listing { venue }),
             Effect::Replace { conn } => self.out.push(FromLane::Replace { conn }),
             Effect::Refused { conn, code, stream, text } => {
+                self.is_reply = true;
                 let (stream, said) = (stream.to_owned(), beginning(text));
                 self.out.push(FromLane::Refused { conn, code, stream, said });
             }
@@ -310,7 +319,7 @@ impl Lane {
     /// A connection that something else than the reader opens.
     #[cfg(test)]
     pub(super) fn adopt(&mut self, link: Box<OpenLink>) {
-        self.conns.insert(link.conn as u64, Live { link, next_rseq: 0, opened: false, subscribing: None });
+        self.conns.insert(link.conn as u64, Live::new(link, None));
     }
 
     /// The live fold, to look at.
@@ -397,7 +406,7 @@ impl Lane {
     /// room for.
     fn unwanted(&self, link: &OpenLink) -> (Vec<String>, Vec<String>) {
         let Some(plan) = self.plans.iter().find(|p| p.venue == link.venue) else { return Default::default() };
-        let names = || link.streams.iter().map(|s| s.name.clone());
+        let names = || link.carried.streams().iter().map(|s| s.name.clone());
         let remove = names().filter(|n| !plan.streams.contains(n)).collect();
         (remove, names().filter(|n| plan.shed.contains(n)).collect())
     }
@@ -408,11 +417,11 @@ impl Lane {
         let subscribing = venue.filter(|v| v.spec().topics_per_message > 0).map(|v| {
             request.subscribe.clear();
             self.subscribing += 1;
-            Subscribing::new(v, link.tuning.clone(), link.streams.iter().map(|s| s.name.clone()))
+            Subscribing::new(v, link.tuning.clone(), link.carried.streams().iter().map(|s| s.name.clone()))
         });
         match reader.open(request) {
             Ok(()) => {
-                self.conns.insert(token, Live { link, next_rseq: 0, opened: false, subscribing });
+                self.conns.insert(token, Live::new(link, subscribing));
             }
             Err(e) => self.report(FromLane::Unopened { conn, why: e.to_string() }),
         }
@@ -496,7 +505,7 @@ impl Lane {
         if rec.kind != Kind::Frame {
             self.fold.step(rec, &mut self.wishes);
             self.wishes.live.publish(rec, &self.fold);
-            self.after_step();
+            self.after_step(rec.conn);
         }
     }
 
@@ -508,7 +517,8 @@ impl Lane {
         }
     }
 
-    fn after_step(&mut self) {
+    /// `conn`: where the record came from.
+    fn after_step(&mut self, conn: ConnId) {
         for (id, after_ns) in self.wishes.leg_waits.drain(..) {
             if !self.leg_waits.iter().any(|(_, i)| *i == id) {
                 self.leg_waits.push((clock::mono_ns() + after_ns, id));
@@ -524,8 +534,12 @@ impl Lane {
             if let Some(m) = self.counters(stream) {
                 m.confirmed.add(1);
             }
+            self.hear(conn, stream);
         }
         for m in std::mem::take(&mut self.wishes.out) {
+            if let FromLane::Refused { conn, stream, .. } = &m {
+                self.hear_refusal(*conn, stream);
+            }
             self.report(m);
         }
     }
@@ -627,7 +641,7 @@ impl Handler for Lane {
         let Some(live) = self.conns.get_mut(&token) else { return };
         live.opened = true;
         let (conn, url) = (live.link.conn, live.link.url.clone());
-        let (venue, leg, streams) = (live.link.venue, live.link.leg, live.link.streams.clone());
+        let (venue, leg, streams) = (live.link.venue, live.link.leg, live.link.carried.streams().to_vec());
         let open = event(&live.link, "open", "", "");
         let add =
             Subscribed { venue: live.link.venue.to_owned(), add: streams.clone(), ..Subscribed::default() };
@@ -640,7 +654,7 @@ impl Handler for Lane {
     #[inline]
     fn on_message(&mut self, token: u64, at: &Stamps, binary: bool, payload: &[u8]) {
         let Some(live) = self.conns.get_mut(&token) else { return };
-        let (conn, rseq, leg) = (live.link.conn, live.next_rseq, live.link.leg);
+        let (conn, rseq, leg, lacks) = (live.link.conn, live.next_rseq, live.link.leg, live.lacks > 0);
         live.next_rseq += 1;
         if self.stopping {
             return;
@@ -663,7 +677,7 @@ impl Handler for Lane {
         };
         self.enter(&rec, false);
         let ring_mono = clock::mono_ns();
-        self.wishes.parsed_mono = 0;
+        (self.wishes.parsed_mono, self.wishes.is_reply) = (0, false);
         self.fold.step(&rec, &mut self.wishes);
         self.wishes.live.publish(&rec, &self.fold);
         let applied_mono = clock::mono_ns();
@@ -674,11 +688,14 @@ impl Handler for Lane {
         if at.stalled {
             m.stalls.add(1);
         }
+        if lacks && !self.wishes.is_answer && !self.wishes.is_reply {
+            self.hear(conn, self.fold.last().stream);
+        }
         self.latencies(&rec, leg, ring_mono, applied_mono);
         let w = &self.wishes;
         let has_none = w.out.is_empty() && w.gaps.is_empty() && w.leg_waits.is_empty();
         if !has_none || !w.confirmed.is_empty() {
-            self.after_step();
+            self.after_step(conn);
         }
     }
 

@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::carried::Carried;
 use crate::fold::Wanted;
 
 use crate::metrics::BookMetrics;
 use crate::model::control::LatencyNote;
-use crate::model::{
-    AuditVerdict, ConnId, InstrumentVersion, LaneId, Listed, StreamSpec, Subscribed, TimerEvent, Tuning,
-};
+use crate::model::{AuditVerdict, ConnId, InstrumentVersion, LaneId, Listed, Subscribed, TimerEvent, Tuning};
 use crate::wire::reader::{CloseInfo, ConnectRequest};
 
 /// Letters of a venue's own words that go into a log, which escapes them.
@@ -33,8 +32,8 @@ pub struct OpenLink {
     pub slot: u32,
     /// Its URL.
     pub url: String,
-    /// What it carries.
-    pub streams: Vec<StreamSpec>,
+    /// What it carries, and what its venue says of that.
+    pub carried: Arc<Carried>,
     /// The answer to the venue's pings by message, if there is one.
     pub pong: Option<&'static str>,
     /// What the configuration says of the venue.

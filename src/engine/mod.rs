@@ -8,6 +8,7 @@
 
 mod addresses;
 pub mod capture;
+pub mod carried;
 pub mod choose;
 pub mod control;
 pub mod converting;

@@ -111,8 +111,6 @@ pub struct SlotState {
     pub retiring: Option<(ConnId, i64)>,
     /// Until when the old one may wait for what is not handed over, and until when if another replacement is due.
     hand_over: (i64, i64),
-    /// Confirmations of each stream before the new one was opened, where the venue confirms.
-    pub confirmed: Vec<(String, u64)>,
     /// When the current one was opened.
     pub opened_at: i64,
     /// When to replace it.
@@ -149,7 +147,6 @@ impl SlotState {
             opening: None,
             retiring: None,
             hand_over: (0, 0),
-            confirmed: Vec::new(),
             opened_at: 0,
             rotate_at: i64::MAX,
             retry_at: 0,

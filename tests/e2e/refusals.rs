@@ -116,9 +116,11 @@ fn a_book_that_nothing_else_can_seed_is_subscribed_to_anew() {
 fn what_was_refused_is_subscribed_to_again() {
     let _turn = turn();
     let place = Place::new();
-    let venue = Venue::start(place.dir.path(), "ascendex-spot", 1, 100, |c| {
+    let mut venue = Venue::start(place.dir.path(), "ascendex-spot", 1, 100, |c| {
         c.faults = vec![FaultSpec { code: Some(510_001), ..FaultSpec::new(FaultKind::RefuseSubscribe) }];
     });
+    // The first one is refused. No book: its silence has its connection replaced.
+    venue.channels = ["bbo", "trades"].map(str::to_owned).to_vec();
     let streams = venue.channels.len() as u64;
     place.configure("1h", 0, &[&venue]);
     let recorder = place.record();
@@ -126,8 +128,12 @@ fn what_was_refused_is_subscribed_to_again() {
     assert!(wait_for(Duration::from_secs(30), || subscribed() == streams - 1), "{}", recorder.words());
     assert!(wait_for(Duration::from_secs(60), || subscribed() == streams), "{}", recorder.words());
     pass(Duration::from_secs(3));
+    let log = recorder.log();
     recorder.stop();
-    let (id, _) = venue.end();
+    let (id, oracle) = venue.end();
+    let again = |l: &str| l.contains("is subscribed to again");
+    assert!(log.lines().any(again), "{log}");
+    assert_eq!(oracle.iter().filter(|l| l.k == "open").count(), 1, "the connection is the same: {log}");
     let gaps = tape::gaps(&place.dataset(), &id);
     let refused: Vec<_> = gaps.iter().filter(|g| g.cause == "subscribe_refused").collect();
     assert!(!refused.is_empty() && refused.iter().all(|g| g.end > 0), "{gaps:?}");

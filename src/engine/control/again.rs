@@ -2,9 +2,10 @@
 //! more rarely. Such a refusal may pass (a fault of the venue's own, too many messages), and a message beyond a venue's threshold is
 //! ignored without a word; the connection itself may live for weeks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Control, S};
+use crate::engine::carried::Carried;
 use crate::engine::messages::ToLane;
 use crate::model::{ConnId, LaneId, StreamSpec};
 
@@ -47,6 +48,7 @@ impl Agains {
 impl Control {
     /// Once a second.
     pub(super) fn subscribe_again(&mut self, now: i64) {
+        self.carried.retain(|conn, _| self.owner.contains_key(conn));
         let mut lacking: BTreeMap<Key, (usize, LaneId, StreamSpec)> = BTreeMap::new();
         for v in 0..self.venues.len() {
             let spec = self.venues[v].plan.venue.spec();
@@ -69,28 +71,51 @@ impl Control {
 
     /// The streams of a slot's connection that were neither confirmed nor served since it was opened.
     fn lacking(&self, v: usize, s: usize, out: &mut BTreeMap<Key, (usize, LaneId, StreamSpec)>) {
-        let (venue, slot) = (&self.venues[v], &self.venues[v].slots[s]);
-        let Some(conn) = slot.current else { return };
-        let before: BTreeMap<&str, u64> = slot.confirmed.iter().map(|(n, c)| (n.as_str(), *c)).collect();
-        let lanes = self.parts.shared.lanes();
-        let id = venue.plan.venue.spec().id;
-        let all: Vec<_> = lanes.iter().flat_map(|l| l.streams()).filter(|m| m.venue == id).collect();
-        for (name, confirmed) in self.confirmations(v, s) {
-            let is_confirmed = before.get(name.as_str()).is_some_and(|n| confirmed > *n);
-            // A connection is named by when it was opened.
-            let speaks = || all.iter().any(|m| m.name == name && m.last_recv.get() > conn);
-            let stream = slot.slot.conn.streams.iter().find(|s| s.name == name);
-            let Some(stream) = stream.filter(|_| !is_confirmed && !speaks()) else { continue };
+        let (venue, slot) = (&self.venues[v], &self.venues[v].slots[s].slot);
+        let Some(conn) = self.venues[v].slots[s].current else { return };
+        let Some(carried) = self.carried.get(&conn) else { return };
+        for stream in still_lacking(carried, &slot.conn.streams) {
             if !stream.symbol.as_deref().is_some_and(|s| venue.recorded.is_delisted(s)) {
-                out.insert((conn, name), (v, slot.slot.lane, stream.clone()));
+                out.insert((conn, stream.name.clone()), (v, slot.lane, stream.clone()));
             }
         }
     }
 }
 
+/// What an open connection lacks of what is still `planned`. The plan may be that of the one which is to replace it: what is new there
+/// is none of its business.
+fn still_lacking<'c>(carried: &'c Carried, planned: &[StreamSpec]) -> Vec<&'c StreamSpec> {
+    let mut lacking = carried.lacking().peekable();
+    if lacking.peek().is_none() {
+        return Vec::new();
+    }
+    let planned: BTreeSet<&str> = planned.iter().map(|s| s.name.as_str()).collect();
+    lacking.filter(|s| planned.contains(s.name.as_str())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_lacks_what_it_carries_itself_and_not_what_the_next_one_is_to() {
+        let (_, venue) = crate::venue::by_id("ascendex-spot").unwrap();
+        let streams = |symbols: &[&str]| -> Vec<StreamSpec> {
+            symbols.iter().map(|s| venue.stream("bbo", Some(s)).unwrap()).collect()
+        };
+        let carried = Carried::new(streams(&["A/USDT", "B/USDT", "C/USDT"]));
+        assert!(carried.set("bbo:B/USDT", true) && !carried.set("bbo:B/USDT", true));
+        let planned = streams(&["B/USDT", "C/USDT", "D/USDT"]);
+        let names = |c: &Carried| -> Vec<String> {
+            still_lacking(c, &planned).into_iter().map(|s| s.name.clone()).collect()
+        };
+        assert_eq!(names(&carried), ["bbo:C/USDT"]);
+        // Refused after all.
+        assert!(carried.set("bbo:B/USDT", false));
+        assert_eq!(names(&carried), ["bbo:B/USDT", "bbo:C/USDT"]);
+        assert!(carried.set("bbo:B/USDT", true) && carried.set("bbo:C/USDT", true));
+        assert!(names(&carried).is_empty());
+    }
 
     #[test]
     fn what_is_not_confirmed_is_sent_again_ever_more_rarely_and_one_at_a_time() {

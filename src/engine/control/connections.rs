@@ -31,7 +31,6 @@ impl Control {
             };
             if self.pool.ask(Job::Resolve { venue: v, conn, host, port }).is_ok() {
                 self.venues[v].slots[s].opening = Some((conn, now));
-                self.venues[v].slots[s].confirmed = self.confirmations(v, s);
                 self.owner.insert(conn, v);
             } else {
                 self.venues[v].slots[s].retry_at = now + S;
@@ -64,16 +63,17 @@ impl Control {
         self.order(lane, ToLane::Close { conn, why: "replaced" });
     }
 
-    /// The first stream that the new connection of a slot lacks while `old` carries it: it is not confirmed, or its book is made of
-    /// what `old` brings and may not go on with another one unproven.
+    /// The first stream that the new connection of a slot lacks while `old` carries it: it is neither confirmed nor heard there, or
+    /// its book is made of what `old` brings and may not go on with another one unproven.
     fn not_handed_over(&self, v: usize, s: usize, old: ConnId) -> Option<String> {
         let (slot, spec) = (&self.venues[v].slots[s], self.venues[v].plan.venue.spec());
-        let now: BTreeMap<String, u64> = self.confirmations(v, s).into_iter().collect();
-        // What was never confirmed the old one does not bring either.
-        let mut had = slot.confirmed.iter().filter(|(_, n)| *n > 0);
-        let waits = had.find(|(name, n)| now.get(name).is_some_and(|m| m == n));
-        if let Some((name, _)) = waits {
-            return Some(name.clone());
+        let carried = |conn: ConnId| self.carried.get(&conn).filter(|_| spec.acknowledges);
+        if let (Some(had), Some(new)) = (carried(old), slot.current.and_then(carried)) {
+            // What the old one does not bring either is nothing to wait for.
+            let waits = new.lacking().find(|s| had.is_served(&s.name) == Some(true));
+            if let Some(stream) = waits {
+                return Some(stream.name.clone());
+            }
         }
         let streams = slot.slot.conn.streams.iter().filter(|_| !spec.sequence.ids_survive_reconnect);
         let is_fed = |s: &&StreamSpec| {
@@ -86,18 +86,6 @@ impl Control {
             book.is_some_and(|b| b.state() == BookState::Synced && fed(b))
         };
         streams.filter(|s| s.kind == StreamKind::DepthDiff).find(is_fed).map(|s| s.name.clone())
-    }
-
-    /// How often the streams of a slot were confirmed so far; nothing where the venue confirms none.
-    pub(super) fn confirmations(&self, v: usize, s: usize) -> Vec<(String, u64)> {
-        let (slot, spec) = (&self.venues[v].slots[s], self.venues[v].plan.venue.spec());
-        if !spec.acknowledges {
-            return Vec::new();
-        }
-        let lanes = self.parts.shared.lanes();
-        let all: Vec<_> = lanes.iter().flat_map(|l| l.streams()).filter(|m| m.venue == spec.id).collect();
-        let of = |name: &String| all.iter().filter(|m| m.name == *name).map(|m| m.confirmed.get()).sum();
-        slot.slot.conn.streams.iter().map(|s| (s.name.clone(), of(&s.name))).collect()
     }
 
     pub(super) fn resolved(
@@ -135,16 +123,9 @@ impl Control {
         request.subscribe = plan.subscribe;
         crate::engine::tuning::beats(&mut request, &tuning);
         request.proxy = self.parts.proxy.as_ref().map(|_| Proxy::default());
-        let link = OpenLink {
-            conn,
-            venue: spec.id,
-            leg,
-            slot: number,
-            url: plan.url,
-            streams: plan.streams,
-            pong,
-            tuning,
-        };
+        let carried = Arc::new(Carried::new(plan.streams));
+        self.carried.insert(conn, Arc::clone(&carried));
+        let link = OpenLink { conn, venue: spec.id, leg, slot: number, url: plan.url, carried, pong, tuning };
         self.order(lane, ToLane::Open(Box::new(link), Box::new(request)));
     }
 

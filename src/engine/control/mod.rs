@@ -24,6 +24,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::addresses::Addresses;
+use super::carried::Carried;
 use super::homes::Homes;
 use super::keys;
 use super::ladder::Ladder;
@@ -119,6 +120,8 @@ pub struct Control {
     venues: Vec<VenueState>,
     groups: Vec<Group>,
     owner: BTreeMap<ConnId, usize>,
+    /// What connections carry, as they were opened.
+    carried: BTreeMap<ConnId, Arc<Carried>>,
     books: BTreeMap<(usize, String), Arc<BookMetrics>>,
     pool: Pool,
     parts: ControlParts,
@@ -181,6 +184,7 @@ impl Control {
             venues: Vec::new(),
             groups: Vec::new(),
             owner: BTreeMap::new(),
+            carried: BTreeMap::new(),
             books: BTreeMap::new(),
             pool,
             parts,
