@@ -147,7 +147,7 @@ fn what_is_covered_over_a_handover_names_the_frame_that_the_book_took_last() {
         let began = t.rseq + 1;
         t.change(8, if further { 14 } else { 13 });
         t.boundary(2_000_000_000);
-        let last = t.rows.covers.iter().map(|c| c.says()).filter(|c| c.0 == DEPTH).last();
+        let last = t.rows.covers.iter().map(|c| c.says()).rfind(|c| c.0 == DEPTH);
         assert_eq!(last, Some((DEPTH, (8, 1, began, began))));
     }
 }
