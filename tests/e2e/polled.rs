@@ -78,7 +78,7 @@ fn judge(root: &Path, id: &str, log: &[Line], names: &[String]) -> (usize, usize
             continue;
         }
         while let Some((r, _)) = lane.next().unwrap() {
-            let polled = || names.iter().find(|n| r.url.starts_with(&begin(v, n)));
+            let polled = || names.iter().find(|n| is_of(v, n, r.url));
             let (Kind::Rest, Some(name)) = (r.kind, polled()) else { continue };
             answered.insert(name);
             let crc = format!("{:08x}", crc32fast::hash(r.payload));
@@ -113,9 +113,11 @@ fn judge(root: &Path, id: &str, log: &[Line], names: &[String]) -> (usize, usize
     (bodies.len(), have.values().sum())
 }
 
-/// How the path of a poll begins.
-fn begin(v: &dyn lobtape::venue::Venue, name: &str) -> String {
-    lobtape::venue::poll_request(v.poll(name).unwrap(), name, "").path
+/// Whether a request is one of a poll, of whatever symbol.
+fn is_of(v: &dyn lobtape::venue::Venue, name: &str, url: &str) -> bool {
+    let path = lobtape::venue::poll_request(v.poll(name).unwrap(), name, "SYM").path;
+    let (before, behind) = path.split_once("SYM").unwrap_or((&path, ""));
+    url.starts_with(before) && url.ends_with(behind)
 }
 
 fn num(v: &Value) -> Option<f64> {
