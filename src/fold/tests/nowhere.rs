@@ -14,7 +14,8 @@ use crate::model::{Event, StreamId, StreamKind, Trade, TradeType};
 const NONE: StreamId = StreamId::NONE;
 const IDS: DiffIds = DiffIds { conn: 7, first: 13, last: 14, prev: 12, ts: 0 };
 
-fn frame_of(conn: i64, ts_recv: i64) -> Record<'static> {
+/// A frame of which nothing but its connection and time matters.
+pub(super) fn frame_of(conn: i64, ts_recv: i64) -> Record<'static> {
     Record {
         kind: Kind::Frame,
         flags: 0,

@@ -1,28 +1,12 @@
 //! The connection that is to feed a book next, where something is amiss: with it, with the book, or with what it brought.
 
+use super::super::nowhere::frame_of;
 use super::*;
 use crate::book::Sequencer;
 use crate::fold::deaf::Beside;
-use crate::model::{Depth, Record, SequenceRule, StreamId};
+use crate::model::{Depth, SequenceRule, StreamId};
 
 const ID: InstrumentId = InstrumentId(0);
-
-fn frame_of(conn: i64, ts_recv: i64) -> Record<'static> {
-    Record {
-        kind: Kind::Frame,
-        flags: 0,
-        lane: 1,
-        status: 0,
-        conn,
-        lane_seq: 0,
-        rseq: 99,
-        ts_kernel: 0,
-        ts_mono: 0,
-        ts_recv,
-        url: "",
-        payload: b"",
-    }
-}
 
 fn stream_of(t: &Tape) -> StreamId {
     (0..).map(StreamId).find(|id| t.fold.stream(*id).unwrap().0 == DEPTH).unwrap()
