@@ -357,6 +357,9 @@ fn prepare(ds: Arc<Dataset>, config: Config) -> Result<Ready, CaptureError> {
     let ts_start = clock::wall_ns();
     let run_id = format!("{ts_start}-{}", std::process::id());
     let floor = recovered.report.lanes.iter().map(|l| l.state.max_ts_recv).max().unwrap_or(0);
+    if let Some(words) = recovering::clock_is_behind(floor, ts_start) {
+        tracing::warn!("{words}");
+    }
     let run = RunStart {
         run_id: run_id.clone(),
         writer: "capture".to_owned(),

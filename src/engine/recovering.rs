@@ -225,9 +225,35 @@ pub fn by_hand(root: &Path, runtime_dir: Option<&Path>) -> Result<Outcome, Recov
     })
 }
 
+/// What to say where the newest record is later than the clock: a lane's day and interval never go back (rows would be
+/// filed where their files are closed already), so what comes is filed with that record until the clock has passed it.
+pub fn clock_is_behind(newest_ns: i64, now_ns: i64) -> Option<String> {
+    let behind_ns = newest_ns.saturating_sub(now_ns);
+    (behind_ns > BEHIND_ALLOWED_NS).then(|| {
+        let date = crate::model::time::date_text(crate::model::time::day_of(newest_ns));
+        format!(
+            "the clock is {} s behind the newest record of this dataset; until it has passed it, rows are filed under \
+             date={date}, whatever their ts_recv: check the clock, or record into a new directory",
+            behind_ns / 1_000_000_000
+        )
+    })
+}
+
+/// A clock that is corrected goes back by as much now and then.
+const BEHIND_ALLOWED_NS: i64 = 1_000_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_the_records_is_told() {
+        let day = 86_400_000_000_000;
+        assert_eq!(clock_is_behind(5 * day, 5 * day + 1), None);
+        assert_eq!(clock_is_behind(5 * day, 5 * day - BEHIND_ALLOWED_NS), None);
+        let words = clock_is_behind(5 * day, 4 * day + 1).unwrap();
+        assert!(words.contains("86399 s behind") && words.contains("date=1970-01-06"), "{words}");
+    }
 
     #[test]
     fn a_machine_that_was_started_again_lost_its_power() {

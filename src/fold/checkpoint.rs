@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 11;
+const FORMAT: u32 = 12;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +36,8 @@ struct SavedInst {
     version: InstrumentVersion,
     exps_known: bool,
     elsewhere: bool,
+    is_past: bool,
+    exps_max: (u8, u8),
     book: Option<SavedBook>,
 }
 
@@ -136,8 +138,14 @@ impl Fold {
             sink.instrument(id, &i.version);
             c.symbols[usize::from(ix.0)].insert(i.version.symbol.clone(), id);
             let book = i.book.map(|b| Box::new(load_book(b)));
-            let (exps_known, elsewhere) = (i.exps_known, i.elsewhere);
-            c.insts.push(Inst { venue: ix, version: i.version, exps_known, elsewhere, book });
+            c.insts.push(Inst {
+                exps_known: i.exps_known,
+                elsewhere: i.elsewhere,
+                is_past: i.is_past,
+                exps_max: i.exps_max,
+                book,
+                ..Inst::new(ix, i.version)
+            });
         }
         for (n, (slug, mut s)) in saved.streams.into_iter().enumerate() {
             s.venue = ix_of(&slug)?;
@@ -165,6 +173,8 @@ fn save_inst(i: &Inst) -> SavedInst {
         version: i.version.clone(),
         exps_known: i.exps_known,
         elsewhere: i.elsewhere,
+        is_past: i.is_past,
+        exps_max: i.exps_max,
         book: i.book.as_ref().map(|b| SavedBook {
             seq: b.seq.clone(),
             bids: b.book.levels(Side::Bid).collect(),

@@ -2,14 +2,14 @@
 
 use rustc_hash::FxHashMap;
 
-use super::state::{About, Conn, Core, Detector, RunCfg};
+use super::state::{About, BookState, Conn, Core, Detector, RunCfg};
 use super::{FoldSink, RULES_VERSION};
 use crate::instrument::DELISTED;
 use crate::model::control::{LatencyNote, PlanNote, from_payload};
 use crate::model::{
-    ConnEvent, ConnectionRow, GapNote, InstrumentId, Kind, LatencyRow, Listed, Record, Reject, RejectCause,
-    RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent, VenueIx, row::GapCause,
-    time,
+    ConnEvent, ConnectionRow, GapNote, InstrumentId, InstrumentVersion, Kind, LatencyRow, Listed, Record,
+    Reject, RejectCause, RowRef, RunRow, RunStart, RunStop, StreamId, StreamKind, Subscribed, TimerEvent,
+    VenueIx, row::GapCause, time,
 };
 use crate::venue;
 
@@ -196,6 +196,19 @@ impl Core {
         self.stays_shed(ix, &e.shed, rec, sink);
     }
 
+    /// The instrument of an earlier run that a list says the same of now: its version stays in force.
+    fn is_still(&mut self, venue: VenueIx, new: &InstrumentVersion, elsewhere: bool) -> Option<InstrumentId> {
+        let id = *self.symbols[usize::from(venue.0)].get(&new.symbol)?;
+        let inst = &mut self.insts[id.ix()];
+        if !inst.is_past || !new.same_facts(&inst.version) {
+            return None;
+        }
+        let version = inst.version.clone();
+        inst.begins(version);
+        (inst.exps_known, inst.elsewhere) = (true, elsewhere);
+        Some(id)
+    }
+
     fn instrument_listed<S: FoldSink>(
         &mut self,
         rec: &Record<'_>,
@@ -205,6 +218,10 @@ impl Core {
     ) {
         let Some((ix, _)) = venue::by_id(&new.venue) else { return };
         about.venue = ix;
+        if let Some(id) = self.is_still(ix, &new, elsewhere) {
+            about.instrument = id;
+            return;
+        }
         let Some(r) = self.intern(ix, &new.symbol, rec, sink) else { return };
         about.instrument = r.id;
         let old = &mut self.insts[r.id.ix()];
@@ -478,12 +495,26 @@ impl Core {
             s.left_by_all();
         }
         self.leave_venues(&e.venues, rec, sink);
-        for i in &mut self.insts {
-            if let Some(b) = i.book.as_mut() {
-                b.epoch = b.epoch.max(self.cfg.epoch_floor);
+        self.instruments_are_past(rec, sink);
+        self.run_row(rec, 0, "running", sink);
+    }
+
+    /// A run takes nothing over of what the one before it knew of instruments: the recorder that writes it began empty too,
+    /// and both have to read the same numbers the same way. An epoch is never given twice.
+    fn instruments_are_past<S: FoldSink>(&mut self, rec: &Record<'_>, sink: &mut S) {
+        if S::ROWS {
+            self.flush_all_tops(sink);
+        }
+        for i in 0..self.insts.len() {
+            self.forget_book(rec, InstrumentId(i as u32), sink);
+            let rule = self.rule(self.insts[i].venue);
+            let inst = &mut self.insts[i];
+            inst.is_past = true;
+            if let Some(b) = inst.book.as_mut() {
+                let epoch = b.epoch.max(self.cfg.epoch_floor);
+                **b = BookState { epoch, ..BookState::new(rule, StreamId::NONE) };
             }
         }
-        self.run_row(rec, 0, "running", sink);
     }
 
     /// What earlier runs recorded of venues that this one leaves out is not wanted any more: its gaps end here.

@@ -34,7 +34,9 @@ impl Core {
             return;
         }
         let news = match event {
-            Event::Trade(t) if t.chain_id >= 0 => self.chained(f.stream, conn, rec, t.chain_id, sink),
+            Event::Trade(t) if t.chain_id >= 0 => {
+                self.chained(f.stream, conn, rec, (t.chain_id, t.ts_event), sink)
+            }
             Event::Trade(t) => {
                 let news = self.seen(f.stream, conn, rec, f.mark, sink);
                 let repeated = news && self.is_repeated(t);

@@ -44,6 +44,33 @@ pub(super) struct Held {
     pub conn: ConnId,
 }
 
+/// What tells a count that began anew from ids that come late or twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counting {
+    /// The chain's last id when this was written; what others wrote of the chain since makes it void.
+    last_id: i64,
+    /// The venue's newest time of what was told of this count, ns.
+    ts_event: i64,
+    /// The last id of one that was below and newer; nothing was told since.
+    doubt: Option<i64>,
+}
+
+impl Counting {
+    /// Whether a trade below the chain shows a new count: two that follow each other and are newer than all that was told,
+    /// which what was told once is not. One alone may be an id that lies.
+    fn is_anew(&mut self, last_id: i64, (chain_id, ts_event): (i64, i64)) -> bool {
+        if self.last_id != last_id || self.ts_event <= 0 || ts_event <= self.ts_event {
+            return false;
+        }
+        self.doubt.replace(chain_id).is_some_and(|before| chain_id > before)
+    }
+
+    /// An id was told.
+    fn told(&mut self, last_id: i64, ts_event: i64) {
+        *self = Counting { last_id, ts_event: self.ts_event.max(ts_event), doubt: None };
+    }
+}
+
 impl Stream {
     /// A hole that this record shows.
     fn holds_from(&self, begin: i64, rec: &Record<'_>) -> Held {
@@ -79,18 +106,19 @@ impl Stream {
     }
 
     /// Counts an id below the chain's, or tells that it is one of a count that began anew.
-    fn fell(&mut self, conn: ConnId, chain_id: i64, now: i64) -> bool {
+    fn fell(&mut self, conn: ConnId, chain_id: i64, is_newer: bool, now: i64) -> bool {
         let (alone, quiet) = (self.carriers.len() == 1, now.saturating_sub(self.ts_chain) > LAG_MAX_NS);
         let Some(c) = self.carriers.iter_mut().find(|c| c.conn == conn) else { return false };
         // One that lags behind another keeps its own order.
         let fell = chain_id < c.last_id || (alone && (c.began_alone || quiet));
         c.late = if fell { c.late.saturating_add(1) } else { 0 };
         c.last_id = c.last_id.max(chain_id);
-        c.late > LATE_MAX
+        is_newer || c.late > LATE_MAX
     }
 
     /// The venue counts anew; what the other connections bring until they fall as well is of the old count.
     fn begins_anew(&mut self, conn: ConnId) {
+        self.counting = Counting::default();
         self.holes.clear();
         for c in &mut self.carriers {
             c.behind = c.conn != conn;
@@ -114,7 +142,7 @@ impl Core {
         id: StreamId,
         conn: &Conn,
         rec: &Record<'_>,
-        chain_id: i64,
+        (chain_id, ts_event): (i64, i64),
         sink: &mut S,
     ) -> bool {
         if id.0 as usize >= self.streams.len() {
@@ -142,9 +170,11 @@ impl Core {
             // Late, by the other connection or out of order: the hole that it left is known, and the chain goes on from
             // its greatest id. Or known: the other one brought it, or the venue repeated itself.
             let news = s.fills_hole(chain_id, chain_id);
-            anew = chain_id < last && s.fell(conn.id, chain_id, rec.ts_recv);
+            let is_newer = !news && chain_id < last && s.counting.is_anew(last, (chain_id, ts_event));
+            anew = chain_id < last && s.fell(conn.id, chain_id, is_newer, rec.ts_recv);
             if !anew {
                 if news {
+                    s.counting.told(s.last_id, ts_event);
                     if !self.held.is_empty() {
                         self.came_late(id, chain_id, rec, sink);
                     }
@@ -160,6 +190,7 @@ impl Core {
         self.advances(id, rec, chain_id, anew, sink);
         let s = self.s(id);
         (s.last_id, s.ts_chain) = (chain_id, rec.ts_recv);
+        s.counting.told(chain_id, ts_event);
         self.touch(id, conn, rec);
         if let Some(c) = self.s(id).carrier(conn.id) {
             (c.last_id, c.late, c.ts_last) = (chain_id, 0, rec.ts_recv);

@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::{FoldCounters, Last};
 pub(super) use super::gaps::{Cover, Detector, OpenGap};
-use super::holes::Hole;
+use super::holes::{Counting, Hole};
 use super::legs::{Carrier, Mark, Window};
 use super::panics::caught;
 use super::{Effect, FoldSink};
 use crate::book::{Book, DiffBuffer, Sequencer};
-use crate::model::instrument::SYMBOL_BYTES_MAX;
 use crate::model::{
     ConnId, Dec, DecodeCtx, Event, GapCause, Head, IdPolicy, InstrumentId, InstrumentRef, InstrumentVersion,
     Kind, LaneId, Level, Notice, RawRow, Record, Reject, RejectCause, RejectRow, Reply, RestKind, RowRef,
@@ -126,6 +125,10 @@ pub(super) struct Inst {
     pub exps_known: bool,
     /// Another lane writes the rows of its versions.
     pub elsewhere: bool,
+    /// Of an earlier run, and not named in this one yet: what was learned of it then does not count.
+    pub is_past: bool,
+    /// The widest exponents of price and size that are granted: lower once wider ones were taken back.
+    pub exps_max: (u8, u8),
     pub book: Option<Box<BookState>>,
 }
 
@@ -173,6 +176,8 @@ pub(super) struct Stream {
     /// Ids that are missing, oldest hole first: one of them that comes late is news, any other one below `last_id` is
     /// known. Bounded.
     pub holes: Vec<Hole>,
+    /// What tells whether the venue counts anew.
+    pub counting: Counting,
     pub rseq_last: i64,
     pub ts_last: i64,
     /// The open stretch of proof, if any.
@@ -584,35 +589,11 @@ impl Core {
     ) -> Option<InstrumentRef> {
         let known = self.symbols[usize::from(venue.0)].get(symbol).copied();
         let id = match known {
-            Some(id) => id,
-            None => self.add_instrument(venue, symbol, rec, sink)?,
+            Some(id) if !self.insts[id.ix()].is_past => id,
+            _ => self.add_instrument(venue, symbol, rec, sink)?,
         };
         let v = &self.insts[id.ix()].version;
         Some(InstrumentRef { id, price_exp: v.price_exp, size_exp: v.size_exp })
-    }
-
-    #[cold]
-    fn add_instrument<S: FoldSink>(
-        &mut self,
-        venue: VenueIx,
-        symbol: &str,
-        rec: &Record<'_>,
-        sink: &mut S,
-    ) -> Option<InstrumentId> {
-        let map = &mut self.symbols[usize::from(venue.0)];
-        if symbol.is_empty() || symbol.len() > SYMBOL_BYTES_MAX || map.len() >= SYMBOLS_MAX {
-            return None;
-        }
-        let id = InstrumentId(self.insts.len() as u32);
-        map.insert(symbol.to_owned(), id);
-        let mut version = InstrumentVersion::observed(venue_of(venue).spec().id, symbol);
-        version.ts_valid_from = rec.ts_recv;
-        if self.cfg.auto_register {
-            version.source = "recording".to_owned();
-        }
-        sink.instrument(id, &version);
-        self.insts.push(Inst { venue, version, exps_known: false, elsewhere: false, book: None });
-        Some(id)
     }
 
     /// An answer to a message of ours.
@@ -711,7 +692,9 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
     fn is_listed(&self, symbol: &str) -> bool {
         let venue = self.conn.venue;
         !self.core.cfg.whole_markets.contains(&venue)
-            || self.core.symbols[usize::from(venue.0)].contains_key(symbol)
+            || self.core.symbols[usize::from(venue.0)]
+                .get(symbol)
+                .is_some_and(|id| !self.core.insts[id.ix()].is_past)
     }
 
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentRef> {
@@ -720,6 +703,12 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
 
     fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
         self.core.widen(id, price_exp, size_exp, self.rec, self.sink);
+        let (price_exp, size_exp) = self.core.exps(id);
+        InstrumentRef { id, price_exp, size_exp }
+    }
+
+    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+        self.core.narrow(id, price_exp, size_exp, self.rec, self.sink);
         let (price_exp, size_exp) = self.core.exps(id);
         InstrumentRef { id, price_exp, size_exp }
     }

@@ -160,6 +160,7 @@ impl Core {
             said: Vec::new(),
             doubt_since: 0,
             holes: Vec::new(),
+            counting: super::holes::Counting::default(),
             ahead: Vec::new(),
             recent: std::collections::VecDeque::new(),
             latest: super::repeats::Latest::default(),

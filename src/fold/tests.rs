@@ -11,6 +11,7 @@ mod messages;
 mod nowhere;
 pub(crate) mod pumpkin;
 mod repeats;
+mod runs;
 mod seldom;
 mod shed;
 mod silences;

@@ -1,16 +1,81 @@
 //! An instrument's versions: wider exponents, what is in force from when on, which stream feeds its book.
 
 use super::FoldSink;
-use super::state::{BookState, Core, Detector};
-use crate::model::{GapCause, InstrumentId, Record, RowRef, StreamId};
+use super::state::{BookState, Core, Detector, Inst, SYMBOLS_MAX};
+use crate::model::instrument::SYMBOL_BYTES_MAX;
+use crate::model::num::EXP_MAX;
+use crate::model::{Dec, GapCause, InstrumentId, InstrumentVersion, Record, RowRef, Side, StreamId, VenueIx};
+
+impl Inst {
+    /// One of which nothing is known but its name.
+    pub fn new(venue: VenueIx, version: InstrumentVersion) -> Inst {
+        let exps_max = (EXP_MAX, EXP_MAX);
+        Inst { venue, version, exps_known: false, elsewhere: false, is_past: false, exps_max, book: None }
+    }
+
+    /// A new run names it: it begins as in a lane that has seen nothing.
+    pub fn begins(&mut self, version: InstrumentVersion) {
+        let book = self.book.take();
+        *self = Inst { book, ..Inst::new(self.venue, version) };
+    }
+}
+
+impl BookState {
+    /// How many decimals of price and size all that is held under these exponents needs.
+    fn decimals(&self, (price, size): (u8, u8)) -> (u8, u8) {
+        let of = |m: i64, e: u8| if m == 0 { 0 } else { Dec::new(m, e).trimmed().e };
+        let held = self.buffer.iter().flat_map(|d| d.bids.iter().chain(d.asks).copied());
+        let levels = self.book.levels(Side::Bid).chain(self.book.levels(Side::Ask)).chain(held);
+        let horizons = [self.bid_horizon, self.ask_horizon];
+        let least = (horizons.into_iter().flatten().map(|h| of(h, price)).max().unwrap_or(0), 0);
+        levels.fold(least, |most, l| (most.0.max(of(l.price, price)), most.1.max(of(l.size, size))))
+    }
+}
 
 impl Core {
+    /// An instrument that this run has not named yet; `None` if the symbol is refused.
+    #[cold]
+    pub fn add_instrument<S: FoldSink>(
+        &mut self,
+        venue: VenueIx,
+        symbol: &str,
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) -> Option<InstrumentId> {
+        let map = &self.symbols[usize::from(venue.0)];
+        // A lane that goes on over many runs has the symbols of all of them.
+        let is_full = |insts: &[Inst]| {
+            map.len() >= SYMBOLS_MAX
+                && insts.iter().filter(|i| i.venue == venue && !i.is_past).count() >= SYMBOLS_MAX
+        };
+        if symbol.is_empty() || symbol.len() > SYMBOL_BYTES_MAX || is_full(&self.insts) {
+            return None;
+        }
+        let mut version = InstrumentVersion::observed(super::state::venue_of(venue).spec().id, symbol);
+        version.ts_valid_from = rec.ts_recv;
+        if self.cfg.auto_register {
+            version.source = "recording".to_owned();
+        }
+        if let Some(id) = map.get(symbol).copied() {
+            sink.cut(id);
+            sink.instrument(id, &version);
+            self.insts[id.ix()].begins(version);
+            return Some(id);
+        }
+        let id = InstrumentId(self.insts.len() as u32);
+        self.symbols[usize::from(venue.0)].insert(symbol.to_owned(), id);
+        sink.instrument(id, &version);
+        self.insts.push(Inst::new(venue, version));
+        Some(id)
+    }
+
     /// Wider exponents: the book and its buffer are rescaled in place, the part is cut.
     pub fn widen<S: FoldSink>(&mut self, id: InstrumentId, p: u8, s: u8, rec: &Record<'_>, sink: &mut S) {
         let inst = &mut self.insts[id.ix()];
         let from = (inst.version.price_exp, inst.version.size_exp);
         let to = (from.0.max(p), from.1.max(s));
-        if to == from || to.0 > crate::model::num::EXP_MAX || to.1 > crate::model::num::EXP_MAX {
+        // Never beyond what a number can bear.
+        if to == from || to.0 > inst.exps_max.0 || to.1 > inst.exps_max.1 {
             return;
         }
         if inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
@@ -22,6 +87,27 @@ impl Core {
             inst.version.source = "observed".to_owned();
         }
         inst.exps_known = true;
+        self.new_version(rec, id, sink);
+    }
+
+    /// Narrower exponents, where wider ones leave no room for a number that came: one value of many decimals must not cost
+    /// all that come after it. What is held stays exact, so no exponent falls below what the book and its buffer need. The
+    /// wider ones are not granted again, else two kinds of numbers in turn would cut the part each time.
+    #[cold]
+    pub fn narrow<S: FoldSink>(&mut self, id: InstrumentId, p: u8, s: u8, rec: &Record<'_>, sink: &mut S) {
+        let inst = &mut self.insts[id.ix()];
+        let from = (inst.version.price_exp, inst.version.size_exp);
+        let held = inst.book.as_ref().map_or((0, 0), |b| b.decimals(from));
+        let to = (from.0.min(p.max(held.0)), from.1.min(s.max(held.1)));
+        if to == from || inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
+            return;
+        }
+        let below = |from: u8, to: u8, max: u8| if to < from { from - 1 } else { max };
+        inst.exps_max = (below(from.0, to.0, inst.exps_max.0), below(from.1, to.1, inst.exps_max.1));
+        (inst.version.price_exp, inst.version.size_exp) = to;
+        if inst.version.source != "recording" {
+            inst.version.source = "observed".to_owned();
+        }
         self.new_version(rec, id, sink);
     }
 

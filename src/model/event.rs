@@ -63,6 +63,9 @@ pub trait DecodeCtx {
     /// A value had more decimals than the exponents allow: widen to at least these (each at most 18).
     /// Returns what holds now. The caller parses the numbers again and has emitted nothing of them yet.
     fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef;
+    /// A value does not fit under the exponents, and would under these: narrow to them, or as far as what is held stays
+    /// exact. Returns what holds now. The caller parses the numbers again and has emitted nothing of them yet.
+    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef;
     /// Whether the times of the events that follow in this frame are such as the venue did not state, but an id holds.
     fn derives_time(&mut self, is_derived: bool) {
         let _ = is_derived;

@@ -6,8 +6,9 @@ use crate::model::num::EXP_MAX;
 use crate::model::time::ms_to_ns;
 use crate::model::{Dec, DecodeCtx, InstrumentRef, Level, Mantissa, Reject, RejectCause};
 
-/// Reads numbers under an instrument's exponents; where they need more decimals the instrument is widened and they are
-/// read again. Nothing is widened for numbers that would not fit then either. Returns what holds afterwards.
+/// Reads numbers under an instrument's exponents; where they need more decimals the instrument is widened, where they leave
+/// no room for a number it is narrowed, and they are read again. Nothing is changed for numbers that would not fit then
+/// either. Returns what holds afterwards.
 ///
 /// # Errors
 /// What `read` says, or `Number` where the instrument cannot bear the decimals.
@@ -17,18 +18,47 @@ pub fn exact<R>(
     mut read: impl FnMut(&mut Exponents) -> Result<R, Reject>,
 ) -> Result<(R, InstrumentRef), Reject> {
     let mut exps = Exponents::new(at.price_exp, at.size_exp);
-    let value = read(&mut exps)?;
+    let mut value = read(&mut exps);
+    let mut now = at;
+    if value.is_err()
+        && let Some(to) = with_room(at, &mut read)
+    {
+        now = ctx.narrow(at.id, to.0, to.1);
+        exps = Exponents::new(now.price_exp, now.size_exp);
+        value = read(&mut exps);
+    }
+    let value = value?;
     if !exps.too_small() {
-        return Ok((value, at));
+        return Ok((value, now));
     }
     read(&mut Exponents::new(exps.price_need, exps.size_need))?;
-    let now = ctx.widen(at.id, exps.price_need, exps.size_need);
+    now = ctx.widen(at.id, exps.price_need, exps.size_need);
     let mut exps = Exponents::new(now.price_exp, now.size_exp);
     let value = read(&mut exps)?;
     if exps.too_small() {
         return Err(Reject::new(RejectCause::Number, "more decimals than the instrument bears"));
     }
     Ok((value, now))
+}
+
+/// The exponents to narrow to where those of the instrument leave no room for numbers that can be read; `None` where
+/// that is not why they could not.
+#[cold]
+fn with_room<R>(
+    at: InstrumentRef,
+    read: &mut impl FnMut(&mut Exponents) -> Result<R, Reject>,
+) -> Option<(u8, u8)> {
+    // Under no decimals at all every number says how many it needs.
+    let mut need = Exponents::new(0, 0);
+    read(&mut need).ok()?;
+    let (price, size) = (need.price_need, need.size_need);
+    let mut fits = |price, size| read(&mut Exponents::new(price, size)).is_ok();
+    if !fits(price, size) {
+        return None;
+    }
+    let to_price = if fits(at.price_exp.max(price), size) { at.price_exp } else { price };
+    let to_size = if fits(price, at.size_exp.max(size)) { at.size_exp } else { size };
+    ((to_price, to_size) != (at.price_exp, at.size_exp)).then_some((to_price, to_size))
 }
 
 /// The exponents to read under, and those that would have been needed.

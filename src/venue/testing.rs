@@ -17,6 +17,8 @@ pub struct MemoryCtx<F> {
     pub exponents: (u8, u8),
     /// Calls of [`DecodeCtx::widen`].
     pub widened: usize,
+    /// How often exponents were narrowed.
+    pub narrowed: usize,
     /// The stream that the last frame turned out to be of.
     pub entered: StreamId,
     /// As [`DecodeCtx::ts_recv`].
@@ -36,6 +38,7 @@ impl<F: FnMut(Event<'_>)> MemoryCtx<F> {
             on_event,
             exponents: (0, 0),
             widened: 0,
+            narrowed: 0,
             entered: StreamId::NONE,
             ts_recv: 0,
             binary: false,
@@ -122,6 +125,13 @@ impl<F: FnMut(Event<'_>)> DecodeCtx for MemoryCtx<F> {
         let (_, i) = &mut self.instruments[id.ix()];
         i.price_exp = i.price_exp.max(price_exp.min(EXP_MAX));
         i.size_exp = i.size_exp.max(size_exp.min(EXP_MAX));
+        *i
+    }
+
+    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+        self.narrowed += 1;
+        let (_, i) = &mut self.instruments[id.ix()];
+        (i.price_exp, i.size_exp) = (price_exp, size_exp);
         *i
     }
 

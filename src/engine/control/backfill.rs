@@ -90,6 +90,10 @@ impl DecodeCtx for Ids {
         InstrumentRef { id, price_exp, size_exp }
     }
 
+    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+        InstrumentRef { id, price_exp, size_exp }
+    }
+
     fn contract_size(&self, _: InstrumentId) -> Dec {
         Dec::NONE
     }

@@ -600,6 +600,11 @@ impl DecodeCtx for View {
         InstrumentRef { id, price_exp: self.exps.0, size_exp: self.exps.1 }
     }
 
+    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+        self.exps = (price_exp, size_exp);
+        InstrumentRef { id, price_exp, size_exp }
+    }
+
     fn contract_size(&self, _: InstrumentId) -> Dec {
         Dec::NONE
     }

@@ -63,7 +63,7 @@ fn what_is_of_no_known_stream_is_news_and_changes_nothing() {
     let before = all_of(&t);
     let (rec, c) = (frame_of(7, t.ts + 1), stranger(7));
     let (core, sink) = (&mut t.fold.core, &mut t.rows);
-    assert!(core.chained(NONE, &c, &rec, 6, sink));
+    assert!(core.chained(NONE, &c, &rec, (6, 0), sink));
     assert!(core.seen(NONE, &c, &rec, Mark::None, sink));
     core.races(NONE, &c, &rec, 6, sink);
     core.touch(NONE, &c, &rec);
@@ -85,13 +85,13 @@ fn a_trade_on_a_connection_that_does_not_carry_its_stream_goes_on_from_the_chain
     t.trade(7, 100);
     let (id, rec, c) = (stream_of(&t, "trade"), frame_of(99, t.ts + 1), stranger(99));
     let (core, sink) = (&mut t.fold.core, &mut t.rows);
-    assert!(core.chained(id, &c, &rec, 101, sink));
+    assert!(core.chained(id, &c, &rec, (101, 0), sink));
     // Late, and nobody brought it. However often it says it, it is no count that begins anew.
-    assert!(core.chained(id, &c, &rec, 50, sink));
-    assert!((0..40).all(|_| !core.chained(id, &c, &rec, 50, sink)));
+    assert!(core.chained(id, &c, &rec, (50, 0), sink));
+    assert!((0..40).all(|_| !core.chained(id, &c, &rec, (50, 0), sink)));
     assert_eq!(core.s(id).last_id, 101);
     // One without an id is told, and no id is missing by it.
-    assert!(core.chained(id, &c, &rec, -1, sink));
+    assert!(core.chained(id, &c, &rec, (-1, 0), sink));
     assert_eq!(core.s(id).last_id, 101);
     assert!(t.rows.of("gap btcusdt@trade").is_empty(), "{:?}", t.rows.of("gap"));
 }
@@ -132,7 +132,7 @@ fn a_hole_of_a_whole_markets_stream_is_held_and_told_without_a_timer() {
     t.fold.core.s(id).instrument = InstrumentId::NONE;
     let (found, effects) = (t.ts + 1, t.rows.effects.len());
     let step = |t: &mut Tape, ts: i64, chain_id: i64| {
-        t.fold.core.chained(id, &stranger(7), &frame_of(7, ts), chain_id, &mut t.rows)
+        t.fold.core.chained(id, &stranger(7), &frame_of(7, ts), (chain_id, 0), &mut t.rows)
     };
     assert!(step(&mut t, found, 102));
     assert!(t.fold.core.s(id).holds());

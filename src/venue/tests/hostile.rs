@@ -165,6 +165,33 @@ fn a_frame_that_cannot_fit_does_not_widen() {
     );
 }
 
+/// A number that fits, but not beside the decimals that another one had brought: those are taken back.
+#[test]
+fn a_number_that_wide_exponents_leave_no_room_for_narrows_them() {
+    let v = venue("binance-usdm");
+    let mut lines = Vec::new();
+    let mut ctx = MemoryCtx::new(|e: Event<'_>| lines.push(format!("{e:?}")));
+    ctx.exponents = (1, 3);
+    assert!(ctx.subscribe(v, "btcusdt@depth"));
+    let mut s = Scratch::default();
+    let poison = depth(r#"{"U":1,"u":2,"a":[],"b":[["61800.2","0.000000000000000001"]]}"#);
+    let good = depth(r#"{"U":3,"u":4,"a":[["61800.35","12.5"]],"b":[["61800.2","1234567.25"]]}"#);
+    assert_eq!(v.decode(&mut s, &poison, None, &mut ctx), Ok(()));
+    assert_eq!(v.decode(&mut s, &good, None, &mut ctx), Ok(()));
+    assert_eq!((ctx.widened, ctx.narrowed), (2, 1));
+    // One that fits under no exponents changes none.
+    let never = depth(r#"{"U":5,"u":6,"a":[["61800.35","9223372036854775808"]],"b":[]}"#);
+    assert_eq!(v.decode(&mut s, &never, None, &mut ctx).map_err(|r| r.cause), Err(RejectCause::Number));
+    assert_eq!((ctx.widened, ctx.narrowed), (2, 1));
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].contains("price: 618002, size: 1 }"), "{lines:?}");
+    assert!(
+        lines[1].contains("price: 6180020, size: 123456725 }")
+            && lines[1].contains("price: 6180035, size: 1250 }"),
+        "{lines:?}"
+    );
+}
+
 #[test]
 fn snapshots_that_are_none_have_their_cause() {
     for v in by_url() {
