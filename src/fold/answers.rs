@@ -36,6 +36,7 @@ impl Core {
         if self.streams.get(id.0 as usize).is_some_and(|s| !chained(s)) {
             self.resumes(id, rec, "acknowledgement", sink);
         }
+        self.is_taken_after_all(id, conn.id, rec, sink);
         sink.effect(Effect::Confirmed { stream: id });
     }
 

@@ -129,8 +129,19 @@ impl Core {
         if synced && !(replaces && self.is_successor(stream, rec.conn)) {
             return false;
         }
+        if !self.may_feed(stream, rec.conn) {
+            return false;
+        }
         self.s(stream).feed = rec.conn;
         true
+    }
+
+    /// Whether a snapshot on a connection says that the stream's changes come there. Where it has refused the stream, and another
+    /// one carries it, only a whole view does that the venue sends of its own accord.
+    fn may_feed(&self, stream: StreamId, conn: ConnId) -> bool {
+        let Some(s) = self.streams.get(stream.0 as usize) else { return true };
+        let replaces = super::state::venue_of(s.venue).spec().sequence.replaces;
+        replaces || s.carriers.iter().any(|c| c.conn == conn)
     }
 
     /// What waited for the other leg waited long enough: the hole in front of it is a gap.

@@ -150,7 +150,8 @@ fn a_book_s_channel_that_is_taken_and_silent_gives_way_after_the_venue_s_time() 
         let taken = || recorder.log().contains("the venue serves nothing on this channel");
         assert!(wait_for(Duration::from_secs(30), taken), "{id}: {}", recorder.words());
         pass(Duration::from_secs(3));
-        recorder.stop();
+        let rejects = recorder.stop()["rejects"].as_u64();
+        assert_eq!(rejects, Some(0), "{id}: nothing is asked for on a connection that does not carry it");
         let symbols = venue.symbols.clone();
         let (id, log) = venue.end();
         let begins = |channel: &str| {
@@ -162,10 +163,19 @@ fn a_book_s_channel_that_is_taken_and_silent_gives_way_after_the_venue_s_time() 
         let waited_ms = (begins("depth") - begins("depth-realtime")) / 1_000_000;
         assert!((5000..8000).contains(&waited_ms), "{id}: {waited_ms} ms");
         let root = place.dataset();
-        let covered = tape::coverage(&root, &id);
+        let (covered, gaps) = (tape::coverage(&root, &id), tape::gaps(&root, &id));
         for symbol in &symbols {
             let is = |c: &&Cover| c.stream == format!("depth:{symbol}");
             assert!(covered.iter().any(|c| is(&c)), "{id}: {symbol}: {covered:?}");
+            // Of the one that said nothing there was a snapshot, and no more: that is no cover of the time in which it said nothing.
+            let mute = format!("depth-realtime:{symbol}");
+            let covers: Vec<&Cover> = covered.iter().filter(|c| c.stream == mute).collect();
+            assert!(covers.iter().all(|c| c.end - c.begin < 1_000_000_000), "{id}: {covers:?}");
+            let silent = |g: &&Gap| g.stream == mute && g.cause == "silent_stream";
+            let silences: Vec<&Gap> = gaps.iter().filter(silent).collect();
+            let [g] = silences[..] else { panic!("{id}: {gaps:?}") };
+            assert!(g.end - g.begin >= 4_000_000_000, "{id}: {g:?}");
+            assert!(covers.iter().all(|c| c.end <= g.begin), "{id}: {covers:?} {g:?}");
         }
         let (code, words) = lobtape(&["verify", root.to_str().unwrap()]);
         assert_eq!(code, 0, "{words}");

@@ -313,7 +313,7 @@ impl Control {
         }
     }
 
-    fn all_heard(&self) -> Heard {
+    pub(super) fn all_heard(&self) -> Heard {
         let mut out = Heard::default();
         let kinds: BTreeMap<Key, StreamKind> = (0..)
             .zip(&self.venues)

@@ -495,7 +495,8 @@ impl Control {
         }
     }
 
-    /// The second choice takes the place of a channel that is not served, now and in configurations to come.
+    /// The second choice takes the place of a channel that is not served, now and in configurations to come. What has said nothing
+    /// on it is silent up to here, whatever a snapshot has proven meanwhile.
     fn take_instead(
         &mut self,
         v: usize,
@@ -503,10 +504,26 @@ impl Control {
         other: &'static str,
         now: i64,
     ) -> Result<(), ControlFault> {
+        self.tell_unserved(v, &dead);
         let mut next = self.venues[v].plan.config.clone();
         replace_channel(&mut next, &dead, other);
         self.venues[v].fallen.push((dead, other));
         self.change(v, next, now)
+    }
+
+    /// The lanes hear of all streams of a channel that have never spoken of their own accord.
+    fn tell_unserved(&self, v: usize, channel: &str) {
+        let heard = self.all_heard();
+        for s in &self.venues[v].slots {
+            let Some(conn) = s.current else { continue };
+            for stream in s.slot.conn.streams.iter().filter(|s| s.channel == channel) {
+                let said = heard.of(&(v, stream.name.clone()));
+                if said.frames == 0 {
+                    let (stream, last_recv) = (stream.name.clone(), said.last_recv);
+                    self.order(s.slot.lane, ToLane::Silent { conn, stream, last_recv });
+                }
+            }
+        }
     }
 }
 

@@ -239,7 +239,9 @@ impl Control {
         self.venues[v].slots.iter().find_map(|s| {
             let stream = s.slot.conn.streams.iter().find(feeds)?;
             let conn = s.current.filter(|c| on.is_none_or(|on| on == *c))?;
-            Some((s.slot.lane, conn, stream.clone()))
+            // One that is about to be replaced may be of an earlier plan, and carry another stream.
+            let carries = self.carried.get(&conn).is_none_or(|c| c.is_served(&stream.name).is_some());
+            carries.then(|| (s.slot.lane, conn, stream.clone()))
         })
     }
 

@@ -8,6 +8,7 @@ use crate::model::{ConnEvent, InstrumentId, Kind, StreamSpec, Subscribed, TimerE
 use crate::venue;
 
 mod deaf;
+mod refused;
 
 const VENUE: &str = "ascendex-spot";
 const SYMBOL: &str = "BTC/USDT";
