@@ -118,6 +118,19 @@ pub enum PlanFault {
         /// Weight a minute.
         allowed: u32,
     },
+    /// Instrument lists that the budget does not bear.
+    #[error(
+        "{venue}: list_every: instrument lists, with the volumes where a rule ranks by them, need {needed} of weight a minute, \
+         {allowed} are allowed (half of rest_weight_share is left to snapshots): ask less often, or leave it out"
+    )]
+    Lists {
+        /// Venue slugs.
+        venue: String,
+        /// Weight a minute.
+        needed: u32,
+        /// Weight a minute.
+        allowed: u32,
+    },
     /// Polls that an allowance of their own does not bear.
     #[error(
         "{venue}: what is polled of {pool} needs {needed} requests in {window_s} s, {allowed} are allowed (rest_weight_share of \

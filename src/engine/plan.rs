@@ -46,8 +46,10 @@ pub struct VenuePlan {
     pub polls: Vec<PollPlan>,
     /// What that costs a minute; where a rule chooses the symbols, for as many as it names at most, or for one.
     pub weight_polls: u32,
-    /// What it may cost a minute, with all that shares the budget.
+    /// What it may cost a minute, with all that shares the budget; as much as lists may.
     pub weight_polls_allowed: u32,
+    /// What instrument lists cost a minute where the configuration says how often they are asked for; else 0.
+    pub weight_lists: u32,
     /// Where a rule chooses the symbols: for how many of them at most the polls keep their pace; `None`: for any number.
     pub polls_symbols_most: Option<usize>,
     /// Other venues of this capture that live on the same allowance.
@@ -398,9 +400,6 @@ pub(super) fn located(config: &VenueConfig, fault: PlanFault) -> PlanFault {
 
 fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<VenuePlan, PlanFault> {
     let (ix, venue) = find(&config.id)?;
-    if config.rule.as_ref().is_some_and(|r| r.top_by_volume.is_some()) && venue.volumes_request().is_none() {
-        return Err(PlanFault::NoVolumes { venue: config.id.clone() });
-    }
     check_venue(config, venue)?;
     let tuning = config.tuning.clone();
     let weight_per_minute = tuning.weight_per_minute.unwrap_or(venue.spec().weight_per_minute);
@@ -453,6 +452,7 @@ fn place(config: &VenueConfig, index: usize, lanes: &mut [LanePlan]) -> Result<V
         polls,
         weight_polls,
         weight_polls_allowed,
+        weight_lists: polls::lists(config, venue),
         polls_symbols_most,
         shares_with: Vec::new(),
         weight_snapshots_shared: weight_snapshots,
@@ -520,8 +520,11 @@ fn rotation(config: &VenueConfig, spec: &VenueSpec, conns: usize) -> Result<i64,
     Ok(ns)
 }
 
-/// What a venue must be told, and may not be.
+/// What a venue must be told, and may not be told or asked.
 fn check_venue(config: &VenueConfig, venue: &dyn Venue) -> Result<(), PlanFault> {
+    if config.rule.as_ref().is_some_and(|r| r.top_by_volume.is_some()) && venue.volumes_request().is_none() {
+        return Err(PlanFault::NoVolumes { venue: config.id.clone() });
+    }
     if !venue.spec().hosts_known && (config.rest.is_none() || config.ws.is_none()) {
         return Err(PlanFault::HostsNeeded { venue: config.id.clone() });
     }

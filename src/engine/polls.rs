@@ -135,22 +135,40 @@ pub fn symbols_most(polls: &[PollPlan], allowed: u32, share_percent: u32) -> Opt
 /// No venue has so many symbols.
 const SYMBOLS_MOST: usize = 100_000;
 
-/// Refuses polls that one budget does not bear.
+/// Weight a minute of instrument lists where the configuration says how often they are asked for, each with the volumes by which
+/// its rule ranks; else 0: a venue's own figure is nobody's mistake.
+pub fn lists(config: &VenueConfig, venue: &dyn Venue) -> u32 {
+    let Some(every_ns) = config.list_every_ns else { return 0 };
+    let ranks = config.rule.as_ref().is_some_and(|r| r.top_by_volume.is_some());
+    let volumes = venue.volumes_request().filter(|_| ranks).map_or(0, |r| r.weight);
+    let each = u64::from(venue.instruments_request().weight) + u64::from(volumes);
+    per_window([(each, every_ns)].into_iter(), NS_PER_MIN)
+}
+
+/// Refuses polls, and lists, that one budget does not bear.
 ///
 /// # Errors
-/// [`PlanFault::Polls`].
+/// [`PlanFault::Polls`], [`PlanFault::Lists`].
 pub fn fit(venues: &[VenuePlan]) -> Result<(), PlanFault> {
     for v in venues {
-        let spec = v.venue.spec();
-        let same = venues.iter().filter(|o| o.venue.spec().weight_group == spec.weight_group);
-        let needed = same.clone().fold(0u32, |n, o| n.saturating_add(o.weight_polls));
-        if needed > v.weight_polls_allowed {
-            let polling: Vec<&str> = same.filter(|o| o.weight_polls > 0).map(|o| o.venue.spec().id).collect();
-            let allowed = v.weight_polls_allowed;
-            return Err(PlanFault::Polls { venue: polling.join(" and "), needed, allowed });
+        let allowed = v.weight_polls_allowed;
+        if let Some((venue, needed)) = beyond(venues, v, |o| o.weight_polls) {
+            return Err(PlanFault::Polls { venue, needed, allowed });
+        }
+        if let Some((venue, needed)) = beyond(venues, v, |o| o.weight_lists) {
+            return Err(PlanFault::Lists { venue, needed, allowed });
         }
     }
     Ok(())
+}
+
+/// What all venues on the budget of one need of it, with their names, if that is more than is allowed.
+fn beyond(venues: &[VenuePlan], v: &VenuePlan, of: impl Fn(&VenuePlan) -> u32) -> Option<(String, u32)> {
+    let group = v.venue.spec().weight_group;
+    let same = venues.iter().filter(|o| o.venue.spec().weight_group == group && of(o) > 0);
+    let needed = same.clone().fold(0u32, |n, o| n.saturating_add(of(o)));
+    let names: Vec<&str> = same.map(|o| o.venue.spec().id).collect();
+    (needed > v.weight_polls_allowed).then(|| (names.join(" and "), needed))
 }
 
 /// The polls of a venue: those of its channels at their own pace, those of `polls` at the pace that stands there.
@@ -235,6 +253,36 @@ mod tests {
         assert_eq!(most("fundingRate = \"1m\""), Some(50));
         assert_eq!(most("openInterest = \"1m\""), Some(600));
         assert_eq!(most("\"!premiumIndex\" = \"1m\""), None);
+    }
+
+    #[test]
+    fn lists_that_one_budget_does_not_bear_are_refused_where_they_are_asked_for_so_often() {
+        let with = |id: &str, symbols: &str, every: &str| {
+            format!(
+                "[[venue]]\nid = {id:?}\nsymbols = {symbols}\nchannels = [\"trade\"]\nlist_every = {every:?}\n"
+            )
+        };
+        let fits = |text: &str| plan(&Config::from_parts("x.toml", text, [], &[]).unwrap()).is_ok();
+        // 1 of weight for the list and 40 for the volumes, half of 600.
+        let ranked = "{ glob = \"*\", top_by_volume = 3 }";
+        let e = fault(&with("aster-prediction", ranked, "2s"));
+        assert!(
+            e.contains("list_every") && e.contains("1230 of weight a minute") && e.contains("300"),
+            "{e}"
+        );
+        assert!(fits(&with("aster-prediction", ranked, "9s")));
+        assert!(
+            fits(&with("aster-prediction", "{ glob = \"*\" }", "1s"))
+                && !fits(&with("pumpkin-perp", "[\"A\"]", "1s"))
+        );
+        // Both live on one budget.
+        let coinm = with("binance-coinm", ranked, "5s");
+        assert!(fits(&coinm) && fits(&with("binance-usdm", ranked, "5s")));
+        let e = fault(&format!("{coinm}{}", with("binance-usdm", ranked, "5s")));
+        assert!(e.contains("binance-coinm and binance-usdm") && e.contains("984 of weight"), "{e}");
+        // The venue's own figure is nobody's mistake: what the budget does not bear comes later.
+        let of_minute = with("aster-prediction", ranked, "1m") + "rest_weight_share = 0.05\n";
+        assert!(!fits(&of_minute) && fits(&of_minute.replace("list_every = \"1m\"\n", "")));
     }
 
     #[test]

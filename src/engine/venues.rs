@@ -14,8 +14,8 @@ use crate::metrics::VenueMetrics;
 use crate::model::time::NS_PER_S;
 use crate::model::{ConnId, ConnPlan, LaneId, StreamKind, StreamSpec, VenueSpec};
 use crate::venue::InstrumentList;
-use crate::wire::Backoff;
 use crate::wire::rest::RestClient;
+use crate::wire::{Backoff, Priority};
 
 /// Delays of a list that did not come: from a quarter of a second to half a minute, jittered. Those of connections are the
 /// venue's ([`VenueSpec::retry_ms`]).
@@ -35,6 +35,8 @@ const ALONE_NS: i64 = 250_000_000;
 /// A replacement waits for the other leg at most so long.
 const WAIT_FOR_TWIN_NS: i64 = 15_000_000_000;
 
+/// A list that snapshots have kept waiting for so long goes before them, or new markets might never be seen.
+const LIST_LATE_NS: i64 = 120_000_000_000;
 /// Lists that the venue's own word asks for are so far apart.
 const SOON_NS: i64 = 5_000_000_000;
 /// A stream that each connection refuses is given up after so many.
@@ -420,6 +422,8 @@ pub struct VenueState {
     pub rest_rseq: i64,
     /// When to ask for the list again (monotonic ns); `None` while a request is under way.
     pub list_at: Option<i64>,
+    /// Since when one that is due waits for the budget (monotonic ns).
+    pub list_waits: Option<i64>,
     /// When the last one came (monotonic ns), and whether the venue has said since its request that there is a newer one.
     pub list_got: (i64, bool),
     /// Lanes that carry what is about the whole market: they are told of every instrument.
@@ -471,6 +475,7 @@ impl VenueState {
             rest_conns: BTreeMap::new(),
             rest_rseq: 0,
             list_at: Some(0),
+            list_waits: None,
             list_got: (0, false),
             market_lanes: Vec::new(),
             list_backoff: Backoff::new(RELIST.0, RELIST.1).ok()?,
@@ -495,6 +500,14 @@ impl VenueState {
     pub fn list_every_ns(&self) -> i64 {
         let own = i64::from(self.plan.venue.instruments_every_s()) * 1_000_000_000;
         self.plan.config.list_every_ns.unwrap_or(own)
+    }
+
+    /// What a list is worth that is due. Without the first one, or the one that a reload waits for, nothing begins; later ones
+    /// are behind all snapshots, but not for ever.
+    pub fn list_priority(&mut self, now: i64) -> Priority {
+        let since = *self.list_waits.get_or_insert(now);
+        let is_first = self.listed.is_empty() || self.next.is_some();
+        if is_first || now - since >= LIST_LATE_NS { Priority::Vital } else { Priority::Audit }
     }
 
     /// A list came: when the next one is due.
@@ -601,6 +614,7 @@ impl VenueState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{BudgetConfig, Grant, WeightBudget};
 
     const S: i64 = 1_000_000_000;
 
@@ -748,5 +762,29 @@ mod tests {
         v.listed_now(1038 * S);
         assert_eq!(v.list_at, Some(1098 * S));
         assert_eq!(state("list_every = \"2s\"\n").list_every_ns(), 2 * S);
+    }
+
+    #[test]
+    fn lists_that_come_again_leave_the_budget_to_snapshots_and_are_not_put_off_for_ever() {
+        let (mut v, mut b) = (state(""), WeightBudget::new(BudgetConfig::new(1200)));
+        let mut ask = |v: &mut VenueState, now: i64, weight: u32| {
+            let p = v.list_priority(now);
+            let granted = b.grant(now, weight, p) == Grant::Granted;
+            v.list_waits = v.list_waits.filter(|_| !granted);
+            (granted, b.grant(now, 20, Priority::Resync) == Grant::Granted)
+        };
+        // The first one takes what there is.
+        assert_eq!(ask(&mut v, 0, 900), (true, false));
+        (v.listed, v.next) = (vec!["A".to_owned()], None);
+        // A list and volumes each 2 s: whoever loses a book as often has its snapshot all the same.
+        let all: Vec<(bool, bool)> = (0..300).map(|n| ask(&mut v, (60 + 2 * n) * S, 41)).collect();
+        let snapshots = all.iter().filter(|a| a.1).count();
+        assert!(snapshots >= 250, "{snapshots}");
+        // What snapshots leave no room for is asked for in the end.
+        let listed: Vec<usize> = (0..300).filter(|n| all[*n].0).collect();
+        assert!(listed.windows(2).all(|w| w[1] - w[0] <= 61) && listed.len() >= 5, "{listed:?}");
+        // A reload waits for its list.
+        v.next = Some(v.plan.config.clone());
+        assert_eq!(v.list_priority(700 * S), Priority::Vital);
     }
 }

@@ -293,6 +293,12 @@ pub fn stream_kind(slug: &str, name: &str) -> Option<StreamKind> {
     crate::venue::by_id(slug).and_then(|(_, v)| v.parse_stream(name)).map(|s| s.kind)
 }
 
+/// The streams that a frame of a recording begins by confirming them, where one frame may confirm several.
+pub fn confirmed(slug: &str, frame: &[u8]) -> Vec<String> {
+    let Some((_, v)) = crate::venue::by_id(slug) else { return Vec::new() };
+    v.confirmed(frame).into_iter().filter(|name| v.parse_stream(name).is_some()).collect()
+}
+
 /// How often a stream brings something whatever happens, seconds, and its instrument's symbol; `None` if its name promises nothing.
 pub fn stream_pace(slug: &str, name: &str) -> Option<(u32, Option<String>)> {
     let (_, v) = crate::venue::by_id(slug)?;

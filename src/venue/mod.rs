@@ -187,6 +187,13 @@ pub trait Venue: Send + Sync {
         None
     }
 
+    /// The streams that one acknowledgement names, refused or not, where it may name several: for whoever reads recordings, in which
+    /// the frame stands under one of them alone. Empty: the frame is none, or names none.
+    fn confirmed(&self, frame: &[u8]) -> Vec<String> {
+        let _ = frame;
+        Vec::new()
+    }
+
     /// Messages that end and begin one stream on an open connection, for when its snapshots fail time and again. Empty:
     /// the venue has none.
     fn resubscribe_messages(&self, stream: &StreamSpec, tuning: &Tuning) -> Vec<String> {

@@ -457,10 +457,15 @@ impl<'a> Reader<'a> {
         self.lives(r);
         let Some(c) = self.conns.get_mut(&r.conn) else { return };
         c.read = r.ts_recv;
-        if stream.is_empty() {
-            return;
+        let venue = c.venue.clone();
+        if self.auto_register {
+            // The frame stands under one of its streams, and begins all of them.
+            for name in crate::fold::confirmed(&venue, r.payload) {
+                self.subscribe(r.conn, (venue.clone(), name), r.ts_recv);
+            }
         }
-        let key = (c.venue.clone(), stream.to_owned());
+        let Some(c) = self.conns.get_mut(&r.conn).filter(|_| !stream.is_empty()) else { return };
+        let key = (venue, stream.to_owned());
         let known = self.tape.by_name.get(&key).copied();
         let carried = known.filter(|s| c.streams.iter().any(|(k, _)| k == s));
         let id = match carried {

@@ -163,15 +163,6 @@ impl WeightBudget {
         if now < self.paced_until {
             return Grant::WaitUntil(self.paced_until);
         }
-        let said = self.grant_message(now, weight, priority);
-        if said == Grant::Granted && self.config.per_second > 0 {
-            self.paced_until = now + SECOND / i64::from(self.config.per_second);
-        }
-        said
-    }
-
-    /// The same for a message on a connection, which costs weight but is no request: connections have a pace of their own.
-    pub fn grant_message(&mut self, now: i64, weight: u32, priority: Priority) -> Grant {
         if now < self.blocked_until {
             return Grant::WaitUntil(self.blocked_until);
         }
@@ -181,6 +172,9 @@ impl WeightBudget {
         let fits = |used: u64| used == 0 || used + u64::from(weight) <= share;
         if fits(self.used_at(now)) {
             self.spent.push_back((now, weight));
+            if self.config.per_second > 0 {
+                self.paced_until = now + SECOND / i64::from(self.config.per_second);
+            }
             return Grant::Granted;
         }
         // What is used falls only when a grant or the venue's figure grows a minute old.
@@ -409,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pace_spaces_requests_whatever_the_minute_would_bear_and_messages_not_at_all() {
+    fn a_pace_spaces_requests_whatever_the_minute_would_bear() {
         let mut b = WeightBudget::new(BudgetConfig { per_second: 2, ..BudgetConfig::new(1_000) });
         let (mut now, mut at) = (0, Vec::new());
         while at.len() < 10 {
@@ -420,7 +414,6 @@ mod tests {
         }
         assert!(at.windows(2).all(|w| w[1] - w[0] == S / 2), "{at:?}");
         assert_eq!(b.grant(now, 1, Priority::Vital), Grant::WaitUntil(now + S / 2));
-        assert_eq!(b.grant_message(now, 1, Priority::Initial), Grant::Granted);
         assert_eq!(b.paced_until(now), Some(now + S / 2));
         // The slower of two venues of one address rules.
         b.set_pace(5);

@@ -110,6 +110,26 @@ fn a_snapshot_by_message_is_held_against_the_stream_that_it_was_asked_for() {
     assert!(!p.markdown.contains("0 / 0"), "{}", p.markdown);
 }
 
+/// A stream that is not served is asked for snapshots all the same, and answers: that is not the stream speaking.
+#[test]
+fn a_stream_that_only_answers_us_is_silent() {
+    let _turn = crate::e2e::rig::turn();
+    let p = probe("ascendex-spot", 6, &["--channel", "depth", "--channel", "depth-realtime"], |c| {
+        let muted = ["BTC/USDT", "ETH/USDT"].map(|s| format!("mute:stream=depth-realtime:{s}"));
+        c.symbols = Symbols::Count(2);
+        c.faults = muted.iter().map(|f| FaultSpec::parse(f).unwrap()).collect();
+    });
+    assert_eq!(p.code, Some(0), "{}", p.out);
+    for symbol in ["BTC/USDT", "ETH/USDT"] {
+        let name = format!("depth-realtime:{symbol}");
+        assert!(p.found("note", &name, "silent; a capture would take depth instead"), "{}", p.markdown);
+        let s = p.stream(&name);
+        assert_eq!((&s["frames"], &s["answers"]), (&Value::from(0), &Value::from(3)), "{}", p.markdown);
+        assert!(p.stream(&format!("depth:{symbol}"))["frames"].as_u64().unwrap() > 10, "{}", p.markdown);
+    }
+    assert!(p.out.contains("2 of 4 streams spoke"), "{}", p.out);
+}
+
 #[test]
 fn what_a_venue_does_otherwise_is_found() {
     let _turn = crate::e2e::rig::turn();

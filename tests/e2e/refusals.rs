@@ -111,6 +111,38 @@ fn a_book_that_nothing_else_can_seed_is_subscribed_to_anew() {
     assert_eq!(code, 0, "{words}");
 }
 
+/// A firewall turns a polled request away: that says nothing of the open socket, on which snapshots are asked for all the same.
+#[test]
+fn what_rest_refuses_keeps_no_message_from_its_socket() {
+    let _turn = turn();
+    let place = Place::new();
+    let mut venue = Venue::start(place.dir.path(), "ascendex-futures", 2, 100, |c| {
+        c.duration_ms = Some(16_000);
+        let faults = ["403@2000:for_ms=4000", "drop@8000:stream=depth:BTC-PERP,frames=1"];
+        c.faults = faults.iter().map(|f| FaultSpec::parse(f).unwrap()).collect();
+    });
+    venue.channels = ["depth", "trades"].map(str::to_owned).to_vec();
+    venue.more = "polls = { \"!ticker\" = \"2s\" }\n".to_owned();
+    place.configure("1h", 0, &[&venue]);
+    let recorder = place.record();
+    assert!(wait_for(Duration::from_secs(60), || venue.sim.is_over()), "{}", recorder.words());
+    recorder.stop();
+    let (id, log) = venue.end();
+    assert!(log.iter().any(|l| l.k == "rest" && l.status == Some(403)), "nothing was refused");
+    let gaps = tape::gaps(&place.dataset(), &id);
+    let of_book = |g: &&tape::Gap| g.stream == "depth:BTC-PERP";
+    let lost = gaps.iter().filter(of_book).find(|g| g.cause == "venue_seq_gap");
+    let lost = lost.unwrap_or_else(|| panic!("{gaps:?}"));
+    // The venue's end is a gap as well.
+    let causes = ["venue_seq_gap", "resync_wait", "rate_limited"];
+    let unproven = gaps.iter().filter(of_book).filter(|g| causes.contains(&g.cause.as_str()));
+    for g in unproven.filter(|g| g.begin >= lost.begin) {
+        assert!(g.cause != "rate_limited" && g.end > 0 && g.end - g.begin < 3_000_000_000, "{gaps:?}");
+    }
+    let (code, words) = lobtape(&["verify", place.dataset().to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
 /// A venue that has a fault of its own refuses a subscription: it is sent again, for the connection may live for weeks.
 #[test]
 fn what_was_refused_is_subscribed_to_again() {

@@ -56,6 +56,35 @@ fn a_recording_over_midnight_is_proven_and_each_day_comes_out_again() {
     }
 }
 
+/// One acknowledgement for several symbols begins all their streams, on each connection anew, whether they ever say something or not.
+#[test]
+fn streams_that_are_confirmed_together_are_proven_from_there() {
+    let d = tempfile::tempdir().unwrap();
+    let (dir, file) = (d.path().join("data"), d.path().join("recording.txt"));
+    let ack = r#"{"m":"sub","ch":"trades:BTC-PERP,ETH-PERP","code":0}"#;
+    let trade = |symbol: &str, at: u64| {
+        let data = format!(r#"[{{"p":"1","q":"2","ts":{at},"bm":false,"seqnum":{at}}}]"#);
+        format!(r#"{{"m":"trades","symbol":"{symbol}","data":{data}}}"#)
+    };
+    let mut text = String::new();
+    // The second connection has one more stream, of which nobody hears again.
+    for (n, ack) in [ack.to_owned(), ack.replace("BTC-PERP,", "BTC-PERP,XRP-PERP,")].iter().enumerate() {
+        let at = 1_795_700_000_000 + n as u64 * 5_000;
+        text += &format!("{at}000000 # connect wss://ascendex.com:443/api/pro/v2/stream\n");
+        text += &format!("{}000000 {ack}\n", at + 200);
+        text += &format!("{}000000 {}\n", at + 300, trade("ETH-PERP", at + 300));
+        text += &format!("{}000000 {}\n", at + 3000, trade("BTC-PERP", at + 3000));
+    }
+    std::fs::write(&file, text).unwrap();
+    let (dir, file) = (dir.to_str().unwrap(), file.to_str().unwrap());
+    let o = run(&["import", file, "--venue", "ascendex-futures", "--out", dir, "--json"]);
+    assert!(o.status.success(), "{}", String::from_utf8_lossy(&o.stderr));
+    let o = run(&["verify", dir, "--json"]);
+    let v = json(&o);
+    assert_eq!((o.status.code(), &v["well"]), (Some(0), &Value::Bool(true)), "{v}");
+    assert_eq!(check(&v, "coverage")["counts"]["streams"], 3, "{v}");
+}
+
 #[test]
 fn many_short_intervals_are_proven_deeply_and_one_bad_byte_is_named() {
     let d = tempfile::tempdir().unwrap();

@@ -238,11 +238,13 @@ impl Session<'_> {
             }
             return;
         }
-        for (n, conn) in self.watch.conns.iter().enumerate().filter(|(_, c)| c.open) {
+        let Watch { conns, streams, .. } = &mut self.watch;
+        for (n, conn) in conns.iter().enumerate().filter(|(_, c)| c.open) {
             for (at, s) in conn.streams.iter().filter(|(_, s)| s.kind == StreamKind::DepthDiff) {
                 let Some(text) = self.venue.snapshot_message(s) else { continue };
                 if self.reader.send(n as u64, text) {
                     self.in_band.push((*at, now));
+                    streams[*at].awaited += 1;
                 }
             }
         }

@@ -44,9 +44,11 @@ pub struct StreamSeen {
     pub refused: Option<String>,
     /// ms from the request to the first frame.
     pub first_ms: Option<f64>,
-    /// Frames.
+    /// Frames, but for answers.
     pub frames: u64,
-    /// Bytes of them.
+    /// Snapshots that came because we asked for them: a stream that says nothing else is silent.
+    pub answers: u64,
+    /// Bytes of frames.
     pub bytes: u64,
     /// Median ms between two frames.
     pub every_ms: Option<f64>,
@@ -72,6 +74,9 @@ pub struct StreamSeen {
     pub kind: StreamKind,
     #[serde(skip)]
     pub asked: i64,
+    /// Snapshots that were asked for on it and have not come.
+    #[serde(skip)]
+    pub awaited: u64,
     #[serde(skip)]
     last: i64,
     #[serde(skip)]
@@ -205,6 +210,7 @@ impl Watch {
             refused: None,
             first_ms: None,
             frames: 0,
+            answers: 0,
             bytes: 0,
             every_ms: None,
             delay_ms: None,
@@ -218,6 +224,7 @@ impl Watch {
             otherwise: 0,
             kind: s.kind,
             asked: now,
+            awaited: 0,
             last: 0,
             steps: Vec::new(),
             delays: Vec::new(),
@@ -281,7 +288,12 @@ impl Watch {
                 let s = &mut self.streams[s];
                 s.quick += after.quick - before.quick;
                 s.otherwise += after.fallback - before.fallback;
-                s.seen(at, payload.len());
+                let is_view = matches!(words.as_slice(), [Word { said: Said::Snapshot(..), .. }]);
+                if is_view && s.awaited > 0 {
+                    (s.awaited, s.answers) = (s.awaited - 1, s.answers + 1);
+                } else {
+                    s.seen(at, payload.len());
+                }
             }
         }
         if let Err(reject) = result {

@@ -67,8 +67,13 @@ impl Control {
             _ => (Purpose::Instruments, venue.plan.venue.instruments_request()),
         };
         let group = venue.group;
-        match self.groups[group].budget.grant(now, request.weight, Priority::Vital) {
+        let priority = self.venues[v].list_priority(now);
+        match self.groups[group].budget.grant(now, request.weight, priority) {
             Grant::Granted => {
+                if purpose == Purpose::Instruments {
+                    // Volumes are of no use without the list behind them: that one is waited for as long.
+                    self.venues[v].list_waits = None;
+                }
                 let sent = self.get(v, purpose, request.path);
                 self.venues[v].list_at = if sent { None } else { Some(now + S) };
             }

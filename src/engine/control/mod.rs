@@ -76,7 +76,11 @@ impl LaneHandle {
 
 struct Group {
     name: &'static str,
+    /// Of requests.
     budget: WeightBudget,
+    /// Of messages on connections that ask for snapshots. The venue counts them apart, and what it says of requests (a firewall's
+    /// page, too many of them) is not said of them: connections have a pace of their own.
+    messages: WeightBudget,
     /// No more than this a minute, whatever the venue says.
     weight_most: u32,
     queue: WaitQueue<(usize, String)>,
@@ -226,6 +230,7 @@ impl Control {
                 if let Some(most) = weight_most.filter(|m| *m < group.weight_most) {
                     group.weight_most = most;
                     group.budget.set_limit(most);
+                    group.messages.set_limit(most);
                 }
                 g
             }
@@ -233,10 +238,10 @@ impl Control {
                 let percent = (plan.config.rest_weight_share * 100.0).round().clamp(1.0, 100.0) as u32;
                 let limit = weight_most.unwrap_or(spec.weight_per_minute);
                 let config = BudgetConfig { snapshot_percent: percent, ..BudgetConfig::new(limit) };
-                let budget = WeightBudget::new(config);
                 self.groups.push(Group {
                     name: spec.weight_group,
-                    budget,
+                    budget: WeightBudget::new(config),
+                    messages: WeightBudget::new(config),
                     weight_most: weight_most.unwrap_or(u32::MAX),
                     queue: WaitQueue::default(),
                     polls: polls::GroupPolls::new(percent),

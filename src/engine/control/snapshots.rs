@@ -119,14 +119,10 @@ impl Control {
     pub(super) fn grant_snapshots(&mut self, now: i64) {
         for g in 0..self.groups.len() {
             loop {
-                // A message costs no request: the pace of a second is not its.
-                let in_band = self.messages(g);
-                let Group { queue, budget, .. } = &mut self.groups[g];
-                let next = queue.next_by(|weight, priority| match in_band {
-                    true => budget.grant_message(now, weight, priority),
-                    false => budget.grant(now, weight, priority),
-                });
-                let Next::Go((v, symbol)) = next else { break };
+                let in_band = self.asks_by_messages(g);
+                let Group { queue, budget, messages, .. } = &mut self.groups[g];
+                let budget = if in_band { messages } else { budget };
+                let Next::Go((v, symbol)) = queue.next(now, budget) else { break };
                 let audits = self.audit_begins(v, &symbol, now);
                 if self.venues[v].plan.venue.spec().snapshot == SnapshotSource::InBand {
                     if !self.compares_in_band(v, &symbol, audits) {
@@ -246,7 +242,7 @@ impl Control {
     }
 
     /// Whether the snapshots of a budget are asked for by messages.
-    fn messages(&self, g: usize) -> bool {
+    fn asks_by_messages(&self, g: usize) -> bool {
         let mut of_it = self.venues.iter().filter(|v| v.group == g);
         of_it.any(|v| v.plan.venue.spec().snapshot == SnapshotSource::InBand)
     }

@@ -2,6 +2,8 @@
 //!
 //! A snapshot comes as a frame, too: it names the family of diffs that it belongs to, and never seeds the other one.
 
+use std::borrow::Cow;
+
 use super::streams::{ASSETLESS, DEPTH, REALTIME, REFERENCE, SNAPSHOT_ID};
 use super::{Ascendex, tables};
 use crate::model::instrument::SYMBOL_BYTES_MAX;
@@ -13,6 +15,8 @@ use crate::parse::{Limits, Scratch, Sides, Val};
 
 /// Levels of a side in a table of whole books.
 const PARTIAL_LEVELS: usize = 20;
+/// What no acknowledgement is without.
+const ACK: &[u8] = b"\"sub\"";
 
 /// The keys of all frames.
 #[derive(Default)]
@@ -290,6 +294,26 @@ fn acknowledged(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject
         reply(f, stream, is_error, ctx);
     }
     Ok(())
+}
+
+/// As [`crate::venue::Venue::confirmed`].
+pub(super) fn confirmed(frame: &[u8]) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct Ack<'a> {
+        #[serde(borrow)]
+        m: Cow<'a, str>,
+        #[serde(borrow)]
+        ch: Cow<'a, str>,
+    }
+    // All frames of a recording are asked: few of them are read for it.
+    if !frame.windows(ACK.len()).any(|w| w == ACK) {
+        return Vec::new();
+    }
+    let Some(ack) = serde_json::from_slice::<Ack<'_>>(frame).ok().filter(|a| a.m == "sub") else {
+        return Vec::new();
+    };
+    let Some((channel, subjects)) = ack.ch.rsplit_once(':') else { return vec![ack.ch.into_owned()] };
+    subjects.split(',').map(|s| format!("{channel}:{s}")).collect()
 }
 
 fn reply(f: &Frame<'_, '_>, stream: StreamId, is_error: bool, ctx: &mut dyn DecodeCtx) {

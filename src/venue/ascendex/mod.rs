@@ -124,6 +124,10 @@ impl Venue for Ascendex {
         (channel == streams::REALTIME).then_some(streams::DEPTH)
     }
 
+    fn confirmed(&self, frame: &[u8]) -> Vec<String> {
+        decode::confirmed(frame)
+    }
+
     fn is_of_symbol(&self, code: i64) -> bool {
         // SYMBOL_ERROR.
         code == 100_008
