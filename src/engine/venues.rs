@@ -36,7 +36,7 @@ const ALONE_NS: i64 = 250_000_000;
 const WAIT_FOR_TWIN_NS: i64 = 15_000_000_000;
 
 /// A list that snapshots have kept waiting for so long goes before them, or new markets might never be seen.
-const LIST_LATE_NS: i64 = 120_000_000_000;
+pub(super) const LIST_LATE_NS: i64 = 120_000_000_000;
 /// Lists that the venue's own word asks for are so far apart.
 const SOON_NS: i64 = 5_000_000_000;
 /// A stream that each connection refuses is given up after so many.

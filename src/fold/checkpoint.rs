@@ -37,6 +37,7 @@ struct SavedInst {
     exps_known: bool,
     elsewhere: bool,
     is_past: bool,
+    listed: Option<Box<InstrumentVersion>>,
     exps_max: (u8, u8),
     book: Option<SavedBook>,
 }
@@ -142,6 +143,7 @@ impl Fold {
                 exps_known: i.exps_known,
                 elsewhere: i.elsewhere,
                 is_past: i.is_past,
+                listed: i.listed,
                 exps_max: i.exps_max,
                 book,
                 ..Inst::new(ix, i.version)
@@ -174,6 +176,7 @@ fn save_inst(i: &Inst) -> SavedInst {
         exps_known: i.exps_known,
         elsewhere: i.elsewhere,
         is_past: i.is_past,
+        listed: i.listed.clone(),
         exps_max: i.exps_max,
         book: i.book.as_ref().map(|b| SavedBook {
             seq: b.seq.clone(),

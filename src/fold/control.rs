@@ -205,7 +205,7 @@ impl Core {
         }
         let version = inst.version.clone();
         inst.begins(version);
-        (inst.exps_known, inst.elsewhere) = (true, elsewhere);
+        (inst.exps_known, inst.elsewhere, inst.listed) = (true, elsewhere, None);
         Some(id)
     }
 
@@ -240,7 +240,9 @@ impl Core {
             }
         }
         let inst = &mut self.insts[r.id.ix()];
-        inst.exps_known = true;
+        (inst.exps_known, inst.listed) = (true, None);
+        // What a list says is granted, whatever was taken back before.
+        inst.exps_max = (inst.exps_max.0.max(new.price_exp), inst.exps_max.1.max(new.size_exp));
         let is_gone = new.status == DELISTED;
         inst.version = new;
         self.new_version(rec, r.id, sink);

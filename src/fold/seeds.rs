@@ -8,7 +8,10 @@ impl Core {
     /// Whether a snapshot by REST may seed a book whose diffs are of a counter that may be another one. While the ids are
     /// being learned only what comes on the diffs' own connection does.
     pub(super) fn may_seed(&mut self, b: &BookState, snap_id: i64) -> bool {
-        let seen = self.streams.get(b.stream.0 as usize).map_or(-1, |s| s.last_id);
+        // What a run before this one saw the recorder does not know.
+        let is_now = |s: &&super::state::Stream| self.is_import() || s.spoke.conn >= self.cfg.ts_start;
+        let stream = self.streams.get(b.stream.0 as usize).filter(is_now);
+        let seen = stream.map_or(-1, |s| s.last_id);
         let seen = b.buffer.iter().map(|e| e.ids.last).max().unwrap_or(-1).max(seen);
         if b.seq.policy() == IdPolicy::Learn {
             return false;

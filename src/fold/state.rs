@@ -127,6 +127,8 @@ pub(super) struct Inst {
     pub elsewhere: bool,
     /// Of an earlier run, and not named in this one yet: what was learned of it then does not count.
     pub is_past: bool,
+    /// What a list said of it in an earlier run, while none of this one did.
+    pub listed: Option<Box<InstrumentVersion>>,
     /// The widest exponents of price and size that are granted: lower once wider ones were taken back.
     pub exps_max: (u8, u8),
     pub book: Option<Box<BookState>>,
@@ -349,7 +351,7 @@ impl Fold {
 
     /// The versions in force of all instruments that a list of their venue has named.
     pub fn listed(&self) -> impl Iterator<Item = &InstrumentVersion> {
-        self.core.insts.iter().filter(|i| i.exps_known && !i.version.status.is_empty()).map(|i| &i.version)
+        self.core.insts.iter().filter_map(|i| i.listed())
     }
 
     /// The proven book of an instrument: `None` while it is stale.
@@ -707,8 +709,8 @@ impl<S: FoldSink> DecodeCtx for Ctx<'_, '_, S> {
         InstrumentRef { id, price_exp, size_exp }
     }
 
-    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
-        self.core.narrow(id, price_exp, size_exp, self.rec, self.sink);
+    fn narrow(&mut self, id: InstrumentId, least: (u8, u8), most: (u8, u8)) -> InstrumentRef {
+        self.core.narrow(id, least, most, self.rec, self.sink);
         let (price_exp, size_exp) = self.core.exps(id);
         InstrumentRef { id, price_exp, size_exp }
     }

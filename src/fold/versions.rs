@@ -10,13 +10,28 @@ impl Inst {
     /// One of which nothing is known but its name.
     pub fn new(venue: VenueIx, version: InstrumentVersion) -> Inst {
         let exps_max = (EXP_MAX, EXP_MAX);
-        Inst { venue, version, exps_known: false, elsewhere: false, is_past: false, exps_max, book: None }
+        Inst {
+            venue,
+            version,
+            exps_known: false,
+            elsewhere: false,
+            is_past: false,
+            listed: None,
+            exps_max,
+            book: None,
+        }
     }
 
     /// A new run names it: it begins as in a lane that has seen nothing.
     pub fn begins(&mut self, version: InstrumentVersion) {
-        let book = self.book.take();
-        *self = Inst { book, ..Inst::new(self.venue, version) };
+        let (book, listed) = (self.book.take(), self.listed().cloned().map(Box::new));
+        *self = Inst { book, listed, ..Inst::new(self.venue, version) };
+    }
+
+    /// What a list of its venue said last, in whichever run.
+    pub fn listed(&self) -> Option<&InstrumentVersion> {
+        let is_listed = self.exps_known && !self.version.status.is_empty();
+        if is_listed { Some(&self.version) } else { self.listed.as_deref() }
     }
 }
 
@@ -75,7 +90,9 @@ impl Core {
         let from = (inst.version.price_exp, inst.version.size_exp);
         let to = (from.0.max(p), from.1.max(s));
         // Never beyond what a number can bear.
-        if to == from || to.0 > inst.exps_max.0 || to.1 > inst.exps_max.1 {
+        let is_beyond = |from: u8, to: u8, most: u8| to > from && to > most;
+        if to == from || is_beyond(from.0, to.0, inst.exps_max.0) || is_beyond(from.1, to.1, inst.exps_max.1)
+        {
             return;
         }
         if inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
@@ -94,12 +111,28 @@ impl Core {
     /// all that come after it. What is held stays exact, so no exponent falls below what the book and its buffer need. The
     /// wider ones are not granted again, else two kinds of numbers in turn would cut the part each time.
     #[cold]
-    pub fn narrow<S: FoldSink>(&mut self, id: InstrumentId, p: u8, s: u8, rec: &Record<'_>, sink: &mut S) {
+    pub fn narrow<S: FoldSink>(
+        &mut self,
+        id: InstrumentId,
+        least: (u8, u8),
+        most: (u8, u8),
+        rec: &Record<'_>,
+        sink: &mut S,
+    ) {
+        let from = self.exps(id);
+        let needs = |i: &Inst| i.book.as_ref().map_or((0, 0), |b| b.decimals(from));
+        let fits = |held: (u8, u8)| held.0 <= most.0 && held.1 <= most.1;
+        if !fits(needs(&self.insts[id.ix()])) {
+            // Levels that are proven are worth more than a number. Others only wait, and new ones will come.
+            if self.insts[id.ix()].book.as_ref().is_some_and(|b| b.stands()) {
+                return;
+            }
+            self.forget_book(rec, id, sink);
+        }
         let inst = &mut self.insts[id.ix()];
-        let from = (inst.version.price_exp, inst.version.size_exp);
-        let held = inst.book.as_ref().map_or((0, 0), |b| b.decimals(from));
-        let to = (from.0.min(p.max(held.0)), from.1.min(s.max(held.1)));
-        if to == from || inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
+        let held = needs(inst);
+        let to = (from.0.min(least.0.max(held.0)), from.1.min(least.1.max(held.1)));
+        if to == from || !fits(to) || inst.book.as_mut().is_some_and(|b| !b.rescale(from, to)) {
             return;
         }
         let below = |from: u8, to: u8, max: u8| if to < from { from - 1 } else { max };

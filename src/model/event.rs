@@ -63,9 +63,10 @@ pub trait DecodeCtx {
     /// A value had more decimals than the exponents allow: widen to at least these (each at most 18).
     /// Returns what holds now. The caller parses the numbers again and has emitted nothing of them yet.
     fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef;
-    /// A value does not fit under the exponents, and would under these: narrow to them, or as far as what is held stays
-    /// exact. Returns what holds now. The caller parses the numbers again and has emitted nothing of them yet.
-    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef;
+    /// A value does not fit under the exponents (of price and size): narrow to `least`, or to what all that is held needs
+    /// if that is not more than `most`, under which it fits; else nothing changes. Returns what holds now. The caller
+    /// parses the numbers again and has emitted nothing of them yet.
+    fn narrow(&mut self, id: InstrumentId, least: (u8, u8), most: (u8, u8)) -> InstrumentRef;
     /// Whether the times of the events that follow in this frame are such as the venue did not state, but an id holds.
     fn derives_time(&mut self, is_derived: bool) {
         let _ = is_derived;

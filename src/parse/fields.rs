@@ -21,9 +21,9 @@ pub fn exact<R>(
     let mut value = read(&mut exps);
     let mut now = at;
     if value.is_err()
-        && let Some(to) = with_room(at, &mut read)
+        && let Some((least, most)) = with_room(at, &mut read)
     {
-        now = ctx.narrow(at.id, to.0, to.1);
+        now = ctx.narrow(at.id, least, most);
         exps = Exponents::new(now.price_exp, now.size_exp);
         value = read(&mut exps);
     }
@@ -41,13 +41,18 @@ pub fn exact<R>(
     Ok((value, now))
 }
 
-/// The exponents to narrow to where those of the instrument leave no room for numbers that can be read; `None` where
-/// that is not why they could not.
+/// What holds of an instrument where its numbers could not be read: another one of the same frame may be.
+pub fn after_fault(ctx: &mut dyn DecodeCtx, at: InstrumentRef) -> InstrumentRef {
+    ctx.widen(at.id, 0, 0)
+}
+
+/// Where an instrument's exponents leave no room for numbers that can be read: the narrowest that these need, and the
+/// widest under which they fit. `None` where that is not why they could not be read.
 #[cold]
 fn with_room<R>(
     at: InstrumentRef,
     read: &mut impl FnMut(&mut Exponents) -> Result<R, Reject>,
-) -> Option<(u8, u8)> {
+) -> Option<((u8, u8), (u8, u8))> {
     // Under no decimals at all every number says how many it needs.
     let mut need = Exponents::new(0, 0);
     read(&mut need).ok()?;
@@ -56,9 +61,11 @@ fn with_room<R>(
     if !fits(price, size) {
         return None;
     }
-    let to_price = if fits(at.price_exp.max(price), size) { at.price_exp } else { price };
-    let to_size = if fits(price, at.size_exp.max(size)) { at.size_exp } else { size };
-    ((to_price, to_size) != (at.price_exp, at.size_exp)).then_some((to_price, to_size))
+    let most_price = (price..=at.price_exp).rev().find(|e| fits(*e, size)).unwrap_or(at.price_exp);
+    let most_size = (size..=at.size_exp).rev().find(|e| fits(price, *e)).unwrap_or(at.size_exp);
+    let least = |need: u8, most: u8, now: u8| if most < now { need } else { now };
+    let to = (least(price, most_price, at.price_exp), least(size, most_size, at.size_exp));
+    (to != (at.price_exp, at.size_exp)).then_some((to, (most_price, most_size)))
 }
 
 /// The exponents to read under, and those that would have been needed.

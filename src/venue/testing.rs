@@ -121,14 +121,14 @@ impl<F: FnMut(Event<'_>)> DecodeCtx for MemoryCtx<F> {
     }
 
     fn widen(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
-        self.widened += 1;
         let (_, i) = &mut self.instruments[id.ix()];
+        self.widened += usize::from(price_exp > i.price_exp || size_exp > i.size_exp);
         i.price_exp = i.price_exp.max(price_exp.min(EXP_MAX));
         i.size_exp = i.size_exp.max(size_exp.min(EXP_MAX));
         *i
     }
 
-    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+    fn narrow(&mut self, id: InstrumentId, (price_exp, size_exp): (u8, u8), _: (u8, u8)) -> InstrumentRef {
         self.narrowed += 1;
         let (_, i) = &mut self.instruments[id.ix()];
         (i.price_exp, i.size_exp) = (price_exp, size_exp);

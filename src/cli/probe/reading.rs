@@ -161,7 +161,7 @@ impl DecodeCtx for Reading<'_> {
         wider
     }
 
-    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+    fn narrow(&mut self, id: InstrumentId, (price_exp, size_exp): (u8, u8), _: (u8, u8)) -> InstrumentRef {
         let symbol = self.instruments.symbol(id).to_owned();
         let narrower = InstrumentRef { price_exp, size_exp, ..self.instruments.intern(&symbol) };
         self.instruments.by_symbol.insert(symbol, narrower);

@@ -90,7 +90,7 @@ impl DecodeCtx for Ids {
         InstrumentRef { id, price_exp, size_exp }
     }
 
-    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+    fn narrow(&mut self, id: InstrumentId, (price_exp, size_exp): (u8, u8), _: (u8, u8)) -> InstrumentRef {
         InstrumentRef { id, price_exp, size_exp }
     }
 

@@ -600,7 +600,7 @@ impl DecodeCtx for View {
         InstrumentRef { id, price_exp: self.exps.0, size_exp: self.exps.1 }
     }
 
-    fn narrow(&mut self, id: InstrumentId, price_exp: u8, size_exp: u8) -> InstrumentRef {
+    fn narrow(&mut self, id: InstrumentId, (price_exp, size_exp): (u8, u8), _: (u8, u8)) -> InstrumentRef {
         self.exps = (price_exp, size_exp);
         InstrumentRef { id, price_exp, size_exp }
     }

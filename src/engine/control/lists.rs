@@ -78,7 +78,10 @@ impl Control {
                 self.venues[v].list_at = if sent { None } else { Some(now + S) };
             }
             Grant::WaitUntil(at) => {
-                self.venues[v].list_at = Some(at);
+                // It is worth more once it has waited for long: then it asks again.
+                let late =
+                    self.venues[v].list_waits.map_or(at, |since| since + crate::engine::venues::LIST_LATE_NS);
+                self.venues[v].list_at = Some(if late > now { at.min(late) } else { at });
                 if at - now > LONG_NS {
                     let why = format!("nothing may be asked for {} s", (at - now) / S);
                     return self.waits_for_a_list(v, &request.path, &why, now);

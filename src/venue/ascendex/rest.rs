@@ -9,7 +9,7 @@ use crate::model::time::ms_to_ns;
 use crate::model::{
     DecodeCtx, Reject, RejectCause, RestKind, RestRefusal, RestRequest, StreamId, TradesRequest,
 };
-use crate::parse::fields::shape;
+use crate::parse::fields::{after_fault, shape};
 use crate::parse::url::{encode_into, path_and_query, query_value};
 use crate::parse::{Limits, Scratch, Val};
 use crate::venue::Ban;
@@ -98,8 +98,10 @@ pub(super) fn trades(
         for v in list {
             match tables::trade(v, StreamId::NONE, at, ctx) {
                 Ok(now) => at = now,
-                Err(e) if first_fault.is_ok() => first_fault = Err(e),
-                Err(_) => {}
+                Err(e) => {
+                    at = after_fault(ctx, at);
+                    first_fault = first_fault.and(Err(e));
+                }
             }
         }
         first_fault

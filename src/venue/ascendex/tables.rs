@@ -8,7 +8,7 @@ use crate::model::{
     RejectCause, StreamId, Trade, TradeType,
 };
 use crate::parse::Val;
-use crate::parse::fields::{best, decimal, exact, id, shape, text, time};
+use crate::parse::fields::{after_fault, best, decimal, exact, id, shape, text, time};
 
 /// Several trades in one array. Ids rise and skip: they tell trades apart and prove nothing.
 pub(super) fn trades(f: &Frame<'_, '_>, ctx: &mut dyn DecodeCtx) -> Result<(), Reject> {
@@ -43,8 +43,10 @@ fn all_trades(
     for v in list {
         match trade(v, stream, at, ctx) {
             Ok(now) => at = now,
-            Err(e) if first_fault.is_ok() => first_fault = Err(e),
-            Err(_) => {}
+            Err(e) => {
+                at = after_fault(ctx, at);
+                first_fault = first_fault.and(Err(e));
+            }
         }
     }
     first_fault

@@ -8,7 +8,7 @@ use crate::model::{
     DecodeCtx, Event, InstrumentRef, Notice, Reject, RejectCause, Reply, StreamId, StreamInfo, StreamKind,
     StreamSpec,
 };
-use crate::parse::fields::{Exponents, exact, shape};
+use crate::parse::fields::{Exponents, after_fault, exact, shape};
 use crate::parse::{Limits, Path, Scratch, Sides, Val};
 
 /// Name under which rows of a sister product in an all-market stream are counted.
@@ -294,11 +294,14 @@ impl Message<'_> {
         at: InstrumentRef,
         read: impl FnMut(&mut Exponents) -> Result<R, Reject>,
     ) -> Result<R, Reject> {
-        let (value, now) = exact(self.ctx, at, read)?;
+        let (value, now) = match exact(self.ctx, at, read) {
+            Ok((value, now)) => (Ok(value), now),
+            Err(e) => (Err(e), after_fault(self.ctx, at)),
+        };
         if self.info.instrument.is_some_and(|i| i.id == now.id) {
             self.info.instrument = Some(now);
         }
-        Ok(value)
+        value
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::{
     DecodeCtx, Event, InstrumentRef, Reject, RejectCause, StreamId, StreamKind, Trade, TradeType,
     TradesRequest,
 };
-use crate::parse::fields::{exact, id, optional_id, shape, text, time};
+use crate::parse::fields::{after_fault, exact, id, optional_id, shape, text, time};
 use crate::parse::url::encode_into;
 use crate::parse::{Limits, Scratch, Val, parse_dec};
 
@@ -72,8 +72,10 @@ pub(super) fn decode(
             };
             match said {
                 Ok(now) => at = now,
-                Err(e) if first_fault.is_ok() => first_fault = Err(e),
-                Err(_) => {}
+                Err(e) => {
+                    at = after_fault(ctx, at);
+                    first_fault = first_fault.and(Err(e));
+                }
             }
         }
         first_fault

@@ -9,7 +9,7 @@ use crate::model::{
     Reject, RejectCause, RestKind, RestRefusal, RestRequest, StreamId, StreamKind, Ticker, Trade, TradeType,
     TradesRequest,
 };
-use crate::parse::fields::{exact, levels, shape, text};
+use crate::parse::fields::{after_fault, exact, levels, shape, text};
 use crate::parse::url::{encode_into, path_and_query, query_value};
 use crate::parse::{Limits, Scratch, Val};
 
@@ -209,8 +209,10 @@ pub(super) fn trades(
         for v in all {
             match deal(v, symbol, at, ctx) {
                 Ok(now) => at = now,
-                Err(e) if first_fault.is_ok() => first_fault = Err(e),
-                Err(_) => {}
+                Err(e) => {
+                    at = after_fault(ctx, at);
+                    first_fault = first_fault.and(Err(e));
+                }
             }
         }
         first_fault
