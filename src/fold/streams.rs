@@ -37,6 +37,15 @@ impl Stream {
         let begin = self.cover.map_or(0, |c| c.ts_begin).max(self.gap.map_or(0, |g| g.ts_begin));
         self.ts_last.max(begin)
     }
+
+    /// Why ids are missing that this connection's message shows. Where the one that spoke last is gone and this one speaks
+    /// for the first time, they came while there was none: a snapshot may have ended that gap too early, for it was asked
+    /// for before, and proves what was then.
+    fn hole_cause(&self, conn: ConnId) -> GapCause {
+        let spoke = self.spoke.conn;
+        let is_gone = spoke != 0 && spoke != conn && !self.carriers.iter().any(|c| c.conn == spoke);
+        if is_gone { GapCause::VenueDisconnect } else { GapCause::VenueSeqGap }
+    }
 }
 
 /// Why something is missing from before a connection was ended: if we ended it ourselves, it was dead before that.
@@ -295,10 +304,10 @@ impl Core {
         sink: &mut S,
     ) {
         let Some(s) = self.streams.get(id.0 as usize) else { return };
-        let begin = s.known_until();
+        let (begin, cause) = (s.known_until(), s.hole_cause(rec.conn));
         if s.gap.is_none() {
-            self.close_cover(id, begin, GapCause::VenueSeqGap.as_str(), rec, sink);
-            self.open_gap(id, GapCause::VenueSeqGap, begin, Detector::Ids, before, epoch_before);
+            self.close_cover(id, begin, cause.as_str(), rec, sink);
+            self.open_gap(id, cause, begin, Detector::Ids, before, epoch_before);
         }
         let end = GapEnd {
             ts_end: rec.ts_recv,

@@ -283,3 +283,23 @@ fn trades_of_a_venue_whose_ids_fell_between_two_runs_are_told() {
     sized(&mut u, 8, (100_020, 1_020), "1");
     assert_eq!(u.rows.of("trade").len(), 21);
 }
+
+/// A snapshot that was asked for before the line was cut proves the book as it was then. What came while there was no line is
+/// missing for that reason, although only the first change on the new one shows it.
+#[test]
+fn what_a_lost_connection_cost_is_not_laid_to_the_venue_where_an_early_snapshot_had_proven_the_book() {
+    let mut t = Tape::synced();
+    t.diff(7, 30, 31, 20, "[\"100\",\"6\"]", "");
+    t.conn("close", 7, "venue_disconnect");
+    t.subscribe(8);
+    t.snapshot(31);
+    assert!(t.fold.book(crate::model::InstrumentId(0)).is_some());
+    t.diff(8, 40, 41, 35, "", "");
+    let gaps = t.rows.of("gap btcusdt@depth@100ms");
+    assert!(gaps[gaps.len() - 1].contains("venue_disconnect (31, 35]"), "{gaps:?}");
+    // What the new line itself lacks the venue has not sent.
+    t.snapshot(41);
+    t.diff(8, 50, 51, 45, "", "");
+    let gaps = t.rows.of("gap btcusdt@depth@100ms");
+    assert!(gaps[gaps.len() - 1].contains("venue_seq_gap (41, 45]"), "{gaps:?}");
+}
