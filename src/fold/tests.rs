@@ -33,6 +33,8 @@ struct Rows {
     effects: Vec<String>,
     covers: Vec<covers::Covered>,
     cuts: usize,
+    /// Sizes of trades, as they are under the exponents of their part.
+    sizes: Vec<i64>,
 }
 
 impl FoldSink for Rows {
@@ -69,7 +71,10 @@ impl FoldSink for Rows {
                     c.stream, c.ts_begin, c.ts_end, c.proof, c.id_first, c.id_last, c.end_cause
                 )
             }
-            RowRef::Trade(t) => format!("trade {} {}", t.id, t.id_text),
+            RowRef::Trade(t) => {
+                self.sizes.push(t.size);
+                format!("trade {} {}", t.id, t.id_text)
+            }
             RowRef::Bbo(b) => format!("quote {}", b.last),
             RowRef::Mark(m) => format!("mark {} {:?}", m.ts_send, m.mark_px),
             RowRef::Liquidation(l) => format!("liquidation {} {:?}", l.ts_event, l.price),

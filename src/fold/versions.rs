@@ -1,4 +1,4 @@
-//! An instrument's versions: wider exponents, what is in force from when on, which stream feeds its book.
+//! An instrument's versions: wider and narrower exponents, what is in force from when on, which stream feeds its book.
 
 use super::FoldSink;
 use super::state::{BookState, Core, Detector, Inst, SYMBOLS_MAX};
@@ -108,8 +108,9 @@ impl Core {
     }
 
     /// Narrower exponents, where wider ones leave no room for a number that came: one value of many decimals must not cost
-    /// all that come after it. What is held stays exact, so no exponent falls below what the book and its buffer need. The
-    /// wider ones are not granted again, else two kinds of numbers in turn would cut the part each time.
+    /// all that come after it. A proven book stays exact: if it needs more than the number bears, nothing changes. What
+    /// only waits for its proof is given up. The wider ones are not granted again, else two kinds of numbers in turn would cut
+    /// the part each time.
     #[cold]
     pub fn narrow<S: FoldSink>(
         &mut self,

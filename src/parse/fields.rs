@@ -8,7 +8,7 @@ use crate::model::{Dec, DecodeCtx, InstrumentRef, Level, Mantissa, Reject, Rejec
 
 /// Reads numbers under an instrument's exponents; where they need more decimals the instrument is widened, where they leave
 /// no room for a number it is narrowed, and they are read again. Nothing is changed for numbers that would not fit then
-/// either. Returns what holds afterwards.
+/// either. Returns what holds afterwards; after an error that is [`after_fault`].
 ///
 /// # Errors
 /// What `read` says, or `Number` where the instrument cannot bear the decimals.
@@ -41,7 +41,8 @@ pub fn exact<R>(
     Ok((value, now))
 }
 
-/// What holds of an instrument where its numbers could not be read: another one of the same frame may be.
+/// What holds of an instrument after [`exact`] has failed, for what else the frame has of it: the exponents may have been narrowed
+/// for the numbers that failed, and to widen to nothing changes none.
 pub fn after_fault(ctx: &mut dyn DecodeCtx, at: InstrumentRef) -> InstrumentRef {
     ctx.widen(at.id, 0, 0)
 }

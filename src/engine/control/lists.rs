@@ -6,6 +6,7 @@ use super::*;
 use crate::config::VenueConfig;
 use crate::engine::choose::{choose, is_unnamable, with_places};
 use crate::engine::links::is_pair_of;
+use crate::engine::venues::LIST_LATE_NS;
 use crate::instrument::{DELISTED, Versions};
 use crate::model::{InstrumentVersion, StreamSpec, Subscribed};
 use crate::venue::InstrumentList;
@@ -79,8 +80,7 @@ impl Control {
             }
             Grant::WaitUntil(at) => {
                 // It is worth more once it has waited for long: then it asks again.
-                let late =
-                    self.venues[v].list_waits.map_or(at, |since| since + crate::engine::venues::LIST_LATE_NS);
+                let late = self.venues[v].list_waits.map_or(at, |since| since + LIST_LATE_NS);
                 self.venues[v].list_at = Some(if late > now { at.min(late) } else { at });
                 if at - now > LONG_NS {
                     let why = format!("nothing may be asked for {} s", (at - now) / S);

@@ -758,3 +758,28 @@ fn the_gap_of_a_connection_that_brought_no_diff_ends_with_the_next_one_s_first_a
     assert!(gaps[0].contains("venue_disconnect (-1, -1]"), "{gaps:?}");
     assert!(gaps[0].contains(&format!("..{back} ")) && gaps[0].ends_with(" frame"), "{gaps:?}");
 }
+
+/// One of several trades in a frame that the instrument cannot bear has changed its exponents: those behind it are read under what
+/// holds then.
+#[test]
+fn trades_behind_one_that_cannot_be_borne_are_read_under_the_exponents_that_hold() {
+    let mut t = Tape::new();
+    t.opens(7);
+    let tiny = "0.000000000000000001";
+    let trades = |list: &[(i64, &str, &str)]| {
+        let one = |(id, p, q): &(i64, &str, &str)| {
+            format!("{{\"p\":\"{p}\",\"q\":\"{q}\",\"ts\":5,\"bm\":false,\"seqnum\":{id}}}")
+        };
+        let all: Vec<String> = list.iter().map(one).collect();
+        format!("{{\"m\":\"trades\",\"symbol\":\"BTC/USDT\",\"data\":[{}]}}", all.join(","))
+    };
+    // Prices of 18 decimals were borne, and are not again.
+    t.frame(7, &trades(&[(1, tiny, "1")]));
+    t.frame(7, &trades(&[(2, "100", tiny)]));
+    let before = t.rows.sizes.len();
+    t.frame(7, &trades(&[(3, tiny, "1000"), (4, "1", "0.5"), (5, "1", "0.25")]));
+    assert_eq!(t.rows.of("reject").len(), 1, "{:?}", t.rows.lines);
+    assert_eq!(t.rows.sizes[before..], [5, 25], "{:?}", t.rows.lines);
+    let versions = t.rows.of("instrument");
+    assert!(versions.last().unwrap().contains(" 0/2 "), "{versions:?}");
+}

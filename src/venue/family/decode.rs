@@ -287,8 +287,7 @@ impl Message<'_> {
         }
     }
 
-    /// Reads numbers under the instrument's exponents; where they need more decimals the instrument is widened and
-    /// they are read again. Nothing is widened for numbers that would not fit then either.
+    /// As [`crate::parse::fields::exact`], for the stream that the message is of: what holds afterwards is kept.
     pub(super) fn exact<R>(
         &mut self,
         at: InstrumentRef,
