@@ -11,7 +11,7 @@ use clap::Args as ClapArgs;
 use super::importing::{self, FirstReject, Options};
 use super::out;
 use crate::fold::{Effect, Fold, FoldSink, Observed};
-use crate::model::{Chain, Head, InstrumentId, InstrumentVersion, RowRef};
+use crate::model::{Chain, Head, IdPolicy, InstrumentId, InstrumentVersion, RowRef, SequenceRule};
 use tape::Tape;
 
 /// Arguments of `lobtape checkpoints`.
@@ -68,10 +68,7 @@ pub(super) fn from_files(
     let name = |p: &PathBuf| p.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     tape.meta(&args.inputs.iter().map(name).collect::<Vec<_>>());
     tape.of_record();
-    let proto = match importing::venue(&args.venue)?.spec().sequence.chain {
-        Chain::Prev => "futures",
-        Chain::Next | Chain::PrevElseNext => "spot",
-    };
+    let proto = proto(&importing::venue(&args.venue)?.spec().sequence);
     let mut fold = Fold::new(1);
     let mut watch = Watch { tape, proto, last: Vec::new() };
     let mut first = FirstReject::default();
@@ -98,6 +95,16 @@ pub(super) fn from_files(
     // What is good stands there before anybody reads what is not.
     stdout.flush()?;
     Ok(importing::judge(&args.inputs, &args.venue, &stats, &fold.counters(), first)?.tell())
+}
+
+/// The name of a sequence rule in the `end` lines.
+pub(super) fn proto(rule: &SequenceRule) -> &'static str {
+    match (rule.policy, rule.chain) {
+        (IdPolicy::Learn, _) => "learned",
+        (_, Chain::Prev) => "futures",
+        (_, Chain::Next) if rule.snapshot_proves => "ascendex",
+        (_, Chain::Next | Chain::PrevElseNext) => "spot",
+    }
 }
 
 /// Last applied update id, exponents of price and size, file and line.

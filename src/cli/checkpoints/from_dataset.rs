@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::super::ls::fault;
-use super::super::{Fault, WELL};
+use super::super::{Fault, WELL, importing};
 use super::Args;
 use super::tape::Tape;
 use crate::book::Book;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, dir: &Path, mut tape: Tape, out: &mut impl Write)
     }
     parts.sort_by(|a, b| (&a.symbol, a.order()).cmp(&(&b.symbol, b.order())));
     tape.meta(&[dir.display().to_string()]);
-    let proto = if args.venue.contains("spot") { "spot" } else { "futures" };
+    let proto = super::proto(&importing::venue(&args.venue)?.spec().sequence);
     let mut symbol: Option<Replay> = None;
     for (n, part) in parts.iter().enumerate() {
         if symbol.as_ref().is_none_or(|r| r.symbol != part.symbol) {

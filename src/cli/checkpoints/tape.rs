@@ -76,7 +76,7 @@ impl Tape {
         std::mem::take(&mut self.out)
     }
 
-    /// An instrument's symbol and the kind of its sequence rule (`futures`, `spot`).
+    /// An instrument's symbol and the kind of its sequence rule (`futures`, `spot`, `ascendex`, `learned`).
     pub fn name(&mut self, id: InstrumentId, sym: &str, proto: &'static str) {
         while self.insts.len() <= id.ix() {
             self.insts.push(Inst::default());
@@ -293,11 +293,12 @@ impl Tape {
             }
             let c = i.changes;
             let line = format!(
-                "{{\"ev\":\"end\",\"sym\":{},\"proto\":\"{}\",\"synced\":{},\"diffs\":{},\"applied\":{},\"stale\":{},\
+                "{{\"ev\":\"end\",\"sym\":{},\"proto\":{},\"synced\":{},\"diffs\":{},\"applied\":{},\"stale\":{},\
                  \"gaps\":{},\"snaps\":{},\"syncs\":{},\"new\":{},\"change\":{},\"same\":{},\"removed\":{},\
                  \"absent\":{},\"crossed\":{}}}\n",
                 json(&i.sym),
-                i.proto,
+                // A rule is known by the diffs that it judges.
+                if i.seen == 0 && i.applied == 0 { "null".to_owned() } else { json(i.proto) },
                 i.synced,
                 i.seen,
                 i.applied,
