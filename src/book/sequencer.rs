@@ -113,7 +113,7 @@ pub struct Sequencer {
     policy: IdPolicy,
     /// Diffs seen since the snapshot that it covers: with others behind it, they bracket it.
     bracketed: bool,
-    /// The last diff came behind a hole that need not be one.
+    /// A diff since the snapshot came behind a hole that need not be one: what comes after it rests on it.
     unverified: bool,
     /// Connection and last id of the diff before, pairs seen, pairs with a hole between them.
     learned: (i64, i64, u32, u32),
@@ -152,7 +152,7 @@ impl Sequencer {
         }
     }
 
-    /// Whether the last applied diff, or the book as a whole, is taken on trust.
+    /// Whether the book is taken on trust: its ids say nothing yet, or left some out since the last snapshot.
     pub fn is_unverified(&self) -> bool {
         self.unverified || self.policy == IdPolicy::Learn
     }
@@ -386,7 +386,6 @@ impl Sequencer {
     }
 
     fn apply(&mut self, d: &DiffIds, overlap: bool) -> Verdict {
-        self.unverified = false;
         if self.rule.chain == Chain::PrevElseNext
             && self.is_live()
             && d.prev > 0

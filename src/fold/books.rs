@@ -416,6 +416,7 @@ impl Core {
             self.ask(id, b, sink);
         } else if b.stream != StreamId::NONE && b.seq.last() >= 0 {
             self.s(b.stream).last_id = b.seq.last();
+            self.trusts(b);
         }
     }
 
@@ -541,6 +542,7 @@ impl Core {
         b.last = p.snap_id;
         self.counters.syncs += 1;
         let trusted = if b.seq.policy() == IdPolicy::Learn { flags::UNVERIFIED_SEQ } else { 0 };
+        self.trusts(b);
         // Proven by itself: it is the event at hand.
         let derived = if (p.conn, p.rseq) == (rec.conn, rec.rseq) { self.derived() } else { 0 };
         if S::ROWS {
@@ -558,10 +560,22 @@ impl Core {
             self.whole_book(&head, b, (-1, p.snap_id), sink);
         }
         if S::ROWS {
-            self.top_changed(&self.head_of(rec, id), id, b, p.snap_id);
+            let head = self.head_of(rec, id);
+            self.top_changed(&Head { flags: head.flags | trusted, ..head }, id, b, p.snap_id);
         }
         if !was {
             sink.effect(Effect::Synced { instrument: id });
+        }
+    }
+
+    /// Notes at the book's stream whether the book is taken on trust.
+    fn trusts(&mut self, b: &BookState) {
+        let is_believed = b.seq.is_unverified();
+        if let Some(s) = self.streams.get_mut(b.stream.0 as usize) {
+            s.is_believed = is_believed;
+            if let Some(c) = &mut s.cover {
+                c.is_believed |= is_believed;
+            }
         }
     }
 
@@ -598,12 +612,13 @@ impl Core {
         if !S::ROWS {
             return;
         }
+        let trusted = if b.seq.is_unverified() { flags::UNVERIFIED_SEQ } else { 0 };
         let head = Head {
             ts_event: 0,
             ts_send: 0,
             ts_kernel: 0,
             rseq: -1,
-            flags: (head.flags & flags::BAD_TS_RECV) | flags::SNAPSHOT | flags::CARRIED,
+            flags: (head.flags & flags::BAD_TS_RECV) | flags::SNAPSHOT | flags::CARRIED | trusted,
             ..*head
         };
         self.whole_book(&head, b, (-1, b.last), sink);
@@ -648,6 +663,7 @@ impl Core {
             }
             if b.seq.is_unverified() {
                 head.flags |= flags::UNVERIFIED_SEQ;
+                self.trusts(b);
             }
             let msg = DeltaMsg {
                 seq_first: ids.first,

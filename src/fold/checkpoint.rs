@@ -11,7 +11,7 @@ use crate::model::{InstrumentId, InstrumentVersion, LaneId, Level, Side, StreamI
 use crate::venue;
 
 /// Version of the bytes; another one is refused.
-const FORMAT: u32 = 12;
+const FORMAT: u32 = 13;
 
 /// A fold's state as plain data.
 #[derive(Serialize, Deserialize)]

@@ -12,6 +12,8 @@ pub(super) struct Cover {
     /// The first frame, of `conn`; −1 = none yet.
     pub rseq_begin: i64,
     pub conn: ConnId,
+    /// Something in it was taken on trust (`UNVERIFIED_SEQ`).
+    pub is_believed: bool,
 }
 
 /// A gap that is not over.

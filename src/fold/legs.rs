@@ -6,6 +6,7 @@
 
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::hash::Hasher;
 
 use super::FoldSink;
@@ -16,8 +17,10 @@ use crate::model::{ConnId, Head, InstrumentId, RaceRow, Record, RowRef, StreamId
 pub(super) const LEG_WAIT_NS: i64 = 2_000_000_000;
 /// How far a connection may lag behind one that is gone: after that its events are taken as they come.
 pub(super) const LAG_MAX_NS: i64 = 5_000_000_000;
-/// Events that are remembered per stream while more than one connection carries it.
+/// Events that are remembered per stream at least, while more than one connection carries it.
 pub(super) const WINDOW: usize = 128;
+/// And at most: 2 s of a stream of 8,000 events a second, which is more than the busiest one of a whole market brings.
+pub(super) const WINDOW_MAX: usize = 16 * 1024;
 /// Connections of one stream that are told apart: two legs, each with the one that replaces it, and some that are leaving.
 const SLOTS: usize = 8;
 
@@ -72,13 +75,13 @@ struct Seen {
     raced: bool,
 }
 
-/// What came last, while more than one connection carries the stream. Never larger than [`WINDOW`].
+/// What came last, while more than one connection carries the stream: all of the last [`LEG_WAIT_NS`], so that what one
+/// connection left out is news when another one brings it so late; never more than [`WINDOW_MAX`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Window {
     is_open: bool,
-    /// A ring: the oldest one is at `next` once it is full.
-    seen: Vec<Seen>,
-    next: u32,
+    /// Oldest first.
+    seen: VecDeque<Seen>,
     /// Greatest key of what is in it, and of what was and is not any more.
     top: i64,
     floor: i64,
@@ -101,8 +104,8 @@ impl Window {
         }
         self.is_open = true;
         self.seen.clear();
-        self.seen.reserve_exact(WINDOW);
-        (self.next, self.top, self.floor) = (0, top, top);
+        self.seen.reserve(WINDOW);
+        (self.top, self.floor) = (top, top);
     }
 
     /// Forgets what a connection counted that had this place before.
@@ -114,22 +117,21 @@ impl Window {
 
     /// Newest first.
     fn find(&mut self, ident: u64) -> Option<&mut Seen> {
-        let newest = self.next as usize;
-        let (new, old) = self.seen.split_at_mut(newest);
-        new.iter_mut().rev().chain(old.iter_mut().rev()).find(|s| s.ident == ident)
+        self.seen.iter_mut().rev().find(|s| s.ident == ident)
     }
 
     fn push(&mut self, s: Seen) {
         self.top = self.top.max(s.key);
-        if self.seen.len() < WINDOW {
-            self.seen.push(s);
-            self.next = (self.seen.len() % WINDOW) as u32;
-            return;
+        // Two at most: a burst's memory is given up as it was taken, without one event that pays for all.
+        for _ in 0..2 {
+            let is_due = |o: &&Seen| s.ts.saturating_sub(o.ts) > LEG_WAIT_NS || self.seen.len() >= WINDOW_MAX;
+            if self.seen.len() < WINDOW || self.seen.front().filter(is_due).is_none() {
+                break;
+            }
+            let oldest = self.seen.pop_front();
+            self.floor = self.floor.max(oldest.map_or(i64::MIN, |o| o.key));
         }
-        let oldest = &mut self.seen[self.next as usize];
-        self.floor = self.floor.max(oldest.key);
-        *oldest = s;
-        self.next = (self.next + 1) % WINDOW as u32;
+        self.seen.push_back(s);
     }
 
     /// Takes an event; `i64::MIN` as its key: it has no place in an order.
@@ -401,19 +403,49 @@ mod tests {
         for n in 4..500 {
             assert_eq!(w.arrives(&mut a, n, n as i64, 4), Arrival::News);
         }
-        assert_eq!(w.seen.len(), WINDOW);
+        let late = 4 + LEG_WAIT_NS + 1;
+        for n in 500..1_000 {
+            assert_eq!(w.arrives(&mut a, n, n as i64, late), Arrival::News);
+        }
         // So far behind that nobody remembers.
-        assert_eq!(w.arrives(&mut b, 4, 4, 5), Arrival::Known(None));
-        assert_eq!(w.arrives(&mut b, 499, 499, 6), Arrival::Known(Some((1, 4, 0))));
-        assert_eq!(w.arrives(&mut b, 500, 500, 6), Arrival::News);
+        assert_eq!(w.arrives(&mut b, 4, 4, late), Arrival::Known(None));
+        assert_eq!(w.arrives(&mut b, 999, 999, late), Arrival::Known(Some((1, late, 0))));
+        assert_eq!(w.arrives(&mut b, 1_000, 1_000, late), Arrival::News);
+    }
+
+    #[test]
+    fn what_one_left_out_is_news_within_two_seconds_at_any_pace_and_memory_has_a_bound() {
+        let ms = 1_000_000;
+        let (mut w, mut a, mut b) = (open(), carrier(1), carrier(2));
+        // 4,000 events a second, of which the first connection leaves out each hundredth.
+        for n in 0..8_000u64 {
+            if n % 100 != 99 {
+                assert_eq!(w.arrives(&mut a, n, n as i64, n as i64 * ms / 4), Arrival::News, "{n}");
+            }
+            // The second one brings all of them, 1.9 s later.
+            if let Some(m) = n.checked_sub(7_600) {
+                let says = w.arrives(&mut b, m, m as i64, n as i64 * ms / 4);
+                assert_eq!(says == Arrival::News, m % 100 == 99, "{m}");
+            }
+        }
+        for n in 8_000..60_000u64 {
+            w.arrives(&mut a, n, n as i64, 2_000 * ms);
+        }
+        assert_eq!(w.seen.len(), WINDOW_MAX);
+        // The burst is over: its memory goes.
+        for n in 60_000..100_000u64 {
+            w.arrives(&mut a, n, n as i64, n as i64 * ms);
+        }
+        assert!(w.seen.len() <= 2_002, "{}", w.seen.len());
     }
 
     #[test]
     fn the_one_that_leads_may_go_back_in_its_order() {
         let (mut w, mut a) = (open(), carrier(1));
         for n in 1000..1500 {
-            assert_eq!(w.arrives(&mut a, n, n as i64, 4), Arrival::News);
+            assert_eq!(w.arrives(&mut a, n, n as i64, (n as i64 - 1000) * LEG_WAIT_NS), Arrival::News);
         }
-        assert_eq!(w.arrives(&mut a, 7, 7, 5), Arrival::News);
+        assert_eq!(w.seen.len(), WINDOW);
+        assert_eq!(w.arrives(&mut a, 7, 7, 500 * LEG_WAIT_NS), Arrival::News);
     }
 }

@@ -148,6 +148,8 @@ pub(super) struct Stream {
     pub feed: ConnId,
     /// What came last, while more than one connection carries it.
     pub window: Window,
+    /// The book of it is taken on trust now.
+    pub is_believed: bool,
     /// Until when connections that are gone had brought all.
     pub lived: i64,
     /// The connection whose frames were used last.

@@ -159,6 +159,7 @@ impl Core {
             carriers: Vec::new(),
             feed: 0,
             window: super::legs::Window::default(),
+            is_believed: false,
             lived: 0,
             conn: 0,
             spoke: By::default(),
@@ -576,7 +577,7 @@ impl Core {
 
     pub fn open_cover(&mut self, id: StreamId, ts_begin: i64, id_first: i64, rseq: i64, conn: ConnId) {
         let s = self.s(id);
-        s.cover = Some(Cover { ts_begin, id_first, rseq_begin: rseq, conn });
+        s.cover = Some(Cover { ts_begin, id_first, rseq_begin: rseq, conn, is_believed: s.is_believed });
         s.doubt_since = 0;
     }
 
@@ -641,7 +642,8 @@ impl Core {
             leg: i64::from(by.leg),
             ts_begin: c.ts_begin,
             ts_end,
-            proof: if self.ids_prove(id, &c) { "ids" } else { "heartbeat" },
+            // Where no ids came, or a book only believes them, it was the connection that lived.
+            proof: if s.kind.is_chained() && c.id_first >= 0 && !c.is_believed { "ids" } else { "heartbeat" },
             id_first: c.id_first,
             id_last: if s.kind.is_chained() { s.last_id } else { -1 },
             rseq_begin: first,
@@ -649,15 +651,6 @@ impl Core {
             end_cause: cause,
         };
         sink.row(&head, RowRef::Coverage(row));
-    }
-
-    /// Whether a stretch was proven by ids: some came, and they chain. Where none came, or a book only believes them, it was the
-    /// connection that lived.
-    fn ids_prove(&self, id: StreamId, c: &Cover) -> bool {
-        let s = &self.streams[id.0 as usize];
-        let book = self.insts.get(s.instrument.ix()).and_then(|i| i.book.as_ref());
-        let is_believed = book.is_some_and(|b| b.stream == id && b.seq.is_unverified());
-        s.kind.is_chained() && c.id_first >= 0 && !is_believed
     }
 
     /// The open gap ends; holes in it that were held are told first.

@@ -216,7 +216,7 @@ fn a_first_proof_is_one_by_snapshot_and_without_a_stretch_begins_one() {
     assert_eq!((begun(s.cover), s.gap), (Some((rec.ts_recv, 14)), None));
     s.cover = None;
     t.fold.core.depth_proven(id, &c, &rec, &IDS, (77, 77), &mut t.rows);
-    let want = Cover { ts_begin: rec.ts_recv, id_first: 14, rseq_begin: 99, conn: 7 };
+    let want = Cover { ts_begin: rec.ts_recv, id_first: 14, rseq_begin: 99, conn: 7, is_believed: false };
     assert_eq!(t.fold.core.s(id).cover, Some(want));
 }
 

@@ -10,6 +10,7 @@ use crate::model::{
 use crate::venue::Venue;
 
 mod deaf;
+mod trust;
 
 const CONN: i64 = 7;
 const REST: i64 = 900;
@@ -31,6 +32,9 @@ struct Seen {
     gap_begin: i64,
     /// Of trades, with their times.
     trades: Vec<(i64, i32)>,
+    /// Flags of `book_top`, and what proved what is covered.
+    tops: Vec<i32>,
+    proofs: Vec<String>,
 }
 
 impl FoldSink for Seen {
@@ -46,6 +50,8 @@ impl FoldSink for Seen {
                 self.gap_begin = g.ts_begin;
                 self.rows.push(format!("gap {:?} ({}, {}]", g.cause, g.seq_before, g.seq_after))
             }
+            RowRef::BookTop(_) => self.tops.push(head.flags),
+            RowRef::Coverage(c) => self.proofs.push(c.proof.to_owned()),
             RowRef::Trade(_) => self.trades.push((head.ts_event, head.flags)),
             RowRef::Reject(r) => self.rows.push(format!("reject {}", r.detail)),
             _ => {}
