@@ -116,12 +116,23 @@ fn is_exact(row: &RowRef<'_>, exps: Exps) -> bool {
     }
 }
 
+/// Whether a top shows levels that are known only as far as they changed, or lacks some between them.
+fn is_beyond_horizon(row: &RowRef<'_>) -> bool {
+    let RowRef::BookTop(t) = row else { return false };
+    let bid = t.bids.iter().take(TOP_LEVELS).last().zip(t.bid_horizon);
+    let ask = t.asks.iter().take(TOP_LEVELS).last().zip(t.ask_horizon);
+    bid.is_some_and(|(l, known)| l.price < known) || ask.is_some_and(|(l, known)| l.price > known)
+}
+
 /// Adds one row. `book_delta` has a store of its own and does not come here.
 pub(super) fn push(cols: &mut Columns, row_no: i64, head: &Head, key: &str, exps: Exps, row: &RowRef<'_>) {
     let mut h = *head;
     h.flags |= flags::LAST;
     if !is_exact(row, exps) {
         h.flags |= flags::INEXACT;
+    }
+    if is_beyond_horizon(row) {
+        h.flags |= flags::BEYOND_HORIZON;
     }
     if let RowRef::Raw(r) = row {
         // What a record is rebuilt from is the record's own, whatever the fold made of it.

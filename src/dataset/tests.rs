@@ -6,7 +6,7 @@ use std::path::Path;
 use super::read::{self, Want};
 use super::sample::*;
 use super::*;
-use crate::model::{DeltaMsg, Level as L, RowRef, flags};
+use crate::model::{DeltaMsg, Level as L, RowRef, TopRow, flags};
 
 fn delta(bids: &[(i64, i64)], asks: &[(i64, i64)], seq: i64) -> (Vec<L>, Vec<L>, i64) {
     let to = |x: &[(i64, i64)]| x.iter().map(|&(price, size)| L { price, size }).collect();
@@ -93,6 +93,35 @@ fn a_message_becomes_rows_bids_first_and_the_last_is_marked() {
     let size: Vec<Option<f64>> = b.f64("size").unwrap().iter().collect();
     assert_eq!(size, [Some(0.015), Some(0.0), Some(0.02), None, Some(0.001)]);
     assert_eq!(b.text("instrument").unwrap().value(4), "v:S");
+}
+
+/// The twentieth level is the last that is shown: what lies deeper is nobody's matter.
+#[test]
+fn a_top_that_reaches_beyond_what_the_snapshot_knew_says_so() {
+    let d = tempfile::tempdir().unwrap();
+    let ds = Dataset::create(d.path()).unwrap();
+    let bids: Vec<L> = (0..25).map(|k| L { price: 618_000 - k, size: 1 }).collect();
+    let asks: Vec<L> = (0..3).map(|k| L { price: 618_010 + k, size: 1 }).collect();
+    let known = [(None, None), (Some(617_981), Some(618_012)), (Some(617_982), None), (None, Some(618_011))];
+    let part = one_part(&ds, key(Table::BookTop, "v", "S", NOON), |w| {
+        for (bid_horizon, ask_horizon) in known {
+            let (bids, asks) = (&bids[..], &asks[..]);
+            let top = TopRow {
+                interval_ns: 0,
+                seq_last: 5,
+                book_epoch: NOON,
+                bids,
+                asks,
+                bid_horizon,
+                ask_horizon,
+            };
+            w.push(&mut 0, &head(NOON), "v:S", (1, 3), &RowRef::BookTop(top))?;
+        }
+        Ok(())
+    });
+    let b = read::open(&part.tmp, Want::default()).unwrap().next().unwrap().unwrap();
+    let far = flags::LAST | flags::BEYOND_HORIZON;
+    assert_eq!(b.i32("flags").unwrap(), [flags::LAST, flags::LAST, far, far]);
 }
 
 #[test]
