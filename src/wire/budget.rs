@@ -206,8 +206,9 @@ impl WeightBudget {
             self.seen = Some((sent, u));
         }
         let first = match status {
-            // 403 is a firewall that has had enough of this address: it counts as well, and asking on makes it longer.
-            403 | 429 => WAIT_429,
+            // 403 is a firewall that has had enough of this address: it counts as well, and asking on makes it longer. 439 is what
+            // some venues say of a weight that is used up.
+            403 | 429 | 439 => WAIT_429,
             418 => WAIT_418,
             200..=399 => {
                 // An answer to a request from before the refusal proves nothing.
@@ -358,10 +359,12 @@ mod tests {
 
     #[test]
     fn refusals_block_everything_for_as_long_as_the_venue_says() {
-        let mut b = budget(2400);
-        b.on_response(0, 0, 429, None, Some(7));
-        assert_eq!(b.grant(S, 1, Priority::Vital), Grant::WaitUntil(7 * S));
-        assert_eq!(b.grant(7 * S, 1, Priority::Vital), Grant::Granted);
+        for status in [429, 439] {
+            let mut b = budget(2400);
+            b.on_response(0, 0, status, None, Some(7));
+            assert_eq!(b.grant(S, 1, Priority::Vital), Grant::WaitUntil(7 * S), "{status}");
+            assert_eq!(b.grant(7 * S, 1, Priority::Vital), Grant::Granted);
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub struct RestResponse {
     pub body: Vec<u8>,
     /// The venue's weight counter, if it sent one.
     pub used_weight: Option<u32>,
-    /// `Retry-After` in seconds, if there is one in that form; else, on 418 and 429, what the body says of a ban.
+    /// `Retry-After` in seconds, if there is one in that form; else, on 418, 429 and 439, what the body says of a ban.
     pub retry_after_s: Option<u32>,
     /// `Location` of a redirect, as sent and cut at 200 characters.
     pub location: Option<String>,
@@ -274,7 +274,7 @@ impl RestClient {
         };
         let status = parts.status.as_u16();
         let retry_after_s = number(&parts.headers, "retry-after").or_else(|| match status {
-            418 | 429 => ban_seconds(&body, ts_recv),
+            418 | 429 | 439 => ban_seconds(&body, ts_recv),
             _ => None,
         });
         Ok(RestResponse {

@@ -330,14 +330,14 @@ fn wait_ns(attempt: u32, in_vain: u32) -> i64 {
     }
 }
 
-/// How much an answer speaks for a symbol that is dead; `None`: there was none. A venue that is in trouble, or that we ask
-/// too much, says nothing of the symbol.
+/// How much an answer speaks for a symbol that is dead; `None`: there was none. A venue that is in trouble, that we ask too
+/// much, or that does not know who we are, says nothing of the symbol.
 fn weight(status: Option<u16>) -> u32 {
     match status {
-        Some(403 | 408 | 418 | 429 | 451) | None => 0,
-        Some(400..=499) => 3,
+        // The request is wrong, or what it asks for is not there.
+        Some(400 | 404 | 410 | 422) => 3,
         Some(200..=299) => 1,
-        Some(_) => 0,
+        Some(_) | None => 0,
     }
 }
 
@@ -379,8 +379,9 @@ mod tests {
 
     #[test]
     fn a_venue_in_trouble_says_nothing_of_the_symbol() {
-        for status in [None, Some(503), Some(429), Some(418), Some(403), Some(500)] {
-            assert_eq!(weight(status), 0, "{status:?}");
+        assert_eq!(weight(None), 0);
+        for status in [401, 403, 407, 408, 418, 429, 439, 451, 500, 503] {
+            assert_eq!(weight(Some(status)), 0, "{status}");
         }
         assert_eq!(wait_ns(100, 0), 8 * S);
     }

@@ -73,7 +73,7 @@ impl CloseInfo {
     /// The peer's (or proxy's) HTTP answer was no.
     pub(super) fn refused(status: u16, headers: Option<&HeaderMap>, phase: ClosePhase) -> Self {
         let cause = match status {
-            418 | 429 => GapCause::RateLimited,
+            418 | 429 | 439 => GapCause::RateLimited,
             503 => GapCause::VenueMaintenance,
             300..=399 => GapCause::ProtocolViolation,
             400..=499 => GapCause::SubscribeRefused,
