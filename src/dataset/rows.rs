@@ -119,8 +119,8 @@ fn is_exact(row: &RowRef<'_>, exps: Exps) -> bool {
 /// Whether a top shows levels that are known only as far as they changed, or lacks some between them.
 fn is_beyond_horizon(row: &RowRef<'_>) -> bool {
     let RowRef::BookTop(t) = row else { return false };
-    let bid = t.bids.iter().take(TOP_LEVELS).last().zip(t.bid_horizon);
-    let ask = t.asks.iter().take(TOP_LEVELS).last().zip(t.ask_horizon);
+    let bid = t.bids.iter().take(TOP_LEVELS).next_back().zip(t.bid_horizon);
+    let ask = t.asks.iter().take(TOP_LEVELS).next_back().zip(t.ask_horizon);
     bid.is_some_and(|(l, known)| l.price < known) || ask.is_some_and(|(l, known)| l.price > known)
 }
 
