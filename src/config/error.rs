@@ -32,6 +32,16 @@ impl ConfigError {
         ConfigError::Bad { place: format!("{name}:{}", line_of(text, at)), message: message.into() }
     }
 
+    /// The file is not UTF-8.
+    #[cold]
+    pub(super) fn no_text(name: &str, e: &std::string::FromUtf8Error) -> ConfigError {
+        let (good, rest) = e.as_bytes().split_at(e.utf8_error().valid_up_to());
+        let line = good.iter().filter(|&&b| b == b'\n').count() + 1;
+        let byte = rest.first().copied().unwrap_or_default();
+        let message = format!("byte 0x{byte:02x} is no UTF-8 text; save it as UTF-8");
+        ConfigError::Bad { place: format!("{name}:{line}"), message }
+    }
+
     /// A fault in a variable or a flag.
     #[cold]
     pub(super) fn in_source(place: impl Into<String>, message: impl Into<String>) -> ConfigError {
@@ -44,9 +54,16 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1
 }
 
-/// The parser's message, with the nearest known key where a key is unknown.
-pub(super) fn explain(e: &toml::de::Error) -> String {
+/// The parser's message about `text`, with the nearest known key where a key is unknown, and with the key and what would be
+/// right where a value is of the wrong type.
+pub(super) fn explain(e: &toml::de::Error, text: &str) -> String {
     let message = e.message().trim_end_matches('\n').replace('\n', ", ");
+    if let Some(expected) = message.strip_prefix("invalid type: ").and_then(|m| m.rsplit_once("expected ")) {
+        let key = e.span().and_then(|s| key_before(text, s.start));
+        let remedy = remedy(key, expected.1);
+        let key = key.map(|k| format!("{k:?} has an ")).unwrap_or_default();
+        return format!("{key}{message}{remedy}");
+    }
     let mut words = message.split('`');
     if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
         return message;
@@ -57,6 +74,27 @@ pub(super) fn explain(e: &toml::de::Error) -> String {
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
     let what = if message.starts_with("unknown field") { "key" } else { "value" };
     unknown_name(what, unknown, &known)
+}
+
+/// The key whose value begins, or goes on, at byte `at` of the same line.
+fn key_before(text: &str, at: usize) -> Option<&str> {
+    let line = text.get(..at)?.rsplit('\n').next()?;
+    let before = line.rsplit_once('=')?.0.trim_end();
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let key = before.rsplit(|c| !is_bare(c)).next()?;
+    (!key.is_empty()).then_some(key)
+}
+
+/// What to write where the parser expected this.
+fn remedy(key: Option<&str>, expected: &str) -> &'static str {
+    match expected {
+        "a sequence" if key == Some("venue") => "; write [[venue]] on a line of its own",
+        "a sequence" => "; write a list, like [\"…\", \"…\"]",
+        "a string" => "; write it in quotes, like \"…\"",
+        "a boolean" => "; write true or false",
+        "i64" | "u64" | "i32" | "u32" | "u16" | "u8" | "usize" => "; write a whole number without quotes",
+        _ => "",
+    }
 }
 
 /// "unknown key ..., did you mean ...".

@@ -160,9 +160,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] that names file and line, variable or flag, and what to do.
     pub fn load(path: &Path, flags: &[String]) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Config::from_parts(&path.display().to_string(), &text, std::env::vars_os(), flags)
+        let name = path.display().to_string();
+        let bytes =
+            std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = String::from_utf8(bytes).map_err(|e| ConfigError::no_text(&name, &e))?;
+        Config::from_parts(&name, &text, std::env::vars_os(), flags)
     }
 
     /// The same from parts; `name` stands for the file in errors. Variables that are not UTF-8 or not ours are ignored.

@@ -192,7 +192,7 @@ impl Raw {
     pub(super) fn parse(name: &str, text: &str) -> Result<Raw, ConfigError> {
         toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |s| s.start);
-            ConfigError::at(name, text, at, explain(&e))
+            ConfigError::at(name, text, at, explain(&e, text))
         })
     }
 
@@ -248,7 +248,7 @@ impl Raw {
             return Ok(raw);
         }
         let as_text = format!("{head}{key} = {}\n", toml::Value::String(value.to_owned()));
-        toml::from_str(&as_text).map_err(|e| ConfigError::in_source(place, explain(&e)))
+        toml::from_str(&as_text).map_err(|e| ConfigError::in_source(place, explain(&e, &as_text)))
     }
 
     /// What is set in `self` goes over `base`.

@@ -366,3 +366,35 @@ proptest::proptest! {
         let _ = parse_with(GOOD, &[], &[&format!("dataset.path={tail}")]);
     }
 }
+
+#[test]
+fn a_value_of_the_wrong_type_names_its_key_and_what_would_be_right() {
+    let with = |line: &str| parse(&format!("{GOOD}{line}\n"));
+    refused(with("legs = \"two\""), "x.toml:5", &["\"legs\"", "write a whole number without quotes"]);
+    refused(with("allow_missing = 1"), "x.toml:5", &["\"allow_missing\"", "write true or false"]);
+    refused(with("rest = 5"), "x.toml:5", &["\"rest\"", "a URL like"]);
+    let channels = GOOD.replace("[\"depth@100ms\"]", "5");
+    refused(
+        parse(&channels),
+        "x.toml:4",
+        &["\"channels\"", "integer `5`", "write a list, like [\"…\", \"…\"]"],
+    );
+    let second = GOOD.replace("[\"depth@100ms\"]", "[\"depth@100ms\", 5]");
+    refused(parse(&second), "x.toml:4", &["\"channels\"", "write it in quotes"]);
+    refused(parse("venue = 5"), "x.toml:1", &["\"venue\"", "[[venue]]"]);
+    // Where the line does not say the key, the parser's words stand alone.
+    refused(
+        parse(&GOOD.replace("[\"depth@100ms\"]", "[\n5]")),
+        "x.toml:5",
+        &["integer `5`", "write it in quotes"],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_text_names_the_line_of_the_first_byte_that_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("u.toml");
+    std::fs::write(&path, b"[dataset]\npath = \"d\xffta\"\n").unwrap();
+    let place = format!("{}:2", path.display());
+    refused(Config::load(&path, &[]), &place, &["byte 0xff", "save it as UTF-8"]);
+}
