@@ -58,9 +58,11 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
 /// right where a value is of the wrong type.
 pub(super) fn explain(e: &toml::de::Error, text: &str) -> String {
     let message = e.message().trim_end_matches('\n').replace('\n', ", ");
-    if let Some(expected) = message.strip_prefix("invalid type: ").and_then(|m| m.rsplit_once("expected ")) {
+    if let Some((_, expected)) =
+        message.strip_prefix("invalid type: ").and_then(|m| m.rsplit_once("expected "))
+    {
         let key = e.span().and_then(|s| key_before(text, s.start));
-        let remedy = remedy(key, expected.1);
+        let remedy = remedy(key, expected);
         let key = key.map(|k| format!("{k:?} has an ")).unwrap_or_default();
         return format!("{key}{message}{remedy}");
     }

@@ -122,7 +122,8 @@ impl Window {
 
     fn push(&mut self, s: Seen) {
         self.top = self.top.max(s.key);
-        // Two at most: a burst's memory is given up as it was taken, without one event that pays for all.
+        // Two at most, so that no single event pays for all that a burst left. The room stays taken: it is bounded, and asking for
+        // it again would cost the next burst.
         for _ in 0..2 {
             let is_due = |o: &&Seen| s.ts.saturating_sub(o.ts) > LEG_WAIT_NS || self.seen.len() >= WINDOW_MAX;
             if self.seen.len() < WINDOW || self.seen.front().filter(is_due).is_none() {
@@ -432,7 +433,7 @@ mod tests {
             w.arrives(&mut a, n, n as i64, 2_000 * ms);
         }
         assert_eq!(w.seen.len(), WINDOW_MAX);
-        // The burst is over: its memory goes.
+        // The burst is over: what it brought is forgotten.
         for n in 60_000..100_000u64 {
             w.arrives(&mut a, n, n as i64, n as i64 * ms);
         }
